@@ -1,0 +1,138 @@
+"""From words to a configuration: Hydra composes, and what it refuses is said in a sentence.
+
+Nothing here imports torch.
+"""
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.override_parser.types import Override, OverrideType
+from hydra.errors import HydraException, MissingConfigException
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from fulmen import targets
+from fulmen.words import ConfigurationError, check_choice, check_keys, conf_dir, quoted, read, suggestion, unknown
+
+
+def compose(words: Iterable[str] = (), config_dir: str | Path | None = None) -> DictConfig:
+    """The configuration that `words` ask for.
+
+    Args:
+        words: `group=choice` and `key=value`, as on the command line.
+        config_dir: a folder of the user's own with further choices, laid out as `conf/`; Python files in it can be named.
+
+    Returns:
+        The configuration, with two entries beside those of `conf/train.yaml`: `choices`, the choice made in each group,
+        and `overrides`, the words.
+
+    Raises:
+        ConfigurationError: a word cannot be read; a group, choice or key does not exist; something would be run that
+            is not allowed.
+    """
+    words = list(words)
+    folders = search_path(config_dir)
+    overrides = [read(word) for word in words]
+    for override in overrides:
+        _check_single(override)
+        check_choice(override, folders)
+    try:
+        config = _compose(words, folders)
+    except (HydraException, OmegaConfBaseException) as error:
+        check_keys(overrides, _keys(_compose(_group_words(overrides, folders), folders)), folders)
+        raise ConfigurationError(_sentence(error)) from error
+    if any(override.type is not OverrideType.CHANGE or override.key_or_group == "experiment" for override in overrides):
+        _check_against_choices(config, folders)
+    targets.check(config, typed=words)
+    return _finish(config, words)
+
+
+def search_path(config_dir: str | Path | None) -> list[Path]:
+    """The folders of choices: ours, then the user's own, whose Python files become importable.
+
+    Raises:
+        ConfigurationError: there is no such folder.
+    """
+    if config_dir is None:
+        return [conf_dir()]
+    own = Path(config_dir).resolve()
+    if not own.is_dir():
+        raise ConfigurationError(f"there is no folder {config_dir} to take choices from")
+    sys.path.extend(path for path in (str(own), str(Path.cwd())) if path not in sys.path)
+    return [conf_dir(), own]
+
+
+def _compose(words: Sequence[str], folders: Sequence[Path]) -> DictConfig:
+    own = [f"hydra.searchpath=[{','.join(_file_url(folder) for folder in folders[1:])}]"] if folders[1:] else []
+    with hydra.initialize_config_dir(str(folders[0]), version_base="1.3"):
+        return hydra.compose("train", [*own, *map(quoted, words)], return_hydra_config=True)
+
+
+def _file_url(folder: Path) -> str:
+    return "'file://" + str(folder).replace("\\", "/").replace("'", "\\'") + "'"
+
+
+def _check_single(override: Override) -> None:
+    if override.is_sweep_override():
+        raise ConfigurationError(f"{override.input_line} names several values; add -m to run them all")
+
+
+def _group_words(overrides: Sequence[Override], folders: Sequence[Path]) -> list[str]:
+    """The words that choose, without those that set a key."""
+    return [o.input_line or "" for o in overrides if any((folder / o.key_or_group).is_dir() for folder in folders)]
+
+
+def _check_against_choices(config: DictConfig, folders: Sequence[Path]) -> None:
+    """Compares the keys with those of the same choices alone: an experiment file, or a word that adds, has none of its own.
+
+    Raises:
+        ConfigurationError: a key is there that no choice has, or one is missing.
+    """
+    chosen = {group: choice for group, choice in config.hydra.runtime.choices.items() if "hydra/" not in group}
+    experiment = chosen.pop("experiment", None)
+    source = f" (in experiment={experiment})" if experiment else ""
+    known = _keys(_compose([f"{group}={choice}" for group, choice in chosen.items()], folders))
+    there = _keys(config)
+    for key in there:
+        if key not in known:
+            raise ConfigurationError(unknown(key, known, folders) + source)
+    for key in known:
+        if key not in there:
+            raise ConfigurationError(f"the key '{key}' is taken away{source}, and a run needs it")
+
+
+def _keys(config: DictConfig) -> dict[str, Any]:
+    """Every key, dotted, of a configuration without Hydra's own part."""
+    plain = OmegaConf.to_container(config, resolve=False)
+    assert isinstance(plain, dict)
+    return dict(_walk({key: value for key, value in plain.items() if key != "hydra"}))
+
+
+def _walk(config: Mapping[Any, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+    for key, value in config.items():
+        yield f"{prefix}{key}", value
+        if isinstance(value, Mapping):
+            yield from _walk(value, f"{prefix}{key}.")
+
+
+def _sentence(error: Exception) -> str:
+    """What Hydra says, as far as a user can use it."""
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file is not None:
+        group, _, name = error.missing_cfg_file.rpartition("/")
+        there = list(error.options or [])
+        return f"there is no {group}={name}{suggestion(name, there) or ';'} the choices are {', '.join(there)}"
+    return " ".join(str(error).split("\n")[0].split())
+
+
+def _finish(config: DictConfig, words: Sequence[str]) -> DictConfig:
+    with open_dict(config):
+        chosen = config.pop("hydra").runtime.choices
+        config.choices = {group: choice for group, choice in chosen.items() if "hydra/" not in group}
+        config.experiment = config.choices.pop("experiment", None)
+        config.overrides = list(words)
+        if config.trainer.max_epochs is None and config.trainer.max_steps is None:
+            config.trainer.max_epochs = config.data.epochs
+    return config

@@ -1,0 +1,42 @@
+"""Fisher's iris flowers, as scikit-learn has them: four lengths in centimetres, 50 flowers of each of three species."""
+
+import numpy as np
+
+from fulmen.data.source import Joint, Source, Split
+
+SEPAL = ("sepal length (cm)", "sepal width (cm)")
+PETAL = ("petal length (cm)", "petal width (cm)")
+
+
+class IrisPetals(Source):
+    """Petals from sepals, versicolor and virginica only; half of each is validation, none test (notebook 001)."""
+
+    @property
+    def joint(self) -> Joint:
+        return Joint((2,), 2, "regression", SEPAL, PETAL)
+
+    def load(self) -> dict[str, Split]:
+        from sklearn.datasets import load_iris
+        from sklearn.model_selection import train_test_split
+
+        flowers, species = load_iris(return_X_y=True)
+        rows = np.flatnonzero(species != 0)  # 0: setosa
+        train, val = train_test_split(rows, train_size=0.5, stratify=species[rows], random_state=self.seed)
+        return {name: Split(flowers[rows, :2], flowers[rows, 2:]) for name, rows in (("train", train), ("val", val))}
+
+
+class IrisSpecies(Source):
+    """The species from all four lengths; of each species 30 flowers are train, 10 validation, 10 test."""
+
+    @property
+    def joint(self) -> Joint:
+        return Joint((4,), 3, "multiclass", SEPAL + PETAL, ("setosa", "versicolor", "virginica"))
+
+    def load(self) -> dict[str, Split]:
+        from sklearn.datasets import load_iris
+        from sklearn.model_selection import train_test_split
+
+        x, y = load_iris(return_X_y=True)
+        train, rest = train_test_split(np.arange(len(y)), train_size=0.6, stratify=y, random_state=self.seed)
+        val, test = train_test_split(rest, train_size=0.5, stratify=y[rest], random_state=self.seed)
+        return {name: Split(x[rows], y[rows]) for name, rows in (("train", train), ("val", val), ("test", test))}

@@ -1,0 +1,179 @@
+"""Feeds a source to the Trainer: tensors that live on the device, and training batches in packs.
+
+A DataLoader collates row by row, 8 ms for a batch of a thousand rows. What fits in memory is here one tensor for each
+field; an epoch's order is one permutation, a pure function of (seed, epoch); and consecutive batches are gathered at
+once and handed over as one *pack*, of which each batch is a view. The price is that the data must fit on the device.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningDataModule
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fulmen.data.source import Joint, Source, Split
+from fulmen.plan import Plan
+
+SHORT, LONG = 0.025, 0.1
+"""Seconds between which a pack of automatic length is kept: short, so that a stop or a progress line is prompt."""
+LARGEST = 64 * 2**20
+"""Bytes of features that a pack of automatic length gathers at most."""
+
+
+class Batch(NamedTuple):
+    """Rows of features [B, *in_shape] and their targets (shapes in `tasks.py`)."""
+
+    x: Tensor
+    y: Tensor
+
+
+class Pack:
+    """Consecutive batches. No list, so that Lightning moves it as one thing instead of walking through it."""
+
+    def __init__(self, batches: list[Batch]) -> None:
+        self.batches = batches
+
+    def to(self, device: torch.device, **_: object) -> "Pack":
+        """The same pack: its batches are on the device already."""
+        return self
+
+
+class Packs:
+    """The training batches from where the run stands to the end of the interval, in packs.
+
+    It has no length: Lightning would take its own count of packs for the truth, and packs may differ in length.
+    """
+
+    def __init__(
+        self, data: Batch, plan: Plan, *, seed: int, length: int | None, start: Callable[[], int], share: slice
+    ) -> None:
+        self.data, self.plan, self.seed, self.start, self.share = data, plan, seed, start, share
+        self.fixed = length
+        self.length = length or 8
+        self.order_of: tuple[int, Tensor] = (-1, torch.empty(0))
+
+    def __iter__(self) -> Iterator[Pack]:
+        step = self.start()
+        end = self.plan.interval_end(step)
+        while step < end:
+            count = min(self.length, end - step)
+            began = time.perf_counter()
+            yield self.pack(step, count)
+            step += count
+            if self.fixed is None and count == self.length:
+                self.adapt(time.perf_counter() - began)
+
+    def adapt(self, seconds: float) -> None:
+        """Doubles or halves the length of packs. Results do not depend on it, so the clock may decide."""
+        row_bytes = self.data.x[:1].nbytes
+        if seconds > LONG:
+            self.length = max(1, self.length // 2)
+        elif seconds < SHORT and 2 * self.length * self.plan.batch_rows * row_bytes <= LARGEST:
+            self.length *= 2
+
+    def pack(self, step: int, count: int) -> Pack:
+        """The `count` batches from `step` on."""
+        if self.plan.batch_rows >= self.plan.rows == len(self.data.x):
+            return Pack([self.data] * count)  # a full batch needs no order, and no copy
+        size = self.plan.batch_rows
+        rows = [
+            self.order(epoch)[place * size : (place + 1) * size]
+            for epoch, place in (divmod(s, self.plan.steps_per_epoch) for s in range(step, step + count))
+        ]
+        index, sizes = torch.cat(rows), [len(batch) for batch in rows]
+        xs = torch.split(self.data.x.index_select(0, index), sizes)
+        ys = torch.split(self.data.y.index_select(0, index), sizes)
+        return Pack([Batch(x, y) for x, y in zip(xs, ys, strict=True)])
+
+    def order(self, epoch: int) -> Tensor:
+        """The rows in the order of pass `epoch`, [rows], drawn on the CPU so that every device has the same."""
+        if self.order_of[0] != epoch:
+            generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
+            order = torch.randperm(len(self.data.x), generator=generator)[self.share][: self.plan.rows]
+            self.order_of = (epoch, order.to(self.data.x.device))
+        return self.order_of[1]
+
+
+class DataModule(LightningDataModule):
+    """A source as the Trainer wants it.
+
+    Args:
+        source: what to load.
+        dtype: of features, and of targets that are values.
+        seed: the run's seed, for the order of the batches.
+        pack: batches in a pack; `auto` to let packs choose their length.
+    """
+
+    plan: Plan
+    """How the run is divided, which depends on the rows that were loaded."""
+
+    def __init__(self, source: Source, *, dtype: torch.dtype, seed: int, pack: int | str) -> None:
+        super().__init__()
+        self.source, self.dtype, self.seed, self.pack = source, dtype, seed, pack
+        self.splits: dict[str, Batch] = {}
+
+    @property
+    def joint(self) -> Joint:
+        return self.source.joint
+
+    @property
+    def rows(self) -> int:
+        """Training rows."""
+        return len(self.splits["train"].x)
+
+    def load(self) -> None:
+        """Loads and scales all splits, before the Trainer starts: a wrong file is the user's to mend, not a failed run.
+
+        Raises:
+            ValueError: the source cannot be had.
+        """
+        splits = scaled(self.source.load(), self.source.scale)
+        self.splits = {name: self._tensors(split) for name, split in splits.items()}
+
+    def _tensors(self, split: Split) -> Batch:
+        """Targets get the shape and type that the task wants (see `tasks.py`)."""
+        x, y = torch.from_numpy(np.ascontiguousarray(split.x)).to(self.dtype), torch.from_numpy(split.y)
+        match self.joint.task:
+            case "regression":
+                return Batch(x, y.to(self.dtype))
+            case "binary":
+                return Batch(x, y.to(self.dtype).unsqueeze(1))
+            case "multiclass":
+                return Batch(x, y.long())
+
+    def train_dataloader(self) -> Packs:
+        """Brings every split to the device, where it stays. Each of several devices takes every n-th row of one order."""
+        trainer = self.trainer
+        assert trainer is not None
+        device = trainer.strategy.root_device
+        self.splits = {name: Batch(x.to(device), y.to(device)) for name, (x, y) in self.splits.items()}
+        return Packs(
+            self.splits["train"],
+            self.plan,
+            seed=self.seed,
+            length=None if isinstance(self.pack, str) else self.pack,
+            start=lambda: trainer.global_step,
+            share=slice(trainer.global_rank, None, trainer.world_size),
+        )
+
+
+def scaled(splits: dict[str, Split], scale: str) -> dict[str, Split]:
+    """Splits brought to mean 0 and deviation 1 of the training rows, as `Source.scale` says."""
+    if scale == "none":
+        return splits
+    axes = (0, 2, 3) if scale == "channels" else (0,)
+    fit_x = standardizer(splits["train"].x, axes)
+    fit_y = standardizer(splits["train"].y, (0,)) if scale == "both" else lambda y: y
+    return {name: Split(fit_x(split.x), fit_y(split.y)) for name, split in splits.items()}
+
+
+def standardizer(values: NDArray[np.floating], axes: tuple[int, ...]) -> Callable[[NDArray[np.floating]], NDArray[np.floating]]:
+    """Subtracts the mean over `axes` and divides by the deviation; what is constant is only centred."""
+    mean = values.mean(axes, keepdims=True)
+    deviation = values.std(axes, keepdims=True)
+    deviation[deviation == 0] = 1
+    return lambda new: (new - mean) / deviation

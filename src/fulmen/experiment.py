@@ -1,0 +1,112 @@
+"""From a configuration to a run: Hydra makes the parts, and the straight line in `run.py` gets them by name."""
+
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.resolvers import oc
+
+from fulmen import preflight, targets
+from fulmen.data.source import Source
+from fulmen.names import stamp
+
+if TYPE_CHECKING:
+    from fulmen.run import Run
+
+PARTS = ("model", "optimizer", "scheduler", "loss", "penalty", "init", "logger")
+RUNS = Path("logs/runs")
+FAILED, DIVERGED = 1, 3
+
+
+def train(config: DictConfig, *, folder: Path | None = None, verbose: bool = True) -> "Run":
+    """Trains what a configuration describes, and records it.
+
+    Args:
+        config: from `fulmen.compose`.
+        folder: the run's; by default the configuration's `run_dir`, or a new one under `logs/runs`.
+        verbose: whether to print configuration, progress and figures.
+
+    Raises:
+        ValueError: a value is wrong, parts do not fit each other or the machine, or the data cannot be had; nothing is
+            written then.
+        FileExistsError: the folder is not empty.
+        fulmen.learner.Diverged: the loss is no longer finite.
+    """
+    targets.check(config, typed=config.overrides)
+    source = preflight.check(config)
+    folder = folder or new_folder(config)
+    from hydra.utils import instantiate  # and from here on torch and Lightning: seconds
+
+    from fulmen.run import train as train_parts
+
+    parts: dict[str, Any] = {part: instantiate(config[part], _convert_="all") for part in PARTS}
+    return train_parts(
+        **parts,
+        source=source,
+        options=instantiate(config.trainer),
+        seed=config.seed,
+        score=config.score,
+        weights=config.weights,
+        folder=folder,
+        config=record(config, source),
+        facts={"overrides": list(config.overrides)},
+        verbose=verbose,
+    )
+
+
+def attempt(config: DictConfig, *, folder: Path | None = None, verbose: bool = True) -> tuple[int, str]:
+    """Trains, and turns whatever goes wrong into an exit code and a sentence.
+
+    Returns:
+        0 and nothing, 1 and why it failed, or 3 and where it diverged.
+    """
+    folder = folder or new_folder(config)
+    try:
+        train(config, folder=folder, verbose=verbose)
+    except (Exception, SystemExit) as error:
+        if config.trainer.debug:
+            traceback.print_exception(error)
+        return (DIVERGED if type(error).__name__ == "Diverged" else FAILED), _sentence(error, folder)
+    return 0, ""
+
+
+def _sentence(error: BaseException, folder: Path) -> str:
+    """What a user needs to hear: the message alone if it is meant for users, else also what it is and where to look."""
+    if isinstance(error, (ValueError, FileExistsError, ArithmeticError)):
+        return " ".join(str(error).split())
+    where = f"the traceback is in {folder / 'status.json'}" if folder.exists() else "trainer.debug=true shows the traceback"
+    return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else '(no message)'}; {where}"
+
+
+def new_folder(config: DictConfig) -> Path:
+    """The folder a run goes to."""
+    return Path(config.run_dir) if config.run_dir is not None else RUNS / stamp()
+
+
+def record(config: DictConfig, source: Source) -> dict[str, Any]:
+    """The configuration as `config.yaml` keeps it: sizes included, every reference worked out but those to the
+    environment, which may hold what nobody should read in a file."""
+    with _environment_unread():
+        plain = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(plain, dict)
+    del plain["overrides"]
+    joint = source.joint
+    sizes = {"in_shape": list(joint.in_shape), "out_features": joint.out_features, "task": joint.task}
+    return {str(key): value for key, value in plain.items()} | {"sizes": sizes}
+
+
+@contextmanager
+def _environment_unread() -> Iterator[None]:
+    """While it lasts, `${oc.env:NAME}` stands for its own text."""
+    OmegaConf.register_new_resolver("oc.env", lambda *words: f"${{oc.env:{','.join(map(_word, words))}}}", replace=True)
+    try:
+        yield
+    finally:
+        OmegaConf.register_new_resolver("oc.env", oc.env, replace=True)
+
+
+def _word(value: Any) -> str:
+    return "null" if value is None else str(value)

@@ -1,0 +1,39 @@
+"""How the learning rate changes. Each takes the optimizer and the run's length, both in steps of the optimizer.
+
+Schedulers of torch step after every step of the optimizer; `plateau` after every pass, with the run's score.
+"""
+
+from collections.abc import Callable
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR, ReduceLROnPlateau, StepLR
+
+from fulmen.plan import Plan
+
+MakeScheduler = Callable[[Optimizer, Plan], LRScheduler]
+
+
+def constant() -> None:
+    """No change."""
+
+
+def step(optimizer: Optimizer, plan: Plan, *, epochs: int, gamma: float) -> LRScheduler:
+    """Times `gamma` after every `epochs` passes over the data."""
+    return StepLR(optimizer, epochs * plan.steps_per_epoch, gamma)
+
+
+def cosine(optimizer: Optimizer, plan: Plan, *, eta_min: float) -> LRScheduler:
+    """Down half a cosine from lr to `eta_min` (Loshchilov and Hutter: SGDR, 2017)."""
+    return CosineAnnealingLR(optimizer, plan.total_steps, eta_min)
+
+
+def one_cycle(optimizer: Optimizer, plan: Plan, *, pct_start: float) -> LRScheduler:
+    """Up to lr for a share `pct_start` of the steps, then down (Smith and Topin: Super-convergence, 2018)."""
+    peaks = [float(group["lr"]) for group in optimizer.param_groups]
+    cycles_momentum = "momentum" in optimizer.defaults or "betas" in optimizer.defaults
+    return OneCycleLR(optimizer, peaks, plan.total_steps, pct_start=pct_start, cycle_momentum=cycles_momentum)
+
+
+def plateau(optimizer: Optimizer, plan: Plan, *, factor: float, patience: int) -> LRScheduler:
+    """Times `factor` when the score has not improved for `patience` passes."""
+    return ReduceLROnPlateau(optimizer, plan.mode, factor, patience)

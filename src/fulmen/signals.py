@@ -1,0 +1,70 @@
+"""Ctrl-C and SIGTERM: a run ends at a place it can go on from, and the exit code says so.
+
+Before and after training a signal raises `Interrupted` at once. In training it is only noted; the saver, which knows
+when weights, optimizer and counters belong together, saves and raises.
+"""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+STOPS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interrupted(BaseException):
+    """A signal ended the run. No `Exception`, so that nothing takes it for a failure of the job."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(f"stopped by {signal.Signals(signum).name}")
+        self.exit_code = 128 + signum
+
+
+class Stop:
+    """A signal that waits for the right moment."""
+
+    def __init__(self) -> None:
+        self.noted: int | None = None
+
+    def raise_if_noted(self) -> None:
+        if self.noted is not None:
+            raise Interrupted(self.noted)
+
+
+def _raise(signum: int, _frame: FrameType | None) -> None:
+    raise Interrupted(signum)
+
+
+@contextmanager
+def raising() -> Iterator[None]:
+    """Signals raise `Interrupted` wherever the program is."""
+    with _handling(_raise):
+        yield
+
+
+@contextmanager
+def noting() -> Iterator[Stop]:
+    """Signals are noted in the `Stop`; a second one raises, for whoever cannot wait."""
+    stop = Stop()
+
+    def note(signum: int, frame: FrameType | None) -> None:
+        if stop.noted is not None:
+            _raise(signum, frame)
+        stop.noted = signum
+
+    with _handling(note):
+        yield stop
+
+
+@contextmanager
+def _handling(handler: object) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may set handlers
+        return
+    before = {signum: signal.signal(signum, handler) for signum in STOPS}  # type: ignore[call-overload]
+    try:
+        yield
+    finally:
+        for signum, old in before.items():
+            signal.signal(signum, old)

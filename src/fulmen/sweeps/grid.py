@@ -1,0 +1,72 @@
+"""`-m`: a run for every combination of the values that the words list.
+
+All jobs are composed and checked before the first one starts, so a typo in the last of them costs nothing, and what runs
+is the configuration as it was when the sweep was typed.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from omegaconf import DictConfig
+from rich.console import Console
+
+from fulmen import preflight
+from fulmen.composition import compose, search_path
+from fulmen.experiment import attempt
+from fulmen.names import stamp
+from fulmen.words import ConfigurationError, check_choice, expand, read
+
+SWEEPS = Path("logs/sweeps")
+
+
+def sweep(words: Sequence[str], config_dir: str | None) -> int:
+    """Runs every job in a folder of its own, whatever becomes of the others.
+
+    Returns:
+        0 if every job completed, else 1.
+
+    Raises:
+        ConfigurationError: a job's configuration is wrong; nothing is written then.
+    """
+    jobs = plan(words, config_dir)
+    folder = SWEEPS / stamp()
+    varying = [word for word in words if read(word).is_sweep_override()]
+    console = Console()
+    console.print(f"{len(jobs)} jobs over {', '.join(varying) or 'one configuration'}", highlight=False, soft_wrap=True)
+    console.print(f"sweep folder: {folder}", highlight=False, soft_wrap=True)
+    codes = []
+    for number, config in enumerate(jobs):
+        code, message = attempt(config, folder=folder / str(number), verbose=False)
+        line = f"job {number}  {_own_words(config, varying)}  {message or _score(folder / str(number), config.score)}"
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
+        codes.append(code)
+    console.print(f"{codes.count(0)} of {len(jobs)} jobs completed", highlight=False)
+    console.print(f"see them: tensorboard --logdir {folder}", highlight=False, soft_wrap=True)
+    return int(any(codes))
+
+
+def plan(words: Sequence[str], config_dir: str | None) -> list[DictConfig]:
+    """The checked configuration of every job."""
+    folders = search_path(config_dir)
+    overrides = [read(word) for word in words]
+    for override in overrides:
+        if not override.is_sweep_override():
+            check_choice(override, folders)
+    jobs = [compose(job, config_dir) for job in expand(overrides, folders)]
+    if len(jobs) > 1 and any(config.run_dir is not None for config in jobs):
+        raise ConfigurationError(f"run_dir names one folder, and this sweep has {len(jobs)} runs; leave it out")
+    for config in jobs:
+        preflight.check(config)
+    return jobs
+
+
+def _own_words(config: DictConfig, varying: Sequence[str]) -> str:
+    """What tells a job from the others."""
+    keys = {word.partition("=")[0] for word in varying}
+    return " ".join(word for word in config.overrides if word.partition("=")[0] in keys)
+
+
+def _score(folder: Path, score: str) -> str:
+    metrics = json.loads((folder / "metrics.json").read_text("utf-8"))
+    return f"{score} {metrics[score]:.4g}" if score in metrics else ""

@@ -1,0 +1,112 @@
+"""What is learned: values (regression), one of two classes (binary), one of several (multiclass).
+
+A task turns a model's raw scores into predictions and measures them. Its metrics are torchmetrics' own functions.
+
+Shapes: B rows, T targets, K classes. Scores `out` and targets `y` are
+[B, T] and [B, T] for regression, [B, 1] and [B, 1] (0 or 1) for binary, [B, K] and [B] (int64) for multiclass.
+"""
+
+import math
+import warnings
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchmetrics.functional import classification as classes
+from torchmetrics.functional import regression as values
+
+from fulmen import vocabulary
+
+TINY = 1e-12
+"""Keeps the logarithm of a probability finite where a model's own output activation rounds it to zero."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task's kind and how a model's output is to be read."""
+
+    kind: vocabulary.Task
+    out_features: int
+    gives_probabilities: bool = False
+    """The model has an output activation of its own that gives probabilities (of multiclass: up to their sum)."""
+
+    def probabilities(self, out: Tensor) -> Tensor:
+        """Class probabilities: [B, 1] of class 1 for binary, [B, K] for multiclass."""
+        if self.kind == "binary":
+            return out if self.gives_probabilities else out.sigmoid()
+        return out / out.sum(1, keepdim=True).clamp_min(TINY) if self.gives_probabilities else out.softmax(1)
+
+    def log_probabilities(self, out: Tensor) -> Tensor:
+        """Logarithms of the K class probabilities of a multiclass task, [B, K]."""
+        return self.probabilities(out).clamp_min(TINY).log() if self.gives_probabilities else out.log_softmax(1)
+
+    def comparable(self, out: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Prediction and target as numbers of one shape: values, or probabilities and the classes as 0 and 1."""
+        if self.kind == "regression":
+            return out, y
+        if self.kind == "binary":
+            return self.probabilities(out), y
+        return self.probabilities(out), F.one_hot(y, self.out_features).to(out.dtype)
+
+    def metrics(self, out: Tensor, y: Tensor, names: Iterable[str]) -> dict[str, float]:
+        """The metrics `names` over all rows at once; one that these rows leave undefined is left out.
+
+        (R² of a single row, say, or the area under the ROC curve where only one class occurs.)
+        """
+        prediction, target = (out, y) if self.kind == "regression" else (self.probabilities(out), y.long())
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torchmetrics warns of what is undefined; it is left out below
+            found = {name: _measure(METRICS[self.kind][name], prediction, target) for name in names}
+        return {name: value for name, value in found.items() if math.isfinite(value)}
+
+    def confusion(self, out: Tensor, y: Tensor) -> list[list[int]]:
+        """Rows counted by true class (first index) and predicted class (second)."""
+        count = max(2, self.out_features)
+        predicted = (self.probabilities(out) > 0.5).long() if count == 2 else out.argmax(1)
+        table = classes.multiclass_confusion_matrix(predicted.flatten(), y.long().flatten(), count, validate_args=False)
+        rows: list[list[int]] = table.tolist()
+        return rows
+
+
+def _measure(metric: Callable[[Tensor, Tensor], Tensor], prediction: Tensor, target: Tensor) -> float:
+    return float("nan") if len(target) < 2 and metric is _r2 else metric(prediction, target).item()
+
+
+def _r2(prediction: Tensor, target: Tensor) -> Tensor:
+    """1 - squared error / squared deviation, the mean over targets."""
+    return values.r2_score(prediction, target)
+
+
+def _one_class(target: Tensor) -> bool:
+    return bool((target == target.flatten()[0]).all())
+
+
+def _binary_auroc(prediction: Tensor, target: Tensor) -> Tensor:
+    if _one_class(target):
+        return torch.tensor(float("nan"))
+    return classes.binary_auroc(prediction.flatten(), target.flatten(), validate_args=False)
+
+
+def _multiclass_auroc(prediction: Tensor, target: Tensor) -> Tensor:
+    """The mean over classes of one against the rest."""
+    if len(target.unique()) < prediction.shape[1]:
+        return torch.tensor(float("nan"))
+    return classes.multiclass_auroc(prediction, target, prediction.shape[1], validate_args=False)
+
+
+METRICS: dict[vocabulary.Task, dict[str, Callable[[Tensor, Tensor], Tensor]]] = {
+    "regression": {"mse": values.mean_squared_error, "mae": values.mean_absolute_error, "r2": _r2},
+    "binary": {
+        "accuracy": lambda p, y: classes.binary_accuracy(p, y, validate_args=False),
+        "f1": lambda p, y: classes.binary_f1_score(p, y, validate_args=False),
+        "auroc": _binary_auroc,
+    },
+    "multiclass": {
+        "accuracy": lambda p, y: classes.multiclass_accuracy(p, y, p.shape[1], average="micro", validate_args=False),
+        "f1": lambda p, y: classes.multiclass_f1_score(p, y, p.shape[1], average="macro", validate_args=False),
+        "auroc": _multiclass_auroc,
+    },
+}
+"""Functions of prediction and target, by the names of `vocabulary.METRICS`."""

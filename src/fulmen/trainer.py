@@ -1,0 +1,122 @@
+"""What a user may say of the training itself, and the accelerator, threads and Lightning Trainer that follow from it."""
+
+import logging
+import math
+import os
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import Callback, EarlyStopping
+from lightning.pytorch.loggers.logger import Logger
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from fulmen.checkpoints import AtomicCheckpointIO
+from fulmen.vocabulary import mode
+
+SMALL_STEP = 5e7
+"""Operations in a step under which one thread is faster than several, which first have to agree."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainerOptions:
+    """The keys of `conf/trainer/default.yaml`, which says what each means.
+
+    Raises:
+        ValueError: two of them do not go together.
+    """
+
+    max_epochs: int | None
+    max_steps: int | None
+    accelerator: str
+    devices: int
+    strategy: str
+    precision: str
+    threads: int | str
+    gradient_clip: float | None
+    accumulate: int
+    patience: int | None
+    pack: int | str
+    points: int
+    debug: bool
+
+    def __post_init__(self) -> None:
+        if self.precision == "16-mixed" and self.gradient_clip is not None:
+            raise ValueError(
+                "trainer.gradient_clip does not go with trainer.precision=16-mixed, whose gradients are scaled; "
+                "take trainer.precision=bf16-mixed"
+            )
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of data; a network has it too, but for `*-mixed`."""
+        names = {"64": torch.float64, "bf16-true": torch.bfloat16, "16-true": torch.float16}
+        return names.get(self.precision.removesuffix("-true"), names.get(self.precision, torch.float32))
+
+
+def find_accelerator(options: TrainerOptions) -> str:
+    """The accelerator to ask Lightning for.
+
+    Raises:
+        ValueError: it is not in this machine, has too few devices, or cannot compute in the precision asked for.
+    """
+    counts = {"cpu": os.cpu_count() or 1, "gpu": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
+    there = [name for name, count in counts.items() if count > 0]
+    found = options.accelerator
+    if found == "auto":
+        usable = [name for name in ("gpu", "mps") if name in there and not (name == "mps" and options.dtype == torch.float64)]
+        found = (usable or ["cpu"])[0]
+    if found not in there:
+        raise ValueError(f"there is no {found} here; this machine has {' and '.join(there)}: take accelerator={there[-1]}")
+    if found == "mps" and options.dtype == torch.float64:
+        raise ValueError("mps cannot compute in float64; take accelerator=cpu, or trainer.precision=32-true")
+    if options.devices > counts[found]:
+        raise ValueError(f"trainer.devices={options.devices}, but this machine has {counts[found]} {found} device(s)")
+    return found
+
+
+def find_threads(options: TrainerOptions, net: nn.Module, in_shape: tuple[int, ...], rows: int) -> int:
+    """Threads to compute with: as said, or by an estimate of a step's work from its sizes, so that a repeated run has
+    the same (more threads change the last bits of sums).
+
+    Args:
+        options: `threads` may be a number.
+        net: on the CPU.
+        in_shape: of a row.
+        rows: that go through the network at once.
+    """
+    if isinstance(options.threads, int):
+        return options.threads
+    parameter = next(net.parameters())
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        net(torch.zeros(1, *in_shape, dtype=parameter.dtype))
+    return 1 if 3 * rows * counter.get_total_flops() < SMALL_STEP else max(1, math.ceil((os.cpu_count() or 1) / 2))
+
+
+def build(
+    options: TrainerOptions, accelerator: str, *, score: str, loggers: Iterable[Logger], callbacks: Iterable[Callback]
+) -> Trainer:
+    """A Trainer without what the learner does itself: its loops for validation, its bar, its counting of epochs."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", ".*`isinstance\\(treespec, LeafSpec\\)`.*")
+    stopping = [] if options.patience is None else [EarlyStopping(score, patience=options.patience, mode=mode(score))]
+    return Trainer(
+        accelerator=accelerator,
+        devices=options.devices,
+        strategy=options.strategy,
+        precision=options.precision,  # type: ignore[arg-type]
+        max_epochs=-1,  # the learner stops at the last step
+        limit_val_batches=0,
+        num_sanity_val_steps=0,
+        log_every_n_steps=1,
+        logger=list(loggers),
+        callbacks=[*callbacks, *stopping],
+        plugins=[AtomicCheckpointIO()],
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        detect_anomaly=options.debug,
+    )
+

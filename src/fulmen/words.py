@@ -1,0 +1,138 @@
+"""The words of a command line, `group=choice` and `key=value`: read, expanded, and checked against the folders of choices.
+
+Nothing here imports torch; what help needs does not even import Hydra.
+"""
+
+import difflib
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hydra.core.override_parser.types import Override
+
+PATHS = ("run_dir", "data_root", "data.path", "data.root")
+"""Keys whose values are paths: taken as they are, though Hydra's grammar would want some of them in quotes."""
+
+
+class ConfigurationError(ValueError):
+    """Something in the configuration is not as it must be; the message says what, and what would be right."""
+
+
+def conf_dir() -> Path:
+    """The folder of choices: inside an installed package, or at the top of a checkout."""
+    installed = Path(__file__).parent / "conf"
+    return installed if installed.is_dir() else Path(__file__).parents[2] / "conf"
+
+
+def groups(folders: Sequence[Path]) -> list[str]:
+    """The groups, in the order of their folders' first mention."""
+    return list(dict.fromkeys(path.name for folder in folders for path in sorted(folder.iterdir()) if path.is_dir()))
+
+
+def choices(group: str, folders: Sequence[Path]) -> dict[str, Path]:
+    """The file of every choice in `group`, by its name."""
+    return {path.stem: path for folder in folders for path in sorted(folder.glob(f"{group}/*.yaml"))}
+
+
+def suggestion(wrong: str, right: Iterable[str]) -> str:
+    """`; did you mean 'x'?` where something is close, else nothing."""
+    near = difflib.get_close_matches(wrong, list(right), n=1, cutoff=0.6)
+    return f"; did you mean '{near[0]}'?" if near else ""
+
+
+def read(word: str) -> "Override":
+    """A word as Hydra reads it.
+
+    Raises:
+        ConfigurationError: Hydra cannot.
+    """
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    if word.startswith("-"):
+        raise ConfigurationError(f"there is no option {word!r}; see --help, and write key=value without dashes")
+    try:
+        override: Override = OverridesParser.create().parse_override(quoted(word))
+    except HydraException as error:
+        key = word.partition("=")[0]
+        way_out = "quote a value that has spaces, commas or brackets, as 'key=\"a value\"'" if "=" in word else f"{key}=value"
+        raise ConfigurationError(f"cannot read {word!r}; write {way_out}") from error
+    return override
+
+
+def quoted(word: str) -> str:
+    """The word with its value in quotes, if that is a path that Hydra would stumble over."""
+    key, _, value = word.partition("=")
+    if key not in PATHS or value[:1] in "'\"" or value in ("", "null") or value.startswith("${"):
+        return word
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"{key}='{escaped}'"
+
+
+def expand(overrides: Sequence["Override"], folders: Sequence[Path]) -> Iterator[list[str]]:
+    """The words of every job that a sweep's words stand for: the product of what each of them names, the last fastest.
+
+    Raises:
+        ConfigurationError: a word names nothing, or asks for a search, which is not a grid.
+    """
+    yield from (list(job) for job in itertools.product(*(_values(override, folders) for override in overrides)))
+
+
+def _values(override: "Override", folders: Sequence[Path]) -> list[str]:
+    from hydra.core.override_parser.types import Glob
+
+    line, key = override.input_line or "", override.get_key_element()
+    value = override.value()
+    if not override.is_sweep_override():
+        return [line]
+    if isinstance(value, Glob):
+        values = value.filter(list(choices(key, folders)))
+    elif override.is_discrete_sweep():
+        values = list(override.sweep_string_iterator())
+    else:
+        raise ConfigurationError(f"{line} asks for a search, and a sweep over a grid takes lists: {key}=a,b or range(1,4)")
+    if not values:
+        raise ConfigurationError(f"{line} names nothing that exists")
+    return [f"{key}={value}" for value in values]
+
+
+def check_choice(override: "Override", folders: Sequence[Path]) -> None:
+    """Finds a choice that a group does not have.
+
+    Raises:
+        ConfigurationError: names it, what is like it, and all there are.
+    """
+    group, value = override.key_or_group, override.value()
+    there = choices(group, folders)
+    if group in groups(folders) and isinstance(value, str) and value not in there:
+        raise ConfigurationError(
+            f"there is no {group}={value}{suggestion(value, there) or ';'} the choices are {', '.join(there) or '(none)'}"
+        )
+
+
+def check_keys(overrides: Sequence["Override"], known: Mapping[str, object], folders: Sequence[Path]) -> None:
+    """Finds a key that the composed configuration does not have.
+
+    Args:
+        overrides: the words.
+        known: every key of the configuration without them, dotted, and the choice made in each group.
+        folders: of choices.
+
+    Raises:
+        ConfigurationError: names it, what is like it, and which choices do have it.
+    """
+    for override in overrides:
+        key = override.key_or_group
+        if key in known or key in groups(folders) or key.startswith("hydra"):
+            continue
+        raise ConfigurationError(unknown(key, known, folders))
+
+
+def unknown(key: str, known: Iterable[str], folders: Sequence[Path]) -> str:
+    """The sentence about a key that is not there."""
+    group, _, name = key.partition(".")
+    having = [choice for choice, path in choices(group, folders).items() if f"\n{name}:" in path.read_text("utf-8")]
+    where = f"; it belongs to {group}={', '.join(having)}" if having else ""
+    return f"there is no key '{key}'{where or suggestion(key, [*groups(folders), *known]) or '; see --help for what there is'}"

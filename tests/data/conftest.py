@@ -1,0 +1,29 @@
+"""Sources built as a run builds them: from their YAML files."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+from fulmen.data.source import Source
+
+ROOT = Path(__file__).parents[2]
+MNIST = ROOT.parent / "shared" / "mnist"
+
+
+@pytest.fixture
+def source() -> Callable[..., Source]:
+    """Builds `conf/data/<name>.yaml` with other values for some keys; skips the full MNIST where it is not at hand."""
+
+    def make(name: str, /, **keys: object) -> Source:
+        if name == "mnist" and not MNIST.is_dir():
+            pytest.skip(f"MNIST's files are not in {MNIST}")
+        data = OmegaConf.load(ROOT / "conf" / "data" / f"{name}.yaml")
+        config = OmegaConf.create({"data_root": str(MNIST), "data": data})
+        made = instantiate(config.data, **keys)
+        assert isinstance(made, Source)
+        return made
+
+    return make
