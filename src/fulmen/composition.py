@@ -130,8 +130,9 @@ def _sentence(error: Exception) -> str:
 def _finish(config: DictConfig, words: Sequence[str]) -> DictConfig:
     with open_dict(config):
         chosen = config.pop("hydra").runtime.choices
-        config.choices = {group: choice for group, choice in chosen.items() if "hydra/" not in group}
-        config.experiment = config.choices.pop("experiment", None)
+        config.experiment = chosen.get("experiment")
+        config.choices = {group: chosen[group] for group in config if group in chosen and group != "experiment"}
+        config.choices.accelerator = chosen.accelerator
         config.overrides = list(words)
         if config.trainer.max_epochs is None and config.trainer.max_steps is None:
             config.trainer.max_epochs = config.data.epochs

@@ -25,7 +25,7 @@ Rule = Callable[[Any], str | None]
 
 def whole(least: int, most: float = float("inf"), *, or_else: Sequence[str | None] = ()) -> Rule:
     """A whole number in [least, most], or one of a few words (None: null)."""
-    top = "" if most == float("inf") else f" and at most {most:g}"
+    top = "" if most == float("inf") else f" and at most {most}"
     words = "".join(f", or {'null' if word is None else word}" for word in or_else)
 
     def rule(value: Any) -> str | None:

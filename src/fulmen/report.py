@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.tree import Tree
 from torch import Tensor, nn
@@ -22,11 +23,15 @@ def print_opening(config: Mapping[str, Any], net: nn.Module, in_shape: tuple[int
 
 
 def _grow(tree: Tree, config: Mapping[str, Any]) -> None:
+    """A branch for each group, headed by its choice; what only Hydra needs is left out."""
+    choices = config.get("choices", {})
     for key, value in config.items():
+        if key == "choices" or key.startswith("_"):
+            continue
         if isinstance(value, Mapping):
-            _grow(tree.add(f"[bold]{key}"), value)
-        elif key != "_partial_":
-            tree.add(f"{key}: [cyan]{value}", highlight=False)
+            _grow(tree.add(f"[bold]{key}[/] {choices.get(key, '')}"), value)
+        else:
+            tree.add(f"{key}: [cyan]{escape(str(value))}", highlight=False)
 
 
 def summary(net: nn.Module, in_shape: tuple[int, ...]) -> Table:

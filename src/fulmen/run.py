@@ -16,13 +16,14 @@ from fulmen.callbacks.progress import Progress
 from fulmen.callbacks.saver import Saver
 from fulmen.data.module import DataModule
 from fulmen.data.source import SPLITS, Joint, Source
+from fulmen.files import write_json
 from fulmen.history import History
 from fulmen.learner import Learner
 from fulmen.losses import Loss
 from fulmen.optimizers import MakeOptimizer
 from fulmen.penalties import Penalty
 from fulmen.plan import Plan
-from fulmen.runs import RunFolder, write_json
+from fulmen.runs import RunFolder
 from fulmen.schedulers import MakeScheduler, plateau
 from fulmen.signals import noting
 from fulmen.tasks import Task
@@ -92,6 +93,7 @@ def train(
     joint = source.joint
     accelerator = find_accelerator(options)
     net = _network(model, init, joint, options.dtype, seed)
+    optimizer([torch.zeros(1, requires_grad=True)])  # says what is wrong with its settings before anything is written
     data = DataModule(source, dtype=options.dtype, seed=seed, pack=options.pack)
     data.load()
     _check_score(score, data)

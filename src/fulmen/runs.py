@@ -3,12 +3,9 @@
 The folder is the record: what anyone may want of a run later stands in files, each of them either whole or absent.
 """
 
-import json
-import os
 import platform
 import socket
 import subprocess
-import tempfile
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from fulmen.files import write_json, write_text
 from fulmen.learner import Diverged
 from fulmen.signals import Interrupted
 
@@ -52,7 +50,7 @@ class RunFolder:
             config: the content of `config.yaml`.
             facts: entries of `status.json`.
         """
-        write(self.path / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
+        write_text(self.path / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
         began = datetime.now(UTC)
         self.status = {"state": "running", "error": None, "traceback": None, "started": began.isoformat(), **facts, **environment()}
         self._write_status()
@@ -88,35 +86,16 @@ def environment() -> dict[str, Any]:
 
 
 def commit() -> dict[str, Any]:
-    """The commit of the working directory and whether files differ from it; None for both outside a repository."""
-    try:
-        git = ["git", "--no-optional-locks"]
-        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=10)
-        dirty = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=True, timeout=10)
-    except (OSError, subprocess.SubprocessError):
-        return {"commit": None, "dirty": None}
-    return {"commit": head.stdout.strip(), "dirty": bool(dirty.stdout)}
+    """The commit that is worked on, and whether files differ from it: of the repository that the working directory is
+    in, or else of Fulmen's own; None for both where there is neither."""
+    for folder in (Path.cwd(), Path(__file__).parent):
+        try:
+            return {"commit": _git(folder, "rev-parse", "HEAD"), "dirty": _git(folder, "status", "--porcelain") != ""}
+        except (OSError, subprocess.SubprocessError):
+            continue
+    return {"commit": None, "dirty": None}
 
 
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Writes JSON that other programs can read: what is not a finite number becomes null before it comes here."""
-    write(path, json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
-
-
-def write(path: Path, content: str) -> None:
-    """Replaces a text file at once: whoever reads it, or stops us, finds the old one or the new one whole."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".tmp-")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(content)
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _git(folder: Path, *words: str) -> str:
+    command = ["git", "--no-optional-locks", "-C", str(folder), *words]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()

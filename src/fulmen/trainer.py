@@ -11,11 +11,13 @@ import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback, EarlyStopping
 from lightning.pytorch.loggers.logger import Logger
+from lightning.pytorch.strategies import StrategyRegistry
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from fulmen.checkpoints import AtomicCheckpointIO
 from fulmen.vocabulary import mode
+from fulmen.words import suggestion
 
 SMALL_STEP = 5e7
 """Operations in a step under which one thread is faster than several, which first have to agree."""
@@ -75,6 +77,10 @@ def find_accelerator(options: TrainerOptions) -> str:
         raise ValueError("mps cannot compute in float64; take accelerator=cpu, or trainer.precision=32-true")
     if options.devices > counts[found]:
         raise ValueError(f"trainer.devices={options.devices}, but this machine has {counts[found]} {found} device(s)")
+    strategies = ["auto", *StrategyRegistry.available_strategies()]
+    if options.strategy not in strategies:
+        near = suggestion(options.strategy, strategies)
+        raise ValueError(f"there is no trainer.strategy={options.strategy}{near or ';'} there are {', '.join(strategies)}")
     return found
 
 

@@ -37,9 +37,9 @@ def choices(group: str, folders: Sequence[Path]) -> dict[str, Path]:
 
 
 def suggestion(wrong: str, right: Iterable[str]) -> str:
-    """`; did you mean 'x'?` where something is close, else nothing."""
+    """`; did you mean x?` where something is close, else nothing."""
     near = difflib.get_close_matches(wrong, list(right), n=1, cutoff=0.6)
-    return f"; did you mean '{near[0]}'?" if near else ""
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def read(word: str) -> "Override":
@@ -57,8 +57,8 @@ def read(word: str) -> "Override":
         override: Override = OverridesParser.create().parse_override(quoted(word))
     except HydraException as error:
         key = word.partition("=")[0]
-        way_out = "quote a value that has spaces, commas or brackets, as 'key=\"a value\"'" if "=" in word else f"{key}=value"
-        raise ConfigurationError(f"cannot read {word!r}; write {way_out}") from error
+        way_out = "quote a value that has spaces, commas or brackets, as 'key=\"a value\"'" if "=" in word else f"write {key}=value"
+        raise ConfigurationError(f"cannot read {word!r}; {way_out}") from error
     return override
 
 

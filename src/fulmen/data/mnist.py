@@ -86,16 +86,16 @@ class Mnist(Digits):
         import pooch
 
         pooch.get_logger().setLevel("WARNING")  # the progress bar says enough
-        causes = []
+        checksum, causes = f"md5:{FILES[name][0]}", []
         for mirror in self.mirrors:
-            url, checksum = f"{mirror.rstrip('/')}/{name}.gz", f"md5:{FILES[name][0]}"
+            url = f"{mirror.rstrip('/')}/{name}.gz"
             try:
                 return Path(pooch.retrieve(url, checksum, f"{name}.gz", folder, progressbar=sys.stderr.isatty()))
             except (OSError, ValueError) as error:  # from the network, as requests' errors are, or a wrong checksum
-                causes.append(f"{url}: {shorten(str(error), 200)}")
+                causes.append(f"{mirror}: {shorten(str(error), 160)}")
         raise DownloadError(
             f"{name}.gz could not be downloaded ({'; '.join(causes)}). Put MNIST's four files ({', '.join(FILES)}; "
-            "gzipped or not) in a folder and give data_root=<that folder>, or choose data=mnist_5k, which needs none."
+            "gzipped or not) in a folder and give data_root=<that folder>, or take data=mnist_5k: it needs no download."
         )
 
 

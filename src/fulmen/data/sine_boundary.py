@@ -4,30 +4,23 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fulmen.data.source import Joint, Source, Split, fresh
+from fulmen.data.source import Joint, Split
+from fulmen.data.synthetic import Synthetic
 
 EDGE = 1 - 1e-5
 """Half the side of the square that points are drawn from, before they are rounded to two decimals."""
 
 
 @dataclass(kw_only=True)
-class SineBoundary(Source):
+class SineBoundary(Synthetic):
     """Class 1 where x2 >= -1/4 + 3/4 sin(pi x1)."""
-
-    train_size: int
-    val_size: int
-    test_size: int
 
     @property
     def joint(self) -> Joint:
         return Joint((2,), 1, "binary", ("x1", "x2"), ("below", "above"))
 
     def load(self) -> dict[str, Split]:
-        return {
-            "train": _draw(np.random.RandomState(self.seed), self.train_size),
-            "val": _draw(fresh(self.seed, "val"), self.val_size),
-            "test": _draw(fresh(self.seed, "test"), self.test_size),
-        }
+        return self.splits(_draw)
 
 
 def _draw(random: np.random.RandomState, rows: int) -> Split:
