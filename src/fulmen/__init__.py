@@ -1,14 +1,15 @@
 """Fulmen composes experiments on neural networks: model × data × optimizer × accelerator, from one command.
 
-From Python: `cfg = fulmen.compose(["model=deep"])`, `run = fulmen.train(cfg)`, then `run.metrics`, `run.model`, `run.folder`.
+From Python: `cfg = fulmen.compose(["model=deep"])`, `run = fulmen.train(cfg)`, then `run.metrics`, `run.model` and
+`run.folder`.
 """
 
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fulmen.experiment import train as train
     from fulmen.composition import compose as compose
+    from fulmen.experiment import train as train
 
 __version__ = version("fulmen")
 __all__ = ["__version__", "compose", "train"]

@@ -86,10 +86,14 @@ def _take_flag(arguments: list[str], *names: str) -> bool:
 def _check_flag(word: str) -> None:
     name = word.partition("=")[0]
     if name in REFUSED:
-        raise ConfigurationError(f"{name} is not for Fulmen: conf/train.yaml is the only root, and choices of your own are in --config-dir")
+        raise ConfigurationError(
+            f"{name} is not for Fulmen: conf/train.yaml is the only root, and choices of your own are in --config-dir"
+        )
     if word.startswith("-"):
         known = ["--help", "--multirun", "--config-dir", *HYDRAS_FLAGS]
-        raise ConfigurationError(f"there is no option {name}{suggestion(name, known) or '; keys are written without dashes, see --help'}")
+        raise ConfigurationError(
+            f"there is no option {name}{suggestion(name, known) or '; keys are written without dashes, see --help'}"
+        )
 
 
 def _hydra(arguments: list[str], config_dir: str | None) -> int:

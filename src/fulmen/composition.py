@@ -23,7 +23,7 @@ def compose(words: Iterable[str] = (), config_dir: str | Path | None = None) -> 
 
     Args:
         words: `group=choice` and `key=value`, as on the command line.
-        config_dir: a folder of the user's own with further choices, laid out as `conf/`; Python files in it can be named.
+        config_dir: a folder of the user's own with further choices, laid out as `conf/`; they may name its Python files.
 
     Returns:
         The configuration, with two entries beside those of `conf/train.yaml`: `choices`, the choice made in each group,
@@ -86,7 +86,7 @@ def _group_words(overrides: Sequence[Override], folders: Sequence[Path]) -> list
 
 
 def _check_against_choices(config: DictConfig, folders: Sequence[Path]) -> None:
-    """Compares the keys with those of the same choices alone: an experiment file, or a word that adds, has none of its own.
+    """Compares the keys with those of the same choices alone: experiments, and words that add, have none of their own.
 
     Raises:
         ConfigurationError: a key is there that no choice has, or one is missing.

@@ -85,8 +85,11 @@ def _sentence(error: BaseException, folder: Path) -> str:
     """What a user needs to hear: the message alone if it is meant for users, else also what it is and where to look."""
     if isinstance(error, (ValueError, FileExistsError, ArithmeticError)):
         return " ".join(str(error).split())
-    where = f"the traceback is in {folder / 'status.json'}" if folder.exists() else "trainer.debug=true shows the traceback"
-    return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else '(no message)'}; {where}"
+    where = (
+        f"the traceback is in {folder / 'status.json'}" if folder.exists() else "trainer.debug=true shows the traceback"
+    )
+    said = str(error).strip().partition("\n")[0]
+    return f"{type(error).__name__}: {said}; {where}" if said else f"{type(error).__name__}; {where}"
 
 
 def new_folder(config: DictConfig) -> Path:
@@ -95,8 +98,10 @@ def new_folder(config: DictConfig) -> Path:
 
 
 def record(config: DictConfig, source: Source) -> dict[str, Any]:
-    """The configuration as `config.yaml` keeps it: sizes included, every reference worked out but those to the
-    environment, which may hold what nobody should read in a file."""
+    """The configuration as `config.yaml` keeps it: sizes included, every reference worked out.
+
+    But for those to the environment, which may hold what nobody should read in a file.
+    """
     with _environment_unread():
         plain = OmegaConf.to_container(config, resolve=True)
     assert isinstance(plain, dict)

@@ -37,7 +37,10 @@ def help_text(folders: Sequence[Path]) -> str:
     parts = [USAGE, "groups (* is taken unless you choose)"]
     parts += ["\n".join(_group(group, chosen.get(group), folders)) for group in order if choices(group, folders)]
     parts += ["keys (those of a group: --cfg job group=choice)"]
-    parts += ["\n".join(_keys(folders[0] / "train.yaml", "")), "\n".join(_keys(folders[0] / "trainer/default.yaml", "trainer."))]
+    parts += [
+        "\n".join(_keys(folders[0] / "train.yaml", "")),
+        "\n".join(_keys(folders[0] / "trainer/default.yaml", "trainer.")),
+    ]
     return "\n\n".join(parts) + "\n"
 
 

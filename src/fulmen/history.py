@@ -12,7 +12,7 @@ from lightning.pytorch.loggers.logger import Logger
 
 
 class History(Logger):
-    """Appends `step,epoch,seconds,lr,...` to a file, flushed row by row; a figure that is undefined leaves its cell empty.
+    """Appends `step,epoch,seconds,lr,...` to a file, row by row; a figure that is undefined leaves its cell empty.
 
     Args:
         path: the file, made with its header at once.
@@ -45,7 +45,9 @@ class History(Logger):
         """Appends a row."""
         assert step is not None
         seconds = time.perf_counter() - self.began
-        self.writer.writerow({"step": step, "epoch": step / self.steps_per_epoch, "seconds": f"{seconds:.4f}", **metrics})
+        self.writer.writerow(
+            {"step": step, "epoch": step / self.steps_per_epoch, "seconds": f"{seconds:.4f}", **metrics}
+        )
         self.file.flush()
 
     def finalize(self, status: str) -> None:

@@ -50,7 +50,11 @@ def he_normal(net: nn.Module, *, bias: Bias) -> None:
 
 def lecun_uniform(net: nn.Module, *, bias: Bias) -> None:
     """Uniform in ±√(3 / fan_in) (LeCun et al.: Efficient BackProp, 1998)."""
-    _fill(net, lambda weight: nn.init.uniform_(weight, -math.sqrt(3 / _fan_in(weight)), math.sqrt(3 / _fan_in(weight))), bias)
+    _fill(
+        net,
+        lambda weight: nn.init.uniform_(weight, -math.sqrt(3 / _fan_in(weight)), math.sqrt(3 / _fan_in(weight))),
+        bias,
+    )
 
 
 def lecun_normal(net: nn.Module, *, bias: Bias) -> None:

@@ -116,7 +116,9 @@ class Learner(LightningModule):
     def _add_up(self, losses: Tensor, rows: list[int], first: int) -> None:
         finite = losses.isfinite()
         if not finite.all():
-            raise Diverged(f"the loss became {losses[~finite][0].item()} at step {first + int((~finite).nonzero()[0]) + 1}")
+            raise Diverged(
+                f"the loss became {losses[~finite][0].item()} at step {first + int((~finite).nonzero()[0]) + 1}"
+            )
         total = losses.sum() if self.sums else losses @ torch.tensor(rows, dtype=losses.dtype, device=losses.device)
         self.interval_loss = total if self.interval_loss is None else self.interval_loss + total
         self.interval_rows += sum(rows)
@@ -170,7 +172,7 @@ class Learner(LightningModule):
             backward(loss if self.penalty is None else loss + self.penalty(parameters))
             return loss.detach()
         total = batch.x.new_zeros(())
-        for place, (x, y) in enumerate(zip(batch.x.split(size), batch.y.split(size), strict=True)):
+        for place, (x, y) in enumerate(zip(torch.split(batch.x, size), torch.split(batch.y, size), strict=True)):
             part = self._loss(x, y, step * -(-rows // size) + place) * (1 if self.sums else len(x) / rows)
             backward(part)
             total = total + part.detach()
@@ -251,4 +253,4 @@ class Learner(LightningModule):
 
     @staticmethod
     def _chunks(x: Tensor) -> Iterator[Tensor]:
-        return iter(x.split(max(1, CHUNK_BYTES // max(1, x[:1].nbytes))))
+        return iter(torch.split(x, max(1, CHUNK_BYTES // max(1, x[:1].nbytes))))

@@ -36,7 +36,7 @@ def mae(out: Tensor, y: Tensor, task: Task) -> Tensor:
 
 
 def huber(out: Tensor, y: Tensor, task: Task, *, delta: float) -> Tensor:
-    """Squared (half) up to an error of `delta`, linear beyond (Huber: Robust estimation of a location parameter, 1964)."""
+    """Half the squared error up to an error of `delta`, linear beyond (Huber, 1964)."""
     return F.huber_loss(*task.comparable(out, y), delta=delta)
 
 

@@ -43,7 +43,11 @@ def number(within: str, *, or_null: bool = False) -> Rule:
         if value is None and or_null:
             return None
         fits = isinstance(value, (int, float)) and not isinstance(value, bool)
-        fits = fits and (value > low or (value == low and within[0] == "[")) and (value < high or (value == high and within[-1] == "]"))
+        fits = (
+            fits
+            and (value > low or (value == low and within[0] == "["))
+            and (value < high or (value == high and within[-1] == "]"))
+        )
         return None if fits else f"a number in {within}{', or null' if or_null else ''}"
 
     return rule
@@ -54,7 +58,9 @@ def one_of(*names: Any) -> Rule:
 
     def rule(value: Any) -> str | None:
         near = suggestion(value, [str(name) for name in names]) if isinstance(value, str) else ""
-        return None if value in names and type(value) in map(type, names) else f"one of {', '.join(map(str, names))}{near}"
+        return (
+            None if value in names and type(value) in map(type, names) else f"one of {', '.join(map(str, names))}{near}"
+        )
 
     return rule
 
@@ -142,10 +148,9 @@ def check(config: DictConfig) -> Source:
         ConfigurationError: a value is of the wrong kind or out of range, or two do not go together.
     """
     try:
-        plain = OmegaConf.to_container(config, resolve=True)
+        plain: Any = OmegaConf.to_container(config, resolve=True)
     except OmegaConfBaseException as error:
         raise ConfigurationError(" ".join(str(error).split("\n")[0].split())) from error
-    assert isinstance(plain, dict)
     for key, rule in RULES.items():
         group, _, name = key.rpartition(".")
         section: Any = plain[group] if group else plain
@@ -173,7 +178,11 @@ def _source(config: DictConfig) -> Source:
     for field in dataclasses.fields(kind):
         if field.name in config.data:
             value = config.data[field.name]
-            _apply(f"data.{field.name}", OmegaConf.to_object(value) if OmegaConf.is_config(value) else value, of_type(hints[field.name]))
+            _apply(
+                f"data.{field.name}",
+                OmegaConf.to_object(value) if OmegaConf.is_config(value) else value,
+                of_type(hints[field.name]),
+            )
     _apply("data.batch_size", config.data.batch_size, whole(1, or_else=["full"]))
     _apply("data.epochs", config.data.epochs, whole(1))
     _apply("data.seed", config.data.seed, SEED)
@@ -194,7 +203,9 @@ def of_type(hint: Any) -> Rule:
         return many(of_type(options[0]))
     if options:
         rules = [of_type(option) for option in options]
-        return lambda value: None if any(rule(value) is None for rule in rules) else " or ".join(str(rule(value)) for rule in rules)
+        return lambda value: (
+            None if any(rule(value) is None for rule in rules) else " or ".join(str(rule(value)) for rule in rules)
+        )
     simple: dict[Any, Rule] = {
         int: whole(-(2**63)),
         float: number("(-inf, inf)"),

@@ -36,7 +36,9 @@ def _grow(tree: Tree, config: Mapping[str, Any]) -> None:
 
 def summary(net: nn.Module, in_shape: tuple[int, ...]) -> Table:
     """A row for each layer: its kind, the shape it gives (B rows), its parameters."""
-    table = Table("layer", "kind", "output", "parameters", title=f"{type(net).__name__}, input {_shape((1, *in_shape))}")
+    table = Table(
+        "layer", "kind", "output", "parameters", title=f"{type(net).__name__}, input {_shape((1, *in_shape))}"
+    )
     table.columns[3].justify = "right"
     for name, kind, shape, count in layers(net, in_shape):
         table.add_row(name, kind, _shape(shape), f"{count:,}")
@@ -77,7 +79,9 @@ def parameter_count(module: nn.Module) -> int:
 def print_figures(metrics: Mapping[str, Any], folder: Path) -> None:
     """The final figures, a row for each metric and a column for each split, and what to type next."""
     splits = [split for split in ("train", "val", "test") if f"{split}/loss" in metrics]
-    names = dict.fromkeys(key.split("/", 1)[1] for key, value in metrics.items() if "/" in key and isinstance(value, float))
+    names = dict.fromkeys(
+        key.split("/", 1)[1] for key, value in metrics.items() if "/" in key and isinstance(value, float)
+    )
     table = Table("", *splits, title="final figures")
     for name in names:
         table.add_row(name, *(_figure(metrics.get(f"{split}/{name}")) for split in splits))

@@ -165,9 +165,7 @@ def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
         torch.set_default_dtype(before)
 
 
-def _plan(
-    rows: int, batch_size: int, options: TrainerOptions, scheduler: MakeScheduler | None, score: str
-) -> Plan:
+def _plan(rows: int, batch_size: int, options: TrainerOptions, scheduler: MakeScheduler | None, score: str) -> Plan:
     on_plateau = getattr(scheduler, "func", scheduler) is plateau
     return Plan(
         rows=rows // options.devices,

@@ -37,7 +37,9 @@ class RunFolder:
         self.path = path
         path.mkdir(parents=True, exist_ok=True)
         if any(path.iterdir()):
-            raise FileExistsError(f"{path} is not empty, and every run has a folder of its own; name one that does not exist")
+            raise FileExistsError(
+                f"{path} is not empty, and every run has a folder of its own; name one that does not exist"
+            )
         with (path / "status.json").open("x"):
             pass
         self.status: dict[str, Any] = {}
@@ -52,7 +54,14 @@ class RunFolder:
         """
         write_text(self.path / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
         began = datetime.now(UTC)
-        self.status = {"state": "running", "error": None, "traceback": None, "started": began.isoformat(), **facts, **environment()}
+        self.status = {
+            "state": "running",
+            "error": None,
+            "traceback": None,
+            "started": began.isoformat(),
+            **facts,
+            **environment(),
+        }
         self._write_status()
         try:
             yield self.status
@@ -86,8 +95,10 @@ def environment() -> dict[str, Any]:
 
 
 def commit() -> dict[str, Any]:
-    """The commit that is worked on, and whether files differ from it: of the repository that the working directory is
-    in, or else of Fulmen's own; None for both where there is neither."""
+    """The commit that is worked on, and whether files differ from it.
+
+    Of the repository that the working directory is in, or else of Fulmen's own; None for both where there is neither.
+    """
     for folder in (Path.cwd(), Path(__file__).parent):
         try:
             return {"commit": _git(folder, "rev-parse", "HEAD"), "dirty": _git(folder, "status", "--porcelain") != ""}

@@ -6,7 +6,7 @@ when weights, optimizer and counters belong together, saves and raises.
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -58,11 +58,11 @@ def noting() -> Iterator[Stop]:
 
 
 @contextmanager
-def _handling(handler: object) -> Iterator[None]:
+def _handling(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may set handlers
         return
-    before = {signum: signal.signal(signum, handler) for signum in STOPS}  # type: ignore[call-overload]
+    before = {signum: signal.signal(signum, handler) for signum in STOPS}
     try:
         yield
     finally:

@@ -1,14 +1,14 @@
 """What a configuration may run: the targets that the shipped `conf/` names, and modules that the user allows.
 
-A configuration can name any Python callable under `_target_`, so one that came with a download, or a word that came from
-somebody else, could run anything. Prefixes of whole libraries are no boundary (they hold functions that unpickle and
-write files), so the list is exact.
+A configuration can name any Python callable under `_target_`, so one that came with a download, or a word that came
+from somebody else, could run anything. Prefixes of whole libraries are no boundary (they hold functions that unpickle
+and write files), so the list is exact.
 """
 
 import functools
 import importlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf

@@ -91,7 +91,7 @@ def _binary_auroc(prediction: Tensor, target: Tensor) -> Tensor:
 
 def _multiclass_auroc(prediction: Tensor, target: Tensor) -> Tensor:
     """The mean over classes of one against the rest."""
-    if len(target.unique()) < prediction.shape[1]:
+    if len(torch.unique(target)) < prediction.shape[1]:
         return torch.tensor(float("nan"))
     return classes.multiclass_auroc(prediction, target, prediction.shape[1], validate_args=False)
 

@@ -1,4 +1,4 @@
-"""What a user may say of the training itself, and the accelerator, threads and Lightning Trainer that follow from it."""
+"""What a user may say of the training itself, and the accelerator, threads and Trainer that follow from it."""
 
 import logging
 import math
@@ -65,14 +65,23 @@ def find_accelerator(options: TrainerOptions) -> str:
     Raises:
         ValueError: it is not in this machine, has too few devices, or cannot compute in the precision asked for.
     """
-    counts = {"cpu": os.cpu_count() or 1, "gpu": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
+    counts = {
+        "cpu": os.cpu_count() or 1,
+        "gpu": torch.cuda.device_count(),
+        "mps": int(torch.backends.mps.is_available()),
+    }
     there = [name for name, count in counts.items() if count > 0]
     found = options.accelerator
     if found == "auto":
-        usable = [name for name in ("gpu", "mps") if name in there and not (name == "mps" and options.dtype == torch.float64)]
+        faster = ("gpu", "mps")
+        usable: list[str] = [
+            name for name in faster if name in there and not (name == "mps" and options.dtype == torch.float64)
+        ]
         found = (usable or ["cpu"])[0]
     if found not in there:
-        raise ValueError(f"there is no {found} here; this machine has {' and '.join(there)}: take accelerator={there[-1]}")
+        raise ValueError(
+            f"there is no {found} here; this machine has {' and '.join(there)}: take accelerator={there[-1]}"
+        )
     if found == "mps" and options.dtype == torch.float64:
         raise ValueError("mps cannot compute in float64; take accelerator=cpu, or trainer.precision=32-true")
     if options.devices > counts[found]:
@@ -80,13 +89,16 @@ def find_accelerator(options: TrainerOptions) -> str:
     strategies = ["auto", *StrategyRegistry.available_strategies()]
     if options.strategy not in strategies:
         near = suggestion(options.strategy, strategies)
-        raise ValueError(f"there is no trainer.strategy={options.strategy}{near or ';'} there are {', '.join(strategies)}")
+        raise ValueError(
+            f"there is no trainer.strategy={options.strategy}{near or ';'} there are {', '.join(strategies)}"
+        )
     return found
 
 
 def find_threads(options: TrainerOptions, net: nn.Module, in_shape: tuple[int, ...], rows: int) -> int:
-    """Threads to compute with: as said, or by an estimate of a step's work from its sizes, so that a repeated run has
-    the same (more threads change the last bits of sums).
+    """Threads to compute with: as said, or by an estimate of a step's work.
+
+    From sizes and not from a clock, so that a repeated run has the same: more threads change the last bits of sums.
 
     Args:
         options: `threads` may be a number.
@@ -125,4 +137,3 @@ def build(
         enable_model_summary=False,
         detect_anomaly=options.debug,
     )
-

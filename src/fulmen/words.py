@@ -1,4 +1,4 @@
-"""The words of a command line, `group=choice` and `key=value`: read, expanded, and checked against the folders of choices.
+"""The words of a command line, `group=choice` and `key=value`: read, expanded, and checked against the choices.
 
 Nothing here imports torch; what help needs does not even import Hydra.
 """
@@ -57,7 +57,11 @@ def read(word: str) -> "Override":
         override: Override = OverridesParser.create().parse_override(quoted(word))
     except HydraException as error:
         key = word.partition("=")[0]
-        way_out = "quote a value that has spaces, commas or brackets, as 'key=\"a value\"'" if "=" in word else f"write {key}=value"
+        way_out = (
+            "quote a value that has spaces, commas or brackets, as 'key=\"a value\"'"
+            if "=" in word
+            else f"write {key}=value"
+        )
         raise ConfigurationError(f"cannot read {word!r}; {way_out}") from error
     return override
 
@@ -92,7 +96,9 @@ def _values(override: "Override", folders: Sequence[Path]) -> list[str]:
     elif override.is_discrete_sweep():
         values = list(override.sweep_string_iterator())
     else:
-        raise ConfigurationError(f"{line} asks for a search, and a sweep over a grid takes lists: {key}=a,b or range(1,4)")
+        raise ConfigurationError(
+            f"{line} asks for a search, and a sweep over a grid takes lists: {key}=a,b or range(1,4)"
+        )
     if not values:
         raise ConfigurationError(f"{line} names nothing that exists")
     return [f"{key}={value}" for value in values]
@@ -108,7 +114,7 @@ def check_choice(override: "Override", folders: Sequence[Path]) -> None:
     there = choices(group, folders)
     if group in groups(folders) and isinstance(value, str) and value not in there:
         raise ConfigurationError(
-            f"there is no {group}={value}{suggestion(value, there) or ';'} the choices are {', '.join(there) or '(none)'}"
+            f"there is no {group}={value}{suggestion(value, there) or ';'} the choices are {', '.join(there)}"
         )
 
 
@@ -135,4 +141,5 @@ def unknown(key: str, known: Iterable[str], folders: Sequence[Path]) -> str:
     group, _, name = key.partition(".")
     having = [choice for choice, path in choices(group, folders).items() if f"\n{name}:" in path.read_text("utf-8")]
     where = f"; it belongs to {group}={', '.join(having)}" if having else ""
-    return f"there is no key '{key}'{where or suggestion(key, [*groups(folders), *known]) or '; see --help for what there is'}"
+    near = suggestion(key, [*groups(folders), *known])
+    return f"there is no key '{key}'{where or near or '; see --help for what there is'}"

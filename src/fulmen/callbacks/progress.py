@@ -1,5 +1,7 @@
-"""Progress: a bar on a terminal, plain lines elsewhere. Lightning's own bars cost up to 15 ms an interval; this one less
-than one, because it looks at the clock before it draws."""
+"""Progress: a bar on a terminal, plain lines elsewhere.
+
+Lightning's own bars cost up to 15 ms an interval; this one less than one, because it looks at the clock before it draws.
+"""
 
 import sys
 from typing import Any
@@ -27,7 +29,9 @@ class Progress(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.is_global_zero and _draws():
-            self.bar = tqdm(total=self.total_steps, initial=trainer.global_step, unit="step", mininterval=0.2, leave=False)
+            self.bar = tqdm(
+                total=self.total_steps, initial=trainer.global_step, unit="step", mininterval=0.2, leave=False
+            )
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         if self.bar is not None:

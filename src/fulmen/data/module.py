@@ -146,7 +146,7 @@ class DataModule(LightningDataModule):
                 return Batch(x, y.long())
 
     def train_dataloader(self) -> Packs:
-        """Brings every split to the device, where it stays. Each of several devices takes every n-th row of one order."""
+        """Brings every split to the device, to stay. Each of several devices takes every n-th row of one order."""
         trainer = self.trainer
         assert trainer is not None
         device = trainer.strategy.root_device
@@ -171,7 +171,9 @@ def scaled(splits: dict[str, Split], scale: str) -> dict[str, Split]:
     return {name: Split(fit_x(split.x), fit_y(split.y)) for name, split in splits.items()}
 
 
-def standardizer(values: NDArray[np.floating], axes: tuple[int, ...]) -> Callable[[NDArray[np.floating]], NDArray[np.floating]]:
+def standardizer(
+    values: NDArray[np.floating], axes: tuple[int, ...]
+) -> Callable[[NDArray[np.floating]], NDArray[np.floating]]:
     """Subtracts the mean over `axes` and divides by the deviation; what is constant is only centred."""
     mean = values.mean(axes, keepdims=True)
     deviation = values.std(axes, keepdims=True)

@@ -54,7 +54,7 @@ class Source(ABC):
     epochs: int = 100
     """Passes over the data that train it well; `trainer.max_epochs` unless that is given."""
     scale: Literal["none", "features", "both", "channels"] = "none"
-    """What is brought to mean 0 and deviation 1, fitted on train: each feature; features and targets; image channels."""
+    """What gets mean 0 and deviation 1, fitted on train: each feature; features and targets; an image's channels."""
     seed: int = 0
     """Seed of the draw, apart from the run's `seed`."""
 

@@ -3,6 +3,7 @@
 `model=linear`, `perceptron`, `shallow`, `feedforward`, `two_layer`, `deep` and `mlp` are settings of this one class.
 """
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -15,7 +16,7 @@ from fulmen.vocabulary import ACTIVATIONS, OUTPUT_ACTIVATIONS
 class MLP(nn.Module):
     """Linear layers with an activation after each but the last.
 
-    Shapes: B rows; in_shape of any length is flattened, so images and tables both fit. [B, *in_shape] -> [B, out_features].
+    Shapes: B rows. [B, *in_shape] -> [B, out_features]; `in_shape` of any length is flattened, so images fit, too.
 
     Args:
         in_shape: shape of one row.
@@ -42,7 +43,7 @@ class MLP(nn.Module):
         self.output_activation = output_activation
         widths = [math.prod(in_shape), *hidden]
         layers: list[nn.Module] = [nn.Flatten()] if len(in_shape) > 1 else []
-        for width, next_width in zip(widths, widths[1:], strict=False):
+        for width, next_width in itertools.pairwise(widths):
             layers += [nn.Linear(width, next_width, bias), activation_layer(activation)]
             layers += [Dropout(dropout)] if dropout > 0 else []
         layers.append(nn.Linear(widths[-1], out_features, bias))
@@ -62,6 +63,8 @@ def activation_layer(name: str) -> nn.Module:
         ValueError: there is no activation of that name.
     """
     if name not in OUTPUT_ACTIVATIONS:
-        raise ValueError(f"there is no activation {name!r}; there are {', '.join(ACTIVATIONS)}, and softmax at the output")
+        raise ValueError(
+            f"there is no activation {name!r}; there are {', '.join(ACTIVATIONS)}, and softmax at the output"
+        )
     layer: nn.Module = nn.Softmax(dim=1) if name == "softmax" else getattr(nn, OUTPUT_ACTIVATIONS[name])()
     return layer

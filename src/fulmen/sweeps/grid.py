@@ -1,7 +1,7 @@
 """`-m`: a run for every combination of the values that the words list.
 
-All jobs are composed and checked before the first one starts, so a typo in the last of them costs nothing, and what runs
-is the configuration as it was when the sweep was typed.
+All jobs are composed and checked before the first one starts, so a typo in the last of them costs nothing, and what
+runs is the configuration as it was when the sweep was typed.
 """
 
 import json
