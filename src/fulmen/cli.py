@@ -100,6 +100,9 @@ def _hydra(arguments: list[str], config_dir: str | None) -> int:
     """What Hydra itself does well: showing the composed configuration, completing words in a shell."""
     import hydra
 
+    from fulmen.composition import compose
+
+    compose([word for word in arguments if "=" in word and not word.startswith("-")], config_dir)  # for its checks
     sys.argv = [sys.argv[0], *arguments, *([] if config_dir is None else ["--config-dir", config_dir])]
     hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="train")(_nothing)()
     return 0

@@ -23,7 +23,7 @@ def compose(words: Iterable[str] = (), config_dir: str | Path | None = None) -> 
 
     Args:
         words: `group=choice` and `key=value`, as on the command line.
-        config_dir: a folder of the user's own with further choices, laid out as `conf/`; they may name its Python files.
+        config_dir: a folder of the user's own with further choices, laid out as `conf/`; may hold Python files, too.
 
     Returns:
         The configuration, with two entries beside those of `conf/train.yaml`: `choices`, the choice made in each group,
@@ -42,7 +42,7 @@ def compose(words: Iterable[str] = (), config_dir: str | Path | None = None) -> 
     try:
         config = _compose(words, folders)
     except (HydraException, OmegaConfBaseException) as error:
-        check_keys(overrides, _keys(_compose(_group_words(overrides, folders), folders)), folders)
+        check_keys(overrides, _known(overrides, folders), folders)
         raise ConfigurationError(_sentence(error)) from error
     if any(override.type is not OverrideType.CHANGE or override.key_or_group == "experiment" for override in overrides):
         _check_against_choices(config, folders)
@@ -80,9 +80,13 @@ def _check_single(override: Override) -> None:
         raise ConfigurationError(f"{override.input_line} names several values; add -m to run them all")
 
 
-def _group_words(overrides: Sequence[Override], folders: Sequence[Path]) -> list[str]:
-    """The words that choose, without those that set a key."""
-    return [o.input_line or "" for o in overrides if any((folder / o.key_or_group).is_dir() for folder in folders)]
+def _known(overrides: Sequence[Override], folders: Sequence[Path]) -> dict[str, Any]:
+    """The keys there are with these choices, without the words that set a key; with no choices if those fail, too."""
+    choosing = [o.input_line or "" for o in overrides if any((folder / o.key_or_group).is_dir() for folder in folders)]
+    try:
+        return _keys(_compose(choosing, folders))
+    except (HydraException, OmegaConfBaseException):
+        return _keys(_compose([], folders))
 
 
 def _check_against_choices(config: DictConfig, folders: Sequence[Path]) -> None:

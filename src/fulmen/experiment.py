@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hydra.errors import HydraException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.resolvers import oc
@@ -58,7 +59,10 @@ def train(config: DictConfig, *, folder: Path | None = None, verbose: bool = Tru
 
 def _make(config: DictConfig) -> Any:
     """What a part's configuration describes: an object, or with `_partial_` a function still to be called."""
-    part = instantiate(config, _convert_="all")
+    try:
+        part = instantiate(config, _convert_="all")
+    except HydraException as error:
+        raise (error.__cause__ or error) from None  # what the part itself said, without Hydra's frame around it
     if not config.get("_partial_", False):
         return part
     # Hydra's own partial looks at its block list in every call, 0.4 ms that a loss cannot spare; ours was checked once

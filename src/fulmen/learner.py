@@ -35,6 +35,9 @@ CHUNK_BYTES = 64 * 2**20
 class Diverged(ArithmeticError):
     """The loss, or a parameter, is no longer finite."""
 
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what}; try a smaller optimizer.lr, or trainer.gradient_clip=1")
+
 
 class Learner(LightningModule):
     """A network, what it is trained to do, and how.
@@ -116,9 +119,8 @@ class Learner(LightningModule):
     def _add_up(self, losses: Tensor, rows: list[int], first: int) -> None:
         finite = losses.isfinite()
         if not finite.all():
-            raise Diverged(
-                f"the loss became {losses[~finite][0].item()} at step {first + int((~finite).nonzero()[0]) + 1}"
-            )
+            step = first + int(torch.argmin(finite.int())) + 1  # the first that is not
+            raise Diverged(f"the loss became {losses[~finite][0].item()} at step {step}")
         total = losses.sum() if self.sums else losses @ torch.tensor(rows, dtype=losses.dtype, device=losses.device)
         self.interval_loss = total if self.interval_loss is None else self.interval_loss + total
         self.interval_rows += sum(rows)

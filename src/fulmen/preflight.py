@@ -138,6 +138,10 @@ RULES: Mapping[str, Rule] = {
 """What each key must be. A source's own keys are checked by their types in its class."""
 
 
+COMMON: Mapping[str, Rule] = {"batch_size": whole(1, or_else=["full"]), "epochs": whole(1), "seed": SEED}
+"""What the keys must be that every source has."""
+
+
 def check(config: DictConfig) -> Source:
     """Checks a composed configuration's values.
 
@@ -176,16 +180,15 @@ def _source(config: DictConfig) -> Source:
         raise ConfigurationError(f"data._target_ is {config.data._target_}, which is no fulmen.data.source.Source")
     hints = typing.get_type_hints(kind)
     for field in dataclasses.fields(kind):
-        if field.name in config.data:
+        if field.name in config.data and field.name not in COMMON:
             value = config.data[field.name]
             _apply(
                 f"data.{field.name}",
                 OmegaConf.to_object(value) if OmegaConf.is_config(value) else value,
                 of_type(hints[field.name]),
             )
-    _apply("data.batch_size", config.data.batch_size, whole(1, or_else=["full"]))
-    _apply("data.epochs", config.data.epochs, whole(1))
-    _apply("data.seed", config.data.seed, SEED)
+    for name, rule in COMMON.items():
+        _apply(f"data.{name}", config.data[name], rule)
     try:
         source = instantiate(config.data, _convert_="all")
     except HydraException as error:

@@ -11,7 +11,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.loggers.logger import Logger
 from torch import nn
 
-from fulmen import loggers, report
+from fulmen import loggers, report, runs
 from fulmen.callbacks.progress import Progress
 from fulmen.callbacks.saver import Saver
 from fulmen.data.module import DataModule
@@ -23,7 +23,6 @@ from fulmen.losses import Loss
 from fulmen.optimizers import MakeOptimizer
 from fulmen.penalties import Penalty
 from fulmen.plan import Plan
-from fulmen.runs import RunFolder
 from fulmen.schedulers import MakeScheduler, plateau
 from fulmen.signals import noting
 from fulmen.tasks import Task
@@ -101,9 +100,9 @@ def train(
     plan = _plan(data.rows, batch_size, options, scheduler, score)
     threads = find_threads(options, net, joint.in_shape, min(batch_size, data.rows))
 
-    record = RunFolder(folder)
-    with noting() as stop, record.recording(config, {**facts, "seed": seed, "threads": threads}) as status:
-        if verbose:
+    leads = runs.leads()  # of several devices' processes one keeps the record
+    with noting() as stop, runs.recording(folder, config, {**facts, "seed": seed, "threads": threads}) as status:
+        if verbose and leads:
             report.print_opening(config, net, joint.in_shape, folder)
         torch.set_num_threads(threads)
         learner = Learner(
@@ -120,26 +119,27 @@ def train(
             score=score,
             seed=seed,
         )
-        board = None if logger is None else logger(save_dir=folder, version="")
-        if board is not None:
-            loggers.show_graph(board, net, joint.in_shape)
         saver = Saver(folder / "checkpoints", score=score, mode=mode(score), stop=stop)
-        history = History(folder / "history.csv", _figures(data), plan.steps_per_epoch)
+        history = [History(folder / "history.csv", _figures(data), plan.steps_per_epoch)] if leads else []
+        boards = [logger(save_dir=folder, version="")] if leads and logger is not None else []
+        for board in boards:
+            loggers.show_graph(board, net, joint.in_shape)
         trainer = build(
             options,
             accelerator,
             score=score,
-            loggers=[history] if board is None else [history, board],
+            loggers=[*history, *boards],
             callbacks=[Progress(plan.total_steps, score), saver] if verbose else [saver],
         )
         data.plan = plan
         trainer.fit(learner, datamodule=data)
         status |= {"steps": trainer.global_step, "device": str(trainer.strategy.root_device)}
         metrics = _evaluate(learner, trainer, data, saver, weights)
-        write_json(folder / "metrics.json", metrics)
-        if board is not None:
+        if leads:
+            write_json(folder / "metrics.json", metrics)
+        for board in boards:
             loggers.show_hyperparameters(board, config, metrics, trainer.global_step)
-    if verbose:
+    if verbose and leads:
         report.print_figures(metrics, folder)
     return Run(metrics, net.cpu().eval(), folder)
 

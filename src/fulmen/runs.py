@@ -3,6 +3,7 @@
 The folder is the record: what anyone may want of a run later stands in files, each of them either whole or absent.
 """
 
+import os
 import platform
 import socket
 import subprocess
@@ -23,65 +24,63 @@ from fulmen.signals import Interrupted
 LIBRARIES = ("torch", "lightning", "torchmetrics", "hydra-core", "omegaconf", "tensorboard", "scikit-learn", "numpy")
 
 
-class RunFolder:
-    """A run's folder, claimed for one run.
+def leads() -> bool:
+    """Whether this process keeps the record: of those that several devices need, only the first one does."""
+    return all(os.environ.get(name, "0") == "0" for name in ("LOCAL_RANK", "NODE_RANK", "RANK"))
+
+
+@contextmanager
+def recording(folder: Path, config: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Claims a folder for one run, and writes down what runs and how it ends.
 
     Args:
-        path: the folder; made where it is absent.
+        folder: made where it is absent, refused where anything is in it.
+        config: the content of `config.yaml`.
+        facts: entries of `status.json`.
+
+    Yields:
+        The status, to which a run adds what it learns.
 
     Raises:
-        FileExistsError: another run has it already.
+        FileExistsError: another run has the folder.
     """
+    if not leads():
+        yield {}
+        return
+    _claim(folder)
+    write_text(folder / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
+    began = datetime.now(UTC)
+    status = {"state": "running", "error": None, "traceback": None, "started": began.isoformat(), **facts}
+    status |= environment()
+    write_json(folder / "status.json", status)
+    try:
+        yield status
+        status["state"] = "completed"
+    except BaseException as error:
+        status |= _failure(error)
+        raise
+    finally:
+        ended = datetime.now(UTC)
+        status |= {"ended": ended.isoformat(), "seconds": (ended - began).total_seconds()}
+        write_json(folder / "status.json", status)
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        path.mkdir(parents=True, exist_ok=True)
-        if any(path.iterdir()):
-            raise FileExistsError(
-                f"{path} is not empty, and every run has a folder of its own; name one that does not exist"
-            )
-        with (path / "status.json").open("x"):
-            pass
-        self.status: dict[str, Any] = {}
 
-    @contextmanager
-    def recording(self, config: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-        """Writes down what runs and how it ends; yields the status, to which a run adds what it learns.
+def _claim(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        if any(folder.iterdir()):
+            raise FileExistsError
+        (folder / "status.json").touch(exist_ok=False)  # of two that come this far, one
+    except FileExistsError as error:
+        raise FileExistsError(
+            f"{folder} is not empty, and every run has a folder of its own; name one that does not exist"
+        ) from error
 
-        Args:
-            config: the content of `config.yaml`.
-            facts: entries of `status.json`.
-        """
-        write_text(self.path / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
-        began = datetime.now(UTC)
-        self.status = {
-            "state": "running",
-            "error": None,
-            "traceback": None,
-            "started": began.isoformat(),
-            **facts,
-            **environment(),
-        }
-        self._write_status()
-        try:
-            yield self.status
-            self.status["state"] = "completed"
-        except BaseException as error:
-            self._describe(error)
-            raise
-        finally:
-            ended = datetime.now(UTC)
-            self.status |= {"ended": ended.isoformat(), "seconds": (ended - began).total_seconds()}
-            self._write_status()
 
-    def _describe(self, error: BaseException) -> None:
-        states = {Diverged: "diverged", Interrupted: "interrupted"}
-        self.status["state"] = states.get(type(error), "failed")
-        self.status["error"] = str(error) or type(error).__name__
-        self.status["traceback"] = "".join(traceback.format_exception(error))
-
-    def _write_status(self) -> None:
-        write_json(self.path / "status.json", self.status)
+def _failure(error: BaseException) -> dict[str, Any]:
+    state = {Diverged: "diverged", Interrupted: "interrupted"}.get(type(error), "failed")
+    sentence = str(error) if state != "failed" else f"{type(error).__name__}: {error}"
+    return {"state": state, "error": sentence, "traceback": "".join(traceback.format_exception(error))}
 
 
 def environment() -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import logging
 import math
 import os
+import re
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -21,6 +22,10 @@ from fulmen.words import suggestion
 
 SMALL_STEP = 5e7
 """Operations in a step under which one thread is faster than several, which first have to agree."""
+
+
+COPIES = re.compile("spawn|fork|notebook")
+"""Strategies that do not start their processes anew."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,13 +91,17 @@ def find_accelerator(options: TrainerOptions) -> str:
         raise ValueError("mps cannot compute in float64; take accelerator=cpu, or trainer.precision=32-true")
     if options.devices > counts[found]:
         raise ValueError(f"trainer.devices={options.devices}, but this machine has {counts[found]} {found} device(s)")
-    strategies = ["auto", *StrategyRegistry.available_strategies()]
-    if options.strategy not in strategies:
-        near = suggestion(options.strategy, strategies)
-        raise ValueError(
-            f"there is no trainer.strategy={options.strategy}{near or ';'} there are {', '.join(strategies)}"
-        )
+    _check_strategy(options.strategy)
     return found
+
+
+def _check_strategy(strategy: str) -> None:
+    there = [name for name in StrategyRegistry.available_strategies() if not COPIES.search(name)]
+    if COPIES.search(strategy):
+        raise ValueError(f"trainer.strategy={strategy} copies a running process with its open files; take ddp")
+    if strategy not in ["auto", *there]:
+        near = suggestion(strategy, there) or ";"
+        raise ValueError(f"there is no trainer.strategy={strategy}{near} there are auto, {', '.join(there)}")
 
 
 def find_threads(options: TrainerOptions, net: nn.Module, in_shape: tuple[int, ...], rows: int) -> int:

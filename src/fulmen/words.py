@@ -51,17 +51,15 @@ def read(word: str) -> "Override":
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
+    key, equals, _ = word.partition("=")
+    if not key.strip("+~ ") or (not equals and not key.startswith("~")):
+        raise ConfigurationError(f"cannot read {word!r}; write key=value")
     if word.startswith("-"):
         raise ConfigurationError(f"there is no option {word!r}; see --help, and write key=value without dashes")
     try:
         override: Override = OverridesParser.create().parse_override(quoted(word))
     except HydraException as error:
-        key = word.partition("=")[0]
-        way_out = (
-            "quote a value that has spaces, commas or brackets, as 'key=\"a value\"'"
-            if "=" in word
-            else f"write {key}=value"
-        )
+        way_out = "quote a value that has spaces, commas or brackets, as 'key=\"a value\"'"
         raise ConfigurationError(f"cannot read {word!r}; {way_out}") from error
     return override
 
@@ -112,10 +110,13 @@ def check_choice(override: "Override", folders: Sequence[Path]) -> None:
     """
     group, value = override.key_or_group, override.value()
     there = choices(group, folders)
-    if group in groups(folders) and isinstance(value, str) and value not in there:
-        raise ConfigurationError(
-            f"there is no {group}={value}{suggestion(value, there) or ';'} the choices are {', '.join(there)}"
-        )
+    if group == "hydra.searchpath":
+        raise ConfigurationError("hydra.searchpath is not for you to set; give a folder of choices with --config-dir")
+    if group in groups(folders) and not override.is_delete() and (group, value) != ("experiment", None):
+        name = value if isinstance(value, str) else str(override.get_value_element_as_str())
+        if name not in there:
+            near = suggestion(name, there) or ";"
+            raise ConfigurationError(f"there is no {group}={name}{near} the choices are {', '.join(there)}")
 
 
 def check_keys(overrides: Sequence["Override"], known: Mapping[str, object], folders: Sequence[Path]) -> None:

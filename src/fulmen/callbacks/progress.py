@@ -1,6 +1,7 @@
 """Progress: a bar on a terminal, plain lines elsewhere.
 
-Lightning's own bars cost up to 15 ms an interval; this one less than one, because it looks at the clock before it draws.
+Lightning's own bars cost up to 15 ms an interval; this one less than one, because it
+looks at the clock before it draws.
 """
 
 import sys

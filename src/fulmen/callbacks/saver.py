@@ -1,5 +1,8 @@
 """`last.ckpt` and `best.ckpt`: really the last and the best, written by the clock and at the end.
 
+On several devices `last.ckpt` is written at every interval's end instead: saving takes all of their processes together,
+and their clocks and signals differ.
+
 It is a `Checkpoint` because Lightning calls those after the module's own end of an interval, when the figures are known
 and the interval's sums are reset: what is saved then is whole.
 """
@@ -18,10 +21,9 @@ from fulmen.learner import Diverged
 from fulmen.signals import Stop
 
 SECONDS = 1.0
-"""At most one file a second, and
-"""
+"""Between two savings at least,"""
 SHARE = 0.05
-"""at most this share of the time, so that large networks are saved less often."""
+"""and of a run's time at most, so that large networks are saved less often."""
 
 
 class Saver(Checkpoint):
@@ -41,19 +43,20 @@ class Saver(Checkpoint):
         self.due = 0.0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.folder.mkdir(exist_ok=True)
+        if trainer.is_global_zero:
+            self.folder.mkdir(exist_ok=True)
         self._save(trainer)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         if trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
             return  # the interval's end comes next, with its row of the history
-        if self.stop.noted is not None or time.monotonic() >= self.due:
+        if trainer.world_size == 1 and self._is_time():
             self._save(trainer)
         self.stop.raise_if_noted()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._keep_best(trainer, pl_module)
-        if self.stop.noted is not None or time.monotonic() >= self.due:
+        if trainer.world_size > 1 or self._is_time():
             self._save(trainer)
         self.stop.raise_if_noted()
 
@@ -62,6 +65,9 @@ class Saver(Checkpoint):
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         self._write_best(trainer)
+
+    def _is_time(self) -> bool:
+        return self.stop.noted is not None or time.monotonic() >= self.due
 
     def _keep_best(self, trainer: Trainer, module: LightningModule) -> None:
         score = float(trainer.callback_metrics.get(self.score, float("nan")))

@@ -20,6 +20,7 @@ from fulmen.plan import Plan
 
 SHORT, LONG = 0.025, 0.1
 """Seconds between which a pack of automatic length is kept: short, so that a stop or a progress line is prompt."""
+FIRST_LENGTH = 8
 LARGEST = 64 * 2**20
 """Bytes of features that a pack of automatic length gathers at most."""
 
@@ -53,7 +54,7 @@ class Packs:
     ) -> None:
         self.data, self.plan, self.seed, self.start, self.share = data, plan, seed, start, share
         self.fixed = length
-        self.length = length or 8
+        self.length = length or FIRST_LENGTH
         self.order_of: tuple[int, Tensor] = (-1, torch.empty(0))
 
     def __iter__(self) -> Iterator[Pack]:
@@ -145,6 +146,10 @@ class DataModule(LightningDataModule):
             case "multiclass":
                 return Batch(x, y.long())
 
+    def _pack_length(self, devices: int) -> int | None:
+        """Several devices must take the same packs, so there the clock does not decide."""
+        return self.pack if isinstance(self.pack, int) else None if devices == 1 else FIRST_LENGTH
+
     def train_dataloader(self) -> Packs:
         """Brings every split to the device, to stay. Each of several devices takes every n-th row of one order."""
         trainer = self.trainer
@@ -155,7 +160,7 @@ class DataModule(LightningDataModule):
             self.splits["train"],
             self.plan,
             seed=self.seed,
-            length=None if isinstance(self.pack, str) else self.pack,
+            length=self._pack_length(trainer.world_size),
             start=lambda: trainer.global_step,
             share=slice(trainer.global_rank, None, trainer.world_size),
         )

@@ -34,8 +34,8 @@ class LeNet(nn.Module):
         super().__init__()
         if len(in_shape) != 3 or min(in_shape[1:]) < SMALLEST:
             raise ValueError(
-                f"model=lenet needs images of (channels, height, width), at least {SMALLEST} by {SMALLEST}, and these rows "
-                f"have the shape {tuple(in_shape)}; model=linear, shallow, deep and mlp fit, or lenet with data=mnist_5k"
+                f"model=lenet needs images (channels, height, width) of at least {SMALLEST} by {SMALLEST}, and these "
+                f"rows have the shape {in_shape}; take model=linear, shallow, deep or mlp, or data=mnist_5k"
             )
         self.output_activation = output_activation
         channels, height, width = in_shape

@@ -58,6 +58,8 @@ def plan(words: Sequence[str], config_dir: str | None) -> list[DictConfig]:
         raise ConfigurationError(f"run_dir names one folder, and this sweep has {len(jobs)} runs; leave it out")
     for config in jobs:
         preflight.check(config)
+        if config.trainer.devices > 1:
+            raise ConfigurationError("trainer.devices is for single runs; the runs of a sweep have one device each")
     return jobs
 
 

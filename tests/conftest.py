@@ -1,0 +1,47 @@
+"""What tests of whole runs share."""
+
+import csv
+import functools
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from omegaconf import DictConfig
+
+import fulmen
+from fulmen.run import Run
+
+
+@pytest.fixture
+def train(tmp_path: Path) -> Callable[..., Run]:
+    """Trains what words describe, each time in a folder of its own: `run0`, `run1` ...
+
+    Keys of `trainer` may also be given by name: composing takes as long as training here, and is then not repeated.
+    """
+    count = itertools.count()
+
+    def run(*words: str, **trainer: object) -> Run:
+        config = _composed(words).copy()
+        for key, value in trainer.items():
+            config.trainer[key] = value
+        return fulmen.train(config, folder=tmp_path / f"run{next(count)}", verbose=False)
+
+    return run
+
+
+@functools.cache
+def _composed(words: tuple[str, ...]) -> DictConfig:
+    return fulmen.compose(["logger=none", "accelerator=cpu", *words])
+
+
+@pytest.fixture
+def history() -> Callable[[Run], dict[str, list[float]]]:
+    """The columns of a run's `history.csv`; what is undefined is not a number."""
+
+    def read(run: Run) -> dict[str, list[float]]:
+        with (run.folder / "history.csv").open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        return {name: [float(row[name] or "nan") for row in rows] for name in rows[0]}
+
+    return read

@@ -1,0 +1,123 @@
+"""What a user may get wrong, and the sentence that answers it; nothing is left behind."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from fulmen.cli import main
+
+BAD_WORDS = {
+    # groups, choices, keys
+    "model=depe": r"there is no model=depe; did you mean deep\? the choices are deep, feedforward",
+    "data=mnits": r"there is no data=mnits; did you mean mnist\?",
+    "optimizer=adm": r"did you mean adam\?",
+    "experiment=sine_boundary_admm": r"did you mean sine_boundary_adam\?",
+    "modle=deep": r"there is no key 'modle'; did you mean model\?",
+    "optimizer.lrr=1": r"there is no key 'optimizer.lrr'; did you mean optimizer.lr\?",
+    "trainer.max_epoch=3": r"did you mean trainer.max_epochs\?",
+    "penalty.weight=0.1": r"there is no key 'penalty.weight'; it belongs to penalty=elastic_net, l1, l2",
+    "optimizer.momentum=0.9": r"it belongs to optimizer=.*momentum",
+    "+model.optimizer.momentm=0.9": r"there is no key 'model.optimizer",
+    "+trainer.speed=9": r"there is no key 'trainer.speed'",
+    "~model.dropout": r"the key 'model.dropout' is taken away, and a run needs it",
+    "~optimizer": r"the key 'optimizer' is taken away",
+    # how words are written
+    "model=deep,mlp": r"names several values; add -m to run them all",
+    "model.hidden=[1": r"cannot read 'model.hidden=\[1'; quote",
+    "deep": r"cannot read .deep.; write key=value",
+    "=5": r"cannot read .=5.",
+    "model=null": r"there is no model=null",
+    "optimizer@other=adam": r"optimizer",
+    "hydra.searchpath=[pkg://os]": r"give a folder of choices with --config-dir",
+    "optimizer.lr=${nope}": r"Interpolation key .nope. not found",
+    "--model=deep": r"there is no option --model",
+    "--hepl": r"there is no option --hepl; did you mean --help\?",
+    "--config-name=other": r"conf/train.yaml is the only root",
+    "--config-dir=/nowhere/at/all": r"there is no folder /nowhere/at/all",
+    # kinds and ranges of values
+    "seed=one": r"seed is 'one', and must be a whole number of at least 0",
+    "seed=-1": r"seed is -1",
+    "optimizer.lr=-0.1": r"optimizer.lr is -0.1, and must be a number in \(0, inf\)",
+    "optimizer.lr=fast": r"optimizer.lr is 'fast'",
+    "optimizer.betas=[0.9]": r"optimizer.betas is \[0.9\], and must be a list of 2",
+    "trainer.max_epochs=0": r"trainer.max_epochs is 0, and must be a whole number of at least 1, or null",
+    "trainer.max_epochs=2.5": r"trainer.max_epochs is 2.5",
+    "trainer.precision=64": r"must be one of 64-true, 32-true",
+    "trainer.devices=99": r"trainer.devices=99, but this machine has \d+ cpu",
+    "trainer.strategy=dpp": r"there is no trainer.strategy=dpp; did you mean ddp\?",
+    "trainer.pack=fast": r"trainer.pack is 'fast', and must be a whole number of at least 1, or auto",
+    "data.batch_size=all": r"data.batch_size is 'all', and must be .* or full",
+    "data.train_size=0": r"data.train_size is 0",
+    "data.train_size=many": r"data.train_size is 'many'",
+    "model.hidden=10": r"model.hidden is 10, and must be a list",
+    "model.hidden=[0]": r"model.hidden is \[0\]",
+    "model.activation=rleu": r"model.activation is 'rleu'.*did you mean relu\?",
+    "model.dropout=1": r"model.dropout is 1, and must be a number in \[0, 1\)",
+    "weights=worst": r"weights is 'worst', and must be one of best, last",
+    # what does not go together, or is not there
+    "model=lenet": r"lenet needs images .* these rows have the shape \(2,\); take model=linear",
+    "loss=cross_entropy": r"loss=cross_entropy does not fit data=sine_boundary, whose task is binary; these do: auto, bce",
+    "score=val/mse": r"score=val/mse is not measured during training of this binary task",
+    "score=test/accuracy": r"did you mean val/accuracy\?",
+    "model.output_activation=tanh": r"model.output_activation=tanh makes no class probabilities",
+    "data.val_size=0": r"score=val/loss, but this data has no rows for validation; take score=train/loss",
+    "accelerator=gpu": r"there is no gpu here; this machine has cpu",
+    "optimizer=sgd optimizer.nesterov=true": r"Nesterov momentum requires a momentum",
+    "trainer.precision=16-mixed trainer.gradient_clip=1": r"take trainer.precision=bf16-mixed",
+    # what a configuration may run
+    "model._target_=os.system": r"model._target_ names os.system, which is none of Fulmen's parts",
+    "allow_targets=[os] model._target_=os.system": r"lives in \w+ and not in os",
+    "allow_targets=[no_such] model._target_=no_such.Net": r"cannot be imported",
+    # sweeps
+    "-m model=deep,lienar": r"there is no model=lienar; did you mean linear\?",
+    "-m optimizer.lr=0.1,-1": r"optimizer.lr is -1",
+    "-m model=glob(x*)": r"names nothing that exists",
+    "-m seed=0,1 run_dir=one": r"run_dir names one folder, and this sweep has 2 runs",
+    "-m optimizer.lr=interval(0,1)": r"asks for a search",
+}
+
+
+@pytest.mark.parametrize("words", BAD_WORDS)
+def test_bad_words_get_their_sentence_and_leave_nothing(
+    words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(words.split()) == 1
+    said = capsys.readouterr()
+    assert re.search(BAD_WORDS[words], said.err), said.err
+    assert said.err.startswith("fulmen: ") and said.err.count("\n") == 1, "one sentence, no traceback"
+    assert not list(tmp_path.iterdir()), "no folder is left behind"
+
+
+def test_experiment_files_are_checked_for_unknown_keys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    own = tmp_path / "own" / "experiment"
+    own.mkdir(parents=True)
+    (own / "mine.yaml").write_text("# @package _global_\n# mine\noptimizer:\n  lrate: 1\n")
+    assert main(["--config-dir", "own", "experiment=mine"]) == 1
+    assert "no key 'optimizer.lrate'; did you mean optimizer.lr? (in experiment=mine)" in capsys.readouterr().err
+
+
+def test_a_file_may_not_allow_targets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    own = tmp_path / "own" / "experiment"
+    own.mkdir(parents=True)
+    (own / "mine.yaml").write_text("# @package _global_\nallow_targets: [os]\nmodel:\n  _target_: os.system\n")
+    assert main(["--config-dir", "own", "experiment=mine"]) == 1
+    assert "allow_targets counts only where you type it" in capsys.readouterr().err
+
+
+def test_a_folder_in_use_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "used").mkdir()
+    (tmp_path / "used" / "precious.txt").write_text("mine")
+    assert main(["run_dir=used", "trainer.max_epochs=1"]) == 1
+    assert "used is not empty" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "used").iterdir()] == ["precious.txt"]
