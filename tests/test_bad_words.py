@@ -56,8 +56,8 @@ BAD_WORDS = {
     "model.dropout=1": r"model.dropout is 1, and must be a number in \[0, 1\)",
     "weights=worst": r"weights is 'worst', and must be one of best, last",
     # what does not go together, or is not there
-    "model=lenet": r"lenet needs images .* these rows have the shape \(2,\); take model=linear",
-    "loss=cross_entropy": r"loss=cross_entropy does not fit data=sine_boundary, whose task is binary; these do: auto, bce",
+    "model=lenet": r"lenet needs images .* rows have the shape \(2,\); take model=linear, shallow, deep or mlp",
+    "loss=cross_entropy": r"does not fit data=sine_boundary, whose task is binary; these do: auto, bce",
     "score=val/mse": r"score=val/mse is not measured during training of this binary task",
     "score=test/accuracy": r"did you mean val/accuracy\?",
     "model.output_activation=tanh": r"model.output_activation=tanh makes no class probabilities",

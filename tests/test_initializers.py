@@ -33,6 +33,7 @@ UNIFORM = {
 WITH_BIAS_RULE = sorted({*NORMAL, *UNIFORM, "orthogonal"} - {"default"})
 
 
+@functools.cache
 def initializer(name: str, **keys: object) -> Init:
     words = [f"init={name}", *(["init.std=0.02"] if name == "normal" else [])]
     made: Init = instantiate(fulmen.compose(words).init, **keys)

@@ -1,5 +1,6 @@
 """Losses against their formulas, written with NumPy in double precision."""
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -58,6 +59,7 @@ ERRORS = {
 }
 
 
+@functools.cache
 def loss(name: str) -> Loss:
     words = [f"loss={name}", *([f"loss.delta={DELTA}"] if name == "huber" else [])]
     made: Loss = instantiate(fulmen.compose(words).loss)

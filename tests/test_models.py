@@ -89,7 +89,7 @@ def test_an_unknown_activation_is_refused() -> None:
         (["model=deep", "data=sine_boundary"], 501),  # 2 × 20 + 20, 20 × 20 + 20 and 20 + 1
         (["model=two_layer", "data=linear_1d"], 200),  # no biases
         (["model=feedforward", "data=gaussian"], 600),  # 48 × 10 + 10 and 10 × 10 + 10
-        (["model=mlp", "data=mnist_5k"], 203_530),  # 784 × 256 + 256 and 256 × 10 + 10
+        (["model=mlp", "data=mnist_5k", "model.hidden=[30, 20]"], 24_380),  # 784 × 30 + 30, 600 + 20, 200 + 10
         (["model=lenet", "data=mnist_5k"], 61_706),  # as in LeCun's paper, but for its sparse third layer
         (["model=lenet", "data=mnist_5k", "model.bias=false"], 61_706 - 236),  # 6 + 16 + 120 + 84 + 10
     ],

@@ -1,5 +1,6 @@
 """Optimizers, as their YAML files make them, against closed formulas; each lowers the loss of a run."""
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ START = np.array([3.0, 0.0, -1.0])
 LR = 0.05
 
 
+@functools.cache
 def made(name: str, **keys: float) -> Callable[..., Optimizer]:
     config = fulmen.compose([f"optimizer={name}", *(f"optimizer.{key}={value}" for key, value in keys.items())])
     optimizer: Callable[..., Optimizer] = instantiate(config.optimizer)

@@ -1,5 +1,6 @@
 """Penalties against their definitions, alone and in training."""
 
+import functools
 from collections.abc import Callable
 
 import numpy as np
@@ -25,6 +26,7 @@ GRADIENTS = {
 }
 
 
+@functools.cache
 def penalty(name: str) -> Callable[[list[Tensor]], Tensor]:
     words = [f"penalty={name}", f"penalty.weight={WEIGHT}"]
     made: Callable[[list[Tensor]], Tensor] = instantiate(

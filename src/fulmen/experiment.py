@@ -3,7 +3,7 @@
 import functools
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,8 +69,16 @@ def _make(config: DictConfig) -> Any:
     return functools.partial(part.func, *part.args, **part.keywords)
 
 
-def attempt(config: DictConfig, *, folder: Path | None = None, verbose: bool = True) -> tuple[int, str]:
+def attempt(
+    config: DictConfig, *, folder: Path | None = None, verbose: bool = True, record_refusal: bool = False
+) -> tuple[int, str]:
     """Trains, and turns whatever goes wrong into an exit code and a sentence.
+
+    Args:
+        config: from `compose`.
+        folder: the run's.
+        verbose: whether to print.
+        record_refusal: whether a run that is refused gets a folder that says so, as the jobs of a sweep do.
 
     Returns:
         0 and nothing, 1 and why it failed, or 3 and where it diverged.
@@ -81,8 +89,18 @@ def attempt(config: DictConfig, *, folder: Path | None = None, verbose: bool = T
     except (Exception, SystemExit) as error:
         if config.trainer.debug:
             traceback.print_exception(error)
+        if record_refusal and not (folder / "status.json").exists():
+            _record(error, config, folder)
         return (DIVERGED if type(error).__name__ == "Diverged" else FAILED), _sentence(error, folder)
     return 0, ""
+
+
+def _record(error: BaseException, config: DictConfig, folder: Path) -> None:
+    from fulmen.runs import recording
+
+    facts = {"overrides": list(config.overrides), "seed": config.seed}
+    with suppress(Exception, SystemExit), recording(folder, record(config, preflight.check(config)), facts):
+        raise error
 
 
 def _sentence(error: BaseException, folder: Path) -> str:

@@ -94,8 +94,7 @@ class Learner(LightningModule):
         optimizer = optimizers.make(self.make_optimizer, self.net)
         if self.make_scheduler is None:
             return optimizer
-        scheduler = self.make_scheduler(optimizer, self.plan)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "monitor": self.score}}
+        return [optimizer], [self.make_scheduler(optimizer, self.plan)]
 
     def training_step(self, pack: Pack, _index: int) -> None:
         """One step of the optimizer on each batch of `pack`.

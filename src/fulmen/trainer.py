@@ -119,7 +119,8 @@ def find_threads(options: TrainerOptions, net: nn.Module, in_shape: tuple[int, .
         return options.threads
     parameter = next(net.parameters())
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        net(torch.zeros(1, *in_shape, dtype=parameter.dtype))
+        net.eval()(torch.zeros(1, *in_shape, dtype=parameter.dtype))
+    net.train()
     return 1 if 3 * rows * counter.get_total_flops() < SMALL_STEP else max(1, math.ceil((os.cpu_count() or 1) / 2))
 
 

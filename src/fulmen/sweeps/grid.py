@@ -37,7 +37,7 @@ def sweep(words: Sequence[str], config_dir: str | None) -> int:
     console.print(f"sweep folder: {folder}", highlight=False, soft_wrap=True)
     codes = []
     for number, config in enumerate(jobs):
-        code, message = attempt(config, folder=folder / str(number), verbose=False)
+        code, message = attempt(config, folder=folder / str(number), verbose=False, record_refusal=True)
         line = f"job {number}  {_own_words(config, varying)}  {message or _score(folder / str(number), config.score)}"
         console.print(line, highlight=False, soft_wrap=True, markup=False)
         codes.append(code)

@@ -1,0 +1,179 @@
+"""The command: its help, what it imports, its exit codes, and code of the user's own."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import fulmen
+from fulmen.cli import main
+from fulmen.words import choices, conf_dir, groups
+
+ROOT = Path(__file__).parents[1]
+HEAVY = ("torch", "lightning", "sklearn", "pandas", "matplotlib", "tensorboard")
+
+
+def imported_by(*words: str, cwd: Path) -> set[str]:
+    """The heavy modules that a command line imports, in a process of its own."""
+    code = f"import sys; from fulmen.cli import main; main({list(words)!r}); print(*sys.modules, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=cwd, capture_output=True, text=True, check=True)
+    return {name.partition(".")[0] for name in done.stderr.split()} & set(HEAVY)
+
+
+@pytest.mark.parametrize(
+    "words", [("--help",), ("--cfg", "job", "model=deep"), ("model=depe",), ("optimizer.lr=-1",), ("-m", "seed=0,a")]
+)
+def test_no_torch_before_a_run_begins(words: tuple[str, ...], tmp_path: Path) -> None:
+    assert not imported_by(*words, cwd=tmp_path)
+
+
+def test_help_lists_every_choice_of_every_group_with_a_line_about_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    lines = [line.split(maxsplit=1) for line in capsys.readouterr().out.replace("  * ", "    ").splitlines()]
+    for group in groups([conf_dir()]):
+        assert [group] in lines
+        for choice in choices(group, [conf_dir()]):
+            assert any(line[0] == choice and len(line) == 2 for line in lines if line), f"{group}={choice}"
+
+
+def test_help_marks_the_defaults_and_lists_keys(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["-h"])
+    said = capsys.readouterr().out
+    assert "* sine_boundary" in said and "* shallow" in said
+    for key in ("seed: 0", "trainer.max_epochs", "trainer.precision"):
+        assert key in said
+
+
+def test_cfg_shows_the_composed_configuration(tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "train.py"), "--cfg", "job", "model=deep", "--package", "model"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "- 20" in done.stdout and not list(tmp_path.iterdir())
+
+
+def test_a_run_from_the_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["model=deep", "trainer.max_epochs=2", "data=circles"]) == 0
+    (folder,) = (tmp_path / "logs" / "runs").iterdir()
+    said = capsys.readouterr().out
+    for part in ("configuration", "501", "[B, 20]", "step 20 of 20", "final figures", "accuracy"):
+        assert part in said
+    assert f"tensorboard --logdir {Path('logs/runs')}" in said and folder.name in said
+
+
+def test_eight_runs_at_once_have_eight_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from datetime import datetime
+
+    from fulmen import names
+
+    class Frozen(datetime):
+        @classmethod
+        def now(cls, tz: object = None) -> "Frozen":
+            return cls(2026, 1, 1)
+
+    monkeypatch.setattr(names, "datetime", Frozen)
+    assert len({names.stamp() for _ in range(8)}) == 8
+
+
+def test_a_path_needs_no_quotes(tmp_path: Path) -> None:
+    folder = tmp_path / "a=b (c), d's [e]"
+    assert fulmen.compose([f"run_dir={folder}"]).run_dir == str(folder)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_a_run_with_its_checkpoint_saved(number: int, code: int, tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "train.py"), "run_dir=run", "trainer.max_epochs=1000000", "logger=none"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "run" / "checkpoints" / "best.ckpt").exists() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        process.send_signal(number)
+        _, error = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert "Traceback" not in error and f"stopped by {signal.Signals(number).name}" in error
+    assert '"state": "interrupted"' in (tmp_path / "run" / "status.json").read_text()
+    assert (tmp_path / "run" / "checkpoints" / "last.ckpt").exists()
+
+
+def test_a_signal_before_the_run_leaves_nothing(tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "train.py"), "run_dir=run"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        time.sleep(1)
+        process.send_signal(signal.SIGTERM)
+        _, error = process.communicate(timeout=60)
+    assert process.returncode == 143 and "Traceback" not in error
+    assert not list(tmp_path.iterdir())
+
+
+OWN_MODEL = """\
+from torch import nn
+
+class Wide(nn.Sequential):
+    def __init__(self, in_shape, out_features, *, width):
+        super().__init__(nn.Flatten(), nn.Linear(in_shape[0], width), nn.Tanh(), nn.Linear(width, out_features))
+"""
+OWN_DATA = """\
+from dataclasses import dataclass
+import numpy as np
+from fulmen.data.source import Joint, Source, Split
+
+@dataclass(kw_only=True)
+class Parity(Source):
+    rows: int
+
+    @property
+    def joint(self):
+        return Joint((3,), 1, "binary", ("a", "b", "c"), ("even", "odd"))
+
+    def load(self):
+        x = np.random.RandomState(self.seed).randint(0, 2, (self.rows, 3)).astype(float)
+        return {"train": Split(x, x.sum(1).astype(int) % 2), "val": Split(x, x.sum(1).astype(int) % 2)}
+"""
+OWN_DATA_YAML = """\
+# whether the number of ones is even
+_target_: parity_data.Parity
+rows: 64
+batch_size: 16
+epochs: 200
+scale: none
+seed: 0
+"""
+
+
+def test_a_model_and_data_of_ones_own_need_no_change_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, content in {
+        "wide_net.py": OWN_MODEL,
+        "parity_data.py": OWN_DATA,
+        "model/wide.yaml": "# wide\n_target_: wide_net.Wide\n_partial_: true\nwidth: 16\n",
+        "data/parity.yaml": OWN_DATA_YAML,
+    }.items():
+        (tmp_path / "mine" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "mine" / name).write_text(content)
+    words = ["--config-dir", "mine", "model=wide", "data=parity", "run_dir=run", "logger=none"]
+    assert main(words) == 1
+    assert "add allow_targets=[" in capsys.readouterr().err
+    assert main([*words, "allow_targets=[wide_net,parity_data]"]) == 0
+    assert '"val/accuracy": 1.0' in (tmp_path / "run" / "metrics.json").read_text()
+    assert main(["--config-dir", "mine", "--help"]) == 0
+    assert "wide " in capsys.readouterr().out
+    assert main([*words[:2], "model=wdie"]) == 1
+    assert "did you mean wide?" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_two_devices_keep_one_record(tmp_path: Path) -> None:
+    words = ["accelerator=cpu", "trainer.devices=2", "trainer.max_epochs=4", "run_dir=run"]
+    command = [sys.executable, str(ROOT / "train.py"), *words]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=200, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "run" / "metrics.json").exists()
+    assert (tmp_path / "run" / "history.csv").read_text().splitlines()[-1].startswith("64,4.0,"), "500 rows each, by 32"

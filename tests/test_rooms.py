@@ -1,0 +1,71 @@
+"""Which part may know which, read from the imports: what keeps the parts replaceable."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[1] / "src" / "fulmen"
+FILES = sorted(SOURCE.rglob("*.py"))
+
+MAY_KNOW_HYDRA = {"cli", "words", "composition", "experiment", "preflight", "sweeps.grid", "targets"}
+"""Hydra's own library; OmegaConf alone is a way to read YAML."""
+MAY_START_RUNS = {"cli": {"experiment", "sweeps.grid"}, "experiment": {"run"}, "sweeps.grid": {"experiment"}}
+ROOMS = {
+    "vocabulary": set(),
+    "names": set(),
+    "plan": set(),
+    "files": set(),
+    "data": {"data", "vocabulary", "plan"},
+    "models": {"models", "vocabulary"},
+    "tasks": {"vocabulary"},
+    "losses": {"tasks"},
+    "penalties": set(),
+    "initializers": set(),
+    "optimizers": set(),
+    "schedulers": {"plan"},
+    "learner": {"tasks", "losses", "penalties", "optimizers", "schedulers", "plan", "data", "models"},
+}
+"""What each room may import of Fulmen."""
+
+
+def name_of(path: Path) -> str:
+    return ".".join(path.relative_to(SOURCE).with_suffix("").parts)
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Full names of what a file imports, wherever in it."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_rooms_know_only_what_they_may(path: Path) -> None:
+    name, ours = name_of(path), [full.removeprefix("fulmen.") for full in imports(path) if full.startswith("fulmen.")]
+    room = name.partition(".")[0]
+    if room in ROOMS:
+        assert {known.partition(".")[0] for known in ours} <= ROOMS[room]
+    if name not in MAY_KNOW_HYDRA:
+        assert not [full for full in imports(path) if full.partition(".")[0] == "hydra"]
+    starters = {
+        target
+        for target in ("cli", "run", "experiment", "sweeps.grid")
+        for known in ours
+        if known.startswith(f"{target}.")
+    }
+    assert starters <= MAY_START_RUNS.get(name, set()) or name == "__init__"
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path.parent.name == "data"], ids=name_of)
+def test_sources_know_no_torch(path: Path) -> None:
+    """The command asks them for sizes and task before torch is imported."""
+    if path.name != "module.py":
+        assert not [full for full in imports(path) if full.partition(".")[0] in ("torch", "lightning")]
+
+
+def test_every_room_is_there() -> None:
+    assert {name for name in ROOMS if not (SOURCE / name).exists() and not (SOURCE / f"{name}.py").exists()} == set()
