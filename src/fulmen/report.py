@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from rich.tree import Tree
-from torch import Tensor, nn
+from torch import nn
+
+from fulmen.models.layers import layers, parameter_count
 
 
 def print_opening(config: Mapping[str, Any], net: nn.Module, in_shape: tuple[int, ...], folder: Path) -> None:
@@ -40,40 +41,11 @@ def summary(net: nn.Module, in_shape: tuple[int, ...]) -> Table:
         "layer", "kind", "output", "parameters", title=f"{type(net).__name__}, input {_shape((1, *in_shape))}"
     )
     table.columns[3].justify = "right"
-    for name, kind, shape, count in layers(net, in_shape):
-        table.add_row(name, kind, _shape(shape), f"{count:,}")
+    for layer in layers(net, in_shape):
+        table.add_row(layer.name, layer.kind, _shape(layer.out_shape), f"{layer.parameters:,}")
     table.add_section()
     table.add_row("total", "", "", f"{parameter_count(net):,}", style="bold")
     return table
-
-
-def layers(net: nn.Module, in_shape: tuple[int, ...]) -> list[tuple[str, str, tuple[int, ...], int]]:
-    """Name, kind, output shape and number of parameters of every layer that `net` runs through, in that order."""
-    seen: list[tuple[str, str, tuple[int, ...], int]] = []
-
-    def look(name: str, module: nn.Module) -> Any:
-        def hook(_module: nn.Module, _inputs: Any, out: Any) -> None:
-            shape = tuple(out.shape) if isinstance(out, Tensor) else ()
-            seen.append((name, type(module).__name__, shape, parameter_count(module)))
-
-        return module.register_forward_hook(hook)
-
-    leaves = [(name, module) for name, module in net.named_modules() if not list(module.children())]
-    handles = [look(name or "(all)", module) for name, module in leaves]
-    was_training = net.training
-    try:
-        with torch.no_grad():
-            net.eval()(torch.zeros(1, *in_shape, dtype=next(net.parameters()).dtype))
-    finally:
-        net.train(was_training)
-        for handle in handles:
-            handle.remove()
-    return seen
-
-
-def parameter_count(module: nn.Module) -> int:
-    """Numbers that are trained."""
-    return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
 
 
 def print_figures(metrics: Mapping[str, Any], folder: Path) -> None:

@@ -20,6 +20,7 @@ from fulmen.files import write_json
 from fulmen.history import History
 from fulmen.learner import Learner
 from fulmen.losses import Loss
+from fulmen.models.layers import parameter_count
 from fulmen.optimizers import MakeOptimizer
 from fulmen.penalties import Penalty
 from fulmen.plan import Plan
@@ -203,4 +204,4 @@ def _evaluate(
         metrics |= {f"{name}/{key}": value for key, value in learner.assess(data.splits[name], learner.metrics).items()}
         if data.joint.task != "regression":
             metrics[f"{name}/confusion_matrix"] = learner.confusion(data.splits[name])
-    return metrics | {"parameters": report.parameter_count(learner.net)}
+    return metrics | {"parameters": parameter_count(learner.net)}

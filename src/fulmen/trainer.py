@@ -1,7 +1,6 @@
 """What a user may say of the training itself, and the accelerator, threads and Trainer that follow from it."""
 
 import logging
-import math
 import os
 import re
 import warnings
@@ -14,13 +13,15 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping
 from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.strategies import StrategyRegistry
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from fulmen.checkpoints import AtomicCheckpointIO
+from fulmen.models.layers import work
 from fulmen.vocabulary import mode
 from fulmen.words import suggestion
 
-SMALL_STEP = 5e7
+ALL_THREADS = torch.get_num_threads()
+"""One for each core, unless the environment says otherwise (`OMP_NUM_THREADS`)."""
+SMALL_STEP = 5e8
 """Operations in a step under which one thread is faster than several, which first have to agree."""
 
 
@@ -117,11 +118,8 @@ def find_threads(options: TrainerOptions, net: nn.Module, in_shape: tuple[int, .
     """
     if isinstance(options.threads, int):
         return options.threads
-    parameter = next(net.parameters())
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        net.eval()(torch.zeros(1, *in_shape, dtype=parameter.dtype))
-    net.train()
-    return 1 if 3 * rows * counter.get_total_flops() < SMALL_STEP else max(1, math.ceil((os.cpu_count() or 1) / 2))
+    operations = 6 * rows * work(net, in_shape)  # a multiplication and an addition, forward and twice as much backward
+    return 1 if operations < SMALL_STEP else ALL_THREADS
 
 
 def build(

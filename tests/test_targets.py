@@ -1,0 +1,84 @@
+"""What a configuration may run: nothing but what `conf/` ships and what the user types."""
+
+from pathlib import Path
+
+import pytest
+
+import fulmen
+from fulmen import targets
+from fulmen.words import ConfigurationError, conf_dir
+
+DANGEROUS = [
+    "os.system",
+    "builtins.open",
+    "builtins.eval",
+    "torch.load",
+    "joblib.load",
+    "pathlib.Path.write_text",
+    "distutils.spawn.spawn",
+    "subprocess.run",
+    "lightning.fabric.utilities.cloud_io._load",
+    "torch.optim.optimizer.warnings.sys.exit",
+    "torch.optim.Adam.__init__",
+    "fulmen.experiment.os.system",
+]
+
+
+@pytest.mark.parametrize("target", DANGEROUS)
+@pytest.mark.parametrize("group", ["model", "optimizer", "logger", "data", "trainer"])
+def test_what_is_not_shipped_is_refused(group: str, target: str) -> None:
+    with pytest.raises(ConfigurationError, match="none of Fulmen's parts"):
+        fulmen.compose([f"{group}._target_={target}"])
+
+
+@pytest.mark.parametrize(
+    ("allowed", "target"),
+    [
+        ("torch.optim", "torch.optim.optimizer.warnings.sys.exit"),
+        ("torch.optim", "torch.optim.optimizer.torch.load"),
+        ("os", "os.system"),
+        ("lightning.fabric.utilities.apply_func", "lightning.fabric.utilities.apply_func.torch.load"),
+    ],
+)
+def test_an_allowed_module_does_not_lend_its_name_to_others(allowed: str, target: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"lives in|cannot be imported"):
+        fulmen.compose([f"allow_targets=[{allowed}]", f"model._target_={target}"])
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("model/evil", "_target_: os.system\n_partial_: true\n"),
+        ("model/evil", "hidden:\n  - _target_: os.system\n"),
+        ("model/evil", "target: os.system\n_target_: ${.target}\n"),
+        ("experiment/evil", "# @package _global_\nhydra:\n  callbacks:\n    evil:\n      _target_: os.system\n"),
+        ("hydra/launcher/evil", "_target_: os.system\n"),
+        ("hydra/job_logging/evil", "version: 1\nhandlers:\n  a:\n    (): os.system\n"),
+        ("hydra/hydra_logging/evil", "version: 1\nhandlers:\n  a:\n    class: os.system\n"),
+    ],
+)
+def test_files_from_elsewhere_may_not_either(name: str, content: str, tmp_path: Path) -> None:
+    path = tmp_path / f"{name}.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text(content)
+    group = name.removesuffix("/evil")
+    with pytest.raises(ConfigurationError, match="none of Fulmen's parts"):
+        fulmen.compose([f"{group}=evil"], config_dir=tmp_path)
+
+
+def test_a_changed_configuration_is_checked_again(tmp_path: Path) -> None:
+    config = fulmen.compose(["logger=none"])
+    config.model._target_ = "os.system"
+    with pytest.raises(ConfigurationError, match="none of Fulmen's parts"):
+        fulmen.train(config, folder=tmp_path / "run")
+    assert not list(tmp_path.iterdir())
+
+
+def test_all_that_conf_names_is_allowed() -> None:
+    named = {
+        line.split()[1]
+        for path in conf_dir().rglob("*.yaml")
+        for line in path.read_text().splitlines()
+        if "_target_:" in line
+    }
+    assert named == targets.shipped() and len(named) > 30
