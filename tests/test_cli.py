@@ -87,7 +87,7 @@ def test_a_path_needs_no_quotes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_a_run_with_its_checkpoint_saved(number: int, code: int, tmp_path: Path) -> None:
-    command = [sys.executable, str(ROOT / "train.py"), "run_dir=run", "trainer.max_epochs=1000000", "logger=none"]
+    command = [sys.executable, str(ROOT / "train.py"), "run_dir=run", "trainer.max_epochs=5000", "logger=none"]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         deadline = time.monotonic() + 60
         while not (tmp_path / "run" / "checkpoints" / "best.ckpt").exists() and time.monotonic() < deadline:

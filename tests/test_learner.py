@@ -248,10 +248,16 @@ def test_early_stopping_waits_for_so_many_passes(train: Train, history: History,
     assert status(run.folder)["steps"] == 2 * len(found)
 
 
-def test_early_stopping_of_a_score_to_be_maximized(train: Train, history: History) -> None:
-    """Nothing changes, so after the first pass nothing is better."""
+def test_early_stopping_where_nothing_changes(train: Train, history: History) -> None:
     words = ("data=moons", *STILL, "score=val/accuracy")
     assert len(history(train(*words, max_epochs=20, patience=2))["step"]) == 3
+
+
+def test_no_early_stopping_while_a_score_to_be_maximized_rises(train: Train, history: History) -> None:
+    words = ("data=linear_1d", "data.batch_size=full", "model=linear", "optimizer=gd", "score=val/r2")
+    columns = history(train(*words, max_epochs=12, patience=1))
+    assert columns["val/r2"] == sorted(columns["val/r2"]), "it does not rise"
+    assert columns["step"] == list(range(1, 13))
 
 
 # Seeds

@@ -75,10 +75,18 @@ def test_plateau_lowers_the_rate_when_nothing_improves(train: Train, history: Hi
     assert_allclose(columns["lr"], [LR * 0.5 ** (max(0, epoch - 2) // (patience + 1)) for epoch in range(1, 10)])
 
 
-def test_plateau_keeps_the_rate_while_the_score_improves(train: Train, history: History) -> None:
-    words = ("scheduler=plateau", "scheduler.patience=0", "data=linear_1d", "model=linear", "optimizer=gd")
+@pytest.mark.parametrize("score", ["val/loss", "val/r2"])
+def test_plateau_keeps_the_rate_while_the_score_improves(train: Train, history: History, score: str) -> None:
+    words = (
+        f"score={score}",
+        "scheduler=plateau",
+        "scheduler.patience=0",
+        "data=linear_1d",
+        "model=linear",
+        "optimizer=gd",
+    )
     columns = history(train(*words, "data.batch_size=full", "optimizer.lr=0.01", max_epochs=15))
-    assert columns["val/loss"] == sorted(columns["val/loss"], reverse=True)
+    assert columns[score] == sorted(columns[score], reverse=score == "val/loss"), "it does not improve"
     assert set(columns["lr"]) == {0.01}
 
 

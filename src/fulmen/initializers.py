@@ -12,6 +12,8 @@ from typing import Literal
 from torch import Tensor, nn
 
 Bias = Literal["zeros", "same"]
+NORMALIZATIONS = (nn.LayerNorm, nn.RMSNorm, nn.GroupNorm, nn.modules.batchnorm._BatchNorm)
+"""Of which some own scales of several dimensions."""
 
 
 def default(net: nn.Module) -> None:
@@ -70,7 +72,7 @@ def orthogonal(net: nn.Module, *, bias: Bias) -> None:
 def _fill(net: nn.Module, initialize: Callable[[Tensor], Tensor], bias: Bias) -> None:
     for module in net.modules():
         parameters = list(module.parameters(recurse=False))
-        if not any(parameter.ndim > 1 for parameter in parameters):
+        if isinstance(module, NORMALIZATIONS) or not any(parameter.ndim > 1 for parameter in parameters):
             continue
         for parameter in parameters:
             if parameter.ndim > 1:

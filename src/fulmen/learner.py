@@ -116,6 +116,7 @@ class Learner(LightningModule):
         self._add_up(torch.stack(losses), rows, first)
 
     def _add_up(self, losses: Tensor, rows: list[int], first: int) -> None:
+        losses = losses.to(torch.promote_types(losses.dtype, torch.float32))  # bfloat16 cannot add up
         finite = losses.isfinite()
         if not finite.all():
             step = first + int(torch.argmin(finite.int())) + 1  # the first that is not
@@ -153,10 +154,11 @@ class Learner(LightningModule):
             def closure() -> Tensor:
                 for parameter in parameters:
                     parameter.grad = None
-                seen.append(self._gradient(batch, step, parameters, backward))
+                loss, objective = self._gradient(batch, step, parameters, backward)
+                seen.append(loss)
                 if self.gradient_clip is not None:
                     clip_grad_norm_(parameters, self.gradient_clip)
-                return seen[-1]
+                return objective
 
             update(closure)
             return seen[0]  # L-BFGS evaluates several times; the first is the loss of the weights before the step
@@ -165,21 +167,25 @@ class Learner(LightningModule):
 
     def _gradient(
         self, batch: Batch, step: int, parameters: list[nn.Parameter], backward: Callable[[Tensor], Any]
-    ) -> Tensor:
-        """Adds the gradient of loss and penalty up in the parameters; returns the loss of the whole batch, detached."""
+    ) -> tuple[Tensor, Tensor]:
+        """Adds up the gradients of loss and penalty; returns the whole batch's loss without and with it, detached."""
         size, rows = self.batch_size, len(batch.x)
+        first = step * -(-self.plan.batch_rows // size)  # so that no two passes through the network share a number
         if rows <= size:
-            loss = self._loss(batch.x, batch.y, step)
-            backward(loss if self.penalty is None else loss + self.penalty(parameters))
-            return loss.detach()
+            loss = self._loss(batch.x, batch.y, first)
+            objective = loss if self.penalty is None else loss + self.penalty(parameters)
+            backward(objective)
+            return loss.detach(), objective.detach()
         total = batch.x.new_zeros(())
         for place, (x, y) in enumerate(zip(torch.split(batch.x, size), torch.split(batch.y, size), strict=True)):
-            part = self._loss(x, y, step * -(-rows // size) + place) * (1 if self.sums else len(x) / rows)
+            part = self._loss(x, y, first + place) * (1 if self.sums else len(x) / rows)
             backward(part)
             total = total + part.detach()
-        if self.penalty is not None:
-            backward(self.penalty(parameters))
-        return total
+        if self.penalty is None:
+            return total, total
+        penalty = self.penalty(parameters)
+        backward(penalty)
+        return total, total + penalty.detach()
 
     def _loss(self, x: Tensor, y: Tensor, step: int) -> Tensor:
         for layer in self.dropouts:
@@ -211,7 +217,7 @@ class Learner(LightningModule):
         for logger in self.loggers:
             logger.log_metrics(row, step)
         scheduler = self.lr_schedulers()
-        if isinstance(scheduler, ReduceLROnPlateau):
+        if isinstance(scheduler, ReduceLROnPlateau) and self.score in row:
             scheduler.step(row[self.score])
         self.trainer.should_stop = self.trainer.should_stop or step >= self.plan.total_steps
 

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -31,15 +32,15 @@ def none() -> None:
 
 
 def show_graph(logger: Logger, net: nn.Module, in_shape: tuple[int, ...]) -> None:
-    """Sends the graph of `net` to TensorBoard; a network that cannot be traced has none."""
+    """Sends the graph of `net` to TensorBoard; a network that torch cannot trace has none, and trains all the same."""
     if not isinstance(logger, TensorBoardLogger):
         return
     row = torch.zeros(1, *in_shape, dtype=next(net.parameters()).dtype)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what tracing cannot follow
-        was_training = net.training
-        logger.experiment.add_graph(net.eval(), row)
-        net.train(was_training)
+        with suppress(RuntimeError, TypeError, ValueError):
+            logger.experiment.add_graph(net.eval(), row)
+        net.train()
 
 
 def show_hyperparameters(logger: Logger, config: Mapping[str, Any], metrics: Mapping[str, Any], step: int) -> None:

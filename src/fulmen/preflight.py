@@ -109,6 +109,8 @@ RULES: Mapping[str, Rule] = {
     "optimizer.eps": POSITIVE,
     "optimizer.max_iter": whole(1),
     "optimizer.history_size": whole(1),
+    "optimizer.tolerance_grad": AT_LEAST_0,
+    "optimizer.tolerance_change": AT_LEAST_0,
     "optimizer.line_search_fn": one_of("strong_wolfe", None),
     "scheduler.epochs": whole(1),
     "scheduler.gamma": POSITIVE,

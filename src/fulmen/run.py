@@ -1,5 +1,6 @@
 """The straight line: from parts to a recorded run."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from fulmen.data.module import DataModule
 from fulmen.data.source import SPLITS, Joint, Source
 from fulmen.files import write_json
 from fulmen.history import History
-from fulmen.learner import Learner
+from fulmen.learner import Diverged, Learner
 from fulmen.losses import Loss
 from fulmen.models.layers import parameter_count
 from fulmen.optimizers import MakeOptimizer
@@ -202,6 +203,8 @@ def _evaluate(
     metrics: dict[str, Any] = {}
     for name in (name for name in SPLITS if name in data.splits):
         metrics |= {f"{name}/{key}": value for key, value in learner.assess(data.splits[name], learner.metrics).items()}
+        if not math.isfinite(metrics[f"{name}/loss"]):
+            raise Diverged(f"{name}/loss is {metrics[f'{name}/loss']} after step {trainer.global_step}")
         if data.joint.task != "regression":
             metrics[f"{name}/confusion_matrix"] = learner.confusion(data.splits[name])
     return metrics | {"parameters": parameter_count(learner.net)}

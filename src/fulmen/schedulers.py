@@ -30,10 +30,12 @@ def cosine(optimizer: Optimizer, plan: Plan, *, eta_min: float) -> LRScheduler:
 def one_cycle(optimizer: Optimizer, plan: Plan, *, pct_start: float) -> LRScheduler:
     """Up to lr for a share `pct_start` of the steps, then down (Smith and Topin: Super-convergence, 2018)."""
     peaks = [float(group["lr"]) for group in optimizer.param_groups]
-    cycles_momentum = "momentum" in optimizer.defaults or "betas" in optimizer.defaults
-    return OneCycleLR(optimizer, peaks, plan.total_steps, pct_start=pct_start, cycle_momentum=cycles_momentum)
+    cycles_momentum = optimizer.defaults.get("momentum", 0) > 0 or "betas" in optimizer.defaults
+    steps = max(2, plan.total_steps)
+    rise = max(pct_start, 1.5 / steps)  # torch divides by the steps up to the peak, which may be none
+    return OneCycleLR(optimizer, peaks, steps, pct_start=rise, cycle_momentum=cycles_momentum)
 
 
 def plateau(optimizer: Optimizer, plan: Plan, *, factor: float, patience: int) -> LRScheduler:
-    """Times `factor` when the score has not improved for `patience` passes."""
-    return ReduceLROnPlateau(optimizer, plan.mode, factor, patience)
+    """Times `factor` when the score has not improved for more than `patience` passes."""
+    return ReduceLROnPlateau(optimizer, plan.mode, factor, patience, threshold=0.0, threshold_mode="abs")

@@ -64,7 +64,7 @@ class Task:
     def confusion(self, out: Tensor, y: Tensor) -> list[list[int]]:
         """Rows counted by true class (first index) and predicted class (second)."""
         count = max(2, self.out_features)
-        predicted = (self.probabilities(out) > 0.5).long() if count == 2 else out.argmax(1)
+        predicted = (self.probabilities(out) > 0.5).long() if self.kind == "binary" else out.argmax(1)
         table = classes.multiclass_confusion_matrix(predicted.flatten(), y.long().flatten(), count, validate_args=False)
         rows: list[list[int]] = table.tolist()
         return rows
@@ -75,8 +75,14 @@ def _measure(metric: Callable[[Tensor, Tensor], Tensor], prediction: Tensor, tar
 
 
 def _r2(prediction: Tensor, target: Tensor) -> Tensor:
-    """1 - squared error / squared deviation, the mean over targets."""
-    return values.r2_score(prediction, target)
+    """1 - squared error / squared deviation, the mean over targets.
+
+    In units of each target's deviation, because torchmetrics takes errors below 1e-4 for none, and squares of large
+    numbers lose what is small.
+    """
+    mean, deviation = target.mean(0), target.std(0, correction=0)
+    deviation = torch.where(deviation > 0, deviation, 1)
+    return values.r2_score((prediction - mean) / deviation, (target - mean) / deviation)
 
 
 def _one_class(target: Tensor) -> bool:

@@ -128,7 +128,11 @@ def build(
     """A Trainer without what the learner does itself: its loops for validation, its bar, its counting of epochs."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", ".*`isinstance\\(treespec, LeafSpec\\)`.*")
-    stopping = [] if options.patience is None else [EarlyStopping(score, patience=options.patience, mode=mode(score))]
+    stopping = (
+        []
+        if options.patience is None
+        else [EarlyStopping(score, patience=options.patience, mode=mode(score), strict=False)]
+    )
     return Trainer(
         accelerator=accelerator,
         devices=options.devices,

@@ -182,5 +182,5 @@ def standardizer(
     """Subtracts the mean over `axes` and divides by the deviation; what is constant is only centred."""
     mean = values.mean(axes, keepdims=True)
     deviation = values.std(axes, keepdims=True)
-    deviation[deviation == 0] = 1
+    deviation[np.ptp(values, axes, keepdims=True) == 0] = 1  # the deviation itself may be a rounding error
     return lambda new: (new - mean) / deviation
