@@ -1,5 +1,6 @@
 """The command: what `train.py` and `fulmen` do with their words. Nothing heavy is imported before a run begins."""
 
+import importlib
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
 
 HYDRAS_FLAGS = ("--cfg", "--info", "--resolve", "--package", "--shell-completion", "--hydra-help", "--version")
 HYDRAS_SHORT = {"-c": "--cfg", "-i": "--info", "-p": "--package", "-sc": "--shell-completion"}
+COMMANDS = ("evaluate", "predict", "export", "compare", "clean")
+"""What follows `fulmen` when nothing is to be trained; each is a file in `commands/`."""
 REFUSED = ("--config-name", "--config-path", "-cn", "-cp", "--experimental-rerun")
 
 
@@ -36,6 +39,8 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _dispatch(arguments: list[str]) -> int:
+    if arguments and arguments[0] in COMMANDS:
+        return _command(*arguments)
     config_dir = _take_option(arguments, "--config-dir", "-cd")
     if any(word in ("--help", "-h") for word in arguments):
         from fulmen.composition import search_path
@@ -54,6 +59,15 @@ def _dispatch(arguments: list[str]) -> int:
 
         return sweep(arguments, config_dir)
     return _single(arguments, config_dir)
+
+
+def _command(name: str, *arguments: str) -> int:
+    command = importlib.import_module(f"fulmen.commands.{name}")
+    if any(argument in ("--help", "-h") for argument in arguments):
+        print(command.__doc__, end="")
+        return 0
+    code: int = command.main(arguments)
+    return code
 
 
 def _single(words: list[str], config_dir: str | None) -> int:

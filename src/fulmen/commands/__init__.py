@@ -1,0 +1,1 @@
+"""What is done with runs: one file a command, whose docstring is its help."""

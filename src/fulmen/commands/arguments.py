@@ -1,0 +1,59 @@
+"""The arguments of a command: what it works on, then options, as in `fulmen predict RUN input=rows.csv`."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
+
+from fulmen.words import ConfigurationError, suggestion
+
+
+class Arguments(NamedTuple):
+    """A command's words, sorted."""
+
+    subjects: list[str]
+    """Run folders or checkpoints, in the order given."""
+    options: dict[str, str]
+    """Values of the options that the command knows, as typed."""
+    words: list[str]
+    """All other `key=value`, for the configuration."""
+
+
+def sort(arguments: Sequence[str], known: Mapping[str, str], *, configuration: bool = False) -> Arguments:
+    """Sorts a command's words.
+
+    Args:
+        arguments: as typed, after the command's name.
+        known: the options, and what each of them is.
+        configuration: whether further words may change the configuration.
+
+    Raises:
+        ConfigurationError: a word is none of these.
+    """
+    found = Arguments([], {}, [])
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        if argument.startswith("-"):
+            raise ConfigurationError(f"there is no option {name}; {_there(known)}")
+        if not equals or "/" in name or "\\" in name:
+            found.subjects.append(argument)
+        elif name in known:
+            found.options[name] = value
+        elif configuration:
+            found.words.append(argument)
+        else:
+            raise ConfigurationError(f"there is no option {name}={suggestion(name, known) or ';'} {_there(known)}")
+    return found
+
+
+def one_of(name: str, value: str, there: Collection[str]) -> str:
+    """An option's value.
+
+    Raises:
+        ConfigurationError: it is none of those `there` are.
+    """
+    if value not in there:
+        raise ConfigurationError(f"{name} is {value!r}, and must be one of {', '.join(there)}{suggestion(value, there)}")
+    return value
+
+
+def _there(known: Mapping[str, str]) -> str:
+    return "there are " + ", ".join(f"{name}= ({what})" for name, what in known.items())
