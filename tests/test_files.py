@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from fulmen import files
-from fulmen.checkpoints import AtomicCheckpointIO, save
+from fulmen.checkpoint_io import AtomicCheckpointIO
+from fulmen.checkpoints import save
 from fulmen.files import replacing, write_json, write_text
 
 DISASTERS = [OSError(errno.ENOSPC, "disk full"), OSError(errno.EACCES, "not allowed"), KeyboardInterrupt()]

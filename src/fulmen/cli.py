@@ -1,8 +1,10 @@
 """The command: what `train.py` and `fulmen` do with their words. Nothing heavy is imported before a run begins."""
 
+import functools
 import importlib
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fulmen.signals import Interrupted, raising
@@ -55,6 +57,8 @@ def _dispatch(arguments: list[str]) -> int:
     for word in arguments:
         _check_flag(word)
     if multirun:
+        if any(word.startswith(("resume=", "rerun=")) for word in arguments):
+            raise ConfigurationError("resume= and rerun= are for single runs; leave -m out")
         from fulmen.sweeps.grid import sweep
 
         return sweep(arguments, config_dir)
@@ -71,11 +75,34 @@ def _command(name: str, *arguments: str) -> int:
 
 
 def _single(words: list[str], config_dir: str | None) -> int:
+    resume, rerun = _take_word(words, "resume"), _take_word(words, "rerun")
+    if resume is not None and rerun is not None:
+        raise ConfigurationError("resume= goes on with a run and rerun= repeats one; give one of the two")
+    if resume is not None:
+        return _resume(Path(resume), words, config_dir)
+    from fulmen import experiment, recorded
     from fulmen.composition import compose
-    from fulmen.experiment import attempt
 
-    code, message = attempt(compose(words, config_dir))
-    return _say(message, code) if code else code
+    config = compose(words, config_dir) if rerun is None else recorded.to_rerun(Path(rerun), words, config_dir)
+    of = None if rerun is None else Path(rerun)
+    run = functools.partial(experiment.train, config, rerun=of)
+    return _tell(*experiment.attempt(run, experiment.new_folder(config), debug=config.trainer.debug))
+
+
+def _resume(folder: Path, words: list[str], config_dir: str | None) -> int:
+    from fulmen import composition, experiment
+
+    composition.search_path(config_dir)  # makes Python files of the user's own importable
+    return _tell(*experiment.attempt(functools.partial(experiment.resume, words=words), folder))
+
+
+def _take_word(words: list[str], name: str) -> str | None:
+    """Removes `name=VALUE`, and returns the value as it was typed: it is a path, and Hydra would stumble over some."""
+    values = [word.partition("=")[2] for word in words if word.startswith(f"{name}=")]
+    words[:] = [word for word in words if not word.startswith(f"{name}=")]
+    if len(values) > 1 or "" in values:
+        raise ConfigurationError(f"{name}= wants one folder of a run")
+    return values[0] if values else None
 
 
 def _take_option(arguments: list[str], *names: str) -> str | None:
@@ -124,6 +151,13 @@ def _hydra(arguments: list[str], config_dir: str | None) -> int:
 
 def _nothing(_config: "DictConfig") -> None:
     """Hydra's flags print and run nothing."""
+
+
+def _tell(code: int, message: str) -> int:
+    """Says how a run ended, unless that is plain to see."""
+    if message:
+        print(f"fulmen: {message}", file=sys.stderr if code else sys.stdout)
+    return code
 
 
 def _say(message: object, code: int = 1) -> int:

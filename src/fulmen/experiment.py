@@ -2,19 +2,19 @@
 
 import functools
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.errors import HydraException
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.resolvers import oc
+from omegaconf import DictConfig
 
-from fulmen import preflight, targets
+from fulmen import preflight, recorded, targets
 from fulmen.data.source import Source
 from fulmen.names import stamp
+from fulmen.words import Finished
 
 if TYPE_CHECKING:
     from fulmen.run import Run
@@ -24,40 +24,90 @@ RUNS = Path("logs/runs")
 FAILED, DIVERGED = 1, 3
 
 
-def train(config: DictConfig, *, folder: Path | None = None, verbose: bool = True) -> "Run":
+def train(config: DictConfig, folder: Path | None = None, *, verbose: bool = True, rerun: Path | None = None) -> "Run":
     """Trains what a configuration describes, and records it.
 
     Args:
         config: from `fulmen.compose`.
         folder: the run's; by default the configuration's `run_dir`, or a new one under `logs/runs`.
         verbose: whether to print configuration, progress and figures.
+        rerun: the folder of the run that this one repeats.
 
     Raises:
         ValueError: a value is wrong, parts do not fit each other or the machine, or the data cannot be had; nothing is
             written then.
-        FileExistsError: the folder is not empty.
+        FileExistsError: the folder is not empty, or in use.
         fulmen.learner.Diverged: the loss is no longer finite.
     """
+    folder = folder or new_folder(config)
+    if rerun is None:
+        return _train(config, folder, {}, verbose=verbose)
+    run = _train(config, folder, {"rerun": str(rerun)}, verbose=verbose)
+    if verbose:
+        print(*recorded.differences(rerun, folder), sep="\n")
+    return run
+
+
+def resume(folder: str | Path, words: Sequence[str] = (), *, verbose: bool = True) -> "Run":
+    """Goes on with the run in `folder`, from its last checkpoint and in that very folder.
+
+    On the CPU it ends with the weights that it would have ended with undisturbed, to the last bit.
+
+    Args:
+        folder: the run's.
+        words: those that may stand beside `resume=`: `trainer.max_epochs`, `trainer.max_steps`, `accelerator`,
+            `trust_checkpoint`, `allow_targets`.
+        verbose: as for `train`.
+
+    Raises:
+        ValueError: there is no run in `folder`, it has nothing more to do, it diverged, or as `train`.
+        FileExistsError: another process trains it.
+    """
+    folder = Path(folder)
+    config = recorded.to_resume(folder, words)
+    before = recorded.status(folder)
+    if before.get("state") == "diverged":
+        raise ValueError(f"{folder} diverged ({before['error']}), and would again; take rerun={folder} and change that")
+    if before.get("state") == "completed" and (before.get("stopped_early") or not words):
+        why = "stopped early, its score no longer improving" if before.get("stopped_early") else "completed"
+        raise Finished(
+            f"{folder} {why} after {before['steps']} steps: nothing more to do; "
+            f"to train longer, take resume={folder} with a larger trainer.max_epochs, or rerun={folder} with changes"
+        )
+    return _train(config, folder, {}, verbose=verbose, resume=True, threads=before.get("threads"))
+
+
+def _train(
+    config: DictConfig,
+    folder: Path,
+    facts: Mapping[str, Any],
+    *,
+    verbose: bool,
+    resume: bool = False,
+    threads: int | None = None,
+) -> "Run":
     targets.check(config, typed=config.overrides)
     source = preflight.check(config)
-    folder = folder or new_folder(config)
     from fulmen.run import train as train_parts  # and with it torch and Lightning: seconds
 
     return train_parts(
-        **{part: _make(config[part]) for part in PARTS},
+        **{part: make(config[part]) for part in PARTS},
         source=source,
-        options=_make(config.trainer),
+        options=make(config.trainer),
         seed=config.seed,
         score=config.score,
         weights=config.weights,
         folder=folder,
         config=record(config, source),
-        facts={"overrides": list(config.overrides)},
+        facts={"overrides": list(config.overrides), **facts},
         verbose=verbose,
+        resume=resume,
+        threads=threads,
+        trust=config.trust_checkpoint,
     )
 
 
-def _make(config: DictConfig) -> Any:
+def make(config: DictConfig) -> Any:
     """What a part's configuration describes: an object, or with `_partial_` a function still to be called."""
     try:
         part = instantiate(config, _convert_="all")
@@ -69,38 +119,36 @@ def _make(config: DictConfig) -> Any:
     return functools.partial(part.func, *part.args, **part.keywords)
 
 
-def attempt(
-    config: DictConfig, *, folder: Path | None = None, verbose: bool = True, record_refusal: bool = False
-) -> tuple[int, str]:
-    """Trains, and turns whatever goes wrong into an exit code and a sentence.
+def attempt(run: Callable[[Path], object], folder: Path, *, debug: bool = False) -> tuple[int, str]:
+    """Runs, and turns whatever goes wrong into an exit code and a sentence.
 
     Args:
-        config: from `compose`.
-        folder: the run's.
-        verbose: whether to print.
-        record_refusal: whether a run that is refused gets a folder that says so, as the jobs of a sweep do.
+        run: trains, given the run's folder.
+        folder: that folder.
+        debug: whether to print tracebacks.
 
     Returns:
-        0 and nothing, 1 and why it failed, or 3 and where it diverged.
+        0 and nothing, or that there is nothing to do; 1 and why it failed; or 3 and where it diverged.
     """
-    folder = folder or new_folder(config)
     try:
-        train(config, folder=folder, verbose=verbose)
+        run(folder)
+    except Finished as nothing:
+        return 0, str(nothing)
     except (Exception, SystemExit) as error:
-        if config.trainer.debug:
+        if debug:
             traceback.print_exception(error)
-        if record_refusal and not (folder / "status.json").exists():
-            _record(error, config, folder)
         return (DIVERGED if type(error).__name__ == "Diverged" else FAILED), _sentence(error, folder)
     return 0, ""
 
 
-def _record(error: BaseException, config: DictConfig, folder: Path) -> None:
-    from fulmen.runs import recording
+def record_refusal(why: str, config: DictConfig, folder: Path) -> None:
+    """Makes the folder of a run that was refused, so that a sweep's record has no gap."""
+    from fulmen.runs import claimed, recording
 
     facts = {"overrides": list(config.overrides), "seed": config.seed}
-    with suppress(Exception, SystemExit), recording(folder, record(config, preflight.check(config)), facts):
-        raise error
+    kept = record(config, preflight.check(config))
+    with suppress(ValueError), claimed(folder, goes_on=False), recording(folder, kept, facts):
+        raise ValueError(why)
 
 
 def _sentence(error: BaseException, folder: Path) -> str:
@@ -120,28 +168,7 @@ def new_folder(config: DictConfig) -> Path:
 
 
 def record(config: DictConfig, source: Source) -> dict[str, Any]:
-    """The configuration as `config.yaml` keeps it: sizes included, every reference worked out.
-
-    But for those to the environment, which may hold what nobody should read in a file.
-    """
-    with _environment_unread():
-        plain = OmegaConf.to_container(config, resolve=True)
-    assert isinstance(plain, dict)
-    del plain["overrides"]
+    """The configuration as `config.yaml` keeps it: sizes included, every reference worked out."""
     joint = source.joint
     sizes = {"in_shape": list(joint.in_shape), "out_features": joint.out_features, "task": joint.task}
-    return {str(key): value for key, value in plain.items()} | {"sizes": sizes}
-
-
-@contextmanager
-def _environment_unread() -> Iterator[None]:
-    """While it lasts, `${oc.env:NAME}` stands for its own text."""
-    OmegaConf.register_new_resolver("oc.env", lambda *words: f"${{oc.env:{','.join(map(_word, words))}}}", replace=True)
-    try:
-        yield
-    finally:
-        OmegaConf.register_new_resolver("oc.env", oc.env, replace=True)
-
-
-def _word(value: Any) -> str:
-    return "null" if value is None else str(value)
+    return recorded.plain(config) | {"sizes": sizes}

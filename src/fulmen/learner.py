@@ -6,7 +6,7 @@ their sum) done once a pack. The mathematics is that of packs of one, to the las
 clipping, accumulation and schedules are here and not in the Trainer.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -19,17 +19,16 @@ from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from fulmen import optimizers
-from fulmen.data.module import Batch, Pack
-from fulmen.losses import Loss, is_sum
+from fulmen import optimizers, schedulers
+from fulmen.data.module import Pack
+from fulmen.data.tensors import Batch
+from fulmen.evaluation import Evaluation
+from fulmen.interval import Interval
+from fulmen.losses import is_sum
 from fulmen.models.dropout import dropouts
 from fulmen.penalties import Penalty
 from fulmen.plan import Plan
 from fulmen.schedulers import MakeScheduler
-from fulmen.tasks import Task
-
-CHUNK_BYTES = 64 * 2**20
-"""Features that go through the network at once when a split is evaluated."""
 
 
 class Diverged(ArithmeticError):
@@ -43,9 +42,7 @@ class Learner(LightningModule):
     """A network, what it is trained to do, and how.
 
     Args:
-        net: the architecture.
-        task: how its output is read and measured.
-        loss: what is minimized, together with
+        evaluation: the network, how its output is read and measured, and the loss that is minimized, together with
         penalty: a function of the parameters, or None.
         make_optimizer: makes the optimizer from the parameters.
         make_scheduler: makes the learning rate's schedule, or None for a constant rate.
@@ -55,14 +52,13 @@ class Learner(LightningModule):
         metrics: names of what is measured on the validation rows after each interval.
         score: which of the figures schedules watch.
         seed: of dropout.
+        metadata: plain values that a checkpoint keeps beside the weights: what one needs to use them.
     """
 
     def __init__(
         self,
-        net: nn.Module,
+        evaluation: Evaluation,
         *,
-        task: Task,
-        loss: Loss,
         penalty: Penalty | None,
         make_optimizer: optimizers.MakeOptimizer,
         make_scheduler: MakeScheduler | None,
@@ -72,17 +68,19 @@ class Learner(LightningModule):
         metrics: tuple[str, ...],
         score: str,
         seed: int,
+        metadata: Mapping[str, Any],
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
-        self.net, self.task, self.loss, self.penalty, self.plan = net, task, loss, penalty, plan
+        self.evaluation, self.net = evaluation, evaluation.net
+        self.penalty, self.plan = penalty, plan
         self.make_optimizer, self.make_scheduler = make_optimizer, make_scheduler
         self.batch_size, self.gradient_clip = batch_size, gradient_clip
-        self.metrics, self.score = metrics, score
-        self.sums = is_sum(loss)
-        self.dropouts = dropouts(net, seed)
-        self.interval_loss: Tensor | None = None
-        self.interval_rows = 0
+        self.metrics, self.score, self.metadata = metrics, score, metadata
+        self.sums = is_sum(evaluation.loss)
+        self.dropouts = dropouts(evaluation.net, seed)
+        self.interval = Interval()
+        self.restored: dict[str, Any] | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, *in_shape] -> [B, out_features], raw scores."""
@@ -113,17 +111,7 @@ class Learner(LightningModule):
                 scheduler.step()
         if self._is_plain():
             self._count_steps(len(losses))
-        self._add_up(torch.stack(losses), rows, first)
-
-    def _add_up(self, losses: Tensor, rows: list[int], first: int) -> None:
-        losses = losses.to(torch.promote_types(losses.dtype, torch.float32))  # bfloat16 cannot add up
-        finite = losses.isfinite()
-        if not finite.all():
-            step = first + int(torch.argmin(finite.int())) + 1  # the first that is not
-            raise Diverged(f"the loss became {losses[~finite][0].item()} at step {step}")
-        total = losses.sum() if self.sums else losses @ torch.tensor(rows, dtype=losses.dtype, device=losses.device)
-        self.interval_loss = total if self.interval_loss is None else self.interval_loss + total
-        self.interval_rows += sum(rows)
+        self.interval.add(_finite(torch.stack(losses), first), rows)
 
     def _is_plain(self) -> bool:
         """Whether a step needs nothing of Lightning: one device, and a precision that scales no gradient."""
@@ -190,7 +178,7 @@ class Learner(LightningModule):
     def _loss(self, x: Tensor, y: Tensor, step: int) -> Tensor:
         for layer in self.dropouts:
             layer.step.fill_(step)
-        return self.loss(self.net(x), y, self.task)
+        return self.evaluation.loss(self.net(x), y, self.evaluation.task)
 
     def _step_scheduler(self) -> LRScheduler | None:
         scheduler = self.lr_schedulers()
@@ -209,10 +197,12 @@ class Learner(LightningModule):
     def on_train_epoch_end(self) -> None:
         """Ends an interval: evaluates, records a row, lets the schedule and the end of the run follow from it."""
         step = self.trainer.global_step
-        row = {"lr": self._optimizer().param_groups[0]["lr"], "train/loss": self._interval_mean()}
+        loss = self.interval.end(self.plan.rows if self.sums else None)
+        row = {"lr": self._optimizer().param_groups[0]["lr"], "train/loss": loss}
         validation = self._splits().get("val")
         if validation is not None:
-            row |= {f"val/{name}": value for name, value in self.assess(validation, self.metrics).items()}
+            figures = self.evaluation.figures(validation, self.metrics)
+            row |= {f"val/{name}": value for name, value in figures.items()}
         self.trainer.callback_metrics.update({name: torch.tensor(value) for name, value in row.items()})
         for logger in self.loggers:
             logger.log_metrics(row, step)
@@ -220,14 +210,6 @@ class Learner(LightningModule):
         if isinstance(scheduler, ReduceLROnPlateau) and self.score in row:
             scheduler.step(row[self.score])
         self.trainer.should_stop = self.trainer.should_stop or step >= self.plan.total_steps
-
-    def _interval_mean(self) -> float:
-        """The mean training loss of the interval (of `sse`: the sum over a pass), before each step's update."""
-        assert self.interval_loss is not None
-        passes = self.interval_rows / self.plan.rows
-        mean = (self.interval_loss / (passes if self.sums else self.interval_rows)).item()
-        self.interval_loss, self.interval_rows = None, 0
-        return mean
 
     def _optimizer(self) -> Optimizer:
         optimizer = self.optimizers(use_pl_optimizer=False)
@@ -238,26 +220,37 @@ class Learner(LightningModule):
         splits: dict[str, Batch] = self.trainer.datamodule.splits  # type: ignore[attr-defined]
         return splits
 
-    def assess(self, split: Batch, metrics: tuple[str, ...]) -> dict[str, float]:
-        """The loss, without the penalty, and `metrics` over all rows of `split`."""
-        out = self.scores(split.x)
-        y = split.y.to(out.dtype) if split.y.is_floating_point() else split.y
-        return {"loss": self.loss(out, y, self.task).item(), **self.task.metrics(out, y, metrics)}
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """What a run needs to go on as if it had not stopped, and what a lone checkpoint needs to be used."""
+        checkpoint["metadata"] = self.metadata
+        checkpoint["interval"] = self.interval.plain()
+        checkpoint["random"] = torch.get_rng_state()
 
-    def confusion(self, split: Batch) -> list[list[int]]:
-        """Rows of `split` counted by true class and predicted class."""
-        return self.task.confusion(self.scores(split.x), split.y)
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Schedules that depend on the run's length take that of this run: it may be longer than planned before."""
+        self.restored = checkpoint
+        for schedule in checkpoint["lr_schedulers"]:
+            for name in schedulers.OF_LENGTH:
+                schedule.pop(name, None)
 
-    @torch.inference_mode()
-    def scores(self, x: Tensor) -> Tensor:
-        """Raw scores of all rows, [N, out_features], with the network in evaluation mode while it lasts."""
-        was_training = self.training
-        self.eval()
-        with self.trainer.precision_plugin.forward_context():
-            out = torch.cat([self.net(chunk) for chunk in self._chunks(x)])
-        self.train(was_training)
-        return out.float() if out.dtype in (torch.bfloat16, torch.float16) else out
+    def on_train_start(self) -> None:
+        """Once the Trainer has restored all else; drawing the network's first weights has used random numbers."""
+        if self.restored is not None:
+            self.interval.restore(self.restored["interval"], self.device)
+            torch.set_rng_state(self.restored["random"])
+            self.restored = None
+        stopped = any(callback.stopped_epoch for callback in self.trainer.early_stopping_callbacks)
+        self.trainer.should_stop = stopped or self.trainer.global_step >= self.plan.total_steps
 
-    @staticmethod
-    def _chunks(x: Tensor) -> Iterator[Tensor]:
-        return iter(torch.split(x, max(1, CHUNK_BYTES // max(1, x[:1].nbytes))))
+
+def _finite(losses: Tensor, first: int) -> Tensor:
+    """A pack's losses, of which step `first` + 1 is the first.
+
+    Raises:
+        Diverged: one is not finite; names its step.
+    """
+    finite = losses.isfinite()
+    if not finite.all():
+        step = first + int(torch.argmin(finite.int())) + 1
+        raise Diverged(f"the loss became {losses[~finite][0].item()} at step {step}")
+    return losses

@@ -1,14 +1,18 @@
 """TensorBoard's graph of a network, and its table of runs by their hyperparameters."""
 
+import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.loggers.logger import Logger
 from torch import nn
+
+from fulmen.history import History
 
 HYPERPARAMETERS = (
     "optimizer.lr",
@@ -29,6 +33,38 @@ GROUPS = ("data", "model", "optimizer", "scheduler", "loss", "penalty", "init")
 
 def none() -> None:
     """No logger but the run's own history."""
+
+
+def make(make_logger: Callable[..., Logger], folder: Path, history: History, step: int) -> Logger:
+    """The logger of a run in `folder`, with the curves up to `step` of a run that goes on.
+
+    TensorBoard's files keep their points; those that the run had taken after its checkpoint are purged. Lightning's
+    own CSV file is begun anew, so its rows are given to it again.
+    """
+    kind, further = getattr(make_logger, "func", make_logger), dict[str, Any]()
+    if kind is TensorBoardLogger and (begun := [*folder.glob("*/events.*")]):
+        further = {"purge_step": step + 1}
+        _wait_for_a_second_after(begun)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Experiment logs directory .* exists")
+        logger = make_logger(save_dir=folder, version="", **further)
+        for row_step, row in history.rows() if kind is CSVLogger else ():
+            logger.log_metrics(row, row_step)
+    return logger
+
+
+def _wait_for_a_second_after(begun: Iterable[Path]) -> None:
+    """TensorBoard reads files in the order of their names, which hold the second of their making."""
+    newest = max(int(path.name.split(".")[3]) for path in begun)
+    if newest == int(time.time()):
+        time.sleep(newest + 1 - time.time())
+
+
+def flush(loggers: Iterable[Logger]) -> None:
+    """Has TensorBoard's points on the disk before a checkpoint is: a run that goes on from it has no gap then."""
+    for logger in loggers:
+        if isinstance(logger, TensorBoardLogger):
+            logger.experiment.flush()
 
 
 def show_graph(logger: Logger, net: nn.Module, in_shape: tuple[int, ...]) -> None:

@@ -1,5 +1,6 @@
 """What a run prints: its configuration, its network, its figures."""
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,14 +14,23 @@ from torch import nn
 from fulmen.models.layers import layers, parameter_count
 
 
-def print_opening(config: Mapping[str, Any], net: nn.Module, in_shape: tuple[int, ...], folder: Path) -> None:
-    """The configuration as a tree, the network's layers, the folder."""
+def print_opening(
+    config: Mapping[str, Any], net: nn.Module, in_shape: tuple[int, ...], folder: Path, step: int
+) -> None:
+    """The configuration as a tree, the network's layers, the folder, and where a run goes on."""
     tree = Tree("[bold]configuration")
     _grow(tree, config)
     console = Console()
     console.print(tree)
     console.print(summary(net, in_shape))
     console.print(f"run folder: {folder}", highlight=False, soft_wrap=True)
+    if step > 0:
+        console.print(f"goes on at: step {step}", highlight=False, soft_wrap=True)
+
+
+def warn(sentence: str) -> None:
+    """Says on the error stream what a user should know and need not act on."""
+    print(f"fulmen: {sentence}", file=sys.stderr)
 
 
 def _grow(tree: Tree, config: Mapping[str, Any]) -> None:

@@ -1,9 +1,7 @@
 """The straight line: from parts to a recorded run."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,11 +10,12 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.loggers.logger import Logger
 from torch import nn
 
-from fulmen import loggers, report, runs
+from fulmen import checkpoints, loggers, recorded, report, runs
 from fulmen.callbacks.progress import Progress
 from fulmen.callbacks.saver import Saver
 from fulmen.data.module import DataModule
-from fulmen.data.source import SPLITS, Joint, Source
+from fulmen.data.source import SPLITS, Source
+from fulmen.evaluation import Evaluation
 from fulmen.files import write_json
 from fulmen.history import History
 from fulmen.learner import Diverged, Learner
@@ -25,25 +24,15 @@ from fulmen.models.layers import parameter_count
 from fulmen.optimizers import MakeOptimizer
 from fulmen.penalties import Penalty
 from fulmen.plan import Plan
+from fulmen.predictor import Predictor, metadata, new_network, task_of
+from fulmen.predictor import Run as Run
 from fulmen.schedulers import MakeScheduler, plateau
 from fulmen.signals import noting
-from fulmen.tasks import Task
 from fulmen.trainer import TrainerOptions, build, find_accelerator, find_threads
-from fulmen.vocabulary import METRICS, PROBABILITIES, mode
+from fulmen.vocabulary import METRICS, mode
+from fulmen.words import Finished
 
 MakeLogger = Callable[..., Logger]
-
-
-@dataclass(frozen=True)
-class Run:
-    """What a run leaves in memory; all of it is in its folder, too."""
-
-    metrics: dict[str, Any]
-    """The content of `metrics.json`."""
-    model: nn.Module
-    """The network with the weights that were evaluated, on the CPU, in evaluation mode."""
-    folder: Path
-    """The run's folder."""
 
 
 def train(
@@ -64,6 +53,9 @@ def train(
     config: Mapping[str, Any],
     facts: Mapping[str, Any],
     verbose: bool = True,
+    resume: bool = False,
+    threads: int | None = None,
+    trust: bool = False,
 ) -> Run:
     """Trains a model on data and writes the run down.
 
@@ -84,87 +76,94 @@ def train(
         config: the configuration, for `config.yaml` and the dashboard.
         facts: further entries of `status.json`.
         verbose: whether to print configuration, network, progress and figures.
+        resume: whether the run in `folder` goes on from its last checkpoint.
+        threads: of the CPU, as the run had before; None to find out.
+        trust: whether that checkpoint may hold more than plain values, see `checkpoints.load`.
 
     Raises:
         ValueError: parts do not fit each other or the machine, or the data cannot be had; nothing is written then.
-        FileExistsError: the folder is not empty.
+        FileExistsError: the folder is not empty, or in use.
+        Finished: a run that was to go on has nothing more to do.
         Diverged: the loss or a parameter is no longer finite.
         Interrupted: SIGINT or SIGTERM came; the last checkpoint is saved.
     """
     joint = source.joint
     accelerator = find_accelerator(options)
-    net = _network(model, init, joint, options.dtype, seed)
+    net = new_network(model, joint, options.precision, seed, init)
     optimizer([torch.zeros(1, requires_grad=True)])  # says what is wrong with its settings before anything is written
     data = DataModule(source, dtype=options.dtype, seed=seed, pack=options.pack)
     data.load()
     _check_score(score, data)
     batch_size = data.rows if source.batch_size == "full" else source.batch_size
-    plan = _plan(data.rows, batch_size, options, scheduler, score)
-    threads = find_threads(options, net, joint.in_shape, min(batch_size, data.rows))
+    data.plan = plan = _plan(data.rows, batch_size, options, scheduler, score)
+    threads = threads or find_threads(options, net, joint.in_shape, min(batch_size, data.rows))
+    task = task_of(net, joint, data.scaling)
 
     leads = runs.leads()  # of several devices' processes one keeps the record
-    with noting() as stop, runs.recording(folder, config, {**facts, "seed": seed, "threads": threads}) as status:
-        if verbose and leads:
-            report.print_opening(config, net, joint.in_shape, folder)
-        torch.set_num_threads(threads)
-        learner = Learner(
-            net,
-            task=Task(joint.task, joint.out_features, getattr(net, "output_activation", "") in PROBABILITIES),
-            loss=loss,
-            penalty=penalty,
-            make_optimizer=optimizer,
-            make_scheduler=scheduler,
-            plan=plan,
-            batch_size=batch_size,
-            gradient_clip=options.gradient_clip,
-            metrics=METRICS[joint.task],
-            score=score,
-            seed=seed,
-        )
-        saver = Saver(folder / "checkpoints", score=score, mode=mode(score), stop=stop)
-        history = [History(folder / "history.csv", _figures(data), plan.steps_per_epoch)] if leads else []
-        boards = [logger(save_dir=folder, version="")] if leads and logger is not None else []
-        for board in boards:
-            loggers.show_graph(board, net, joint.in_shape)
-        trainer = build(
-            options,
-            accelerator,
-            score=score,
-            loggers=[*history, *boards],
-            callbacks=[Progress(plan.total_steps, score), saver] if verbose else [saver],
-        )
-        data.plan = plan
-        trainer.fit(learner, datamodule=data)
-        status |= {"steps": trainer.global_step, "device": str(trainer.strategy.root_device)}
-        metrics = _evaluate(learner, trainer, data, saver, weights)
-        if leads:
-            write_json(folder / "metrics.json", metrics)
-        for board in boards:
-            loggers.show_hyperparameters(board, config, metrics, trainer.global_step)
+    with noting() as stop, runs.claimed(folder, goes_on=resume):
+        start, best = _start(folder, plan, trust) if resume else (None, None)
+        step = 0 if start is None else start["global_step"]
+        facts = {**facts, "seed": seed, "threads": threads}
+        with runs.recording(folder, config, facts, step if resume else None) as status:
+            if verbose and leads:
+                report.print_opening(config, net, joint.in_shape, folder, step)
+            torch.set_num_threads(threads)
+            learner = Learner(
+                Evaluation(net, task, loss, options.precision),
+                penalty=penalty,
+                make_optimizer=optimizer,
+                make_scheduler=scheduler,
+                plan=plan,
+                batch_size=batch_size,
+                gradient_clip=options.gradient_clip,
+                metrics=METRICS[joint.task],
+                score=score,
+                seed=seed,
+                metadata=metadata(config, source, data.scaling),
+            )
+            saver = Saver(folder / "checkpoints", score=score, mode=mode(score), stop=stop, best=best)
+            history = [History(folder / "history.csv", _figures(data), plan.steps_per_epoch, step)] if leads else []
+            boards = [loggers.make(logger, folder, rows, step) for rows in history if logger is not None]
+            for board in boards if step == 0 else ():
+                loggers.show_graph(board, net, joint.in_shape)
+            trainer = build(
+                options,
+                accelerator,
+                score=score,
+                loggers=[*history, *boards],
+                callbacks=[Progress(plan.total_steps, score), saver] if verbose else [saver],
+                trust=trust,
+            )
+            trainer.fit(learner, datamodule=data, ckpt_path=None if start is None else saver.last.resolve())
+            status |= {"steps": trainer.global_step, "device": str(trainer.strategy.root_device)}
+            status["stopped_early"] = trainer.global_step < plan.total_steps
+            metrics = _evaluate(learner, trainer, data, saver, weights)
+            if leads:
+                write_json(folder / "metrics.json", metrics)
+            for board in boards:
+                loggers.show_hyperparameters(board, config, metrics, trainer.global_step)
     if verbose and leads:
         report.print_figures(metrics, folder)
-    return Run(metrics, net.cpu().eval(), folder)
+    net.cpu().eval()
+    return Run(metrics, net, folder, Predictor(learner.evaluation, joint, data.scaling, source.encode))
 
 
-def _network(
-    model: Callable[..., nn.Module], init: Callable[[nn.Module], None], joint: Joint, dtype: torch.dtype, seed: int
-) -> nn.Module:
-    """The network with its first values, drawn in double precision where it trains in that."""
-    torch.manual_seed(seed)
-    with _default_dtype(torch.float64 if dtype == torch.float64 else torch.float32):
-        net = model(in_shape=joint.in_shape, out_features=joint.out_features)
-        init(net)
-    return net
+def _start(folder: Path, plan: Plan, trust: bool) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """The checkpoint that the run in `folder` goes on from, and the best one so far; None for what there is not.
 
-
-@contextmanager
-def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(before)
+    Raises:
+        Finished: the run has taken all its steps.
+    """
+    start = checkpoints.newest(folder / "checkpoints", report.warn, trust=trust)
+    if start is None:
+        report.warn(f"{folder} has no checkpoint to go on from, so it begins anew, to the same end")
+        return None, None
+    steps = start["global_step"]
+    if steps >= plan.total_steps and recorded.status(folder).get("state") == "completed":
+        raise Finished(
+            f"{folder} has taken its {steps} steps, and the limits given end at {plan.total_steps}: nothing more to do"
+        )
+    return start, checkpoints.whole(folder / "checkpoints" / checkpoints.BEST, report.warn, trust)
 
 
 def _plan(rows: int, batch_size: int, options: TrainerOptions, scheduler: MakeScheduler | None, score: str) -> Plan:
@@ -200,11 +199,8 @@ def _evaluate(
     best = saver.weights(weights)
     if best is not None:
         learner.load_state_dict(best)
-    metrics: dict[str, Any] = {}
+    metrics = learner.evaluation.all_figures(data.splits)
     for name in (name for name in SPLITS if name in data.splits):
-        metrics |= {f"{name}/{key}": value for key, value in learner.assess(data.splits[name], learner.metrics).items()}
         if not math.isfinite(metrics[f"{name}/loss"]):
             raise Diverged(f"{name}/loss is {metrics[f'{name}/loss']} after step {trainer.global_step}")
-        if data.joint.task != "regression":
-            metrics[f"{name}/confusion_matrix"] = learner.confusion(data.splits[name])
     return metrics | {"parameters": parameter_count(learner.net)}

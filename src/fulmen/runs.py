@@ -9,18 +9,21 @@ import socket
 import subprocess
 import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import yaml
+from filelock import FileLock, Timeout
 
+from fulmen import recorded
 from fulmen.files import write_json, write_text
 from fulmen.learner import Diverged
 from fulmen.signals import Interrupted
 
+LOCK = ".lock"
 LIBRARIES = ("torch", "lightning", "torchmetrics", "hydra-core", "omegaconf", "tensorboard", "scikit-learn", "numpy")
 
 
@@ -30,28 +33,60 @@ def leads() -> bool:
 
 
 @contextmanager
-def recording(folder: Path, config: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Claims a folder for one run, and writes down what runs and how it ends.
+def claimed(folder: Path, *, goes_on: bool) -> Iterator[None]:
+    """Holds a folder for one run while it lasts, against every other process on machines that share the disk.
 
     Args:
-        folder: made where it is absent, refused where anything is in it.
+        folder: made where it is absent, refused where anything is in it, unless
+        goes_on: the run is there already.
+
+    Raises:
+        FileExistsError: another run has the folder, or another process trains this one.
+    """
+    if not leads():
+        yield
+        return
+    if not goes_on:
+        _claim(folder)
+    lock = FileLock(folder / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise FileExistsError(f"{folder} is held by another process, which trains that very run") from error
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # Windows keeps it while it is held
+            (folder / LOCK).unlink()
+        lock.release()
+
+
+@contextmanager
+def recording(
+    folder: Path, config: Mapping[str, Any], facts: Mapping[str, Any], resumed: int | None = None
+) -> Iterator[dict[str, Any]]:
+    """Writes down what runs and how it ends.
+
+    Args:
+        folder: claimed; what it says of an earlier part of this run stays, and times add up.
         config: the content of `config.yaml`.
         facts: entries of `status.json`.
+        resumed: the step at which the run goes on.
 
     Yields:
         The status, to which a run adds what it learns.
-
-    Raises:
-        FileExistsError: another run has the folder.
     """
     if not leads():
         yield {}
         return
-    _claim(folder)
     write_text(folder / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
-    began = datetime.now(UTC)
-    status = {"state": "running", "error": None, "traceback": None, "started": began.isoformat(), **facts}
-    status |= environment()
+    began, before = datetime.now(UTC), recorded.status(folder)
+    status: dict[str, Any] = {"state": "running", "error": None, "traceback": None, "started": began.isoformat()}
+    status |= {**facts, **environment()}
+    if resumed is not None:
+        status |= {name: before[name] for name in ("started", "overrides", "rerun") if name in before}
+        now = {"step": resumed, "started": began.isoformat(), "overrides": facts.get("overrides")}
+        status["resumed"] = [*before.get("resumed", []), now]
     write_json(folder / "status.json", status)
     try:
         yield status
@@ -61,7 +96,8 @@ def recording(folder: Path, config: Mapping[str, Any], facts: Mapping[str, Any])
         raise
     finally:
         ended = datetime.now(UTC)
-        status |= {"ended": ended.isoformat(), "seconds": (ended - began).total_seconds()}
+        seconds = before.get("seconds", 0.0) + (ended - began).total_seconds()
+        status |= {"ended": ended.isoformat(), "seconds": seconds}
         write_json(folder / "status.json", status)
 
 

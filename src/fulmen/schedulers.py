@@ -3,14 +3,18 @@
 Schedulers of torch step after every step of the optimizer; `plateau` after every pass, with the run's score.
 """
 
+import functools
+import math
 from collections.abc import Callable
 
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR, ReduceLROnPlateau, StepLR
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR, ReduceLROnPlateau, StepLR
 
 from fulmen.plan import Plan
 
 MakeScheduler = Callable[[Optimizer, Plan], LRScheduler]
+OF_LENGTH = ("total_steps", "_schedule_phases")
+"""What torch's schedulers save of the run's length."""
 
 
 def constant() -> None:
@@ -24,7 +28,13 @@ def step(optimizer: Optimizer, plan: Plan, *, epochs: int, gamma: float) -> LRSc
 
 def cosine(optimizer: Optimizer, plan: Plan, *, eta_min: float) -> LRScheduler:
     """Down half a cosine from lr to `eta_min` (Loshchilov and Hutter: SGDR, 2017)."""
-    return CosineAnnealingLR(optimizer, plan.total_steps, eta_min)
+
+    def factor(lowest: float, step: int) -> float:
+        return lowest + (1 - lowest) * (1 + math.cos(math.pi * step / plan.total_steps)) / 2
+
+    # a function of the step alone, unlike torch's own, so that a run that is made longer goes on along the longer curve
+    lowest = [eta_min / group["lr"] for group in optimizer.param_groups]
+    return LambdaLR(optimizer, [functools.partial(factor, share) for share in lowest])
 
 
 def one_cycle(optimizer: Optimizer, plan: Plan, *, pct_start: float) -> LRScheduler:

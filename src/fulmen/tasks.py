@@ -31,6 +31,19 @@ class Task:
     out_features: int
     gives_probabilities: bool = False
     """The model has an output activation of its own that gives probabilities (of multiclass: up to their sum)."""
+    mean: tuple[float, ...] = (0.0,)
+    deviation: tuple[float, ...] = (1.0,)
+    """Of regression: a target is mean + deviation · its number in training. One for each target, or one for all."""
+
+    def predictions(self, out: Tensor) -> Tensor:
+        """What a model's raw scores say: values [B, T] in the targets' own units, or class probabilities."""
+        return self.values(out) if self.kind == "regression" else self.probabilities(out)
+
+    def values(self, scaled: Tensor) -> Tensor:
+        """Scores or targets of regression, [B, T], in the targets' own units."""
+        if (self.mean, self.deviation) == ((0.0,), (1.0,)):
+            return scaled
+        return scaled * scaled.new_tensor(self.deviation) + scaled.new_tensor(self.mean)
 
     def probabilities(self, out: Tensor) -> Tensor:
         """Class probabilities: [B, 1] of class 1 for binary, [B, K] for multiclass."""
@@ -51,11 +64,12 @@ class Task:
         return self.probabilities(out), F.one_hot(y, self.out_features).to(out.dtype)
 
     def metrics(self, out: Tensor, y: Tensor, names: Iterable[str]) -> dict[str, float]:
-        """The metrics `names` over all rows at once; one that these rows leave undefined is left out.
+        """The metrics `names` over all rows at once, of values in the targets' own units.
 
-        (R² of a single row, say, or the area under the ROC curve where only one class occurs.)
+        One that these rows leave undefined is left out (R² of a single row, say, or the area under the ROC curve where
+        only one class occurs).
         """
-        prediction, target = (out, y) if self.kind == "regression" else (self.probabilities(out), y.long())
+        prediction, target = self.predictions(out), self.values(y) if self.kind == "regression" else y.long()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torchmetrics warns of what is undefined; it is left out below
             found = {name: _measure(METRICS[self.kind][name], prediction, target) for name in names}

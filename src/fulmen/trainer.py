@@ -14,8 +14,9 @@ from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.strategies import StrategyRegistry
 from torch import nn
 
-from fulmen.checkpoints import AtomicCheckpointIO
+from fulmen.checkpoint_io import AtomicCheckpointIO
 from fulmen.models.layers import work
+from fulmen.precision import data_type
 from fulmen.vocabulary import mode
 from fulmen.words import suggestion
 
@@ -60,9 +61,8 @@ class TrainerOptions:
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of data; a network has it too, but for `*-mixed`."""
-        names = {"64": torch.float64, "bf16-true": torch.bfloat16, "16-true": torch.float16}
-        return names.get(self.precision.removesuffix("-true"), names.get(self.precision, torch.float32))
+        """Of data."""
+        return data_type(self.precision)
 
 
 def find_accelerator(options: TrainerOptions) -> str:
@@ -123,7 +123,13 @@ def find_threads(options: TrainerOptions, net: nn.Module, in_shape: tuple[int, .
 
 
 def build(
-    options: TrainerOptions, accelerator: str, *, score: str, loggers: Iterable[Logger], callbacks: Iterable[Callback]
+    options: TrainerOptions,
+    accelerator: str,
+    *,
+    score: str,
+    loggers: Iterable[Logger],
+    callbacks: Iterable[Callback],
+    trust: bool,
 ) -> Trainer:
     """A Trainer without what the learner does itself: its loops for validation, its bar, its counting of epochs."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
@@ -144,7 +150,7 @@ def build(
         log_every_n_steps=1,
         logger=list(loggers),
         callbacks=[*callbacks, *stopping],
-        plugins=[AtomicCheckpointIO()],
+        plugins=[AtomicCheckpointIO(trust)],
         enable_progress_bar=False,
         enable_model_summary=False,
         detect_anomaly=options.debug,

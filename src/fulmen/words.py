@@ -20,6 +20,10 @@ class ConfigurationError(ValueError):
     """Something in the configuration is not as it must be; the message says what, and what would be right."""
 
 
+class Finished(ValueError):
+    """A run that was to go on has nothing more to do."""
+
+
 def conf_dir() -> Path:
     """The folder of choices: inside an installed package, or at the top of a checkout."""
     installed = Path(__file__).parent / "conf"

@@ -16,7 +16,8 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from torch import Tensor
 
-from fulmen.checkpoints import save
+from fulmen import loggers
+from fulmen.checkpoints import BEST, LAST, PREVIOUS, keep_previous, save
 from fulmen.learner import Diverged
 from fulmen.signals import Stop
 
@@ -34,18 +35,22 @@ class Saver(Checkpoint):
         score: the figure by which weights are best.
         mode: whether it is to be minimized or maximized.
         stop: the signal that may have come.
+        best: the content of `best.ckpt`, where the run goes on.
     """
 
-    def __init__(self, folder: Path, *, score: str, mode: Literal["min", "max"], stop: Stop) -> None:
-        self.folder, self.score, self.mode, self.stop = folder, score, mode, stop
-        self.best: dict[str, Any] | None = None
+    def __init__(
+        self, folder: Path, *, score: str, mode: Literal["min", "max"], stop: Stop, best: dict[str, Any] | None
+    ) -> None:
+        self.folder, self.score, self.mode, self.stop, self.best = folder, score, mode, stop, best
+        self.last = folder / LAST
         self.best_is_written = True
         self.due = 0.0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.is_global_zero:
             self.folder.mkdir(exist_ok=True)
-        self._save(trainer)
+        if trainer.global_step == 0:
+            self._save(trainer)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         if trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
@@ -62,6 +67,8 @@ class Saver(Checkpoint):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._save(trainer)
+        if trainer.is_global_zero:
+            (self.folder / PREVIOUS).unlink(missing_ok=True)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         self._write_best(trainer)
@@ -74,20 +81,29 @@ class Saver(Checkpoint):
         better = self.best is None or (score < self.best["score"] if self.mode == "min" else score > self.best["score"])
         if better and score == score:
             weights = {name: value.detach().clone() for name, value in module.state_dict().items()}
-            self.best = {"state_dict": weights, "score": score, "global_step": trainer.global_step}
+            self.best = {
+                "state_dict": weights,
+                "score": score,
+                "global_step": trainer.global_step,
+                "metadata": module.metadata,
+            }
             self.best_is_written = False
 
     def _save(self, trainer: Trainer) -> None:
         began = time.monotonic()
         check_finite(trainer)
-        trainer.save_checkpoint(self.folder / "last.ckpt")
+        # in this order a run that is killed in between goes on from the older `last.ckpt` and finds the same best again
         self._write_best(trainer)
+        loggers.flush(trainer.loggers)
+        if trainer.is_global_zero:
+            keep_previous(self.folder)
+        trainer.save_checkpoint(self.last)
         took = time.monotonic() - began
         self.due = began + max(SECONDS, took / SHARE)
 
     def _write_best(self, trainer: Trainer) -> None:
         if self.best is not None and not self.best_is_written and trainer.is_global_zero:
-            save(self.best, self.folder / "best.ckpt")
+            save(self.best, self.folder / BEST)
             self.best_is_written = True
 
     def state_dict(self) -> dict[str, Any]:

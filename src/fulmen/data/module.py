@@ -7,15 +7,14 @@ once and handed over as one *pack*, of which each batch is a view. The price is 
 
 import time
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
-import numpy as np
 import torch
 from lightning.pytorch import LightningDataModule
-from numpy.typing import NDArray
 from torch import Tensor
 
-from fulmen.data.source import Joint, Source, Split
+from fulmen.data.scaling import Scaling
+from fulmen.data.source import Joint, Source
+from fulmen.data.tensors import Batch, tensors
 from fulmen.plan import Plan
 
 SHORT, LONG = 0.025, 0.1
@@ -23,13 +22,6 @@ SHORT, LONG = 0.025, 0.1
 FIRST_LENGTH = 8
 LARGEST = 64 * 2**20
 """Bytes of features that a pack of automatic length gathers at most."""
-
-
-class Batch(NamedTuple):
-    """Rows of features [B, *in_shape] and their targets (shapes in `tasks.py`)."""
-
-    x: Tensor
-    y: Tensor
 
 
 class Pack:
@@ -111,6 +103,8 @@ class DataModule(LightningDataModule):
 
     plan: Plan
     """How the run is divided, which depends on the rows that were loaded."""
+    scaling: Scaling
+    """Of features and targets, fitted on the training rows that were loaded."""
 
     def __init__(self, source: Source, *, dtype: torch.dtype, seed: int, pack: int | str) -> None:
         super().__init__()
@@ -132,19 +126,11 @@ class DataModule(LightningDataModule):
         Raises:
             ValueError: the source cannot be had.
         """
-        splits = scaled(self.source.load(), self.source.scale)
-        self.splits = {name: self._tensors(split) for name, split in splits.items()}
-
-    def _tensors(self, split: Split) -> Batch:
-        """Targets get the shape and type that the task wants (see `tasks.py`)."""
-        x, y = torch.from_numpy(np.ascontiguousarray(split.x)).to(self.dtype), torch.from_numpy(split.y)
-        match self.joint.task:
-            case "regression":
-                return Batch(x, y.to(self.dtype))
-            case "binary":
-                return Batch(x, y.to(self.dtype).unsqueeze(1))
-            case "multiclass":
-                return Batch(x, y.long())
+        splits = self.source.load()
+        self.scaling = Scaling.fit(splits["train"], self.source.scale, self.joint.task)
+        self.splits = {
+            name: tensors(self.scaling(split), self.joint.task, self.dtype) for name, split in splits.items()
+        }
 
     def _pack_length(self, devices: int) -> int | None:
         """Several devices must take the same packs, so there the clock does not decide."""
@@ -164,23 +150,3 @@ class DataModule(LightningDataModule):
             start=lambda: trainer.global_step,
             share=slice(trainer.global_rank, None, trainer.world_size),
         )
-
-
-def scaled(splits: dict[str, Split], scale: str) -> dict[str, Split]:
-    """Splits brought to mean 0 and deviation 1 of the training rows, as `Source.scale` says."""
-    if scale == "none":
-        return splits
-    axes = (0, 2, 3) if scale == "channels" else (0,)
-    fit_x = standardizer(splits["train"].x, axes)
-    fit_y = standardizer(splits["train"].y, (0,)) if scale == "both" else lambda y: y
-    return {name: Split(fit_x(split.x), fit_y(split.y)) for name, split in splits.items()}
-
-
-def standardizer(
-    values: NDArray[np.floating], axes: tuple[int, ...]
-) -> Callable[[NDArray[np.floating]], NDArray[np.floating]]:
-    """Subtracts the mean over `axes` and divides by the deviation; what is constant is only centred."""
-    mean = values.mean(axes, keepdims=True)
-    deviation = values.std(axes, keepdims=True)
-    deviation[np.ptp(values, axes, keepdims=True) == 0] = 1  # the deviation itself may be a rounding error
-    return lambda new: (new - mean) / deviation

@@ -7,6 +7,7 @@ Shapes: N rows, C channels, H height, W width, F features, T targets.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -66,6 +67,18 @@ class Source(ABC):
     @abstractmethod
     def load(self) -> dict[str, Split]:
         """Splits by name, of `train`, `val` and `test`; all but `train` may be absent. The same at every call."""
+
+    def learned(self) -> dict[str, Any]:
+        """STUB merged from table branch."""
+        return {}
+
+    def recall(self, learned: Mapping[str, Any]) -> None:
+        """STUB."""
+        assert learned is not None
+
+    def encode(self, rows: Any) -> NDArray[Any]:
+        """STUB."""
+        return np.asarray(rows)
 
 
 def fresh(seed: int, split: str) -> np.random.RandomState:

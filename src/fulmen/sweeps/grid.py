@@ -4,6 +4,7 @@ All jobs are composed and checked before the first one starts, so a typo in the 
 runs is the configuration as it was when the sweep was typed.
 """
 
+import functools
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from rich.console import Console
 
 from fulmen import preflight
 from fulmen.composition import compose, search_path
-from fulmen.experiment import attempt
+from fulmen.experiment import attempt, record_refusal, train
 from fulmen.names import stamp
 from fulmen.words import ConfigurationError, check_choice, expand, read
 
@@ -37,13 +38,21 @@ def sweep(words: Sequence[str], config_dir: str | None) -> int:
     console.print(f"sweep folder: {folder}", highlight=False, soft_wrap=True)
     codes = []
     for number, config in enumerate(jobs):
-        code, message = attempt(config, folder=folder / str(number), verbose=False, record_refusal=True)
-        line = f"job {number}  {_own_words(config, varying)}  {message or _score(folder / str(number), config.score)}"
+        job = folder / str(number)
+        run = functools.partial(_run, config)
+        code, message = attempt(run, job, debug=config.trainer.debug)
+        if code and not job.exists():
+            record_refusal(message, config, job)
+        line = f"job {number}  {_own_words(config, varying)}  {message or _score(job, config.score)}"
         console.print(line, highlight=False, soft_wrap=True, markup=False)
         codes.append(code)
     console.print(f"{codes.count(0)} of {len(jobs)} jobs completed", highlight=False)
     console.print(f"see them: tensorboard --logdir {folder}", highlight=False, soft_wrap=True)
     return int(any(codes))
+
+
+def _run(config: DictConfig, folder: Path) -> None:
+    train(config, folder=folder, verbose=False)
 
 
 def plan(words: Sequence[str], config_dir: str | None) -> list[DictConfig]:

@@ -1,0 +1,35 @@
+"""Trains in a process of its own and kills it with SIGKILL at a given step; run by test_resume.py, which sets names.
+
+FOLDER, WORDS (of a new run; None: it goes on), BESIDE (words beside `resume=`), KILL_AT (a step, or None).
+"""
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import fulmen
+from fulmen.callbacks import saver
+from fulmen.experiment import resume
+from fulmen.learner import Learner
+
+names: dict[str, Any] = globals()
+torch.set_num_threads(1)
+saver.SECONDS, saver.SHARE = 0.0, 1e9  # saves at every place where it may
+loss = Learner._loss
+
+
+def kill_or_go_on(learner: Learner, x: Tensor, y: Tensor, step: int) -> Tensor:
+    if step == names["KILL_AT"]:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return loss(learner, x, y, step)
+
+
+Learner._loss = kill_or_go_on  # type: ignore[method-assign, assignment]
+if names["WORDS"] is None:
+    resume(Path(names["FOLDER"]), names["BESIDE"], verbose=False)
+else:
+    fulmen.train(fulmen.compose(names["WORDS"]), folder=Path(names["FOLDER"]), verbose=False)
