@@ -1,28 +1,27 @@
 """Fulmen composes experiments on neural networks: model × data × optimizer × accelerator, from one command.
 
-From Python: `cfg = fulmen.compose(["model=deep"])`, `run = fulmen.train(cfg)`, then `run.metrics`, `run.model` and
-`run.folder`.
+From Python: `cfg = fulmen.compose(["model=deep"])`, `run = fulmen.train(cfg)`, then `run.metrics`, `run.model`,
+`run.folder` and `run.predict(rows)`; `fulmen.load(folder)` brings a run back, `fulmen.resume(folder)` goes on with it.
 """
 
+from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fulmen.composition import compose as compose
+    from fulmen.experiment import resume as resume
     from fulmen.experiment import train as train
+    from fulmen.loading import load as load
 
 __version__ = version("fulmen")
-__all__ = ["__version__", "compose", "train"]
+__all__ = ["__version__", "compose", "load", "resume", "train"]
+
+HOMES = {"compose": "composition", "load": "loading", "resume": "experiment", "train": "experiment"}
 
 
 def __getattr__(name: str) -> Any:
-    """`compose` and `train`, imported when they are asked for, so that `import fulmen` costs nothing."""
-    if name == "compose":
-        from fulmen.composition import compose
-
-        return compose
-    if name == "train":
-        from fulmen.experiment import train
-
-        return train
-    raise AttributeError(f"module 'fulmen' has no attribute {name!r}")
+    """What is exported, imported when it is asked for, so that `import fulmen` costs nothing."""
+    if name not in HOMES:
+        raise AttributeError(f"module 'fulmen' has no attribute {name!r}")
+    return getattr(import_module(f"fulmen.{HOMES[name]}"), name)

@@ -41,9 +41,9 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _dispatch(arguments: list[str]) -> int:
-    if arguments and arguments[0] in COMMANDS:
-        return _command(*arguments)
     config_dir = _take_option(arguments, "--config-dir", "-cd")
+    if arguments and arguments[0] in COMMANDS:
+        return _command(config_dir, *arguments)
     if any(word in ("--help", "-h") for word in arguments):
         from fulmen.composition import search_path
         from fulmen.help import help_text
@@ -65,12 +65,19 @@ def _dispatch(arguments: list[str]) -> int:
     return _single(arguments, config_dir)
 
 
-def _command(name: str, *arguments: str) -> int:
+def _command(config_dir: str | None, name: str, *arguments: str) -> int:
     command = importlib.import_module(f"fulmen.commands.{name}")
     if any(argument in ("--help", "-h") for argument in arguments):
         print(command.__doc__, end="")
         return 0
-    code: int = command.main(arguments)
+    if config_dir is not None:
+        from fulmen.composition import search_path
+
+        search_path(config_dir)  # makes Python files of the user's own importable
+    try:
+        code: int = command.main(arguments)
+    except (ValueError, OSError) as error:  # what a user can mend: words, files, checkpoints
+        return _say(" ".join(str(error).split()))
     return code
 
 

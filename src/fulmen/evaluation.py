@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fulmen.data.source import SPLITS
 from fulmen.data.tensors import Batch
 from fulmen.losses import Loss
 from fulmen.precision import computing
@@ -37,11 +36,11 @@ class Evaluation:
     def all_figures(self, splits: Mapping[str, Batch]) -> dict[str, Any]:
         """What `metrics.json` holds of each split: `<split>/loss`, its metrics, the confusion matrix of classes."""
         found: dict[str, Any] = {}
-        for name in (name for name in SPLITS if name in splits):
-            figures = self.figures(splits[name], METRICS[self.task.kind])
+        for name, split in splits.items():
+            figures = self.figures(split, METRICS[self.task.kind])
             found |= {f"{name}/{key}": value for key, value in figures.items()}
             if self.task.kind != "regression":
-                found[f"{name}/confusion_matrix"] = self.confusion(splits[name])
+                found[f"{name}/confusion_matrix"] = self.confusion(split)
         return found
 
     def figures(self, split: Batch, metrics: Iterable[str]) -> dict[str, float]:

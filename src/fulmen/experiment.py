@@ -1,19 +1,17 @@
 """From a configuration to a run: Hydra makes the parts, and the straight line in `run.py` gets them by name."""
 
-import functools
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hydra.errors import HydraException
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from fulmen import preflight, recorded, targets
 from fulmen.data.source import Source
 from fulmen.names import stamp
+from fulmen.parts import make
 from fulmen.words import Finished
 
 if TYPE_CHECKING:
@@ -105,18 +103,6 @@ def _train(
         threads=threads,
         trust=config.trust_checkpoint,
     )
-
-
-def make(config: DictConfig) -> Any:
-    """What a part's configuration describes: an object, or with `_partial_` a function still to be called."""
-    try:
-        part = instantiate(config, _convert_="all")
-    except HydraException as error:
-        raise (error.__cause__ or error) from None  # what the part itself said, without Hydra's frame around it
-    if not config.get("_partial_", False):
-        return part
-    # Hydra's own partial looks at its block list in every call, 0.4 ms that a loss cannot spare; ours was checked once
-    return functools.partial(part.func, *part.args, **part.keywords)
 
 
 def attempt(run: Callable[[Path], object], folder: Path, *, debug: bool = False) -> tuple[int, str]:

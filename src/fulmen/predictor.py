@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from fulmen.data.scaling import Scaling
-from fulmen.data.source import Joint, Source, Split
-from fulmen.data.tensors import tensors
+from fulmen.data.source import Joint, Source
 from fulmen.evaluation import Evaluation
 from fulmen.precision import data_type, default_dtype
 from fulmen.tasks import Task
@@ -38,14 +37,18 @@ class Predictor:
 
     def scores(self, rows: Any) -> NDArray[np.floating]:
         """Values in the targets' units [N, T], or class probabilities [N, K]; for two classes, K is 2."""
-        unscaled = self.encode(rows)
-        x, _ = tensors(
-            self.scaling(Split(unscaled, np.zeros((len(unscaled), 1)))),
-            "regression",
-            data_type(self.evaluation.precision),
-        )
-        out = self.evaluation.task.predictions(self.evaluation.scores(x))
-        return both(out, self.joint).numpy()
+        return self.scores_of(self.encode(rows))
+
+    def scores_of(self, features: NDArray[Any]) -> NDArray[np.floating]:
+        """The same for features, [N, *in_shape], before scaling."""
+        x = features if self.scaling.x is None else self.scaling.x(features)
+        scores = self.evaluation.scores(torch.from_numpy(np.ascontiguousarray(x)).to(self.dtype))
+        return both(self.evaluation.task.predictions(scores), self.joint).numpy()
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of features."""
+        return data_type(self.evaluation.precision)
 
     def predict(self, rows: Any) -> NDArray[Any]:
         """Values [N, T], or the names of the likeliest classes [N]."""
@@ -85,6 +88,14 @@ class Run:
         """
         return self.predictor.predict(rows)
 
+    def features(self, rows: Any) -> NDArray[Any]:
+        """New rows as numbers, [N, *in_shape], not scaled: what an exported network takes.
+
+        Raises:
+            ValueError: as `predict`.
+        """
+        return self.predictor.encode(rows)
+
     def predict_proba(self, rows: Any) -> NDArray[np.floating]:
         """Class probabilities of new rows, [N, K], in the order of the classes' names.
 
@@ -96,10 +107,15 @@ class Run:
         return self.predictor.scores(rows)
 
 
-def metadata(config: Mapping[str, Any], source: Source, scaling: Scaling) -> dict[str, Any]:
+def metadata(config: Mapping[str, Any], source: Source, scaling: Scaling, threads: int) -> dict[str, Any]:
     """What a checkpoint keeps beside the weights, as plain values."""
-    joint = dataclasses.asdict(source.joint)
-    return {"config": dict(config), "joint": joint, "scaling": scaling.plain(), "learned": source.learned()}
+    return {
+        "config": dict(config),
+        "joint": dataclasses.asdict(source.joint),
+        "scaling": scaling.plain(),
+        "learned": source.learned(),
+        "threads": threads,
+    }
 
 
 def task_of(net: nn.Module, joint: Joint, scaling: Scaling) -> Task:

@@ -163,11 +163,11 @@ def check(config: DictConfig) -> Source:
         ours = not group or section.get("_target_", "") in targets.shipped()
         if ours and name in section:
             _apply(key, section[name], rule)
-    source = _source(config)
-    _check_loss(plain, source)
-    _check_score(plain["score"], source)
-    _check_output(plain["model"].get("output_activation", "identity"), source)
-    return source
+    data = source(config)
+    _check_loss(plain, data)
+    _check_score(plain["score"], data)
+    _check_output(plain["model"].get("output_activation", "identity"), data)
+    return data
 
 
 def _apply(key: str, value: Any, rule: Rule) -> None:
@@ -176,7 +176,12 @@ def _apply(key: str, value: Any, rule: Rule) -> None:
         raise ConfigurationError(f"{key} is {'null' if value is None else repr(value)}, and must be {wanted}")
 
 
-def _source(config: DictConfig) -> Source:
+def source(config: DictConfig) -> Source:
+    """The data source that a configuration describes, not loaded.
+
+    Raises:
+        ConfigurationError: one of its keys is wrong.
+    """
     kind = get_class(config.data._target_)
     if not issubclass(kind, Source):
         raise ConfigurationError(f"data._target_ is {config.data._target_}, which is no fulmen.data.source.Source")
@@ -192,11 +197,11 @@ def _source(config: DictConfig) -> Source:
     for name, rule in COMMON.items():
         _apply(f"data.{name}", config.data[name], rule)
     try:
-        source = instantiate(config.data, _convert_="all")
+        found = instantiate(config.data, _convert_="all")
     except HydraException as error:
         raise ConfigurationError(str(error.__cause__ or error).split("\n")[0]) from error
-    assert isinstance(source, Source)
-    return source
+    assert isinstance(found, Source)
+    return found
 
 
 def of_type(hint: Any) -> Rule:

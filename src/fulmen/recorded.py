@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.resolvers import oc
 
 from fulmen.composition import compose, search_path
-from fulmen.words import ConfigurationError, check_choice, read, suggestion
+from fulmen.words import ConfigurationError, check_choice, read, suggestion, unknown
 
 PERMISSIONS = ("allow_targets", "trust_checkpoint")
 NOT_SET = ("choices", "experiment")
@@ -109,6 +109,33 @@ def to_rerun(folder: Path, words: Sequence[str], config_dir: str | None) -> Dict
             raise ConfigurationError(f"that run has the key '{key}', which is no more; take the commit it ran with")
         if then[key] != value:
             OmegaConf.update(config, key, value, merge=False)
+    return config
+
+
+def with_data(config: DictConfig, words: Sequence[str]) -> DictConfig:
+    """The configuration with other data: a choice, or keys of the choice it has.
+
+    Raises:
+        ConfigurationError: a word is about something else, or names what does not exist.
+    """
+    overrides = [read(word) for word in words]
+    for override in overrides:
+        key = override.key_or_group
+        if key not in ("data", "data_root") and not key.startswith("data."):
+            raise ConfigurationError(f"{override.input_line} would change the network; only data can be another here")
+    if any(override.key_or_group == "data" for override in overrides):
+        fresh, config = compose(words), config.copy()
+        OmegaConf.set_struct(config, False)
+        config.data, config.data_root = fresh.data, fresh.data_root
+        return config
+    config, known = config.copy(), [f"data.{name}" for name in config.data if not str(name).startswith("_")]
+    for override in overrides:
+        key = override.key_or_group
+        if key == "data_root":
+            key = "data.root"
+        if key not in known:
+            raise ConfigurationError(unknown(key, known, search_path(None)))
+        OmegaConf.update(config, key, override.value(), merge=False)
     return config
 
 

@@ -59,19 +59,29 @@ def summary(net: nn.Module, in_shape: tuple[int, ...]) -> Table:
 
 
 def print_figures(metrics: Mapping[str, Any], folder: Path) -> None:
-    """The final figures, a row for each metric and a column for each split, and what to type next."""
-    splits = [split for split in ("train", "val", "test") if f"{split}/loss" in metrics]
-    names = dict.fromkeys(
-        key.split("/", 1)[1] for key, value in metrics.items() if "/" in key and isinstance(value, float)
-    )
-    table = Table("", *splits, title="final figures")
-    for name in names:
-        table.add_row(name, *(_figure(metrics.get(f"{split}/{name}")) for split in splits))
+    """The final figures, and what to type next."""
     console = Console()
-    console.print(table)
+    console.print(figures(metrics, "final figures"))
     console.print(f"run folder: {folder}", highlight=False, soft_wrap=True)
     if (folder / "tensorboard").exists():
         console.print(f"see it:     tensorboard --logdir {folder.parent}", highlight=False, soft_wrap=True)
+
+
+def print_metrics(metrics: Mapping[str, Any], title: str) -> None:
+    """The table of figures on the error stream, so that the standard output is left to the figures themselves."""
+    Console(stderr=True).print(figures(metrics, title))
+
+
+def figures(metrics: Mapping[str, Any], title: str) -> Table:
+    """A row for each metric and a column for each split."""
+    splits = dict.fromkeys(key.partition("/")[0] for key in metrics if key.endswith("/loss"))
+    names = dict.fromkeys(
+        key.split("/", 1)[1] for key, value in metrics.items() if "/" in key and isinstance(value, float)
+    )
+    table = Table("", *splits, title=escape(title))
+    for name in names:
+        table.add_row(name, *(_figure(metrics.get(f"{split}/{name}")) for split in splits))
+    return table
 
 
 def _figure(value: float | None) -> str:

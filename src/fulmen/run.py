@@ -119,7 +119,7 @@ def train(
                 metrics=METRICS[joint.task],
                 score=score,
                 seed=seed,
-                metadata=metadata(config, source, data.scaling),
+                metadata=metadata(config, source, data.scaling, threads),
             )
             saver = Saver(folder / "checkpoints", score=score, mode=mode(score), stop=stop, best=best)
             history = [History(folder / "history.csv", _figures(data), plan.steps_per_epoch, step)] if leads else []

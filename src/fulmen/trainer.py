@@ -1,7 +1,6 @@
 """What a user may say of the training itself, and the accelerator, threads and Trainer that follow from it."""
 
 import logging
-import os
 import re
 import warnings
 from collections.abc import Iterable
@@ -14,6 +13,7 @@ from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.strategies import StrategyRegistry
 from torch import nn
 
+from fulmen import accelerators
 from fulmen.checkpoint_io import AtomicCheckpointIO
 from fulmen.models.layers import work
 from fulmen.precision import data_type
@@ -69,29 +69,9 @@ def find_accelerator(options: TrainerOptions) -> str:
     """The accelerator to ask Lightning for.
 
     Raises:
-        ValueError: it is not in this machine, has too few devices, or cannot compute in the precision asked for.
+        ValueError: it is not in this machine, or cannot do what is asked for.
     """
-    counts = {
-        "cpu": os.cpu_count() or 1,
-        "gpu": torch.cuda.device_count(),
-        "mps": int(torch.backends.mps.is_available()),
-    }
-    there = [name for name, count in counts.items() if count > 0]
-    found = options.accelerator
-    if found == "auto":
-        faster = ("gpu", "mps")
-        usable: list[str] = [
-            name for name in faster if name in there and not (name == "mps" and options.dtype == torch.float64)
-        ]
-        found = (usable or ["cpu"])[0]
-    if found not in there:
-        raise ValueError(
-            f"there is no {found} here; this machine has {' and '.join(there)}: take accelerator={there[-1]}"
-        )
-    if found == "mps" and options.dtype == torch.float64:
-        raise ValueError("mps cannot compute in float64; take accelerator=cpu, or trainer.precision=32-true")
-    if options.devices > counts[found]:
-        raise ValueError(f"trainer.devices={options.devices}, but this machine has {counts[found]} {found} device(s)")
+    found = accelerators.find(options.accelerator, options.dtype, options.devices)
     _check_strategy(options.strategy)
     return found
 

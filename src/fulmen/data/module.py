@@ -141,7 +141,7 @@ class DataModule(LightningDataModule):
         trainer = self.trainer
         assert trainer is not None
         device = trainer.strategy.root_device
-        self.splits = {name: Batch(x.to(device), y.to(device)) for name, (x, y) in self.splits.items()}
+        self.splits = {name: split.to(device) for name, split in self.splits.items()}
         return Packs(
             self.splits["train"],
             self.plan,

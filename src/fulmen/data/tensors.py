@@ -16,6 +16,10 @@ class Batch(NamedTuple):
     x: Tensor
     y: Tensor
 
+    def to(self, device: torch.device | str) -> "Batch":
+        """The same rows on another device."""
+        return Batch(self.x.to(device), self.y.to(device))
+
 
 def tensors(split: Split, task: Task, dtype: torch.dtype) -> Batch:
     """A split as tensors; targets get the shape and type that the task wants (see `tasks.py`)."""

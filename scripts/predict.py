@@ -1,0 +1,8 @@
+"""Predicts new rows: the same as `fulmen predict`."""
+
+import sys
+
+from fulmen.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main(["predict", *sys.argv[1:]]))

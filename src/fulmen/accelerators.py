@@ -1,0 +1,40 @@
+"""What this machine computes with."""
+
+import os
+
+import torch
+
+DEVICES = {"cpu": "cpu", "gpu": "cuda", "mps": "mps"}
+"""torch's word for each."""
+
+
+def find(wanted: str, dtype: torch.dtype, devices: int = 1) -> str:
+    """The accelerator to take: `cpu`, `gpu` or `mps`.
+
+    Args:
+        wanted: one of them, or `auto` for the fastest that can compute in `dtype`.
+        dtype: of the data.
+        devices: how many of it.
+
+    Raises:
+        ValueError: it is not in this machine, has too few devices, or cannot compute in the precision asked for.
+    """
+    counts = {
+        "cpu": os.cpu_count() or 1,
+        "gpu": torch.cuda.device_count(),
+        "mps": int(torch.backends.mps.is_available()),
+    }
+    there = [name for name, count in counts.items() if count > 0]
+    found = wanted
+    if found == "auto":
+        usable = [name for name in there if name != "cpu" and not (name == "mps" and dtype == torch.float64)]
+        found = (usable or ["cpu"])[0]
+    if found not in there:
+        raise ValueError(
+            f"there is no {found} here; this machine has {' and '.join(there)}: take accelerator={there[-1]}"
+        )
+    if found == "mps" and dtype == torch.float64:
+        raise ValueError("mps cannot compute in float64; take accelerator=cpu, or trainer.precision=32-true")
+    if devices > counts[found]:
+        raise ValueError(f"trainer.devices={devices}, but this machine has {counts[found]} {found} device(s)")
+    return found

@@ -1,0 +1,74 @@
+"""Writes a trained network for other programs to use, as ONNX or as torch.export has it.
+
+usage: fulmen export RUN [output=FILE.onnx|FILE.pt2] [option=value ...]
+
+RUN is a run's folder, a checkpoint, or the address of one (https://...).
+
+options
+  output=FILE            .onnx or .pt2; by default `model.onnx` in the run's folder, or beside the checkpoint
+  input=FILE             rows to check with, as for `fulmen predict`; by default those the network was trained on
+  weights=best|last      which of a run's checkpoints; by default those that it evaluated
+  trust_checkpoint=true  load a checkpoint that holds more than plain values: runs code of whoever made it
+  allow_targets=[NAME]   modules of your own that the checkpoint may name
+
+  fulmen export logs/runs/2026-11-24_10-00-00_ab12cd output=model.onnx
+
+Scaling and output activation are inside. The network takes `features` [rows, ...] and gives `predictions`: values in
+the targets' units [rows, targets], or class probabilities [rows, classes]. The names of features and of targets or
+classes are in the file, as JSON under `fulmen`. Text columns of a table are not inside: the features are their
+encoding, as `fulmen.load(RUN).features(rows)` gives it.
+
+What was written is loaded again, and must give what PyTorch gives on real rows.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from fulmen import exporting
+from fulmen.commands import arguments, predict, trained
+from fulmen.data.source import SPLITS
+from fulmen.loading import ADDRESS, Trained
+from fulmen.words import ConfigurationError
+
+OPTIONS = {
+    "output": "an .onnx or a .pt2 file",
+    "input": "rows to check with",
+    **trained.OPTIONS,
+}
+MOST_ROWS = 1000
+"""With which the file is checked."""
+
+
+def main(words: Sequence[str]) -> int:
+    """The command.
+
+    Raises:
+        ValueError: says what is wrong with its words, the checkpoint or the rows; or that the file would not give the
+            same predictions, and is not kept.
+    """
+    given = arguments.sort(words, OPTIONS)
+    if "output" in given.options and Path(given.options["output"]).suffix not in exporting.FORMATS:
+        raise ConfigurationError(f"output={given.options['output']} must end in one of {', '.join(exporting.FORMATS)}")
+    network = trained.load(given)
+    output = Path(given.options.get("output") or _beside(given.subjects[0]))
+    features = _features(network, given.options.get("input"))
+    difference = exporting.export(network.predictor, features, output)
+    print(f"{output}: predictions differ from PyTorch's by {difference:.1e} at most, on {len(features)} rows")
+    return 0
+
+
+def _beside(subject: str) -> Path:
+    if subject.startswith(ADDRESS):
+        return Path("model.onnx")
+    return (Path(subject) if Path(subject).is_dir() else Path(subject).parent) / "model.onnx"
+
+
+def _features(network: Trained, file: str | None) -> exporting.Features:
+    """Real rows, [N, *in_shape], not scaled."""
+    if file is not None:
+        return network.predictor.encode(predict.rows(file))[:MOST_ROWS]
+    try:
+        splits = network.source.load()
+    except (ValueError, OSError) as error:
+        raise ConfigurationError(f"the rows to check with are not there: {error} Or name others with input=") from error
+    return next(splits[name].x for name in reversed(SPLITS) if name in splits)[:MOST_ROWS]

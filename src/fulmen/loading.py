@@ -1,0 +1,115 @@
+"""Trained networks, loaded from a run's folder or from a checkpoint alone: a file, or an address on the web.
+
+A checkpoint is data: tensors and plain values, read without running any code. The parts that its configuration names
+are made only if they are Fulmen's own, or from modules that the user allows.
+"""
+
+import json
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from fulmen import checkpoints, recorded, targets
+from fulmen.checkpoints import CheckpointError
+from fulmen.data.scaling import Scaling
+from fulmen.data.source import Joint, Source
+from fulmen.evaluation import Evaluation
+from fulmen.parts import make
+from fulmen.precision import data_type
+from fulmen.predictor import Predictor, Run, new_network, task_of
+
+ADDRESS = ("http://", "https://")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A network out of a checkpoint, and what it came with."""
+
+    path: str
+    """The checkpoint's."""
+    config: DictConfig
+    """As `compose` gives one."""
+    source: Source
+    """What it was trained on; not loaded, and its files need not be there."""
+    predictor: Predictor
+    threads: int
+    """Of the CPU that its run computed with."""
+
+
+def load(
+    where: str | Path, *, weights: str | None = None, trust_checkpoint: bool = False, allow_targets: Sequence[str] = ()
+) -> Run:
+    """A finished run, as `fulmen.train` returned it; or a checkpoint alone, which has no folder and no metrics.
+
+    Args:
+        where: a run's folder, a checkpoint, or its address (http or https).
+        weights: `best` or `last`, of a run's folder; by default those that it evaluated.
+        trust_checkpoint: whether it may hold more than plain values, and so run its author's code.
+        allow_targets: modules of your own whose parts it may name.
+
+    Raises:
+        ValueError: there is no checkpoint, or none that can be used; says why.
+    """
+    trained = read(where, weights=weights, trust_checkpoint=trust_checkpoint, allow_targets=allow_targets)
+    folder, metrics = Path(where), dict[str, Any]()
+    with suppress(OSError, ValueError):
+        metrics = json.loads((folder / "metrics.json").read_text("utf-8"))
+    return Run(metrics, trained.predictor.evaluation.net, folder, trained.predictor)
+
+
+def read(
+    where: str | Path, *, weights: str | None = None, trust_checkpoint: bool = False, allow_targets: Sequence[str] = ()
+) -> Trained:
+    """As `load`, with the configuration and the source."""
+    path = find(str(where), weights)
+    content = checkpoints.load(path, trust=trust_checkpoint)
+    try:
+        metadata = content["metadata"]
+        config = recorded.of_record(metadata["config"])
+        joint, scaling = Joint(**metadata["joint"]), Scaling.of(metadata["scaling"])
+        state = {name.removeprefix("net."): value for name, value in content["state_dict"].items()}
+        learned, threads = dict(metadata["learned"]), int(metadata["threads"])
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise CheckpointError(f"{path} is no checkpoint of Fulmen's: it does not say what network it is of") from error
+    OmegaConf.update(config, "allow_targets", list(allow_targets), merge=False)
+    targets.check(config, typed=[f"allow_targets=[{','.join(allow_targets)}]"])
+    source = make(config.data)
+    source.recall(learned)
+    precision = config.trainer.precision
+    with torch.random.fork_rng(devices=[]):
+        net = new_network(make(config.model), joint, precision)
+    try:
+        net.load_state_dict(state)
+    except RuntimeError as error:
+        raise CheckpointError(f"the weights in {path} are not those of the network that it names") from error
+    net.to(data_type(precision)).eval()
+    evaluation = Evaluation(net, task_of(net, joint, scaling), make(config.loss), precision)
+    return Trained(path, config, source, Predictor(evaluation, joint, scaling, source.encode), threads)
+
+
+def find(where: str, weights: str | None) -> str:
+    """The checkpoint meant by a run's folder, a file or an address.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    if weights not in (None, "best", "last"):
+        raise CheckpointError(f"weights is {weights!r}, and must be one of best, last")
+    folder = Path(where)
+    if where.startswith(ADDRESS) or folder.is_file():
+        if weights is not None:
+            raise CheckpointError(f"weights={weights} chooses among those of a run's folder, and {where} is one file")
+        return where
+    if folder.suffix == ".ckpt":
+        raise CheckpointError(f"there is no checkpoint {where}")
+    which = weights or recorded.configuration(folder).weights
+    names = ["best.ckpt", "last.ckpt"] if which == "best" else ["last.ckpt", "previous.ckpt"]
+    there = [folder / "checkpoints" / name for name in names if (folder / "checkpoints" / name).is_file()]
+    if not there:
+        raise CheckpointError(f"{folder} has no checkpoint yet")
+    return str(there[0])
