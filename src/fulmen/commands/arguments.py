@@ -51,7 +51,9 @@ def one_of(name: str, value: str, there: Collection[str]) -> str:
         ConfigurationError: it is none of those `there` are.
     """
     if value not in there:
-        raise ConfigurationError(f"{name} is {value!r}, and must be one of {', '.join(there)}{suggestion(value, there)}")
+        raise ConfigurationError(
+            f"{name} is {value!r}, and must be one of {', '.join(there)}{suggestion(value, there)}"
+        )
     return value
 
 
