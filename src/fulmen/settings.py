@@ -1,0 +1,74 @@
+"""The settings of several runs: which of them differ, and what to call each run by them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+Settings = Mapping[str, Any]
+"""Values by dotted keys, such as `optimizer.lr`; by a group's name its choice."""
+
+PLACES: Final = ("run_dir", "choices")
+"""Keys that are no settings: where a run is, and choices, which come first under the names of their groups."""
+LONGEST: Final = 32
+"""Letters of a value that are shown; the end of a path or of a name with dots tells more than its beginning."""
+TARGET: Final = "._target_"
+
+
+def settings(config: Mapping[str, Any]) -> Settings:
+    """All settings of a run.
+
+    Args:
+        config: the content of its `config.yaml`.
+    """
+    choices = config.get("choices")
+    rest = {key: value for key, value in config.items() if key not in PLACES}
+    return (choices if isinstance(choices, dict) else {}) | dict(_leaves(rest))
+
+
+def _leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{key}.")
+        elif key != "_partial_":
+            yield f"{prefix}{key}", value
+
+
+def keys(runs: Sequence[Settings]) -> list[str]:
+    """Every key that one of the runs has."""
+    return list(dict.fromkeys(key for run in runs for key in run))
+
+
+def differing(runs: Sequence[Settings]) -> list[str]:
+    """Keys whose values are not the same in all runs; a part's `_target_` only where its choice does not tell."""
+    found = [key for key in keys(runs) if len({_value(run, key) for run in runs}) > 1]
+    return [key for key in found if not key.endswith(TARGET) or key.removesuffix(TARGET) not in found]
+
+
+def names(runs: Sequence[Settings]) -> list[str]:
+    """What to call each run: as few of the settings that differ as tell the most of them apart, as they are typed."""
+    telling: list[str] = []
+    for key in differing(runs):
+        if _told_apart(runs, [*telling, key]) > _told_apart(runs, telling):
+            telling.append(key)
+    return [" ".join(f"{key}={short(run[key])}" for key in telling if key in run) for run in runs]
+
+
+def _told_apart(runs: Sequence[Settings], by: Sequence[str]) -> int:
+    return len({tuple(_value(run, key) for key in by) for run in runs})
+
+
+def _value(run: Settings, key: str) -> str | None:
+    """Something to compare by; 1 and 1.0 are the same number, and null is not the same as nothing."""
+    value = run.get(key)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return repr(value) if key in run else None
+
+
+def short(value: object) -> str:
+    """A value as it is typed on the command line, or the end of it."""
+    words: dict[object, str] = {None: "null", True: "true", False: "false"}
+    if isinstance(value, list):
+        text = f"[{','.join(map(short, value))}]"
+    else:
+        text = words[value] if value is None or isinstance(value, bool) else str(value)
+    return text if len(text) <= LONGEST else f"…{text[1 - LONGEST :]}"
