@@ -15,9 +15,10 @@ MAY_START_RUNS = {"cli": {"experiment", "sweeps.grid"}, "experiment": {"run"}, "
 ROOMS = {
     "vocabulary": set(),
     "names": set(),
+    "suggestions": set(),
     "plan": set(),
     "files": set(),
-    "data": {"data", "vocabulary", "plan"},
+    "data": {"data", "vocabulary", "plan", "suggestions"},
     "models": {"models", "vocabulary"},
     "tasks": {"vocabulary"},
     "losses": {"tasks"},

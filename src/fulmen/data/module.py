@@ -167,12 +167,13 @@ class DataModule(LightningDataModule):
 
 
 def scaled(splits: dict[str, Split], scale: str) -> dict[str, Split]:
-    """Splits brought to mean 0 and deviation 1 of the training rows, as `Source.scale` says."""
+    """Splits brought to mean 0 and deviation 1 of the training rows, as `Source.scale` says; classes stay numbers."""
     if scale == "none":
         return splits
     axes = (0, 2, 3) if scale == "channels" else (0,)
     fit_x = standardizer(splits["train"].x, axes)
-    fit_y = standardizer(splits["train"].y, (0,)) if scale == "both" else lambda y: y
+    values = scale == "both" and np.issubdtype(splits["train"].y.dtype, np.floating)
+    fit_y = standardizer(splits["train"].y, (0,)) if values else lambda y: y
     return {name: Split(fit_x(split.x), fit_y(split.y)) for name, split in splits.items()}
 
 
