@@ -15,6 +15,7 @@ MAY_START_RUNS = {"cli": {"experiment", "sweeps.grid"}, "experiment": {"run"}, "
 ROOMS = {
     "vocabulary": set(),
     "names": set(),
+    "suggestions": set(),
     "plan": set(),
     "files": set(),
     "folders": {"words"},
@@ -22,7 +23,7 @@ ROOMS = {
     "settings": set(),
     "tables": {"folders", "settings", "vocabulary"},
     "figures": set(),
-    "data": {"data", "vocabulary", "plan"},
+    "data": {"data", "vocabulary", "plan", "suggestions"},
     "models": {"models", "vocabulary"},
     "tasks": {"vocabulary"},
     "losses": {"tasks"},

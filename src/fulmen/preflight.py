@@ -164,6 +164,7 @@ def check(config: DictConfig) -> Source:
         if ours and name in section:
             _apply(key, section[name], rule)
     data = source(config)
+    _check_data(data)
     _check_loss(plain, data)
     _check_score(plain["score"], data)
     _check_output(plain["model"].get("output_activation", "identity"), data)
@@ -214,16 +215,24 @@ def of_type(hint: Any) -> Rule:
     if options:
         rules = [of_type(option) for option in options]
         return lambda value: (
-            None if any(rule(value) is None for rule in rules) else " or ".join(str(rule(value)) for rule in rules)
+            None if any(rule(value) is None for rule in rules) else ", or ".join(str(rule(value)) for rule in rules)
         )
     simple: dict[Any, Rule] = {
         int: whole(-(2**63)),
         float: number("(-inf, inf)"),
         bool: YES_NO,
         str: text(),
-        type(None): one_of(None),
+        type(None): lambda value: None if value is None else "null",
     }
     return simple.get(hint, lambda _value: None)
+
+
+def _check_data(source: Source) -> None:
+    """A file that is wrong shows when its sizes are asked for."""
+    try:
+        _ = source.joint
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from error
 
 
 def _check_loss(plain: Mapping[str, Any], source: Source) -> None:

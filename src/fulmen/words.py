@@ -3,11 +3,12 @@
 Nothing here imports torch; what help needs does not even import Hydra.
 """
 
-import difflib
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from fulmen.suggestions import suggestion as suggestion
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
@@ -38,12 +39,6 @@ def groups(folders: Sequence[Path]) -> list[str]:
 def choices(group: str, folders: Sequence[Path]) -> dict[str, Path]:
     """The file of every choice in `group`, by its name."""
     return {path.stem: path for folder in folders for path in sorted(folder.glob(f"{group}/*.yaml"))}
-
-
-def suggestion(wrong: str, right: Iterable[str]) -> str:
-    """`; did you mean x?` where something is close, else nothing."""
-    near = difflib.get_close_matches(wrong, list(right), n=1, cutoff=0.6)
-    return f"; did you mean {near[0]}?" if near else ""
 
 
 def read(word: str) -> "Override":

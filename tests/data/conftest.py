@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from fulmen.data.source import Source
+from fulmen.data.table import Table
 
 ROOT = Path(__file__).parents[2]
 MNIST = ROOT.parent / "shared" / "mnist"
@@ -25,5 +27,19 @@ def source() -> Callable[..., Source]:
         made = instantiate(config.data, **keys)
         assert isinstance(made, Source)
         return made
+
+    return make
+
+
+@pytest.fixture
+def made() -> Callable[..., Table]:
+    """Builds a table from `conf/data/table.yaml` with other values for some keys."""
+
+    def make(path: Path | str | None = None, target: str | list[str] | None = None, /, **keys: object) -> Table:
+        data = OmegaConf.to_container(OmegaConf.load(ROOT / "conf" / "data" / "table.yaml"))
+        assert isinstance(data, dict)
+        fields: dict[Any, Any] = data | {"path": path and str(path), "target": target} | keys
+        del fields["_target_"]
+        return Table(**fields)
 
     return make

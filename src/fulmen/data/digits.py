@@ -1,12 +1,17 @@
 """What the two sets of MNIST's handwritten digits share: `mnist`, all of them, and `mnist_5k`, a part."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fulmen.data.rows import array, by_position
 from fulmen.data.sized import Sized
 from fulmen.data.source import Joint, Split
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(kw_only=True)
@@ -16,6 +21,22 @@ class Digits(Sized):
     @property
     def joint(self) -> Joint:
         return Joint((1, 28, 28), 10, "multiclass", (), tuple("0123456789"))
+
+    def encode(self, rows: "pd.DataFrame | NDArray[Any]") -> NDArray[np.floating]:
+        """New images [N, 784] or [N, 28, 28] as [N, 1, 28, 28]; whole numbers are grey values from 0 to 255.
+
+        Raises:
+            ValueError: the rows are no such images, or their values are in neither range.
+        """
+        values = array(rows)
+        whole = np.issubdtype(values.dtype, np.integer)
+        images, most = by_position(values, self.joint.in_shape), 255 if whole else 1
+        if images.size and not 0 <= images.min() <= images.max() <= most:
+            raise ValueError(
+                f"The images have values from {images.min():g} to {images.max():g}: "
+                "give grey values as whole numbers from 0 to 255, or as fractions from 0 to 1."
+            )
+        return images.astype(np.float32) / np.float32(most)
 
 
 def enough(available: int, **sizes: int) -> None:

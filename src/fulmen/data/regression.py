@@ -14,7 +14,8 @@ from fulmen.data.synthetic import Synthetic
 class Regression(Synthetic):
     """y = x w + noise N(0, 1), features from N(0, 1); all splits share w, which is drawn after train's features."""
 
-    features: ClassVar[int]
+    width: ClassVar[int]
+    """Features."""
 
     noise: float
     """Standard deviation of the noise."""
@@ -25,12 +26,12 @@ class Regression(Synthetic):
 
     @property
     def joint(self) -> Joint:
-        return Joint((self.features,), 1, "regression", tuple(f"x{i + 1}" for i in range(self.features)), ("y",))
+        return Joint((self.width,), 1, "regression", tuple(f"x{i + 1}" for i in range(self.width)), ("y",))
 
     def load(self) -> dict[str, Split]:
         from sklearn.datasets import make_regression
 
-        rows, features = self.train_size, self.features
+        rows, features = self.train_size, self.width
         x, y, w = make_regression(rows, features, noise=self.noise, coef=True, random_state=self.seed)
         w = w.reshape(features, 1)  # [F, 1]; a bare number where there is one feature
 
@@ -44,10 +45,10 @@ class Regression(Synthetic):
 class Regression1d(Regression):
     """One feature."""
 
-    features = 1
+    width = 1
 
 
 class Regression3d(Regression):
     """Three features."""
 
-    features = 3
+    width = 3

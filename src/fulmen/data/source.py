@@ -9,12 +9,16 @@ Shapes: N rows, C channels, H height, W width, F features, T targets.
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fulmen.data import rows as new_rows
 from fulmen.vocabulary import Task
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SPLITS = ("train", "val", "test")
 
@@ -69,16 +73,25 @@ class Source(ABC):
         """Splits by name, of `train`, `val` and `test`; all but `train` may be absent. The same at every call."""
 
     def learned(self) -> dict[str, Any]:
-        """STUB merged from table branch."""
+        """What the training rows taught the source, for a checkpoint: texts, numbers, yes or no, None, lists, dicts."""
         return {}
 
-    def recall(self, learned: Mapping[str, Any]) -> None:
-        """STUB."""
-        assert learned is not None
+    def recall(self, learned: Mapping[str, Any]) -> None:  # noqa: B027 - most sources learn nothing
+        """Takes back what `learned` gave, so that new rows can be encoded without the training rows."""
 
-    def encode(self, rows: Any) -> NDArray[Any]:
-        """STUB."""
-        return np.asarray(rows)
+    def encode(self, rows: "pd.DataFrame | NDArray[Any]") -> NDArray[np.floating]:
+        """New rows, as a file holds them, as features.
+
+        Args:
+            rows: [N, ...], an array or a table with a header.
+
+        Returns:
+            [N, *in_shape], before any scaling.
+
+        Raises:
+            ValueError: the rows do not have the shape or the columns, or a value is no finite number.
+        """
+        return new_rows.features(rows, self.joint.in_shape, self.joint.feature_names)
 
 
 def fresh(seed: int, split: str) -> np.random.RandomState:

@@ -1,0 +1,121 @@
+"""Columns of a table as numbers that a network takes, by what the training rows alone have taught.
+
+Numbers stay as they are, yes and no become 1 and 0, and a text becomes a feature for each value that training rows
+have: 1 where it is the row's, else 0. What is missing becomes the training rows' median, or their most frequent value.
+What was learned is a list of plain dicts, so that a checkpoint can hold it and no code need be trusted to read it.
+
+Shapes: N rows, F features.
+"""
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fulmen.data.doubts import check_kind, check_texts
+from fulmen.data.kinds import kind, texts
+from fulmen.data.rows import floats, listed, named, refuse
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Column(TypedDict):
+    """How one column becomes features."""
+
+    name: str
+    kind: Literal["number", "yes_no", "text"]
+    missing: float | str
+    """What stands for a missing value."""
+    values: list[str]
+    """Of text: those of the training rows, sorted; each is a feature."""
+
+
+def fit(train: "pd.DataFrame") -> tuple[list[Column], list[str]]:
+    """Learns from training rows.
+
+    Returns:
+        How each column becomes features, and sentences about what was left out or filled.
+
+    Raises:
+        ValueError: a column cannot be a feature.
+    """
+    names = list(map(str, train))
+    empty = [name for name in names if train[name].isna().all()]
+    for name in names:
+        if name not in empty:
+            check_kind(train[name])
+    constant = [name for name in names if name not in empty and train[name].nunique() == 1]
+    used = [name for name in names if name not in empty and name not in constant]
+    columns = [_fit(train[name]) for name in used]
+    filled = [f"{name} ({count})" for name in used if (count := train[name].isna().sum())]
+    notes: dict[str, list[str]] = {
+        "left out, for training rows have no value there": empty,
+        "left out, for all training rows have the same value there": constant,
+        "training rows without a value get the median or the most frequent value": filled,
+    }
+    return columns, [f"{said}: {listed(names)}" for said, names in notes.items() if names]
+
+
+def _fit(column: "pd.Series[Any]") -> Column:
+    """Learns one column, which has two values at least."""
+    name, holds = str(column.name), kind(column)
+    if holds == "text":
+        check_texts(column)
+        known = texts(column).dropna()
+        return Column(
+            name=name, kind="text", missing=str(known.mode().iloc[0]), values=sorted(map(str, known.unique()))
+        )
+    numbers = floats(column)
+    numbers = numbers[~np.isnan(numbers)]
+    if holds == "yes_no":
+        return Column(name=name, kind="yes_no", missing=float(numbers.mean() > 0.5), values=[])
+    return Column(name=name, kind="number", missing=float(np.median(numbers)), values=[])
+
+
+def feature_names(columns: list[Column]) -> tuple[str, ...]:
+    """F names; `column=value` for those that a column of text becomes."""
+    names = ([f"{column['name']}={value}" for value in column["values"]] or [column["name"]] for column in columns)
+    return tuple(name for some in names for name in some)
+
+
+def encode(table: "pd.DataFrame", columns: list[Column]) -> tuple[NDArray[np.float64], list[str]]:
+    """The features of rows.
+
+    Returns:
+        [N, F], and sentences about texts that no training row has, which are none of the values: all 0.
+
+    Raises:
+        ValueError: a column is missing, or a number is infinite or none.
+    """
+    table = named(table, [column["name"] for column in columns]).reset_index(drop=True)
+    blocks, notes = [np.empty((len(table), 0))], []
+    for column in columns:
+        cells = table[column["name"]]
+        if column["kind"] == "text":
+            block, unknown = _texts(cells, column)
+            notes += unknown
+        else:
+            block = _numbers(cells, column)
+        blocks.append(block)
+    return np.concatenate(blocks, axis=1), notes
+
+
+def _numbers(cells: "pd.Series[Any]", column: Column) -> NDArray[np.float64]:
+    """[N, 1]."""
+    values, missing = floats(cells), cells.isna().to_numpy()
+    refuse(cells, ~missing & ~np.isfinite(values))
+    return np.where(missing, column["missing"], values)[:, None].astype(np.float64)
+
+
+def _texts(cells: "pd.Series[Any]", column: Column) -> tuple[NDArray[np.float64], list[str]]:
+    """[N, K], a column for each of K values; and which texts are none of them."""
+    import pandas as pd
+
+    values = texts(cells).fillna(column["missing"])
+    codes = pd.Categorical(values, categories=column["values"]).codes  # [N], -1: none of them
+    unknown = Counter(values[codes == -1])
+    said = listed([f"{value!r} ({count})" for value, count in unknown.most_common()])
+    notes = [f"column {column['name']!r} has values that no training row has, read as none: {said}"] if unknown else []
+    return (codes[:, None] == np.arange(len(column["values"]))).astype(np.float64), notes

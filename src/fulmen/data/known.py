@@ -1,0 +1,50 @@
+"""What is known of a table once its training rows were seen: all that new rows need, and nothing of the rows."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from fulmen.data.encoding import Column
+from fulmen.data.rows import listed
+from fulmen.data.source import Joint
+
+
+class Known(NamedTuple):
+    """The sizes and names that a model was made for, and how columns become features."""
+
+    joint: Joint
+    columns: list[Column]
+
+    def plain(self) -> dict[str, Any]:
+        """Lists, dicts, texts and numbers, as a checkpoint can hold them."""
+        joint = self.joint
+        return {
+            "in_shape": list(joint.in_shape),
+            "out_features": joint.out_features,
+            "task": joint.task,
+            "feature_names": list(joint.feature_names),
+            "target_names": list(joint.target_names),
+            "columns": [dict(column) for column in self.columns],
+        }
+
+    @classmethod
+    def read(cls, plain: Mapping[str, Any]) -> "Known":
+        """Made from what `plain` gave.
+
+        Raises:
+            ValueError: something is missing there.
+        """
+        try:
+            joint = Joint(
+                tuple(plain["in_shape"]),
+                plain["out_features"],
+                plain["task"],
+                tuple(plain["feature_names"]),
+                tuple(plain["target_names"]),
+            )
+            columns: list[Column] = list(plain["columns"])
+        except KeyError as error:
+            raise ValueError(
+                f"There is no {error} in what was learned ({listed(list(plain)) or 'nothing'}), "
+                "so new rows of a table cannot be read by it: train again."
+            ) from error
+        return cls(joint, columns)

@@ -1,0 +1,96 @@
+"""Tables from files: CSV, or Parquet, the way pandas reads them, with a sentence for each way a file can be wrong.
+
+Pandas is lenient where a table would turn out another than its author thinks (a first row too long becomes an index,
+two columns of one name get other names, a row too short is filled up), so that is looked for here.
+"""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fulmen.data import delimited
+from fulmen.data.rows import listed
+from fulmen.suggestions import suggestion
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DELIMITED = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
+PARQUET = (".parquet", ".pq")
+INDEX = re.compile(r"__index_level_\d+__")
+"""How pandas calls the row numbers that it writes into a Parquet file."""
+MOST = 10_000
+"""Columns of a table; one with more is most likely written with rows and columns exchanged."""
+
+
+def read(path: str | Path, *, separator: str | None = None, decimal: str = ".") -> "pd.DataFrame":
+    """A table with a header, [N, columns], N at least 1.
+
+    Args:
+        path: of a CSV file (`.csv`, `.tsv`, `.txt`, gzipped or not) or a Parquet file (`.parquet`, `.pq`).
+        separator: between the columns of a CSV file; none: a tab in `.tsv`, else a comma.
+        decimal: the decimal point of a CSV file.
+
+    Raises:
+        ValueError: there is no such file, or it holds no table.
+    """
+    file = Path(path).expanduser()
+    _check(file)
+    if file.suffix.lower() in PARQUET:
+        table = _parquet(file)
+    else:
+        between = separator or ("\t" if ".tsv" in file.name.lower() else ",")
+        check_names(file, delimited.header(file, between))
+        table = delimited.read(file, between, decimal)
+    if table.empty:
+        raise ValueError(f"{file} has columns, but no rows.")
+    return table
+
+
+def _check(file: Path) -> None:
+    if file.is_dir():
+        raise ValueError(f"{file} is a folder: name a file in it.{_there(file)}")
+    if not file.exists():
+        near = suggestion(file.name, [path.name for path in file.parent.glob("*")]) if file.parent.is_dir() else ""
+        raise ValueError(f"There is no file {file}{near or f'; paths start from {Path.cwd()}.'}")
+    if not file.name.lower().endswith(DELIMITED + PARQUET):
+        raise ValueError(f"{file} does not end as a table does: {', '.join(DELIMITED + PARQUET)}.")
+    if file.stat().st_size == 0:
+        raise ValueError(f"{file} is empty.")
+
+
+def _there(folder: Path) -> str:
+    names = sorted(path.name for path in folder.iterdir() if path.name.lower().endswith(DELIMITED + PARQUET))
+    return f" It holds {listed(names)}." if names else " It holds no table."
+
+
+def check_names(file: Path, names: Sequence[str]) -> None:
+    """Raises ValueError where there are too many columns, or two have one name."""
+    if len(names) > MOST:
+        raise ValueError(
+            f"{file} has {len(names)} columns, and at most {MOST} can be taken: are rows and columns exchanged?"
+        )
+    seen: set[str] = set()
+    for name in filter(None, names):
+        if name in seen:
+            raise ValueError(
+                f"{file} has two columns with the name {name!r}: the first line must be a header with different names."
+            )
+        seen.add(name)
+
+
+def _parquet(file: Path) -> "pd.DataFrame":
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise ValueError(
+            f"{file} is a Parquet file, which pyarrow reads, and that is not installed: pip install 'fulmen[parquet]'."
+        ) from error
+    try:
+        check_names(file, pyarrow.parquet.read_schema(file).names)
+        table: pd.DataFrame = pyarrow.parquet.read_table(file).to_pandas(ignore_metadata=True)
+    except (pyarrow.ArrowException, OSError) as error:
+        raise ValueError(f"{file} is damaged, or no Parquet file: {str(error).partition(chr(10))[0]}") from error
+    return table.drop(columns=[name for name in map(str, table) if INDEX.fullmatch(name)])

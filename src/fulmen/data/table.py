@@ -1,0 +1,220 @@
+"""A table of the user's own: a CSV or Parquet file with a header, one row an example.
+
+The file is read when the sizes are asked for, because they are in it. Which rows train is decided first, and what
+must be learned to make numbers of the columns (`encoding.py`) is learned from those alone.
+
+Shapes: N rows, F features, T targets.
+"""
+
+import functools
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fulmen.data.aims import Aim, Wanted, aim
+from fulmen.data.doubts import check_finite
+from fulmen.data.encoding import Column, encode, feature_names, fit
+from fulmen.data.known import Known
+from fulmen.data.moments import moments
+from fulmen.data.partition import Rows, Sizes, check_sizes
+from fulmen.data.reading import read
+from fulmen.data.rows import listed, present
+from fulmen.data.source import Joint, Source, Split
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NAMELESS = "Unnamed: "
+"""How pandas calls columns without a name in the header; most often they hold row numbers that it wrote itself."""
+
+
+class Contents(NamedTuple):
+    """What a table's file gave."""
+
+    splits: dict[str, Split]
+    known: Known
+    notes: list[str]
+    """Sentences for the user about what was done with it."""
+
+
+@dataclass(kw_only=True)
+class Table(Source):
+    """Rows of a file. `features` is there already, so the columns that are features are named by `columns`."""
+
+    path: str | None
+    """Of a CSV or Parquet file."""
+    target: str | Sequence[str] | None
+    """The column to predict, or several of values."""
+    task: Wanted
+    """What to predict; `auto`: as the target's values say."""
+    columns: Sequence[str] | None
+    """Those that are features; none: all that are nothing else."""
+    leave_out: Sequence[str]
+    """Columns that are no features."""
+    time: str | None
+    """A column that orders the rows: the earliest train, the latest test."""
+    group: str | None
+    """A column whose equal values keep rows together in one split."""
+    separator: str | None
+    """Between the columns of a CSV file, or `tab`; none: a tab in .tsv, else a comma."""
+    decimal: str
+    """The decimal point of a CSV file."""
+    val_size: float
+    """A share below 1, or a number of rows (with `group`, of groups); 0: none."""
+    test_size: float
+    """Likewise."""
+
+    def __post_init__(self) -> None:
+        check_sizes(val_size=self.val_size, test_size=self.test_size)
+        if self.separator in ("tab", "\\t"):
+            self.separator = "\t"
+        if self.separator is not None and len(self.separator) != 1:
+            raise ValueError(f"data.separator is {self.separator!r}: give one character, or tab.")
+        if self.decimal not in (".", ",") or self.decimal == self.separator:
+            raise ValueError(
+                f"data.decimal is {self.decimal!r}: give '.' or ',', and data.separator another character."
+            )
+        if self.time is not None and self.group is not None:
+            raise ValueError(
+                f"data.time={self.time} and data.group={self.group} divide the rows differently: give one."
+            )
+
+    @property
+    def joint(self) -> Joint:
+        return self._known.joint
+
+    def load(self) -> dict[str, Split]:
+        """The splits. What was done with the table is said, once, on stderr."""
+        self._say(self._contents.notes)
+        self._contents.notes.clear()
+        return self._contents.splits
+
+    def learned(self) -> dict[str, Any]:
+        return self._known.plain()
+
+    def recall(self, learned: Mapping[str, Any]) -> None:
+        """Takes back what `learned` gave; new rows then need no file, and those of the file are read by it.
+
+        Raises:
+            ValueError: it is not of a table.
+        """
+        self._known = Known.read(learned)
+
+    def encode(self, rows: "pd.DataFrame | NDArray[Any]") -> NDArray[np.floating]:
+        """New rows of a table as features [N, F]; an array must hold features already."""
+        if isinstance(rows, np.ndarray):
+            return super().encode(rows)
+        x, notes = encode(rows, self._known.columns)
+        self._say(notes)
+        return x
+
+    @functools.cached_property
+    def _known(self) -> Known:
+        return self._contents.known
+
+    @functools.cached_property
+    def _contents(self) -> Contents:
+        """Reads the file, divides its rows, and makes numbers of them as the training rows say."""
+        table, notes = self._read()
+        targets, names = self._names(list(table.columns))
+        there = np.flatnonzero(table[targets].notna().all(axis=1))
+        if not len(there):
+            raise ValueError(f"No row of {self.path} has a value of data.target={listed(targets)}.")
+        if len(there) < len(table):
+            notes.append(f"left out, {len(table) - len(there)} rows without a value of {listed(targets)}")
+        goal = aim(table[targets].iloc[there], self.task)
+        splits = {name: there[part] for name, part in self._divide(table, there, goal).items()}
+        check_finite(table[names])
+        if "_known" in vars(self):  # recalled
+            columns = self._known.columns
+        else:
+            columns, said = fit(table[names].iloc[splits["train"]])
+            notes += said
+        x, unknown = encode(table, columns)
+        joint = self._joint(goal, columns)
+        y = np.zeros((len(table), *goal.y.shape[1:]), goal.y.dtype)  # of all rows, as x
+        y[there] = goal.y
+        return Contents(
+            {name: Split(x[part], y[part]) for name, part in splits.items()},
+            Known(joint, columns),
+            [*notes, *goal.notes, *unknown, *_unseen(goal, y, splits["train"])],
+        )
+
+    def _read(self) -> tuple["pd.DataFrame", list[str]]:
+        """The file's columns that have a name."""
+        if self.path is None:
+            raise ValueError("data=table needs a file: add data.path=<your CSV or Parquet file>.")
+        table = read(self.path, separator=self.separator, decimal=self.decimal)
+        nameless = [name for name in map(str, table) if name.startswith(NAMELESS)]
+        notes = [f"left out, without a name in the header: {len(nameless)} of the columns"] if nameless else []
+        return table.drop(columns=nameless), notes
+
+    def _names(self, there: list[str]) -> tuple[list[str], list[str]]:
+        """The targets and the columns that may be features.
+
+        Raises:
+            ValueError: a column is not there, or is to be two things.
+        """
+        if not self.target:
+            raise ValueError(f"data.target is not given: say which column to predict, of {listed(there)}.")
+        targets = [self.target] if isinstance(self.target, str) else list(dict.fromkeys(self.target))
+        roles: dict[str, Sequence[str | None]] = {"target": targets, "time": [self.time], "group": [self.group]}
+        taken = {name: key for key, names in roles.items() for name in names if name is not None}
+        for key, names in {**roles, "columns": self.columns or [], "leave_out": self.leave_out}.items():
+            for name in names:
+                if name is not None:
+                    present(name, there, f"data.{key} is {name!r}, and {self.path} has no such column")
+                    if taken.get(name, key) != key:
+                        raise ValueError(f"data.{key} names {name!r}, which is data.{taken[name]} already.")
+        kept = [name for name in self.columns or there if name not in taken and name not in self.leave_out]
+        if not kept:
+            raise ValueError(f"No column of {self.path} is left to be a feature: leave out fewer of {listed(there)}.")
+        return targets, list(dict.fromkeys(kept))
+
+    def _divide(self, table: "pd.DataFrame", there: Rows, goal: Aim) -> dict[str, Rows]:
+        """Which of the rows with a target are in each split."""
+        sizes = Sizes(self.val_size, self.test_size, self.seed)
+        if self.time is not None:
+            return sizes.in_time(moments(table[self.time])[there])
+        if self.group is not None:
+            return sizes.in_groups(_groups(table[self.group])[there])
+        return sizes.mixed(len(there)) if goal.task == "regression" else sizes.balanced(goal.y, goal.names)
+
+    def _joint(self, goal: Aim, columns: list[Column]) -> Joint:
+        """Raises ValueError where no feature is left, or the table is another than the one recalled."""
+        names = feature_names(columns)
+        if not names:
+            raise ValueError(f"No column of {self.path} differs from row to row: there is nothing to learn from.")
+        joint = Joint((len(names),), goal.out_features, goal.task, names, goal.names)
+        if "_known" in vars(self) and joint != self._known.joint:
+            raise ValueError(
+                f"{self.path} holds other targets than were learned, {listed(self._known.joint.target_names)}."
+            )
+        return joint
+
+    @staticmethod
+    def _say(notes: Sequence[str]) -> None:
+        for note in notes:
+            print(f"data=table: {note}", file=sys.stderr)
+
+
+def _groups(column: "pd.Series[Any]") -> NDArray[np.int64]:
+    """A number for each group, [N]."""
+    import pandas as pd
+
+    numbers, _ = pd.factorize(column)
+    if (numbers == -1).any():
+        raise ValueError(f"data.group {str(column.name)!r} is empty in row {int((numbers == -1).argmax()) + 1}.")
+    return numbers.astype(np.int64)
+
+
+def _unseen(goal: Aim, y: NDArray[Any], train: Rows) -> list[str]:
+    """Classes that no training row has, as may be when rows are divided by time or by groups."""
+    if goal.task == "regression":
+        return []
+    missing = [name for number, name in enumerate(goal.names) if number not in y[train]]
+    return [f"no training row has the class {listed(missing)}"] if missing else []
