@@ -1,10 +1,9 @@
-"""Trains in a process of its own and kills it with SIGKILL at a given step; run by test_resume.py, which sets names.
+"""Trains in a process of its own and sends that a signal at a given step; run by test_resume.py, which sets names.
 
-FOLDER, WORDS (of a new run; None: it goes on), BESIDE (words beside `resume=`), KILL_AT (a step, or None).
+FOLDER, WORDS (of a new run; None: it goes on), KILL_AT (a step, or "evaluation", or None), SIGNAL.
 """
 
 import os
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from torch import Tensor
 
 import fulmen
 from fulmen.callbacks import saver
+from fulmen.evaluation import Evaluation
 from fulmen.experiment import resume
 from fulmen.learner import Learner
 
@@ -24,12 +24,18 @@ loss = Learner._loss
 
 def kill_or_go_on(learner: Learner, x: Tensor, y: Tensor, step: int) -> Tensor:
     if step == names["KILL_AT"]:
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), names["SIGNAL"])
     return loss(learner, x, y, step)
 
 
+def kill(*_: object) -> None:
+    os.kill(os.getpid(), names["SIGNAL"])
+
+
+if names["KILL_AT"] == "evaluation":
+    Evaluation.all_figures = kill  # type: ignore[method-assign, assignment]
 Learner._loss = kill_or_go_on  # type: ignore[method-assign, assignment]
 if names["WORDS"] is None:
-    resume(Path(names["FOLDER"]), names["BESIDE"], verbose=False)
+    resume(Path(names["FOLDER"]), verbose=False)
 else:
     fulmen.train(fulmen.compose(names["WORDS"]), folder=Path(names["FOLDER"]), verbose=False)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
-from fulmen import preflight, recorded, targets
+from fulmen import folders, preflight, recorded, targets
 from fulmen.data.source import Source
 from fulmen.names import stamp
 from fulmen.parts import make
@@ -40,7 +40,8 @@ def train(config: DictConfig, folder: Path | None = None, *, verbose: bool = Tru
     folder = folder or new_folder(config)
     if rerun is None:
         return _train(config, folder, {}, verbose=verbose)
-    run = _train(config, folder, {"rerun": str(rerun)}, verbose=verbose)
+    threads = folders.noted(rerun).get("threads") if recorded.is_repeated(rerun, config) else None
+    run = _train(config, folder, {"rerun": str(rerun)}, verbose=verbose, threads=threads)
     if verbose:
         print(*recorded.differences(rerun, folder), sep="\n")
     return run
@@ -63,7 +64,7 @@ def resume(folder: str | Path, words: Sequence[str] = (), *, verbose: bool = Tru
     """
     folder = Path(folder)
     config = recorded.to_resume(folder, words)
-    before = recorded.status(folder)
+    before = folders.noted(folder)
     if before.get("state") == "diverged":
         raise ValueError(f"{folder} diverged ({before['error']}), and would again; take rerun={folder} and change that")
     if before.get("state") == "completed" and (before.get("stopped_early") or not words):

@@ -4,6 +4,7 @@ ONNX is written by torch's own exporter, and read back by onnxruntime; `.pt2` is
 """
 
 import json
+import logging
 import tempfile
 import warnings
 from collections.abc import Callable
@@ -72,6 +73,7 @@ def export(predictor: Predictor, features: Features, output: Path) -> float:
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=".tmp-") as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporters' own old habits
+        logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # of torchvision, which is not needed
         file = Path(folder) / output.name
         try:
             write(module, rows, file, json.dumps(description(predictor)))

@@ -43,15 +43,35 @@ def read(folder: Path) -> Record:
     Raises:
         ConfigurationError: there is no run in it, or one of its files is damaged.
     """
-    if not is_run(folder):
-        raise ConfigurationError(absent(folder))
     return Record(
         folder,
-        _read(folder / "config.yaml", yaml.safe_load),
+        read_config(folder),
         read_status(folder),
         _read(folder / "metrics.json", json.loads) if (folder / "metrics.json").exists() else {},
         _read(folder / "history.csv", _columns) if (folder / "history.csv").exists() else {},
     )
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The content of `config.yaml`.
+
+    Raises:
+        ConfigurationError: there is no run in the folder, or the file is damaged.
+    """
+    if not (folder / "config.yaml").exists():
+        raise ConfigurationError(absent(folder))
+    config = _read(folder / "config.yaml", yaml.safe_load)
+    if not {"choices", "trainer", "data", "model"} <= config.keys():
+        raise ConfigurationError(_damaged(folder / "config.yaml", "it is not the configuration of a run"))
+    return config
+
+
+def noted(folder: Path) -> dict[str, Any]:
+    """The content of `status.json` as it was last written; nothing where it is not there, or not whole."""
+    try:
+        return _read(folder / "status.json", json.loads)
+    except ConfigurationError:
+        return {}
 
 
 def read_status(folder: Path) -> dict[str, Any]:
@@ -115,7 +135,7 @@ def _read(path: Path, parse: Callable[[str], Any]) -> dict[str, Any]:
 
 
 def _damaged(path: Path, why: str) -> str:
-    return f"{path} cannot be read: {why}; leave this run out"
+    return f"{path} cannot be read: {why}"
 
 
 def _columns(text: str) -> dict[str, list[float]]:

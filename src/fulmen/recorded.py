@@ -3,23 +3,24 @@
 Permissions do not come from files: `allow_targets` and `trust_checkpoint` count only where they are typed.
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import yaml
 from hydra.core.override_parser.types import OverrideType
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.resolvers import oc
 
+from fulmen import folders
 from fulmen.composition import compose, search_path
-from fulmen.words import ConfigurationError, check_choice, read, suggestion, unknown
+from fulmen.words import ConfigurationError, check_choice, read, unknown
 
 PERMISSIONS = ("allow_targets", "trust_checkpoint")
 NOT_SET = ("choices", "experiment")
 """What follows from words and is not set by a key."""
+GIVEN_ANEW = (*PERMISSIONS, "run_dir")
+"""What a run that repeats another does not take from it."""
 BESIDE_RESUME = ("trainer.max_epochs", "trainer.max_steps", "accelerator", *PERMISSIONS)
 """All that may be said beside `resume=`: how long and where a run goes on, and what it may do."""
 
@@ -30,15 +31,7 @@ def configuration(folder: Path) -> DictConfig:
     Raises:
         ConfigurationError: there is no run in `folder`, or its `config.yaml` is damaged.
     """
-    try:
-        record = yaml.safe_load((folder / "config.yaml").read_text("utf-8"))
-    except FileNotFoundError as error:
-        raise ConfigurationError(_no_run(folder)) from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigurationError(f"{folder / 'config.yaml'} cannot be read: {str(error).splitlines()[0]}") from error
-    if not isinstance(record, dict) or not {"sizes", "choices", "trainer", "data", "model"} <= record.keys():
-        raise ConfigurationError(f"{folder / 'config.yaml'} is not the configuration of a run")
-    return of_record(record)
+    return of_record(folders.read_config(folder))
 
 
 def of_record(record: Mapping[str, Any]) -> DictConfig:
@@ -49,15 +42,6 @@ def of_record(record: Mapping[str, Any]) -> DictConfig:
     )
     OmegaConf.set_struct(config, True)
     return config
-
-
-def status(folder: Path) -> dict[str, Any]:
-    """The content of `status.json`; nothing where it is not there, or not whole."""
-    try:
-        content: dict[str, Any] = json.loads((folder / "status.json").read_text("utf-8"))
-        return content
-    except (OSError, ValueError):
-        return {}
 
 
 def to_resume(folder: Path, words: Sequence[str]) -> DictConfig:
@@ -90,19 +74,21 @@ def to_resume(folder: Path, words: Sequence[str]) -> DictConfig:
 def to_rerun(folder: Path, words: Sequence[str], config_dir: str | None) -> DictConfig:
     """The configuration of the run in `folder`, with `words` changed.
 
-    The words typed then are composed anew together with the new ones, so that what refers to a changed key follows it;
-    where today's choices would give another value than the one on record, that one is taken.
+    Its choices and the words typed then are composed anew together with the new ones, so that what refers to a changed
+    key follows it; where today's choices would give another value than the one on record, that one is taken.
 
     Raises:
         ConfigurationError: as `configuration` and `compose`.
     """
-    recorded = _leaves(plain(configuration(folder)))
+    before = configuration(folder)
     chosen = {read(word).key_or_group for word in words}
     if "experiment" in chosen:
         raise ConfigurationError("experiment= is a configuration of its own; leave rerun= out")
-    typed = [word for word in status(folder).get("overrides", []) if not _replaced(read(word).key_or_group, chosen)]
-    config, then = compose([*typed, *words], config_dir), _leaves(plain(compose(typed, config_dir)))
-    for key, value in recorded.items():
+    allowed = [word for word in words if read(word).key_or_group in PERMISSIONS]
+    typed = [*_typed(folder, before)]
+    kept = [word for word in typed if not _replaced(read(word).key_or_group, chosen)]
+    config, then = compose([*kept, *words], config_dir), _leaves(plain(compose([*typed, *allowed], config_dir)))
+    for key, value in _leaves(plain(before)).items():
         if key.partition(".")[0] in NOT_SET or _replaced(key, chosen):
             continue
         if key not in then:
@@ -110,6 +96,16 @@ def to_rerun(folder: Path, words: Sequence[str], config_dir: str | None) -> Dict
         if then[key] != value:
             OmegaConf.update(config, key, value, merge=False)
     return config
+
+
+def _typed(folder: Path, before: DictConfig) -> Iterator[str]:
+    """Words that compose a run's configuration: its experiment, the choice it made in each group, the keys typed."""
+    if before.experiment is not None:
+        yield f"experiment={before.experiment}"
+    yield from (f"{group}={choice}" for group, choice in before.choices.items())
+    for word in folders.noted(folder).get("overrides", []):
+        if read(word).key_or_group not in (*before.choices, "experiment", *GIVEN_ANEW):
+            yield word
 
 
 def with_data(config: DictConfig, words: Sequence[str]) -> DictConfig:
@@ -139,9 +135,14 @@ def with_data(config: DictConfig, words: Sequence[str]) -> DictConfig:
     return config
 
 
+def is_repeated(one: Path, config: DictConfig) -> bool:
+    """Whether `config` is that of the run in `one`, but for the folder it goes to."""
+    return {**plain(configuration(one)), "run_dir": None} == {**plain(config), "run_dir": None}
+
+
 def differences(one: Path, other: Path) -> list[str]:
     """What a run and its repetition have not in common, a line each: commit, versions, machine, figures."""
-    before, after = ({**found, **found.get("versions", {})} for found in (status(one), status(other)))
+    before, after = ({**found, **found.get("versions", {})} for found in map(folders.noted, (one, other)))
     names = ("commit", "dirty", *after.get("versions", {}), "host", "device", "threads")
     lines = [
         f"  {name}: {before.get(name)} -> {after.get(name)}" for name in names if before.get(name) != after.get(name)
@@ -189,15 +190,5 @@ def _leaves(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _replaced(key: str, chosen: set[str]) -> bool:
-    """Whether a word sets `key` or chooses its group anew; permissions are always given anew."""
-    return key in PERMISSIONS or key in chosen or key.partition(".")[0] in chosen or key.startswith("hydra")
-
-
-def _no_run(folder: Path) -> str:
-    """The sentence about a folder in which there is no run."""
-    if any((folder / name).is_dir() for name in ("0", "1")):
-        return f"{folder} is a sweep's folder; name one of its runs, as {folder / '0'}"
-    if folder.is_dir():
-        return f"{folder} is no run's folder: it has no config.yaml"
-    beside = [path.name for path in folder.parent.iterdir() if path.is_dir()] if folder.parent.is_dir() else []
-    return f"there is no folder {folder}{suggestion(folder.name, beside)}"
+    """Whether a word sets `key` or chooses its group anew; permissions and folders are always given anew."""
+    return key in GIVEN_ANEW or key in chosen or key.partition(".")[0] in chosen or key.startswith("hydra")

@@ -61,7 +61,7 @@ def summary(net: nn.Module, in_shape: tuple[int, ...]) -> Table:
 def print_figures(metrics: Mapping[str, Any], folder: Path) -> None:
     """The final figures, and what to type next."""
     console = Console()
-    console.print(figures(metrics, "final figures"))
+    console.print(figures(metrics, title="final figures"))
     console.print(f"run folder: {folder}", highlight=False, soft_wrap=True)
     if (folder / "tensorboard").exists():
         console.print(f"see it:     tensorboard --logdir {folder.parent}", highlight=False, soft_wrap=True)
@@ -69,16 +69,18 @@ def print_figures(metrics: Mapping[str, Any], folder: Path) -> None:
 
 def print_metrics(metrics: Mapping[str, Any], title: str) -> None:
     """The table of figures on the error stream, so that the standard output is left to the figures themselves."""
-    Console(stderr=True).print(figures(metrics, title))
+    console = Console(stderr=True)
+    console.print(title, highlight=False, soft_wrap=True, markup=False)
+    console.print(figures(metrics))
 
 
-def figures(metrics: Mapping[str, Any], title: str) -> Table:
+def figures(metrics: Mapping[str, Any], title: str | None = None) -> Table:
     """A row for each metric and a column for each split."""
     splits = dict.fromkeys(key.partition("/")[0] for key in metrics if key.endswith("/loss"))
     names = dict.fromkeys(
         key.split("/", 1)[1] for key, value in metrics.items() if "/" in key and isinstance(value, float)
     )
-    table = Table("", *splits, title=escape(title))
+    table = Table("", *splits, title=title)
     for name in names:
         table.add_row(name, *(_figure(metrics.get(f"{split}/{name}")) for split in splits))
     return table

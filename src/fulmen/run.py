@@ -10,7 +10,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.loggers.logger import Logger
 from torch import nn
 
-from fulmen import checkpoints, loggers, recorded, report, runs
+from fulmen import checkpoints, folders, loggers, report, runs
 from fulmen.callbacks.progress import Progress
 from fulmen.callbacks.saver import Saver
 from fulmen.data.module import DataModule
@@ -159,7 +159,7 @@ def _start(folder: Path, plan: Plan, trust: bool) -> tuple[dict[str, Any] | None
         report.warn(f"{folder} has no checkpoint to go on from, so it begins anew, to the same end")
         return None, None
     steps = start["global_step"]
-    if steps >= plan.total_steps and recorded.status(folder).get("state") == "completed":
+    if steps >= plan.total_steps and folders.noted(folder).get("state") == "completed":
         raise Finished(
             f"{folder} has taken its {steps} steps, and the limits given end at {plan.total_steps}: nothing more to do"
         )

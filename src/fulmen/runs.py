@@ -18,12 +18,11 @@ from typing import Any
 import yaml
 from filelock import FileLock, Timeout
 
-from fulmen import recorded
+from fulmen import folders
 from fulmen.files import write_json, write_text
 from fulmen.learner import Diverged
 from fulmen.signals import Interrupted
 
-LOCK = ".lock"
 LIBRARIES = ("torch", "lightning", "torchmetrics", "hydra-core", "omegaconf", "tensorboard", "scikit-learn", "numpy")
 
 
@@ -48,7 +47,7 @@ def claimed(folder: Path, *, goes_on: bool) -> Iterator[None]:
         return
     if not goes_on:
         _claim(folder)
-    lock = FileLock(folder / LOCK)
+    lock = FileLock(folder / folders.LOCK)
     try:
         lock.acquire(timeout=0)
     except Timeout as error:
@@ -57,7 +56,7 @@ def claimed(folder: Path, *, goes_on: bool) -> Iterator[None]:
         yield
     finally:
         with suppress(OSError):  # Windows keeps it while it is held
-            (folder / LOCK).unlink()
+            (folder / folders.LOCK).unlink()
         lock.release()
 
 
@@ -80,7 +79,7 @@ def recording(
         yield {}
         return
     write_text(folder / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
-    began, before = datetime.now(UTC), recorded.status(folder)
+    began, before = datetime.now(UTC), folders.noted(folder)
     status: dict[str, Any] = {"state": "running", "error": None, "traceback": None, "started": began.isoformat()}
     status |= {**facts, **environment()}
     if resumed is not None:
