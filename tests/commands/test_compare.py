@@ -1,5 +1,7 @@
 """`fulmen compare`: what differs, what came of it, and the picture."""
 
+import io
+import itertools
 import json
 import re
 import shutil
@@ -9,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from rich.console import Console
 
 from fulmen import figures, settings, tables
 from fulmen.cli import main
@@ -126,8 +129,23 @@ def test_a_run_that_goes_on_is_said_to(
 
 
 def test_what_is_the_same_or_neither_more_nor_less_is_not_marked() -> None:
-    table = tables.finals([{"val/loss": 0.5, "parameters": 1}, {"val/loss": 0.5, "parameters": 2}, {"val/f1": None}])
-    assert [list(column.cells) for column in table.columns[1:]] == [["0.5", "1"], ["0.5", "2"], ["", ""]]
+    rows = tables.finals([{"val/loss": 0.5, "parameters": 1}, {"val/loss": 0.5, "parameters": 2}, {"val/f1": None}])
+    assert rows == {"val/loss": ["0.5", "0.5", ""], "parameters": ["1", "2", ""]}
+
+
+@pytest.mark.parametrize("width", [23, 44, 45, 80, 1000])
+def test_a_terminal_gets_as_many_runs_at_a_time_as_it_has_room_for(width: int) -> None:
+    rows = {"val/loss": [f"[bold]0.{number:04} *[/]" for number in range(30)], "seed": ["1"] * 30}
+    console = Console(width=width, record=True, file=io.StringIO())
+    said = []
+    for table in tables.side_by_side("final figures", rows, width):
+        console.print(table)
+        text = console.export_text()
+        assert "…" not in text and text.count("│ val/loss") == 1
+        said.append(re.findall(r"0\.\d{4} \*", text))
+    assert list(itertools.chain(*said)) == [f"0.{number:04} *" for number in range(30)]
+    assert not list(tables.side_by_side("nothing", {}, width))
+    assert {len(row) for row in said[:-1]} <= {max(1, (width - 12) // 11)}, "8 letters and 3 of a border each"
 
 
 def set_state(folder: Path, state: str) -> None:
