@@ -3,9 +3,7 @@
 import json
 import os
 import re
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -119,31 +117,6 @@ def test_a_second_time_there_is_nothing_left(logs: Path, capsys: pytest.CaptureF
     assert said[-1] == "nothing was deleted, and there is nothing that could be"
 
 
-HOLD = """\
-import sys
-from filelock import FileLock
-
-with FileLock(sys.argv[1]):
-    print("held", flush=True)
-    sys.stdin.read()
-"""
-
-
-@pytest.fixture
-def hold() -> Iterator[Callable[[Path], None]]:
-    """Holds the lock of a run, as its process does."""
-    holders: list[subprocess.Popen[str]] = []
-
-    def lock(run: Path) -> None:
-        command = [sys.executable, "-c", HOLD, str(run / ".lock")]
-        holders.append(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
-        assert holders[-1].stdout is not None and holders[-1].stdout.readline() == "held\n"
-
-    yield lock
-    for holder in holders:
-        holder.communicate("")
-
-
 @pytest.mark.parametrize("name", ["killed", "completed", "failed"])
 def test_a_run_that_goes_on_is_not_touched(
     name: str, logs: Path, hold: Callable[[Path], None], capsys: pytest.CaptureFixture[str]
@@ -186,7 +159,7 @@ def test_links_are_not_followed(logs: Path, tmp_path: Path) -> None:
     (logs / "runs" / "failed").symlink_to(elsewhere)
     diverged = logs / "runs" / "diverged"
     (diverged / "link").symlink_to(elsewhere / "metrics.json")
-    (diverged / "folder").symlink_to(elsewhere)
+    (diverged / "folder").symlink_to(elsewhere / "checkpoints")
     before = tree(elsewhere)
     assert main(["clean", f"remove={','.join(EXPECTED)}"]) == 0
     assert tree(elsewhere) == before and (logs / "runs" / "failed").is_symlink()

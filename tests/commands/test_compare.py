@@ -1,5 +1,7 @@
 """`fulmen compare`: what differs, what came of it, and the picture."""
 
+import io
+import itertools
 import json
 import re
 import shutil
@@ -9,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from rich.console import Console
 
-from fulmen import figures, settings
+from fulmen import figures, settings, tables
 from fulmen.cli import main
 from fulmen.figures import Curve, curves
 from fulmen.folders import read
@@ -114,6 +117,37 @@ def test_a_run_that_did_not_complete_says_why(train: Train, compare: Callable[..
     assert there["val/accuracy"][1:] == ["", ""]
 
 
+def test_a_run_that_goes_on_is_said_to(
+    train: Train, compare: Callable[..., str], hold: Callable[[Path], None], tmp_path: Path
+) -> None:
+    for name in ("run0", "run1"):
+        train("data=circles", max_epochs=1)
+        set_state(tmp_path / name, "running")
+    hold(tmp_path / "run1")
+    there = rows(compare("run0", "run1"))
+    assert there["1"][1] == "interrupted" and there["2"][1] == "running"
+
+
+def test_what_is_the_same_or_neither_more_nor_less_is_not_marked() -> None:
+    rows = tables.finals([{"val/loss": 0.5, "parameters": 1}, {"val/loss": 0.5, "parameters": 2}, {"val/f1": None}])
+    assert rows == {"val/loss": ["0.5", "0.5", ""], "parameters": ["1", "2", ""]}
+
+
+@pytest.mark.parametrize("width", [23, 44, 45, 80, 1000])
+def test_a_terminal_gets_as_many_runs_at_a_time_as_it_has_room_for(width: int) -> None:
+    rows = {"val/loss": [f"[bold]0.{number:04} *[/]" for number in range(30)], "seed": ["1"] * 30}
+    console = Console(width=width, record=True, file=io.StringIO())
+    said = []
+    for table in tables.side_by_side("final figures", rows, width):
+        console.print(table)
+        text = console.export_text()
+        assert "…" not in text and text.count("│ val/loss") == 1
+        said.append(re.findall(r"0\.\d{4} \*", text))
+    assert list(itertools.chain(*said)) == [f"0.{number:04} *" for number in range(30)]
+    assert not list(tables.side_by_side("nothing", {}, width))
+    assert {len(row) for row in said[:-1]} <= {max(1, (width - 12) // 11)}, "8 letters and 3 of a border each"
+
+
 def set_state(folder: Path, state: str) -> None:
     status = json.loads((folder / "status.json").read_text())
     (folder / "status.json").write_text(json.dumps({**status, "state": state}))
@@ -160,7 +194,7 @@ def test_more_than_two_decades_want_a_logarithm(losses: list[float], scale: str)
 
 def test_every_run_has_a_colour_of_its_own_and_a_dollar_is_a_dollar(tmp_path: Path) -> None:
     one = np.ones(1)
-    figure = curves([Curve(f"{number} ${{a}} and ${{_b}}", one, one, one) for number in range(30)])
+    figure = curves([Curve(f"{number} a$ _$", one, one, one) for number in range(30)])
     assert len({str(line.get_color()) for line in figure.axes[0].get_lines()}) == 30
     figure.savefig(tmp_path / "many.png")
 

@@ -79,9 +79,9 @@ def _print_settings(console: Console, runs: Sequence[Settings], everything: bool
     different = differing(runs)
     same = [key for key in keys(runs) if key in runs[0] and key not in different]
     if different:
-        console.print(tables.values(runs, different, "settings that differ"))
+        console.print(*tables.side_by_side("settings that differ", tables.values(runs, different), console.width))
     if everything:
-        console.print(tables.values(runs, same, "settings that are the same"))
+        console.print(*tables.side_by_side("settings that are the same", tables.values(runs, same), console.width))
     elif different:
         console.print(f"{len(same)} other settings are the same; all=true shows them", highlight=False)
     else:
@@ -95,7 +95,8 @@ def _print_figures(console: Console, records: Sequence[Record], runs: Sequence[S
     of_kinds = any(key == "sizes.task" or key.partition(".")[0] == "loss" for key in different)
     losses = {key for run in metrics for key in run if key.endswith("/loss")} if of_kinds else set()
     if metrics:
-        console.print(tables.finals([record.metrics for record in records], losses))
+        rows = tables.finals([record.metrics for record in records], losses)
+        console.print(*tables.side_by_side("final figures, * the best", rows, console.width))
     else:
         console.print("none of them has final figures", highlight=False)
     if losses:
