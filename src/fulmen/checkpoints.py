@@ -6,6 +6,7 @@ that a file that the disk or a copy has damaged costs a second of training and n
 
 import os
 import pickle
+import warnings
 import zipfile
 from collections.abc import Callable
 from contextlib import suppress
@@ -50,19 +51,39 @@ def load(path: str | Path, *, trust: bool = False) -> dict[str, Any]:
     if not Path(path).is_file():
         raise CheckpointError(f"there is no checkpoint {path}")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=not trust)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of forms that torch does not write
+            if _has_other_bytes(path):
+                raise _damaged(path)
+            content = torch.load(path, map_location="cpu", weights_only=not trust)
+    except CheckpointError:
+        raise
     except pickle.UnpicklingError as error:
-        if _is_pickle(Path(path)):
-            raise StrangeError(
-                f"{path} holds more than tensors and plain values, and reading that would run its author's code; "
-                "if you trust whoever made it, add trust_checkpoint=true"
-            ) from error
-        raise CheckpointError(f"{path} is no checkpoint, or a damaged one") from error
+        raise (_strange(path) if _is_pickle(Path(path)) else _damaged(path)) from error
     except Exception as error:  # of damaged files torch raises whatever the damage leads to
-        raise CheckpointError(f"{path} is damaged ({type(error).__name__})") from error
+        raise _damaged(path) from error
     if not isinstance(content, dict):
         raise CheckpointError(f"{path} is no checkpoint: it holds a {type(content).__name__}")
     return content
+
+
+def _strange(path: str | Path) -> StrangeError:
+    return StrangeError(
+        f"{path} holds more than tensors and plain values, and reading that would run its author's code; "
+        "if you trust whoever made it, add trust_checkpoint=true"
+    )
+
+
+def _damaged(path: str | Path) -> CheckpointError:
+    return CheckpointError(f"{path} is no checkpoint, or a damaged one")
+
+
+def _has_other_bytes(path: str | Path) -> bool:
+    """Whether a byte has changed since the file was written, which torch itself does not look for."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return archive.testzip() is not None
 
 
 def _is_pickle(path: Path) -> bool:

@@ -70,7 +70,6 @@ def export(predictor: Predictor, features: Features, output: Path) -> float:
     dtype = torch.float64 if data_type(predictor.evaluation.precision) == torch.float64 else torch.float32
     module, rows = Exported(predictor).eval(), torch.from_numpy(np.ascontiguousarray(features)).to(dtype)
     write, run = FORMATS[output.suffix]
-    output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=".tmp-") as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporters' own old habits
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # of torchvision, which is not needed

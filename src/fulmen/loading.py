@@ -5,7 +5,7 @@ are made only if they are Fulmen's own, or from modules that the user allows.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
+from torch import Tensor, nn
 
 from fulmen import checkpoints, recorded, targets
 from fulmen.checkpoints import CheckpointError
@@ -69,27 +70,31 @@ def read(
     path = find(str(where), weights)
     content = checkpoints.load(path, trust=trust_checkpoint)
     try:
-        metadata = content["metadata"]
-        config = recorded.of_record(metadata["config"])
+        metadata, state = content["metadata"], {str(name): value for name, value in content["state_dict"].items()}
+        config, learned = recorded.of_record(metadata["config"]), dict(metadata["learned"])
         joint, scaling = Joint(**metadata["joint"]), Scaling.of(metadata["scaling"])
-        state = {name.removeprefix("net."): value for name, value in content["state_dict"].items()}
-        learned, threads = dict(metadata["learned"]), int(metadata["threads"])
+        precision, threads = str(config.trainer.precision), int(metadata["threads"])
+        parts = {name: config[name] for name in ("data", "model", "loss")}
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise CheckpointError(f"{path} is no checkpoint of Fulmen's: it does not say what network it is of") from error
     OmegaConf.update(config, "allow_targets", list(allow_targets), merge=False)
     targets.check(config, typed=[f"allow_targets=[{','.join(allow_targets)}]"])
-    source = make(config.data)
-    source.recall(learned)
-    precision = config.trainer.precision
-    with torch.random.fork_rng(devices=[]):
-        net = new_network(make(config.model), joint, precision)
     try:
-        net.load_state_dict(state)
-    except RuntimeError as error:
-        raise CheckpointError(f"the weights in {path} are not those of the network that it names") from error
-    net.to(data_type(precision)).eval()
-    evaluation = Evaluation(net, task_of(net, joint, scaling), make(config.loss), precision)
+        source, model, loss = (make(part) for part in parts.values())
+        source.recall(learned)
+        net = _network(model, joint, precision, state)
+    except Exception as error:  # whatever parts of another version, or of the user's own, may raise
+        why = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+        raise CheckpointError(f"the network in {path} cannot be made from what it says ({why})") from error
+    evaluation = Evaluation(net, task_of(net, joint, scaling), loss, precision)
     return Trained(path, config, source, Predictor(evaluation, joint, scaling, source.encode), threads)
+
+
+def _network(model: Callable[..., nn.Module], joint: Joint, precision: str, state: dict[str, Tensor]) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):  # drawing first weights is nobody's business here
+        net = new_network(model, joint, precision)
+    net.load_state_dict({name.removeprefix("net."): value for name, value in state.items()})
+    return net.to(data_type(precision)).eval()
 
 
 def find(where: str, weights: str | None) -> str:

@@ -1,6 +1,7 @@
 """The arguments of a command: what it works on, then options, as in `fulmen predict RUN input=rows.csv`."""
 
 from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from fulmen.words import ConfigurationError, suggestion
@@ -42,6 +43,24 @@ def sort(arguments: Sequence[str], known: Mapping[str, str], *, configuration: b
         else:
             raise ConfigurationError(f"there is no option {name}={suggestion(name, known) or ';'} {_there(known)}")
     return found
+
+
+def output(arguments: Arguments, endings: Collection[str] = ()) -> Path | None:
+    """Where the user wants the result; None where nothing is said of it.
+
+    Raises:
+        ConfigurationError: it does not end as it must, or cannot be a file there.
+    """
+    if "output" not in arguments.options:
+        return None
+    path = Path(arguments.options["output"])
+    if endings and path.suffix not in endings:
+        raise ConfigurationError(f"output={path} must end in one of {', '.join(endings)}")
+    if not path.parent.is_dir():
+        raise ConfigurationError(f"output={path} is to be in {path.parent}, which is no folder")
+    if path.is_dir():
+        raise ConfigurationError(f"output={path} is a folder")
+    return path
 
 
 def one_of(name: str, value: str, there: Collection[str]) -> str:

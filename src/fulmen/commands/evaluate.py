@@ -20,7 +20,6 @@ The figures are a table on the error stream, and JSON with the keys of metrics.j
 
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -49,15 +48,16 @@ def main(words: Sequence[str]) -> int:
         ValueError: says what is wrong with its words, the checkpoint or the data.
     """
     given = arguments.sort(words, OPTIONS, configuration=True)
+    output = arguments.output(given)
     network = trained.load(given)
     splits = _chosen(_splits(network, given.words), given.options.get("split"))
     figures = _figures(network, splits, given.options.get("accelerator", "cpu"))
     report.print_metrics(figures, title=network.path)
     text = json.dumps(figures, indent=2) + "\n"
-    if "output" in given.options:
-        write_text(Path(given.options["output"]), text)
-    else:
+    if output is None:
         print(text, end="")
+    else:
+        write_text(output, text)
     return 0
 
 

@@ -47,10 +47,8 @@ def main(words: Sequence[str]) -> int:
             same predictions, and is not kept.
     """
     given = arguments.sort(words, OPTIONS)
-    if "output" in given.options and Path(given.options["output"]).suffix not in exporting.FORMATS:
-        raise ConfigurationError(f"output={given.options['output']} must end in one of {', '.join(exporting.FORMATS)}")
+    output = arguments.output(given, exporting.FORMATS) or _beside(given.subjects[0])
     network = trained.load(given)
-    output = Path(given.options.get("output") or _beside(given.subjects[0]))
     features = _features(network, given.options.get("input"))
     difference = exporting.export(network.predictor, features, output)
     print(f"{output}: predictions differ from PyTorch's by {difference:.1e} at most, on {len(features)} rows")

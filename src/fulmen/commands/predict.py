@@ -57,9 +57,7 @@ def main(words: Sequence[str]) -> int:
     given = arguments.sort(words, OPTIONS)
     if "input" not in given.options:
         raise ConfigurationError("name the rows: input=<a CSV, Parquet or NumPy file>")
-    output = Path(given.options["output"]) if "output" in given.options else None
-    if output is not None and output.suffix not in ENDINGS:
-        raise ConfigurationError(f"output={output} must end in one of {', '.join(ENDINGS)}")
+    output = arguments.output(given, ENDINGS)
     network = trained.load(given)
     table = {"separator": network.config.data.get("separator"), "decimal": network.config.data.get("decimal", ".")}
     table |= {name: given.options[name] for name in ("separator", "decimal") if name in given.options}
@@ -99,7 +97,6 @@ def frame(scores: NDArray[np.floating], joint: Joint) -> "pd.DataFrame":
 
 
 def _write(scores: NDArray[np.floating], joint: Joint, output: Path) -> None:
-    output.parent.mkdir(parents=True, exist_ok=True)
     with replacing(output) as file:
         if output.suffix == ".npy":
             np.save(file, scores)

@@ -1,0 +1,262 @@
+"""evaluate, predict and export, typed as a user would, against the run itself and other libraries."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pandas as pd
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.datasets import load_iris
+from sklearn.metrics import accuracy_score, f1_score, log_loss
+
+import fulmen
+from fulmen import exporting, preflight
+from fulmen.cli import main
+from fulmen.run import Run
+
+ROOT = Path(__file__).parents[2]
+NAMES = ["setosa", "versicolor", "virginica"]
+LAYERS = ["model=deep", "optimizer.lr=0.05", "logger=none", "accelerator=cpu"]
+
+
+@pytest.fixture(scope="module")
+def species(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    words = ["data=iris_species", "trainer.max_epochs=20", *LAYERS]
+    return fulmen.train(fulmen.compose(words), folder=tmp_path_factory.mktemp("species") / "run", verbose=False)
+
+
+@pytest.fixture(scope="module")
+def petals(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    words = ["data=iris_petals", "trainer.max_epochs=20", *LAYERS]
+    return fulmen.train(fulmen.compose(words), folder=tmp_path_factory.mktemp("petals") / "run", verbose=False)
+
+
+@pytest.fixture
+def here(species: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with a run in `run` and the flowers in `rows.csv`, with their species."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(species.folder, tmp_path / "run")
+    load_iris(as_frame=True).frame.to_csv("rows.csv", index=False)
+    return tmp_path
+
+
+# evaluate
+
+
+def test_evaluate_finds_the_figures_of_the_run(here: Path, species: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", "run"]) == 0
+    said = capsys.readouterr()
+    metrics = {name: value for name, value in species.metrics.items() if name != "parameters"}
+    assert json.loads(said.out) == metrics, "to the last bit"
+    assert "accuracy" in said.err and "test" in said.err
+
+
+def test_evaluate_other_rows(here: Path, species: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    """Scaled as the training rows were, measured by scikit-learn."""
+    assert main(["evaluate", "run", "data.seed=7", "split=val", "output=figures.json"]) == 0
+    assert not capsys.readouterr().out
+    figures = json.loads(Path("figures.json").read_text())
+    rows = preflight.check(fulmen.compose(["data=iris_species", "data.seed=7"])).load()["val"]
+    probabilities, truth = species.predict_proba(rows.x), rows.y
+    assert_allclose(figures["val/loss"], log_loss(truth, probabilities), rtol=1e-5)
+    assert_allclose(figures["val/accuracy"], accuracy_score(truth, probabilities.argmax(1)), rtol=1e-6)
+    assert_allclose(figures["val/f1"], f1_score(truth, probabilities.argmax(1), average="macro"), rtol=1e-6)
+
+
+def test_evaluate_every_row_together(here: Path, species: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", "run/checkpoints/best.ckpt", "split=all"]) == 0
+    table = load_iris()
+    found = json.loads(capsys.readouterr().out)
+    assert_allclose(found["all/accuracy"], (species.predict(table.data) == table.target_names[table.target]).mean())
+    assert np.sum(found["all/confusion_matrix"]) == 150
+
+
+def test_evaluate_another_data_set_that_fits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["data=circles", "trainer.max_epochs=1", *LAYERS]
+    run = fulmen.train(fulmen.compose(words), folder=tmp_path / "run", verbose=False)
+    assert main(["evaluate", str(run.folder), "data=moons", "data.noise=0.2", "split=test"]) == 0
+    rows = preflight.check(fulmen.compose(["data=moons", "data.noise=0.2"])).load()["test"]
+    accuracy = json.loads(capsys.readouterr().out)["test/accuracy"]
+    assert_allclose(accuracy, (run.predict_proba(rows.x).argmax(1) == rows.y).mean())
+
+
+# predict
+
+
+def write(table: pd.DataFrame, name: str) -> str:
+    if name.endswith(".parquet"):
+        table.to_parquet(name)
+    elif name.endswith(".npy"):
+        np.save(name, table.iloc[:, :4].to_numpy())
+    else:
+        table.to_csv(name, index=False, sep="\t" if ".tsv" in name else ",")
+    return name
+
+
+@pytest.mark.parametrize("form", ["a.csv", "a.csv.gz", "a.tsv", "a.parquet", "a.npy"])
+@pytest.mark.parametrize("output", ["out.csv", "out.parquet", "out.npy"])
+def test_predict(form: str, output: str, here: Path, species: Run) -> None:
+    table = load_iris(as_frame=True).frame.sample(frac=1, random_state=0)
+    assert main(["predict", "run", f"input={write(table, form)}", f"output={output}"]) == 0
+    expected = species.predict_proba(table.iloc[:, :4].to_numpy())
+    if output.endswith(".npy"):
+        assert_allclose(np.load(output), expected, rtol=1e-6)
+        return
+    found = pd.read_csv(output) if output.endswith(".csv") else pd.read_parquet(output)
+    assert list(found) == ["prediction", *(f"probability_{name}" for name in NAMES)]
+    assert_array_equal(found["prediction"], np.array(NAMES)[expected.argmax(1)])
+    assert_allclose(found.iloc[:, 1:].to_numpy(float), expected, rtol=1e-5)
+
+
+def test_predict_to_the_standard_output(here: Path, petals: Run) -> None:
+    """Values have a column for each target, in centimetres; as a script, in a process of its own."""
+    command = [sys.executable, str(ROOT / "scripts" / "predict.py"), str(petals.folder), "input=rows.csv"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    lines = done.stdout.splitlines()
+    assert lines[0] == "petal length (cm),petal width (cm)" and len(lines) == 151 and not done.stderr
+    expected = petals.predict(load_iris().data[:, :2])
+    assert_allclose([float(cell) for cell in lines[1].split(",")], expected[0], rtol=1e-5)
+
+
+# export
+
+
+@pytest.mark.parametrize("data", ["iris_species", "iris_petals", "circles", "mnist_5k"])
+@pytest.mark.parametrize("output", ["net.onnx", "net.pt2"])
+def test_export(data: str, output: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What onnxruntime and torch.export make of the file is what the run predicts, for any number of rows."""
+    monkeypatch.chdir(tmp_path)
+    model = ["model=lenet", "data.train_size=300"] if data == "mnist_5k" else ["model=deep", "model.dropout=0.1"]
+    words = [f"data={data}", *LAYERS, *model, "trainer.max_epochs=1"]
+    run = fulmen.train(fulmen.compose(words), folder=tmp_path / "run", verbose=False)
+    assert main(["export", "run", f"output={output}"]) == 0
+    x = preflight.check(fulmen.compose(words)).load()["val"].x.astype(np.float32)
+    expected = run.predict(x) if data == "iris_petals" else run.predict_proba(x)
+    for rows in (x[:1], x):
+        assert_allclose(outside(output, rows), expected[: len(rows)], atol=1e-5, rtol=1e-5)
+    assert described(output)["targets"] == list(run.predictor.joint.target_names)
+
+
+def outside(file: str, rows: Any) -> Any:
+    if file.endswith(".onnx"):
+        return onnxruntime.InferenceSession(file).run(["predictions"], {"features": rows})[0]
+    with torch.no_grad():
+        return torch.export.load(file).module()(torch.from_numpy(rows)).numpy()
+
+
+def described(file: str) -> Any:
+    if file.endswith(".onnx"):
+        (entry,) = (entry for entry in onnx.load(file).metadata_props if entry.key == "fulmen")
+        return json.loads(entry.value)
+    extra = {"fulmen": ""}
+    torch.export.load(file, extra_files=extra)
+    return json.loads(extra["fulmen"])
+
+
+def test_export_in_double_precision_keeps_large_features(tmp_path: Path) -> None:
+    words = ["data=wiggle", "data.scale=features", *LAYERS, "trainer.precision=64-true", "trainer.max_epochs=1"]
+    run = fulmen.train(fulmen.compose(words), folder=tmp_path / "run", verbose=False)
+    difference = exporting.export(run.predictor, np.linspace(-3, 3, 50)[:, None], tmp_path / "net.onnx")
+    assert difference < 1e-12
+
+
+def test_export_without_words_lies_in_the_runs_folder(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", "run"]) == 0
+    assert re.search(r"run.model\.onnx: predictions differ from PyTorch's by \d", capsys.readouterr().out)
+    assert (here / "run" / "model.onnx").exists()
+
+
+def test_a_file_that_would_predict_otherwise_is_not_kept(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(exporting, "both", lambda out, joint: out + 0.01)
+    assert main(["export", "run", "output=net.pt2"]) == 1
+    assert "would give other predictions than PyTorch, by 1.0e-02" in capsys.readouterr().err
+    assert not list(here.glob("*.pt2")) and not list(here.glob(".tmp-*"))
+
+
+# wrong words
+
+WRONG = {
+    "evaluate": r"name one run's folder or checkpoint first; none was given",
+    "evaluate run run": r"2 were given",
+    "evaluate rnu": r"there is no folder rnu; did you mean run\?",
+    "evaluate run/checkpoints/bset.ckpt": r"there is no checkpoint run.checkpoints.bset.ckpt",
+    "evaluate run split=tets": r"split is 'tets', and must be one of train, val, test, all; did you mean test\?",
+    "evaluate run data=blobs": r"its in_shape is \(2,\), not \(4,\)",
+    "evaluate run data=wiggle": r"its task is regression, not multiclass",
+    "evaluate run data=blbos": r"there is no data=blbos; did you mean blobs\?",
+    "evaluate run data.sede=1": r"there is no key 'data.sede'; did you mean data.seed\?",
+    "evaluate run model=deep": r"model=deep would change the network; only data can be another here",
+    "evaluate run data._target_=os.system": r"there is no key 'data._target_'",
+    "evaluate run accelerator=gpu": r"there is no gpu here; this machine has cpu",
+    "evaluate run accelerator=gpx": r"accelerator is 'gpx'",
+    "evaluate run weights=worst": r"weights is 'worst', and must be one of best, last",
+    "evaluate run --split=test": r"there is no option --split",
+    "evaluate run output=no/where.json": r"no.where.json|No such file",
+    "predict run": r"name the rows: input=",
+    "predict run input=rwos.csv": r"There is no file rwos.csv; did you mean rows.csv\?",
+    "predict run inptu=rows.csv": r"there is no option inptu=; did you mean input\?",
+    "predict run input=rows.csv output=out.txt": r"output=out.txt must end in one of .csv, .parquet, .npy",
+    "predict run input=rows.csv weights=first": r"weights is 'first'",
+    "predict run input=narrow.csv": r"no column 'petal width \(cm\)'",
+    "predict run input=narrow.npy": r"have the shape \(3,\), and must have \(4,\)",
+    "predict run input=objects.npy": r"objects.npy is no NumPy file of numbers",
+    "predict run input=text.npy": r"text.npy is no NumPy file of numbers",
+    "predict run input=none.npy": r"there is no file none.npy",
+    "predict run input=semicolons.csv": r"separator",
+    "export run output=net.pb": r"output=net.pb must end in one of .onnx, .pt2",
+    "export run input=rwos.csv": r"There is no file rwos.csv",
+    "export run split=test": r"there is no option split=",
+}
+
+
+@pytest.mark.parametrize("words", WRONG)
+def test_what_is_wrong_is_said_in_a_sentence(words: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = load_iris(as_frame=True).data
+    table.iloc[:, :3].to_csv("narrow.csv", index=False)
+    table.to_csv("semicolons.csv", index=False, sep=";")
+    np.save("narrow.npy", table.iloc[:, :3].to_numpy())
+    np.save("objects.npy", np.array([[{}]]), allow_pickle=True)
+    Path("text.npy").write_text("no numbers")
+    before = sorted(here.rglob("*"))
+    assert main(words.split()) == 1
+    said = capsys.readouterr().err
+    assert re.search(WRONG[words], said), said
+    assert said.startswith("fulmen: ") and said.count("\n") == 1
+    assert sorted(here.rglob("*")) == before, "nothing is left behind"
+
+
+@pytest.mark.parametrize("command", ["evaluate", "predict", "export", "compare", "clean"])
+def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([command, "--help"]) == 0
+    said = capsys.readouterr().out
+    assert f"usage: fulmen {command}" in said
+    assert set(re.findall(r"^  (\w+)=", said, flags=re.MULTILINE)) == set(options(command))
+
+
+def options(command: str) -> Any:
+    import importlib
+
+    return importlib.import_module(f"fulmen.commands.{command}").OPTIONS
+
+
+def test_predict_and_export_import_no_lightning(here: Path) -> None:
+    """It takes seconds, and only training needs it."""
+    code = "import sys; from fulmen.cli import main; main(sys.argv[1:]); print('lightning' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "predict", "run", "input=rows.csv", "output=a.csv"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines()[-1] == "False"
