@@ -75,13 +75,9 @@ class Table(Source):
         if self.separator is not None and len(self.separator) != 1:
             raise ValueError(f"data.separator is {self.separator!r}: give one character, or tab.")
         if self.decimal not in (".", ",") or self.decimal == self.separator:
-            raise ValueError(
-                f"data.decimal is {self.decimal!r}: give '.' or ',', and data.separator another character."
-            )
+            raise ValueError(f"data.decimal is {self.decimal!r}: give '.' or ',', and another data.separator.")
         if self.time is not None and self.group is not None:
-            raise ValueError(
-                f"data.time={self.time} and data.group={self.group} divide the rows differently: give one."
-            )
+            raise ValueError(f"data.time={self.time} and data.group={self.group} are two ways to divide: give one.")
 
     @property
     def joint(self) -> Joint:
@@ -191,9 +187,8 @@ class Table(Source):
             raise ValueError(f"No column of {self.path} differs from row to row: there is nothing to learn from.")
         joint = Joint((len(names),), goal.out_features, goal.task, names, goal.names)
         if "_known" in vars(self) and joint != self._known.joint:
-            raise ValueError(
-                f"{self.path} holds other targets than were learned, {listed(self._known.joint.target_names)}."
-            )
+            learned = listed(self._known.joint.target_names)
+            raise ValueError(f"{self.path} holds other targets than were learned: those were {learned}.")
         return joint
 
     @staticmethod
