@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fulmen.data.doubts import FEW_ROWS, check_finite, check_numbers
+from fulmen.data.doubts import FEW_ROWS, check_numbers
 from fulmen.data.kinds import kind, whole
 from fulmen.data.rows import floats, listed
 from fulmen.vocabulary import Task
@@ -44,13 +44,12 @@ def aim(targets: "pd.DataFrame", wanted: Wanted) -> Aim:
     """What to predict.
 
     Args:
-        targets: [N, T], nothing missing.
+        targets: [N, T], nothing missing or infinite.
         wanted: the task, or `auto`.
 
     Raises:
         ValueError: the values do not fit the task, or there is nothing to tell apart.
     """
-    check_finite(targets)
     for name in targets:
         _check(targets[name])
     if targets.shape[1] > 1 or wanted == "regression":
