@@ -215,10 +215,11 @@ def test_the_task_is_what_the_target_holds(tmp_path: Path, made: MakeTable, case
     assert set(np.unique(y)) == (set(map(float, values)) if task == "regression" else {*range(len(names))})  # type: ignore[arg-type]
 
 
-def test_categories_of_parquet_are_texts_and_keep_the_order_of_numbers(tmp_path: Path, made: MakeTable) -> None:
+def test_categories_of_parquet_are_texts_or_numbers(tmp_path: Path, made: MakeTable) -> None:
     whole = frame()[["row", "color"]].assign(size=pd.Categorical([10, 9, 8, 7] * 50))
     whole["color"] = whole["color"].astype("category")
     table = made(write(tmp_path, whole, "parquet"), "size")
+    assert made(write(tmp_path, whole, "parquet"), "color").joint.target_names == ("blue", "green", "red")
     assert table.joint.feature_names == ("row", "color=blue", "color=green", "color=red")
     assert table.joint.target_names == ("7", "8", "9", "10")
 
@@ -249,6 +250,8 @@ def test_what_was_done_is_said_once_on_stderr(
     ]
     table.load()
     assert capsys.readouterr().err == ""
+    made(tmp_path / "t.csv", "grade", columns=["row"], task="multiclass").load()
+    assert "grade are taken for classes" not in capsys.readouterr().err, "what was asked for is not explained"
 
 
 def test_classes_that_no_training_row_has_are_said(
@@ -274,6 +277,9 @@ def test_new_rows_need_what_was_learned_and_not_the_file(
     new = frame().iloc[rows["test"]].sample(frac=1, axis=1, random_state=0).drop(columns="kind")
     assert_allclose(anew.features(new), splits["test"].x)
     assert_allclose(anew.features(splits["test"].x), splits["test"].x, err_msg="an array holds features already")
+
+    indexed = new.set_index(pd.Index([7] * len(new)))
+    assert_allclose(anew.features(indexed), splits["test"].x, err_msg="whatever the index")
 
     capsys.readouterr()
     unknown = anew.features(new.assign(color=["purple"] * 2 + ["red"] * (len(new) - 2)))

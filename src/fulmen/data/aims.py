@@ -106,10 +106,6 @@ def _one(column: "pd.Series[Any]", wanted: Wanted) -> Aim:
 
 def _classes(column: "pd.Series[Any]") -> tuple[tuple[str, ...], NDArray[np.int64]]:
     """Names of the classes in the order of their values, and each row's number [N] in that order."""
-    import pandas as pd
-
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        column = column.astype(column.cat.categories.dtype)
     values = floats(column) if kind(column) == "number" else column.to_numpy(dtype=object)
     if kind(column) == "number" and whole(column):
         values = values.astype(np.int64)
