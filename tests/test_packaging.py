@@ -8,6 +8,7 @@ import sys
 import tomllib
 import zipfile
 from importlib.metadata import packages_distributions
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -122,7 +123,7 @@ def test_constraints_pin_every_direct_dependency_within_its_range(requirement: R
 
 def test_every_dependency_has_its_reason_beside_it() -> None:
     lines = (ROOT / "pyproject.toml").read_text(encoding="utf-8").splitlines()
-    for requirement in PROJECT["dependencies"] + sum(PROJECT["optional-dependencies"].values(), []):
+    for requirement in chain(PROJECT["dependencies"], *PROJECT["optional-dependencies"].values()):
         found = [line for line in lines if line.strip().startswith(f'"{requirement}"')]
         assert found and all(" # " in line for line in found), found
 

@@ -65,8 +65,13 @@ def test_ways_to_write_a_table(tmp_path: Path, content: str) -> None:
     assert_frame_equal(read(tmp_path / "t.csv"), pd.DataFrame({"a": [1, 2], "b": ["x", "y"]}))
 
 
+def test_a_separator_behind_each_row_hides_no_missing_value(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("a,b\n1,x,\n2,,\n")
+    assert_frame_equal(read(tmp_path / "t.csv"), pd.DataFrame({"a": [1, 2], "b": ["x", np.nan]}))
+
+
 def test_row_numbers_that_pandas_puts_into_parquet_are_no_column(tmp_path: Path) -> None:
-    TABLE.iloc[[2, 0]].to_parquet(tmp_path / "t.parquet")
+    TABLE.iloc[[2, 0, 1]].to_parquet(tmp_path / "t.parquet")
     assert list(read(tmp_path / "t.parquet").columns) == list(TABLE.columns)
     TABLE.set_index("word").to_parquet(tmp_path / "t.parquet")
     assert "word" in read(tmp_path / "t.parquet")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fulmen.data.doubts import FEW_ROWS, check_finite, check_numbers
+from fulmen.data.doubts import FEW_ROWS, check_numbers
 from fulmen.data.kinds import kind, whole
 from fulmen.data.rows import floats, listed
 from fulmen.vocabulary import Task
@@ -44,13 +44,12 @@ def aim(targets: "pd.DataFrame", wanted: Wanted) -> Aim:
     """What to predict.
 
     Args:
-        targets: [N, T], nothing missing.
+        targets: [N, T], nothing missing or infinite.
         wanted: the task, or `auto`.
 
     Raises:
         ValueError: the values do not fit the task, or there is nothing to tell apart.
     """
-    check_finite(targets)
     for name in targets:
         _check(targets[name])
     if targets.shape[1] > 1 or wanted == "regression":
@@ -107,10 +106,6 @@ def _one(column: "pd.Series[Any]", wanted: Wanted) -> Aim:
 
 def _classes(column: "pd.Series[Any]") -> tuple[tuple[str, ...], NDArray[np.int64]]:
     """Names of the classes in the order of their values, and each row's number [N] in that order."""
-    import pandas as pd
-
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        column = column.astype(column.cat.categories.dtype)
     values = floats(column) if kind(column) == "number" else column.to_numpy(dtype=object)
     if kind(column) == "number" and whole(column):
         values = values.astype(np.int64)

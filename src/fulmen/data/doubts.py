@@ -52,7 +52,7 @@ def check_texts(column: "pd.Series[Any]") -> None:
 
 def check_numbers(column: "pd.Series[Any]") -> None:
     """Raises ValueError where texts are numbers with a decimal comma, or numbers but for a few."""
-    known = texts(column).dropna()
+    known = texts(column).dropna().drop_duplicates()
     comma = known.str.fullmatch(r"\s*[+-]?(?:\d+|\d{1,3}(?:\.\d{3})+),\d+\s*")
     if comma.mean() > 0.5:
         example = known[comma].iloc[0]
@@ -61,7 +61,7 @@ def check_numbers(column: "pd.Series[Any]") -> None:
             f"add {word('decimal', ',')}, or write them with a point."
         )
     number = np.isfinite(floats(known))
-    if 0.5 < number.mean() < 1 and known[number].nunique() > FEW_ROWS:
+    if 0.5 < number.mean() < 1 and number.sum() > FEW_ROWS:
         text, row = known[~number].iloc[0], int(known[~number].index[0]) + 1
         raise ValueError(
             f"Column {_name(column)} holds numbers, but {text!r} in row {row}: "

@@ -114,7 +114,7 @@ def _texts(cells: "pd.Series[Any]", column: Column) -> tuple[NDArray[np.float64]
     import pandas as pd
 
     values = texts(cells).fillna(column["missing"])
-    codes = pd.Categorical(values, categories=column["values"]).codes  # [N], -1: none of them
+    codes = pd.Index(column["values"], dtype=object).get_indexer(pd.Index(values))  # [N], -1: none of them
     unknown = Counter(values[codes == -1])
     said = listed([f"{value!r} ({count})" for value, count in unknown.most_common()])
     notes = [f"column {column['name']!r} has values that no training row has, read as none: {said}"] if unknown else []

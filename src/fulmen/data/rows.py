@@ -41,7 +41,8 @@ def named(table: "pd.DataFrame", names: Sequence[str]) -> "pd.DataFrame":
     Raises:
         ValueError: one of them is not there.
     """
-    for name in names:
+    missing = set(names).difference(table.columns)
+    for name in (name for name in names if name in missing):
         present(name, list(table.columns), f"The rows have no column {name!r}")
     return table[list(names)]
 

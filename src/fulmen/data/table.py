@@ -16,13 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fulmen.data.aims import Aim, Wanted, aim
+from fulmen.data.dividing import groups, moments
 from fulmen.data.doubts import check_finite
 from fulmen.data.encoding import Column, encode, feature_names, fit
 from fulmen.data.known import Known
-from fulmen.data.moments import moments
 from fulmen.data.partition import Rows, Sizes, check_sizes
 from fulmen.data.reading import read
-from fulmen.data.rows import listed, present
+from fulmen.data.roles import roles
+from fulmen.data.rows import listed
 from fulmen.data.source import Joint, Source, Split
 
 if TYPE_CHECKING:
@@ -75,13 +76,9 @@ class Table(Source):
         if self.separator is not None and len(self.separator) != 1:
             raise ValueError(f"data.separator is {self.separator!r}: give one character, or tab.")
         if self.decimal not in (".", ",") or self.decimal == self.separator:
-            raise ValueError(
-                f"data.decimal is {self.decimal!r}: give '.' or ',', and data.separator another character."
-            )
+            raise ValueError(f"data.decimal is {self.decimal!r}: give '.' or ',', and another data.separator.")
         if self.time is not None and self.group is not None:
-            raise ValueError(
-                f"data.time={self.time} and data.group={self.group} divide the rows differently: give one."
-            )
+            raise ValueError(f"data.time={self.time} and data.group={self.group} are two ways to divide: give one.")
 
     @property
     def joint(self) -> Joint:
@@ -103,6 +100,7 @@ class Table(Source):
             ValueError: it is not of a table.
         """
         self._known = Known.read(learned)
+        vars(self).pop("_contents", None)  # if the file was read before, it was read otherwise
 
     def encode(self, rows: "pd.DataFrame | NDArray[Any]") -> NDArray[np.floating]:
         """New rows of a table as features [N, F]; an array must hold features already."""
@@ -120,32 +118,31 @@ class Table(Source):
     def _contents(self) -> Contents:
         """Reads the file, divides its rows, and makes numbers of them as the training rows say."""
         table, notes = self._read()
-        targets, names = self._names(list(table.columns))
-        there = np.flatnonzero(table[targets].notna().all(axis=1))
-        if not len(there):
-            raise ValueError(f"No row of {self.path} has a value of data.target={listed(targets)}.")
-        if len(there) < len(table):
-            notes.append(f"left out, {len(table) - len(there)} rows without a value of {listed(targets)}")
+        dividing = {"time": self.time, "group": self.group}
+        targets, features = roles(
+            list(table.columns),
+            str(self.path),
+            target=self.target,
+            columns=self.columns,
+            leave_out=self.leave_out,
+            dividing=dividing,
+        )
+        check_finite(table[[*targets, *features]])
+        there = self._with_targets(table[targets], notes)
         goal = aim(table[targets].iloc[there], self.task)
-        splits = {name: there[part] for name, part in self._divide(table, there, goal).items()}
-        check_finite(table[names])
-        if "_known" in vars(self):  # recalled
-            columns = self._known.columns
-        else:
-            columns, said = fit(table[names].iloc[splits["train"]])
-            notes += said
+        splits = {name: there[part] for name, part in self._divide(table.iloc[there], goal).items()}
+        columns = self._columns(table[features].iloc[splits["train"]], notes)
         x, unknown = encode(table, columns)
-        joint = self._joint(goal, columns)
         y = np.zeros((len(table), *goal.y.shape[1:]), goal.y.dtype)  # of all rows, as x
         y[there] = goal.y
         return Contents(
             {name: Split(x[part], y[part]) for name, part in splits.items()},
-            Known(joint, columns),
-            [*notes, *goal.notes, *unknown, *_unseen(goal, y, splits["train"])],
+            Known(self._joint(goal, columns), columns),
+            [*notes, *goal.notes, *unknown, *_unseen(goal, y[splits["train"]])],
         )
 
     def _read(self) -> tuple["pd.DataFrame", list[str]]:
-        """The file's columns that have a name."""
+        """The file's columns that have a name, and a sentence if there are others."""
         if self.path is None:
             raise ValueError("data=table needs a file: add data.path=<your CSV or Parquet file>.")
         table = read(self.path, separator=self.separator, decimal=self.decimal)
@@ -153,36 +150,31 @@ class Table(Source):
         notes = [f"left out, without a name in the header: {len(nameless)} of the columns"] if nameless else []
         return table.drop(columns=nameless), notes
 
-    def _names(self, there: list[str]) -> tuple[list[str], list[str]]:
-        """The targets and the columns that may be features.
+    def _with_targets(self, targets: "pd.DataFrame", notes: list[str]) -> Rows:
+        """The rows that have every target."""
+        there = np.flatnonzero(targets.notna().all(axis=1))
+        if not len(there):
+            raise ValueError(f"No row of {self.path} has a value of data.target={listed(list(targets))}.")
+        if len(there) < len(targets):
+            notes.append(f"left out, {len(targets) - len(there)} rows without a value of {listed(list(targets))}")
+        return there
 
-        Raises:
-            ValueError: a column is not there, or is to be two things.
-        """
-        if not self.target:
-            raise ValueError(f"data.target is not given: say which column to predict, of {listed(there)}.")
-        targets = [self.target] if isinstance(self.target, str) else list(dict.fromkeys(self.target))
-        roles: dict[str, Sequence[str | None]] = {"target": targets, "time": [self.time], "group": [self.group]}
-        taken = {name: key for key, names in roles.items() for name in names if name is not None}
-        for key, names in {**roles, "columns": self.columns or [], "leave_out": self.leave_out}.items():
-            for name in names:
-                if name is not None:
-                    present(name, there, f"data.{key} is {name!r}, and {self.path} has no such column")
-                    if taken.get(name, key) != key:
-                        raise ValueError(f"data.{key} names {name!r}, which is data.{taken[name]} already.")
-        kept = [name for name in self.columns or there if name not in taken and name not in self.leave_out]
-        if not kept:
-            raise ValueError(f"No column of {self.path} is left to be a feature: leave out fewer of {listed(there)}.")
-        return targets, list(dict.fromkeys(kept))
+    def _columns(self, train: "pd.DataFrame", notes: list[str]) -> list[Column]:
+        """How columns become features: as was recalled, or as the training rows say."""
+        if "_known" in vars(self):
+            return self._known.columns
+        columns, said = fit(train)
+        notes += said
+        return columns
 
-    def _divide(self, table: "pd.DataFrame", there: Rows, goal: Aim) -> dict[str, Rows]:
-        """Which of the rows with a target are in each split."""
+    def _divide(self, table: "pd.DataFrame", goal: Aim) -> dict[str, Rows]:
+        """Which rows are in each split."""
         sizes = Sizes(self.val_size, self.test_size, self.seed)
         if self.time is not None:
-            return sizes.in_time(moments(table[self.time])[there])
+            return sizes.in_time(moments(table[self.time]))
         if self.group is not None:
-            return sizes.in_groups(_groups(table[self.group])[there])
-        return sizes.mixed(len(there)) if goal.task == "regression" else sizes.balanced(goal.y, goal.names)
+            return sizes.in_groups(groups(table[self.group]))
+        return sizes.mixed(len(table)) if goal.task == "regression" else sizes.balanced(goal.y, goal.names)
 
     def _joint(self, goal: Aim, columns: list[Column]) -> Joint:
         """Raises ValueError where no feature is left, or the table is another than the one recalled."""
@@ -191,9 +183,8 @@ class Table(Source):
             raise ValueError(f"No column of {self.path} differs from row to row: there is nothing to learn from.")
         joint = Joint((len(names),), goal.out_features, goal.task, names, goal.names)
         if "_known" in vars(self) and joint != self._known.joint:
-            raise ValueError(
-                f"{self.path} holds other targets than were learned, {listed(self._known.joint.target_names)}."
-            )
+            learned = listed(self._known.joint.target_names)
+            raise ValueError(f"{self.path} holds other targets than were learned: those were {learned}.")
         return joint
 
     @staticmethod
@@ -202,19 +193,9 @@ class Table(Source):
             print(f"data=table: {note}", file=sys.stderr)
 
 
-def _groups(column: "pd.Series[Any]") -> NDArray[np.int64]:
-    """A number for each group, [N]."""
-    import pandas as pd
-
-    numbers, _ = pd.factorize(column)
-    if (numbers == -1).any():
-        raise ValueError(f"data.group {str(column.name)!r} is empty in row {int((numbers == -1).argmax()) + 1}.")
-    return numbers.astype(np.int64)
-
-
-def _unseen(goal: Aim, y: NDArray[Any], train: Rows) -> list[str]:
+def _unseen(goal: Aim, train: NDArray[Any]) -> list[str]:
     """Classes that no training row has, as may be when rows are divided by time or by groups."""
     if goal.task == "regression":
         return []
-    missing = [name for number, name in enumerate(goal.names) if number not in y[train]]
+    missing = [name for number, name in enumerate(goal.names) if number not in train]
     return [f"no training row has the class {listed(missing)}"] if missing else []

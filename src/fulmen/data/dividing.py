@@ -1,4 +1,7 @@
-"""Moments, by which the rows of a table are put in order."""
+"""Columns that divide the rows of a table: moments, by which they are put in order, and groups.
+
+The index of a column is the number of each row in the file, from 0.
+"""
 
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +33,22 @@ def moments(column: "pd.Series[Any]") -> NDArray[np.float64]:
         found = column.iloc[wrong[0]]
         said = "is empty" if pd.isna(found) else f"holds {str(found)!r}"
         raise ValueError(
-            f"data.time {str(column.name)!r} {said} in row {wrong[0] + 1}: "
+            f"data.time {str(column.name)!r} {said} in row {column.index[wrong[0]] + 1}: "
             "every row needs a number there, or a date written as 2024-01-31 or 2024-01-31 13:45."
         )
     return values
+
+
+def groups(column: "pd.Series[Any]") -> NDArray[np.int64]:
+    """A number for the group of each row, [N].
+
+    Raises:
+        ValueError: a value is missing.
+    """
+    import pandas as pd
+
+    numbers, _ = pd.factorize(column)
+    if (numbers == -1).any():
+        row = column.index[(numbers == -1).argmax()] + 1
+        raise ValueError(f"data.group {str(column.name)!r} is empty in row {row}.")
+    return numbers.astype(np.int64)
