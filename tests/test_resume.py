@@ -306,3 +306,16 @@ def test_a_recorded_configuration_may_run_no_more_than_a_typed_one(
     for word in ("resume=run", "rerun=run"):
         assert main([word]) == 1
         assert f"names {target}, which is none of Fulmen's parts" in capsys.readouterr().err
+
+
+def test_other_training_rows_are_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows_of = "a,b\n" + "".join(f"{row},{row % 7}.5\n" for row in range(40))
+    (tmp_path / "t.csv").write_text(rows_of)
+    words = ["data=table", "data.path=t.csv", "data.target=b", "run_dir=run", "trainer.max_epochs=2", "accelerator=cpu"]
+    assert main(words) == 0
+    assert main(["resume=run", "trainer.max_epochs=3"]) == 0
+    assert "training rows" not in capsys.readouterr().err
+    (tmp_path / "t.csv").write_text(rows_of.replace("0.5", "0.6"))
+    assert main(["resume=run", "trainer.max_epochs=4"]) == 0
+    assert "the training rows are not to the last bit those that run began with" in capsys.readouterr().err

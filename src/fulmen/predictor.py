@@ -107,13 +107,16 @@ class Run:
         return self.predictor.scores(rows)
 
 
-def metadata(config: Mapping[str, Any], source: Source, scaling: Scaling, threads: int) -> dict[str, Any]:
+def metadata(
+    config: Mapping[str, Any], source: Source, scaling: Scaling, fingerprint: str, threads: int
+) -> dict[str, Any]:
     """What a checkpoint keeps beside the weights, as plain values."""
     return {
         "config": dict(config),
         "joint": dataclasses.asdict(source.joint),
         "scaling": scaling.plain(),
         "learned": source.learned(),
+        "fingerprint": fingerprint,
         "threads": threads,
     }
 

@@ -143,7 +143,7 @@ def is_repeated(one: Path, config: DictConfig) -> bool:
 def differences(one: Path, other: Path) -> list[str]:
     """What a run and its repetition have not in common, a line each: commit, versions, machine, figures."""
     before, after = ({**found, **found.get("versions", {})} for found in map(folders.noted, (one, other)))
-    names = ("commit", "dirty", *after.get("versions", {}), "host", "device", "threads")
+    names = ("commit", "dirty", *after.get("versions", {}), "host", "device", "threads", "fingerprint")
     lines = [
         f"  {name}: {before.get(name)} -> {after.get(name)}" for name in names if before.get(name) != after.get(name)
     ]

@@ -101,9 +101,9 @@ def train(
 
     leads = runs.leads()  # of several devices' processes one keeps the record
     with noting() as stop, runs.claimed(folder, goes_on=resume):
-        start, best = _start(folder, plan, trust) if resume else (None, None)
+        start, best = _start(folder, plan, data.fingerprint(), trust) if resume else (None, None)
         step = 0 if start is None else start["global_step"]
-        facts = {**facts, "seed": seed, "threads": threads}
+        facts = {**facts, "seed": seed, "threads": threads, "fingerprint": data.fingerprint()}
         with runs.recording(folder, config, facts, step if resume else None) as status:
             if verbose and leads:
                 report.print_opening(config, net, joint.in_shape, folder, step)
@@ -119,7 +119,7 @@ def train(
                 metrics=METRICS[joint.task],
                 score=score,
                 seed=seed,
-                metadata=metadata(config, source, data.scaling, threads),
+                metadata=metadata(config, source, data.scaling, data.fingerprint(), threads),
             )
             saver = Saver(folder / "checkpoints", score=score, mode=mode(score), stop=stop, best=best)
             history = [History(folder / "history.csv", _figures(data), plan.steps_per_epoch, step)] if leads else []
@@ -148,7 +148,9 @@ def train(
     return Run(metrics, net, folder, Predictor(learner.evaluation, joint, data.scaling, source.encode))
 
 
-def _start(folder: Path, plan: Plan, trust: bool) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+def _start(
+    folder: Path, plan: Plan, fingerprint: str, trust: bool
+) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
     """The checkpoint that the run in `folder` goes on from, and the best one so far; None for what there is not.
 
     Raises:
@@ -163,6 +165,8 @@ def _start(folder: Path, plan: Plan, trust: bool) -> tuple[dict[str, Any] | None
         raise Finished(
             f"{folder} has taken its {steps} steps, and the limits given end at {plan.total_steps}: nothing more to do"
         )
+    if start["metadata"]["fingerprint"] != fingerprint:
+        report.warn(f"the training rows are not to the last bit those that {folder} began with; it goes on with these")
     return start, checkpoints.whole(folder / "checkpoints" / checkpoints.BEST, report.warn, trust)
 
 

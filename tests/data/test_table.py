@@ -225,8 +225,8 @@ def test_categories_of_parquet_are_texts_or_numbers(tmp_path: Path, made: MakeTa
 
 
 def test_columns_and_leave_out_choose_features(path: Path, made: MakeTable) -> None:
-    assert made(path, "kind", columns=["weight", "row"]).joint.feature_names == ("weight", "row")
-    assert made(path, "kind", columns=["weight", "row"], leave_out=["row"]).joint.feature_names == ("weight",)
+    assert made(path, "kind", features=["weight", "row"]).joint.feature_names == ("weight", "row")
+    assert made(path, "kind", features=["weight", "row"], leave_out=["row"]).joint.feature_names == ("weight",)
 
 
 def test_what_was_done_is_said_once_on_stderr(
@@ -250,7 +250,7 @@ def test_what_was_done_is_said_once_on_stderr(
     ]
     table.load()
     assert capsys.readouterr().err == ""
-    made(tmp_path / "t.csv", "grade", columns=["row"], task="multiclass").load()
+    made(tmp_path / "t.csv", "grade", features=["row"], task="multiclass").load()
     assert "grade are taken for classes" not in capsys.readouterr().err, "what was asked for is not explained"
 
 
@@ -275,14 +275,14 @@ def test_new_rows_need_what_was_learned_and_not_the_file(
     anew.recall(torch.load(file, weights_only=True))
     assert anew.joint == table.joint and anew.learned() == table.learned()
     new = frame().iloc[rows["test"]].sample(frac=1, axis=1, random_state=0).drop(columns="kind")
-    assert_allclose(anew.features(new), splits["test"].x)
-    assert_allclose(anew.features(splits["test"].x), splits["test"].x, err_msg="an array holds features already")
+    assert_allclose(anew.encode(new), splits["test"].x)
+    assert_allclose(anew.encode(splits["test"].x), splits["test"].x, err_msg="an array holds features already")
 
     indexed = new.set_index(pd.Index([7] * len(new)))
-    assert_allclose(anew.features(indexed), splits["test"].x, err_msg="whatever the index")
+    assert_allclose(anew.encode(indexed), splits["test"].x, err_msg="whatever the index")
 
     capsys.readouterr()
-    unknown = anew.features(new.assign(color=["purple"] * 2 + ["red"] * (len(new) - 2)))
+    unknown = anew.encode(new.assign(color=["purple"] * 2 + ["red"] * (len(new) - 2)))
     colors = [anew.joint.feature_names.index(f"color={value}") for value in ("blue", "green", "red")]
     assert_array_equal(unknown[:3, colors], [[0, 0, 0], [0, 0, 0], [0, 0, 1]])
     said = "data=table: column 'color' has values that no training row has, read as none: 'purple' (2)\n"
@@ -295,7 +295,7 @@ def test_new_rows_of_few_values_are_read_as_the_training_rows_were(tmp_path: Pat
     table = made(write(tmp_path, whole), "y")
     assert table.joint.feature_names == ("code=1", "code=2a", "code=3", "good")
     new = pd.DataFrame({"code": [1.0, 3.0, np.nan], "good": [1, 0, np.nan]})
-    assert_array_equal(table.features(new)[:2], [[1, 0, 0, 1], [0, 0, 1, 0]])
+    assert_array_equal(table.encode(new)[:2], [[1, 0, 0, 1], [0, 0, 1, 0]])
 
 
 def test_recalled_columns_read_the_file_too(path: Path, made: MakeTable, tmp_path: Path) -> None:
@@ -309,7 +309,7 @@ def test_recalled_columns_read_the_file_too(path: Path, made: MakeTable, tmp_pat
     assert (y[:, 1] == -1).sum() == frame()["length"].iloc[x[:, 0].astype(int)].isna().sum()
     other = made(write(tmp_path, frame().assign(kind="fig", row=1)), "weight", leave_out=OTHERS)
     other.recall(learned)
-    with pytest.raises(ValueError, match=r"holds other targets than were learned: those were apple, pear, quince\."):
+    with pytest.raises(ValueError, match=r"The class '36.*' was not learned; those were apple, pear, quince\."):
         other.load()
 
 

@@ -49,14 +49,14 @@ BAD: dict[str, tuple[pd.DataFrame, dict[str, object], str]] = {
         r"'prize', .*; did you mean price\? the columns",
     ),
     "one of several targets": (holding(), {"target": ["v", "w"]}, r"data.target is 'w', and .* no such column"),
-    "a feature": (holding(), {"columns": ["z"]}, r"data.columns is 'z', and .* no such column"),
+    "a feature": (holding(), {"features": ["z"]}, r"data.features is 'z', and .* no such column"),
     "a column left out": (holding(), {"leave_out": ["z"]}, r"data.leave_out is 'z', and .* no such column"),
     "a time": (holding(), {"time": "z"}, r"data.time is 'z', and .* no such column"),
     "a group": (holding(), {"group": "z"}, r"data.group is 'z', and .* no such column"),
     "the target as feature": (
         holding(),
-        {"columns": ["x", "y"]},
-        r"data.columns names 'y', which is data.target already",
+        {"features": ["x", "y"]},
+        r"data.features names 'y', which is data.target already",
     ),
     "the target left out": (holding(), {"leave_out": ["y"]}, r"data.leave_out names 'y', which is data.target already"),
     "the target as time": (holding(), {"target": "v", "time": "v"}, r"names 'v', which is data.\w+ already"),
@@ -235,9 +235,9 @@ def test_a_wrong_key_is_refused_before_the_file_is_read(
 def test_new_rows_that_lack_a_column_or_hold_a_text_are_refused(tmp_path: Path, made: MakeTable) -> None:
     table = made(write(tmp_path, holding()), "y")
     with pytest.raises(ValueError, match=r"The rows have no column 'v': the columns are x\."):
-        table.features(holding()[["x"]])
+        table.encode(holding()[["x"]])
     with pytest.raises(ValueError, match=r"Column 'v' holds 'much' in row 3"):
-        table.features(holding(v=["1", "2", "much", *"4" * 97]))
+        table.encode(holding(v=["1", "2", "much", *"4" * 97]))
 
 
 def test_what_another_source_learned_is_no_table(made: MakeTable) -> None:

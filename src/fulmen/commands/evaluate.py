@@ -1,6 +1,6 @@
 """Measures a trained network on a split of its data, or of other data that fits.
 
-usage: fulmen evaluate RUN [option=value ...] [data=choice] [data.key=value ...]
+usage: fulmen evaluate RUN [option=value ...] [data=choice] [data.key=value ...] [data.path=FILE]
 
 RUN is a run's folder, a checkpoint, or the address of one (https://...).
 
@@ -14,6 +14,7 @@ options
 
   fulmen evaluate logs/runs/2026-11-24_10-00-00_ab12cd split=test
   fulmen evaluate model.ckpt data.seed=1
+  fulmen evaluate RUN data.path=new.csv          a network that learned a table: all rows of another one
 
 The figures are a table on the error stream, and JSON with the keys of metrics.json.
 """
@@ -63,9 +64,18 @@ def main(words: Sequence[str]) -> int:
 
 def _splits(network: Trained, words: Sequence[str]) -> dict[str, Split]:
     """The rows to measure on: those that the network was trained on, or those that `words` name."""
-    source = network.source if not words else preflight.source(recorded.with_data(network.config, words))
-    _check_fit(source.joint if words else network.predictor.joint, network.predictor.joint)
-    return source.load()
+    if not words:
+        return network.source.load()
+    config = recorded.with_data(network.config, words)
+    another_file = any(word.startswith("data.path=") for word in words)
+    if another_file:  # which nothing was trained on, so that there is nothing to hold out
+        config.data.val_size = config.data.test_size = 0
+    source = preflight.source(config)
+    if type(source) is type(network.source):
+        source.recall(network.source.learned())
+    _check_fit(source.joint, network.predictor.joint)
+    splits = source.load()
+    return {"all": splits["train"]} if another_file else splits
 
 
 def _check_fit(data: Joint, network: Joint) -> None:
@@ -78,10 +88,10 @@ def _check_fit(data: Joint, network: Joint) -> None:
 def _chosen(splits: dict[str, Split], name: str | None) -> dict[str, Split]:
     if name is None:
         return splits
-    if name == "all":
+    if name == "all" and name not in splits:
         parts = [splits[split] for split in SPLITS if split in splits]
         return {"all": Split(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))}
-    return {name: splits[arguments.one_of("split", name, [*splits, "all"])]}
+    return {name: splits[arguments.one_of("split", name, [*splits, *({"all"} - splits.keys())])]}
 
 
 def _figures(network: Trained, splits: Mapping[str, Split], accelerator: str) -> dict[str, object]:

@@ -59,7 +59,7 @@ def main(words: Sequence[str]) -> int:
         raise ConfigurationError("name the rows: input=<a CSV, Parquet or NumPy file>")
     output = arguments.output(given, ENDINGS)
     network = trained.load(given)
-    table = {"separator": network.config.data.get("separator"), "decimal": network.config.data.get("decimal", ".")}
+    table = {name: getattr(network.source, name) for name in ("separator", "decimal") if hasattr(network.source, name)}
     table |= {name: given.options[name] for name in ("separator", "decimal") if name in given.options}
     scores = network.predictor.scores(rows(given.options["input"], **table))
     if output is None:

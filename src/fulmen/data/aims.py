@@ -57,6 +57,28 @@ def aim(targets: "pd.DataFrame", wanted: Wanted) -> Aim:
     return _one(targets.iloc[:, 0], wanted)
 
 
+def known_aim(targets: "pd.DataFrame", task: Task, names: tuple[str, ...]) -> Aim:
+    """The targets of a table that is like one learned before: new rows need not hold all of its classes.
+
+    Args:
+        targets: [N, T], nothing missing or infinite.
+        task: that was learned.
+        names: of its targets or classes.
+
+    Raises:
+        ValueError: a class was not learned, a value is no number, or there are more or fewer targets.
+    """
+    if task == "regression":
+        if targets.shape[1] != len(names):
+            raise ValueError(f"{len(names)} targets were learned ({listed(names)}), and {targets.shape[1]} are given.")
+        return Aim(task, _values(targets, "regression").y, names)
+    found, y = _classes(targets.iloc[:, 0])
+    for name in found:
+        if name not in names:
+            raise ValueError(f"The class {name!r} was not learned; those were {listed(names)}.")
+    return Aim(task, np.array([names.index(name) for name in found])[y], names)
+
+
 def _check(column: "pd.Series[Any]") -> None:
     holds = kind(column)
     if holds in ("date", "other"):

@@ -45,7 +45,8 @@ class Sizes:
             stays, part = train_test_split(rows, test_size=size, stratify=y[rows], random_state=self.seed)
             return stays, part
 
-        _check_rarest(y, names, 1 + (self.val > 0) + (self.test > 0))
+        if self.val or self.test:
+            _check_rarest(y, names, 1 + (self.val > 0) + (self.test > 0))
         return self._divide(np.arange(len(y)), choose, len(y), "rows")
 
     def in_time(self, moments: NDArray[Any]) -> dict[str, Rows]:

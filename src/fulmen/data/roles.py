@@ -18,7 +18,7 @@ def roles(
     path: str,
     *,
     target: str | Sequence[str] | None,
-    columns: Sequence[str] | None,
+    features: Sequence[str] | None,
     leave_out: Sequence[str],
     dividing: Mapping[str, str | None],
 ) -> Roles:
@@ -28,7 +28,7 @@ def roles(
         there: the columns of the table.
         path: of its file, for sentences.
         target: one target, or several.
-        columns: those that are features; none: all that are nothing else.
+        features: those that are features; none: all that are nothing else.
         leave_out: those that are no features.
         dividing: the columns that divide the rows, if any, by their keys.
 
@@ -40,14 +40,14 @@ def roles(
     targets = [target] if isinstance(target, str) else list(dict.fromkeys(target))
     taken = dict.fromkeys(targets, "target")
     named = {"target": targets, **{key: [name] for key, name in dividing.items() if name is not None}}
-    for key, names in {**named, "columns": columns or (), "leave_out": leave_out}.items():
+    for key, names in {**named, "features": features or (), "leave_out": leave_out}.items():
         for name in names:
             present(name, there, f"data.{key} is {name!r}, and {path} has no such column")
             if taken.get(name, key) != key:
                 raise ValueError(f"data.{key} names {name!r}, which is data.{taken[name]} already.")
         if key in named:
             taken |= dict.fromkeys(names, key)
-    features = [name for name in dict.fromkeys(columns or there) if name not in taken and name not in leave_out]
-    if not features:
+    chosen = [name for name in dict.fromkeys(features or there) if name not in taken and name not in leave_out]
+    if not chosen:
         raise ValueError(f"No column of {path} is left to be a feature: leave out fewer of {listed(there)}.")
-    return Roles(targets, features)
+    return Roles(targets, chosen)

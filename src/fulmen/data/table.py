@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fulmen.data.aims import Aim, Wanted, aim
+from fulmen.data.aims import Aim, Wanted, aim, known_aim
 from fulmen.data.dividing import groups, moments
 from fulmen.data.doubts import check_finite
 from fulmen.data.encoding import Column, encode, feature_names, fit
@@ -44,7 +44,7 @@ class Contents(NamedTuple):
 
 @dataclass(kw_only=True)
 class Table(Source):
-    """Rows of a file. `features` is there already, so the columns that are features are named by `columns`."""
+    """Rows of a file."""
 
     path: str | None
     """Of a CSV or Parquet file."""
@@ -52,7 +52,7 @@ class Table(Source):
     """The column to predict, or several of values."""
     task: Wanted
     """What to predict; `auto`: as the target's values say."""
-    columns: Sequence[str] | None
+    features: Sequence[str] | None
     """Those that are features; none: all that are nothing else."""
     leave_out: Sequence[str]
     """Columns that are no features."""
@@ -123,13 +123,13 @@ class Table(Source):
             list(table.columns),
             str(self.path),
             target=self.target,
-            columns=self.columns,
+            features=self.features,
             leave_out=self.leave_out,
             dividing=dividing,
         )
         check_finite(table[[*targets, *features]])
         there = self._with_targets(table[targets], notes)
-        goal = aim(table[targets].iloc[there], self.task)
+        goal = self._aim(table[targets].iloc[there])
         splits = {name: there[part] for name, part in self._divide(table.iloc[there], goal).items()}
         columns = self._columns(table[features].iloc[splits["train"]], notes)
         x, unknown = encode(table, columns)
@@ -138,7 +138,7 @@ class Table(Source):
         return Contents(
             {name: Split(x[part], y[part]) for name, part in splits.items()},
             Known(self._joint(goal, columns), columns),
-            [*notes, *goal.notes, *unknown, *_unseen(goal, y[splits["train"]])],
+            [*notes, *goal.notes, *unknown, *self._unseen(goal, y[splits["train"]])],
         )
 
     def _read(self) -> tuple["pd.DataFrame", list[str]]:
@@ -159,9 +159,15 @@ class Table(Source):
             notes.append(f"left out, {len(targets) - len(there)} rows without a value of {listed(list(targets))}")
         return there
 
+    def _aim(self, targets: "pd.DataFrame") -> Aim:
+        """What is predicted: as was recalled, or as the targets say."""
+        if self._is_recalled():
+            return known_aim(targets, self._known.joint.task, self._known.joint.target_names)
+        return aim(targets, self.task)
+
     def _columns(self, train: "pd.DataFrame", notes: list[str]) -> list[Column]:
         """How columns become features: as was recalled, or as the training rows say."""
-        if "_known" in vars(self):
+        if self._is_recalled():
             return self._known.columns
         columns, said = fit(train)
         notes += said
@@ -177,25 +183,24 @@ class Table(Source):
         return sizes.mixed(len(table)) if goal.task == "regression" else sizes.balanced(goal.y, goal.names)
 
     def _joint(self, goal: Aim, columns: list[Column]) -> Joint:
-        """Raises ValueError where no feature is left, or the table is another than the one recalled."""
+        """Raises ValueError where no feature is left."""
         names = feature_names(columns)
         if not names:
             raise ValueError(f"No column of {self.path} differs from row to row: there is nothing to learn from.")
-        joint = Joint((len(names),), goal.out_features, goal.task, names, goal.names)
-        if "_known" in vars(self) and joint != self._known.joint:
-            learned = listed(self._known.joint.target_names)
-            raise ValueError(f"{self.path} holds other targets than were learned: those were {learned}.")
-        return joint
+        return Joint((len(names),), goal.out_features, goal.task, names, goal.names)
+
+    def _is_recalled(self) -> bool:
+        """Whether what is known came from a checkpoint, and not from the file."""
+        return "_known" in vars(self)
+
+    def _unseen(self, goal: Aim, train: NDArray[Any]) -> list[str]:
+        """Classes that no training row has, as may be when rows are divided by time or by groups."""
+        if goal.task == "regression" or self._is_recalled():
+            return []
+        missing = [name for number, name in enumerate(goal.names) if number not in train]
+        return [f"no training row has the class {listed(missing)}"] if missing else []
 
     @staticmethod
     def _say(notes: Sequence[str]) -> None:
         for note in notes:
             print(f"data=table: {note}", file=sys.stderr)
-
-
-def _unseen(goal: Aim, train: NDArray[Any]) -> list[str]:
-    """Classes that no training row has, as may be when rows are divided by time or by groups."""
-    if goal.task == "regression":
-        return []
-    missing = [name for number, name in enumerate(goal.names) if number not in train]
-    return [f"no training row has the class {listed(missing)}"] if missing else []
