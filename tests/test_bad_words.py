@@ -35,6 +35,11 @@ BAD_WORDS = {
     "--hepl": r"there is no option --hepl; did you mean --help\?",
     "--config-name=other": r"conf/train.yaml is the only root",
     "--config-dir=/nowhere/at/all": r"there is no folder /nowhere/at/all",
+    "--cfg": r"--cfg/-c: expected one argument; --cfg job shows the configuration",
+    "--cfg jb": r"--cfg/-c: invalid choice: 'jb' \(choose from",
+    "--info everything": r"invalid choice: 'everything'",
+    "--resolve": r"go with --cfg, as --cfg job",
+    "-m --cfg job seed=1,2": r"--cfg and --info show one run; leave -m out",
     # kinds and ranges of values
     "seed=one": r"seed is 'one', and must be a whole number of at least 0",
     "seed=-1": r"seed is -1",

@@ -73,6 +73,27 @@ def test_cfg_shows_the_composed_configuration(tmp_path: Path) -> None:
     assert "- 20" in done.stdout and not list(tmp_path.iterdir())
 
 
+def test_version_is_fulmens(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"Fulmen {fulmen.__version__}\n"
+
+
+def test_a_shell_completes_words(tmp_path: Path) -> None:
+    def said(*words: str, **line: str) -> str:
+        command, environment = [sys.executable, str(ROOT / "train.py"), *words], {**os.environ, **line}
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True).stdout
+
+    assert "complete -o nospace" in said("-sc", "install=bash")
+    offered = said("-sc", "query=bash", COMP_LINE="fulmen model=", COMP_POINT="13").split()
+    assert offered == [f"model={choice}" for choice in choices("model", [conf_dir()])]
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_default_experiment_may_be_named() -> None:
+    assert fulmen.compose(["experiment=null", "seed=3"]).seed == 3
+    assert main(["--cfg", "job", "experiment=null"]) == 0
+
+
 def test_a_run_from_the_command_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

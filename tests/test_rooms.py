@@ -9,7 +9,7 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "fulmen"
 FILES = sorted(SOURCE.rglob("*.py"))
 
-MAY_KNOW_HYDRA = {"cli", "words", "composition", "parts", "preflight", "recorded", "sweeps.grid", "targets"}
+MAY_KNOW_HYDRA = {"flags", "words", "composition", "parts", "preflight", "recorded", "sweeps.grid", "targets"}
 """Hydra's own library; OmegaConf alone is a way to read YAML."""
 MAY_START_RUNS = {"cli": {"experiment", "sweeps.grid"}, "experiment": {"run"}, "sweeps.grid": {"experiment"}}
 ROOMS = {

@@ -4,17 +4,14 @@ import functools
 import importlib
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from fulmen.signals import Interrupted, raising
 from fulmen.words import ConfigurationError, conf_dir, suggestion
 
-if TYPE_CHECKING:
-    from omegaconf import DictConfig
-
-HYDRAS_FLAGS = ("--cfg", "--info", "--resolve", "--package", "--shell-completion", "--hydra-help", "--version")
-HYDRAS_SHORT = {"-c": "--cfg", "-i": "--info", "-p": "--package", "-sc": "--shell-completion"}
+HYDRAS_FLAGS = ("--cfg", "--info", "--resolve", "--package", "--shell-completion", "--hydra-help")
+HYDRAS_SHORT = ("-c", "-i", "-p", "-sc")
 COMMANDS = ("evaluate", "predict", "export", "compare", "clean")
 """What follows `fulmen` when nothing is to be trained; each is a file in `commands/`."""
 REFUSED = ("--config-name", "--config-path", "-cn", "-cp", "--experimental-rerun")
@@ -50,8 +47,13 @@ def _dispatch(arguments: list[str]) -> int:
 
         print(help_text([conf_dir()] if config_dir is None else search_path(config_dir)), end="")
         return 0
+    if "--version" in arguments:
+        print(f"Fulmen {version('fulmen')}")
+        return 0
     if any(word.partition("=")[0] in (*HYDRAS_FLAGS, *HYDRAS_SHORT) for word in arguments):
-        return _hydra(arguments, config_dir)
+        from fulmen import flags
+
+        return flags.run(arguments, config_dir)
     multirun = _take_flag(arguments, "--multirun", "-m")
     _take_flag(arguments, "--run", "-r")
     for word in arguments:
@@ -138,26 +140,10 @@ def _check_flag(word: str) -> None:
             f"{name} is not for Fulmen: conf/train.yaml is the only root, and choices of your own are in --config-dir"
         )
     if word.startswith("-"):
-        known = ["--help", "--multirun", "--config-dir", *HYDRAS_FLAGS]
+        known = ["--help", "--version", "--multirun", "--config-dir", *HYDRAS_FLAGS]
         raise ConfigurationError(
             f"there is no option {name}{suggestion(name, known) or '; keys are written without dashes, see --help'}"
         )
-
-
-def _hydra(arguments: list[str], config_dir: str | None) -> int:
-    """What Hydra itself does well: showing the composed configuration, completing words in a shell."""
-    import hydra
-
-    from fulmen.composition import compose
-
-    compose([word for word in arguments if "=" in word and not word.startswith("-")], config_dir)  # for its checks
-    sys.argv = [sys.argv[0], *arguments, *([] if config_dir is None else ["--config-dir", config_dir])]
-    hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="train")(_nothing)()
-    return 0
-
-
-def _nothing(_config: "DictConfig") -> None:
-    """Hydra's flags print and run nothing."""
 
 
 def _tell(code: int, message: str) -> int:

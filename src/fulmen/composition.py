@@ -68,7 +68,12 @@ def search_path(config_dir: str | Path | None) -> list[Path]:
 def _compose(words: Sequence[str], folders: Sequence[Path]) -> DictConfig:
     own = [f"hydra.searchpath=[{','.join(_file_url(folder) for folder in folders[1:])}]"] if folders[1:] else []
     with hydra.initialize_config_dir(str(folders[0]), version_base="1.3"):
-        return hydra.compose("train", [*own, *map(quoted, words)], return_hydra_config=True)
+        return hydra.compose("train", [*own, *for_hydra(words)], return_hydra_config=True)
+
+
+def for_hydra(words: Sequence[str]) -> list[str]:
+    """The words as Hydra takes them: paths quoted, and without `experiment=null`, the default that it cannot read."""
+    return [quoted(word) for word in words if word != "experiment=null"]
 
 
 def _file_url(folder: Path) -> str:
