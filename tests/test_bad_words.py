@@ -67,6 +67,9 @@ BAD_WORDS = {
     "trainer.pack=fast": r"trainer.pack is 'fast', and must be a whole number of at least 1, or auto",
     "data.batch_size=all": r"data.batch_size is 'all', and must be .* or full",
     "data.train_size=0": r"data.train_size is 0",
+    "data.train_size=1e12": r"data.train_size is 1000000000000.0, and must be a whole number, without a point or an e$",
+    "trainer.threads=1000000": r"trainer.threads is 1000000, and must be a whole number of at least 1 and at most 1024",
+    "data=moons data.noise=0": r"data.noise is 0: give a number above 0; without it every split would hold the same",
     "data.train_size=many": r"data.train_size is 'many'",
     "model.hidden=10": r"model.hidden is 10, and must be a list",
     "model.hidden=[0]": r"model.hidden is \[0\]",
@@ -75,6 +78,7 @@ BAD_WORDS = {
     "weights=worst": r"weights is 'worst', and must be one of best, last",
     # what does not go together, or is not there
     "model=lenet": r"lenet needs images .* rows have the shape \(2,\); take model=linear, shallow, deep or mlp",
+    "data=blobs data.scale=channels": r"is for images, and .* have the shape \(2,\); take data.scale=features",
     "loss=cross_entropy": r"does not fit data=sine_boundary, whose task is binary; these do: auto, bce",
     "score=val/mse": r"score=val/mse is not measured during training of this binary task",
     "score=test/accuracy": r"did you mean val/accuracy\?",
