@@ -28,10 +28,11 @@ ROOMS = {
     "tasks": {"vocabulary"},
     "losses": {"tasks"},
     "penalties": set(),
+    "divergence": set(),
     "initializers": set(),
     "optimizers": set(),
     "schedulers": {"plan"},
-    "learner": {"tasks", "losses", "penalties", "optimizers", "schedulers", "plan", "data", "models"},
+    "learner": {"divergence", "tasks", "losses", "penalties", "optimizers", "schedulers", "plan", "data", "models"},
 }
 """What each room may import of Fulmen."""
 
