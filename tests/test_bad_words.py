@@ -179,3 +179,22 @@ def test_a_folder_in_use_is_refused(
     assert main(["run_dir=used", "trainer.max_epochs=1"]) == 1
     assert "used is not empty" in capsys.readouterr().err
     assert [path.name for path in (tmp_path / "used").iterdir()] == ["precious.txt"]
+
+
+def test_a_folder_that_cannot_be_made_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("mine")
+    assert main(["run_dir=file", "trainer.max_epochs=1"]) == 1
+    assert capsys.readouterr().err.startswith("fulmen: file is a file, and every run has a folder of its own")
+    assert main([f"run_dir={Path('file/inside')}", "trainer.max_epochs=1"]) == 1
+    said = capsys.readouterr().err
+    assert re.match(r"fulmen: file.inside cannot be made \(.+\); name a place for it, run_dir=<folder>\n$", said), said
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_debugging_shows_where_words_were_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["trainer=debug", "model=depe"]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("Traceback") and "fulmen: there is no model=depe" in said

@@ -126,6 +126,28 @@ def test_a_path_needs_no_quotes(tmp_path: Path) -> None:
     assert fulmen.compose([f"run_dir={folder}"]).run_dir == str(folder)
 
 
+def test_the_home_folder_is_where_a_run_may_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert main(["run_dir=~/run", "trainer.max_epochs=1"]) == 0
+    assert main(["resume=~/run", "trainer.max_epochs=2"]) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    assert list((tmp_path / "run").glob("tensorboard/events.*"))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has another error for a closed pipe")
+def test_a_run_outlives_the_reader_of_its_output(tmp_path: Path) -> None:
+    words = ["run_dir=run", "trainer.max_epochs=30", "logger=none"]
+    command = [sys.executable, "-W", "error", str(ROOT / "train.py"), *words]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        said, code = process.stderr.read(), process.wait(timeout=100)
+    assert (said, code) == ("", 0)
+    assert json.loads((tmp_path / "run" / "status.json").read_text())["state"] == "completed"
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_a_run_with_its_checkpoint_saved(number: int, code: int, tmp_path: Path) -> None:
     command = [sys.executable, str(ROOT / "train.py"), "run_dir=run", "trainer.max_epochs=5000", "logger=none"]

@@ -3,10 +3,13 @@
 import functools
 import importlib
 import sys
+import traceback
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+from fulmen import output
+from fulmen.files import place
 from fulmen.signals import Interrupted, raising
 from fulmen.words import ConfigurationError, conf_dir, suggestion
 
@@ -19,6 +22,7 @@ REFUSED = ("--config-name", "--config-path", "-cn", "-cp", "--experimental-rerun
 
 def console() -> None:
     """Runs the words of this process and exits with the run's code."""
+    output.outlive_readers()
     sys.exit(main(sys.argv[1:]))
 
 
@@ -32,6 +36,8 @@ def main(arguments: Sequence[str]) -> int:
         with raising():
             return _dispatch(list(arguments))
     except ConfigurationError as error:
+        if not {"trainer=debug", "trainer.debug=true"}.isdisjoint(arguments):
+            traceback.print_exception(error)
         return _say(error)
     except Interrupted as stop:
         return _say(stop, stop.exit_code)
@@ -88,12 +94,12 @@ def _single(words: list[str], config_dir: str | None) -> int:
     if resume is not None and rerun is not None:
         raise ConfigurationError("resume= goes on with a run and rerun= repeats one; give one of the two")
     if resume is not None:
-        return _resume(Path(resume), words, config_dir)
+        return _resume(place(resume), words, config_dir)
     from fulmen import experiment, recorded
     from fulmen.composition import compose
 
-    config = compose(words, config_dir) if rerun is None else recorded.to_rerun(Path(rerun), words, config_dir)
-    of = None if rerun is None else Path(rerun)
+    of = None if rerun is None else place(rerun)
+    config = compose(words, config_dir) if of is None else recorded.to_rerun(of, words, config_dir)
     run = functools.partial(experiment.train, config, rerun=of)
     return _tell(*experiment.attempt(run, experiment.new_folder(config), debug=config.trainer.debug))
 
