@@ -1,5 +1,6 @@
 """The command: its help, what it imports, its exit codes, and code of the user's own."""
 
+import json
 import os
 import signal
 import subprocess
@@ -73,6 +74,27 @@ def test_cfg_shows_the_composed_configuration(tmp_path: Path) -> None:
     assert "- 20" in done.stdout and not list(tmp_path.iterdir())
 
 
+def test_version_is_fulmens(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"Fulmen {fulmen.__version__}\n"
+
+
+def test_a_shell_completes_words(tmp_path: Path) -> None:
+    def said(*words: str, **line: str) -> str:
+        command, environment = [sys.executable, str(ROOT / "train.py"), *words], {**os.environ, **line}
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True).stdout
+
+    assert "complete -o nospace" in said("-sc", "install=bash")
+    offered = said("-sc", "query=bash", COMP_LINE="fulmen model=", COMP_POINT="13").split()
+    assert offered == [f"model={choice}" for choice in choices("model", [conf_dir()])]
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_default_experiment_may_be_named() -> None:
+    assert fulmen.compose(["experiment=null", "seed=3"]).seed == 3
+    assert main(["--cfg", "job", "experiment=null"]) == 0
+
+
 def test_a_run_from_the_command_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -104,6 +126,28 @@ def test_a_path_needs_no_quotes(tmp_path: Path) -> None:
     assert fulmen.compose([f"run_dir={folder}"]).run_dir == str(folder)
 
 
+def test_the_home_folder_is_where_a_run_may_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert main(["run_dir=~/run", "trainer.max_epochs=1"]) == 0
+    assert main(["resume=~/run", "trainer.max_epochs=2"]) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    assert list((tmp_path / "run").glob("tensorboard/events.*"))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has another error for a closed pipe")
+def test_a_run_outlives_the_reader_of_its_output(tmp_path: Path) -> None:
+    words = ["run_dir=run", "trainer.max_epochs=30", "logger=none"]
+    command = [sys.executable, "-W", "error", str(ROOT / "train.py"), *words]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        said, code = process.stderr.read(), process.wait(timeout=100)
+    assert (said, code) == ("", 0)
+    assert json.loads((tmp_path / "run" / "status.json").read_text())["state"] == "completed"
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_a_run_with_its_checkpoint_saved(number: int, code: int, tmp_path: Path) -> None:
     command = [sys.executable, str(ROOT / "train.py"), "run_dir=run", "trainer.max_epochs=5000", "logger=none"]
@@ -115,7 +159,8 @@ def test_a_signal_ends_a_run_with_its_checkpoint_saved(number: int, code: int, t
         _, error = process.communicate(timeout=60)
     assert process.returncode == code
     assert "Traceback" not in error and f"stopped by {signal.Signals(number).name}" in error
-    assert '"state": "interrupted"' in (tmp_path / "run" / "status.json").read_text()
+    status = json.loads((tmp_path / "run" / "status.json").read_text())
+    assert (status["state"], status["device"]) == ("interrupted", "cpu") and status["steps"] > 0
     assert (tmp_path / "run" / "checkpoints" / "last.ckpt").exists()
 
 

@@ -9,7 +9,7 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "fulmen"
 FILES = sorted(SOURCE.rglob("*.py"))
 
-MAY_KNOW_HYDRA = {"cli", "words", "composition", "parts", "preflight", "recorded", "sweeps.grid", "targets"}
+MAY_KNOW_HYDRA = {"flags", "words", "composition", "parts", "preflight", "recorded", "sweeps.grid", "targets"}
 """Hydra's own library; OmegaConf alone is a way to read YAML."""
 MAY_START_RUNS = {"cli": {"experiment", "sweeps.grid"}, "experiment": {"run"}, "sweeps.grid": {"experiment"}}
 ROOMS = {
@@ -28,10 +28,11 @@ ROOMS = {
     "tasks": {"vocabulary"},
     "losses": {"tasks"},
     "penalties": set(),
+    "divergence": set(),
     "initializers": set(),
     "optimizers": set(),
     "schedulers": {"plan"},
-    "learner": {"tasks", "losses", "penalties", "optimizers", "schedulers", "plan", "data", "models"},
+    "learner": {"divergence", "tasks", "losses", "penalties", "optimizers", "schedulers", "plan", "data", "models"},
 }
 """What each room may import of Fulmen."""
 

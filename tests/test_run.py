@@ -175,9 +175,44 @@ def test_divergence_is_recorded_and_has_its_exit_code(
     assert "try a smaller optimizer.lr" in capsys.readouterr().err
     status = read(tmp_path / "run" / "status.json")
     assert status["state"] == "diverged" and " at step " in status["error"] and "Diverged" in status["traceback"]
+    assert status["steps"] > 0 and status["device"] == "cpu"
     assert not (tmp_path / "run" / "metrics.json").exists()
     with pytest.raises(Diverged):
         fulmen.train(fulmen.compose(words), folder=tmp_path / "again", verbose=False)
+
+
+def test_debugging_names_the_operation_that_diverged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["data=regression_1d", "optimizer=sgd", "optimizer.lr=1e30", "trainer=debug", "logger=none", "run_dir=run"]
+    with pytest.warns(UserWarning, match="Anomaly|Error detected"):
+        assert main([*words, "trainer.max_epochs=20"]) == 3
+    assert re.search(r"the gradient of \w+Backward0 became nan at step \d", capsys.readouterr().err)
+    assert read(tmp_path / "run" / "status.json")["state"] == "diverged"
+
+
+OWN_NETWORKS = {
+    "Narrow": ("super().__init__(nn.Linear(2, 3))", r"Narrow returns \(1, 3\) for one row, and .* wants \(1, 1\)"),
+    "Pair": ("super().__init__(nn.LSTM(2, 1))", r"Pair returns tuple for one row"),
+    "Empty": ("super().__init__(nn.Tanh())", r"Empty has no parameters, so there is nothing to train"),
+    "Wide": ("super().__init__(nn.Linear(3, 1))", r"Wide cannot take a row of the shape \(2,\): mat1 and mat2"),
+}
+
+
+@pytest.mark.parametrize("name", OWN_NETWORKS)
+def test_a_network_of_ones_own_that_does_not_fit_is_refused(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    line, sentence = OWN_NETWORKS[name]
+    (tmp_path / "own" / "model").mkdir(parents=True)
+    code = f"class {name}(nn.Sequential):\n    def __init__(self, in_shape, out_features):\n        {line}\n"
+    (tmp_path / "own" / f"own_{name}.py").write_text(f"from torch import nn\n{code}")
+    (tmp_path / "own" / "model" / "own.yaml").write_text(f"# own\n_target_: own_{name}.{name}\n_partial_: true\n")
+    assert main(["--config-dir", "own", f"allow_targets=own_{name}", "model=own", "run_dir=run"]) == 1
+    assert re.search(sentence, capsys.readouterr().err)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_failure_is_recorded_with_its_traceback(
@@ -204,6 +239,7 @@ def test_a_failure_is_recorded_with_its_traceback(
     assert said == f"fulmen: RuntimeError: the fuse blew; the traceback is in {Path('run/status.json')}\n"
     status = read(tmp_path / "run" / "status.json")
     assert status["state"] == "failed" and "in forward" in status["traceback"]
+    assert status["steps"] == 0 and status["device"] == "cpu"
     assert main([*words[:-2], "run_dir=other", "logger=none", "trainer=debug"]) == 1
     assert "Traceback" in capsys.readouterr().err
 

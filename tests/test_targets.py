@@ -62,8 +62,31 @@ def test_files_from_elsewhere_may_not_either(name: str, content: str, tmp_path: 
     path.parent.mkdir(parents=True)
     path.write_text(content)
     group = name.removesuffix("/evil")
-    with pytest.raises(ConfigurationError, match="none of Fulmen's parts"):
+    with pytest.raises(ConfigurationError, match=r"none of Fulmen's parts|Hydra's own|is not there yet"):
         fulmen.compose([f"{group}=evil"], config_dir=tmp_path)
+
+
+def test_one_module_needs_no_brackets() -> None:
+    config = fulmen.compose(["allow_targets=fulmen.models.mlp", "model._target_=fulmen.models.mlp.MLP"])
+    assert config.allow_targets == ["fulmen.models.mlp"]
+
+
+@pytest.mark.parametrize(
+    ("code", "sentence"),
+    [
+        ("def net(:", r"model._target_ names broken.net, and importing broken ends in SyntaxError: .*line 1\)$"),
+        ("raise KeyError('weights')", r"importing broken ends in KeyError: 'weights'$"),
+        ("raise SystemExit(3)", r"importing broken ends in SystemExit: 3$"),
+        ("import no_such_module", r"cannot be imported: No module named 'no_such_module'$"),
+    ],
+)
+def test_a_module_that_cannot_be_imported_is_named(
+    code: str, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "broken.py").write_text(code)
+    with pytest.raises(ConfigurationError, match=sentence):
+        fulmen.compose(["allow_targets=[broken]", "model._target_=broken.net"])
 
 
 def test_a_changed_configuration_is_checked_again(tmp_path: Path) -> None:

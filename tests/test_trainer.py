@@ -77,6 +77,14 @@ def test_auto_takes_the_best_that_can_compute_it(
         (1, False, {"accelerator": "gpu", "devices": 2}, r"trainer.devices=2, but this machine has 1 gpu device\(s\)"),
         (0, False, {"strategy": "ddp_spawn"}, "copies a running process"),
         (0, False, {"strategy": "dpp"}, "did you mean ddp"),
+        (
+            0,
+            False,
+            {"strategy": "deepspeed"},
+            "no trainer.strategy=deepspeed here; there are auto, single_device, ddp, ",
+        ),
+        (0, False, {"strategy": "fsdp"}, "no trainer.strategy=fsdp here"),
+        (0, False, {"precision": "16-mixed"}, "16-mixed is for GPUs, and this is a cpu; take trainer.precision=bf16-"),
     ],
 )
 def test_what_is_not_there_gets_a_sentence(
@@ -85,6 +93,11 @@ def test_what_is_not_there_gets_a_sentence(
     machine(gpus, mps)
     with pytest.raises(ValueError, match=sentence):
         find_accelerator(options(**asked))
+
+
+def test_gpus_may_share_their_parameters(machine: Callable[[int, bool], None]) -> None:
+    machine(2, False)
+    assert find_accelerator(options(strategy="fsdp", devices=2, precision="16-mixed")) == "gpu"
 
 
 @pytest.mark.parametrize(

@@ -3,18 +3,18 @@
 import functools
 import importlib
 import sys
+import traceback
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from fulmen import output
+from fulmen.files import place
 from fulmen.signals import Interrupted, raising
 from fulmen.words import ConfigurationError, conf_dir, suggestion
 
-if TYPE_CHECKING:
-    from omegaconf import DictConfig
-
-HYDRAS_FLAGS = ("--cfg", "--info", "--resolve", "--package", "--shell-completion", "--hydra-help", "--version")
-HYDRAS_SHORT = {"-c": "--cfg", "-i": "--info", "-p": "--package", "-sc": "--shell-completion"}
+HYDRAS_FLAGS = ("--cfg", "--info", "--resolve", "--package", "--shell-completion", "--hydra-help")
+HYDRAS_SHORT = ("-c", "-i", "-p", "-sc")
 COMMANDS = ("evaluate", "predict", "export", "compare", "clean")
 """What follows `fulmen` when nothing is to be trained; each is a file in `commands/`."""
 REFUSED = ("--config-name", "--config-path", "-cn", "-cp", "--experimental-rerun")
@@ -22,6 +22,7 @@ REFUSED = ("--config-name", "--config-path", "-cn", "-cp", "--experimental-rerun
 
 def console() -> None:
     """Runs the words of this process and exits with the run's code."""
+    output.outlive_readers()
     sys.exit(main(sys.argv[1:]))
 
 
@@ -35,6 +36,8 @@ def main(arguments: Sequence[str]) -> int:
         with raising():
             return _dispatch(list(arguments))
     except ConfigurationError as error:
+        if not {"trainer=debug", "trainer.debug=true"}.isdisjoint(arguments):
+            traceback.print_exception(error)
         return _say(error)
     except Interrupted as stop:
         return _say(stop, stop.exit_code)
@@ -50,8 +53,13 @@ def _dispatch(arguments: list[str]) -> int:
 
         print(help_text([conf_dir()] if config_dir is None else search_path(config_dir)), end="")
         return 0
+    if "--version" in arguments:
+        print(f"Fulmen {version('fulmen')}")
+        return 0
     if any(word.partition("=")[0] in (*HYDRAS_FLAGS, *HYDRAS_SHORT) for word in arguments):
-        return _hydra(arguments, config_dir)
+        from fulmen import flags
+
+        return flags.run(arguments, config_dir)
     multirun = _take_flag(arguments, "--multirun", "-m")
     _take_flag(arguments, "--run", "-r")
     for word in arguments:
@@ -86,12 +94,12 @@ def _single(words: list[str], config_dir: str | None) -> int:
     if resume is not None and rerun is not None:
         raise ConfigurationError("resume= goes on with a run and rerun= repeats one; give one of the two")
     if resume is not None:
-        return _resume(Path(resume), words, config_dir)
+        return _resume(place(resume), words, config_dir)
     from fulmen import experiment, recorded
     from fulmen.composition import compose
 
-    config = compose(words, config_dir) if rerun is None else recorded.to_rerun(Path(rerun), words, config_dir)
-    of = None if rerun is None else Path(rerun)
+    of = None if rerun is None else place(rerun)
+    config = compose(words, config_dir) if of is None else recorded.to_rerun(of, words, config_dir)
     run = functools.partial(experiment.train, config, rerun=of)
     return _tell(*experiment.attempt(run, experiment.new_folder(config), debug=config.trainer.debug))
 
@@ -138,26 +146,10 @@ def _check_flag(word: str) -> None:
             f"{name} is not for Fulmen: conf/train.yaml is the only root, and choices of your own are in --config-dir"
         )
     if word.startswith("-"):
-        known = ["--help", "--multirun", "--config-dir", *HYDRAS_FLAGS]
+        known = ["--help", "--version", "--multirun", "--config-dir", *HYDRAS_FLAGS]
         raise ConfigurationError(
             f"there is no option {name}{suggestion(name, known) or '; keys are written without dashes, see --help'}"
         )
-
-
-def _hydra(arguments: list[str], config_dir: str | None) -> int:
-    """What Hydra itself does well: showing the composed configuration, completing words in a shell."""
-    import hydra
-
-    from fulmen.composition import compose
-
-    compose([word for word in arguments if "=" in word and not word.startswith("-")], config_dir)  # for its checks
-    sys.argv = [sys.argv[0], *arguments, *([] if config_dir is None else ["--config-dir", config_dir])]
-    hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="train")(_nothing)()
-    return 0
-
-
-def _nothing(_config: "DictConfig") -> None:
-    """Hydra's flags print and run nothing."""
 
 
 def _tell(code: int, message: str) -> int:

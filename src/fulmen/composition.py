@@ -3,19 +3,30 @@
 Nothing here imports torch.
 """
 
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import hydra
+import yaml
 from hydra.core.override_parser.types import Override, OverrideType
-from hydra.errors import HydraException, MissingConfigException
+from hydra.errors import MissingConfigException
 from omegaconf import DictConfig, OmegaConf, open_dict
-from omegaconf.errors import OmegaConfBaseException
 
-from fulmen import targets
-from fulmen.words import ConfigurationError, check_choice, check_keys, conf_dir, quoted, read, suggestion, unknown
+from fulmen import choice_file, targets
+from fulmen.words import (
+    ConfigurationError,
+    check_choice,
+    check_keys,
+    conf_dir,
+    groups,
+    quoted,
+    read,
+    suggestion,
+    unknown,
+)
 
 
 def compose(words: Iterable[str] = (), config_dir: str | Path | None = None) -> DictConfig:
@@ -39,11 +50,12 @@ def compose(words: Iterable[str] = (), config_dir: str | Path | None = None) -> 
     for override in overrides:
         _check_single(override)
         check_choice(override, folders)
+        choice_file.check(override.key_or_group, str(override.value()), folders)
     try:
         config = _compose(words, folders)
-    except (HydraException, OmegaConfBaseException) as error:
+    except Exception as error:  # Hydra and OmegaConf raise a ValueError or a TypeError for some words
         check_keys(overrides, _known(overrides, folders), folders)
-        raise ConfigurationError(_sentence(error)) from error
+        raise ConfigurationError(_sentence(error, folders)) from error
     if any(override.type is not OverrideType.CHANGE or override.key_or_group == "experiment" for override in overrides):
         _check_against_choices(config, folders)
     targets.check(config, typed=words)
@@ -68,7 +80,12 @@ def search_path(config_dir: str | Path | None) -> list[Path]:
 def _compose(words: Sequence[str], folders: Sequence[Path]) -> DictConfig:
     own = [f"hydra.searchpath=[{','.join(_file_url(folder) for folder in folders[1:])}]"] if folders[1:] else []
     with hydra.initialize_config_dir(str(folders[0]), version_base="1.3"):
-        return hydra.compose("train", [*own, *map(quoted, words)], return_hydra_config=True)
+        return hydra.compose("train", [*own, *for_hydra(words)], return_hydra_config=True)
+
+
+def for_hydra(words: Sequence[str]) -> list[str]:
+    """The words as Hydra takes them: paths quoted, and without `experiment=null`, the default that it cannot read."""
+    return [quoted(word) for word in words if word != "experiment=null"]
 
 
 def _file_url(folder: Path) -> str:
@@ -77,7 +94,9 @@ def _file_url(folder: Path) -> str:
 
 def _check_single(override: Override) -> None:
     if override.is_sweep_override():
-        raise ConfigurationError(f"{override.input_line} names several values; add -m to run them all")
+        raise ConfigurationError(
+            f"{override.input_line} names several values; add -m to run them all, or write a list as [a,b]"
+        )
 
 
 def _known(overrides: Sequence[Override], folders: Sequence[Path]) -> dict[str, Any]:
@@ -85,7 +104,7 @@ def _known(overrides: Sequence[Override], folders: Sequence[Path]) -> dict[str, 
     choosing = [o.input_line or "" for o in overrides if any((folder / o.key_or_group).is_dir() for folder in folders)]
     try:
         return _keys(_compose(choosing, folders))
-    except (HydraException, OmegaConfBaseException):
+    except Exception:  # as above
         return _keys(_compose([], folders))
 
 
@@ -122,12 +141,18 @@ def _walk(config: Mapping[Any, Any], prefix: str = "") -> Iterable[tuple[str, An
             yield from _walk(value, f"{prefix}{key}.")
 
 
-def _sentence(error: Exception) -> str:
+def _sentence(error: Exception, folders: Sequence[Path]) -> str:
     """What Hydra says, as far as a user can use it."""
     if isinstance(error, MissingConfigException) and error.missing_cfg_file is not None:
         group, _, name = error.missing_cfg_file.rpartition("/")
         there = list(error.options or [])
         return f"there is no {group}={name}{suggestion(name, there) or ';'} the choices are {', '.join(there)}"
+    if isinstance(error, yaml.MarkedYAMLError):
+        return choice_file.not_yaml(error)
+    if wrong := re.match(r"In '(\w+)/(.+?)': Could not override '(?:\1/)?(.+?)'", str(error)):
+        group, choice, name = wrong.groups()
+        near = suggestion(f"override /{name}", [f"override /{group}" for group in groups(folders)])
+        return f"there is no 'override /{name}'{near or '; see --help for the groups'} (in {group}={choice})"
     return " ".join(str(error).split("\n")[0].split())
 
 
@@ -138,6 +163,7 @@ def _finish(config: DictConfig, words: Sequence[str]) -> DictConfig:
         config.choices = {group: chosen[group] for group in config if group in chosen and group != "experiment"}
         config.choices.accelerator = chosen.accelerator
         config.overrides = list(words)
+        config.allow_targets = targets.listed(config.allow_targets)
         if config.trainer.max_epochs is None and config.trainer.max_steps is None:
             config.trainer.max_epochs = config.data.epochs
     return config

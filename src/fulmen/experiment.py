@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 
 from fulmen import folders, preflight, recorded, targets
 from fulmen.data.source import Source
+from fulmen.files import place
 from fulmen.names import stamp
 from fulmen.parts import make
 from fulmen.words import Finished
@@ -151,7 +152,7 @@ def _sentence(error: BaseException, folder: Path) -> str:
 
 def new_folder(config: DictConfig) -> Path:
     """The folder a run goes to."""
-    return Path(config.run_dir) if config.run_dir is not None else RUNS / stamp()
+    return place(config.run_dir) if config.run_dir is not None else RUNS / stamp()
 
 
 def record(config: DictConfig, source: Source) -> dict[str, Any]:

@@ -12,6 +12,11 @@ TEMPORARY = ".tmp-"
 """How names of unfinished files begin."""
 
 
+def place(name: str) -> Path:
+    """The file or folder of that name, with the home folder for `~`: a shell leaves `run_dir=~/x` as it is."""
+    return Path(os.path.expanduser(name))
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
     """A file to write to, which takes the place of `path` when the block ends well and disappears when it does not.

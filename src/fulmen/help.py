@@ -20,6 +20,8 @@ options
   -m, --multirun        run every combination of the values that words list
   --config-dir FOLDER   take further choices, and the Python files they name, from a folder of your own
   --cfg job             print the composed configuration and run nothing
+  -sc install=bash      print what completes words in a shell: eval "$(fulmen -sc install=bash)"
+  --version             print the version
   --help                this text
 """
 
@@ -52,7 +54,7 @@ def _group(group: str, default: str | None, folders: Sequence[Path]) -> Iterator
 
 def description(path: Path) -> str:
     """A choice's own one-line comment."""
-    lines = path.read_text("utf-8").splitlines()
+    lines = path.read_text("utf-8", errors="replace").splitlines()
     return next((line[2:] for line in lines if line.startswith("# ") and not line.startswith("# @")), "")
 
 

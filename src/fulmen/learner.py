@@ -22,6 +22,8 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from fulmen import optimizers, schedulers
 from fulmen.data.module import Pack
 from fulmen.data.tensors import Batch
+from fulmen.divergence import Diverged as Diverged
+from fulmen.divergence import anomalies, finite
 from fulmen.evaluation import Evaluation
 from fulmen.interval import Interval
 from fulmen.losses import is_sum
@@ -29,13 +31,6 @@ from fulmen.models.dropout import dropouts
 from fulmen.penalties import Penalty
 from fulmen.plan import Plan
 from fulmen.schedulers import MakeScheduler
-
-
-class Diverged(ArithmeticError):
-    """The loss, or a parameter, is no longer finite."""
-
-    def __init__(self, what: str) -> None:
-        super().__init__(f"{what}; try a smaller optimizer.lr, or trainer.gradient_clip=1")
 
 
 class Learner(LightningModule):
@@ -98,20 +93,21 @@ class Learner(LightningModule):
         """One step of the optimizer on each batch of `pack`.
 
         Raises:
-            Diverged: a loss is not finite; names the step.
+            Diverged: a loss is not finite, or a gradient, where that is looked for; names the step.
         """
         first = self.trainer.global_step
         advance = self._raw_step() if self._is_plain() else self._lightning_step()
         scheduler = self._step_scheduler()
         losses, rows = [], []
         for place, batch in enumerate(pack.batches):
-            losses.append(advance(batch, first + place))
+            with anomalies(first + place + 1):
+                losses.append(advance(batch, first + place))
             rows.append(len(batch.x))
             if scheduler is not None:
                 scheduler.step()
         if self._is_plain():
             self._count_steps(len(losses))
-        self.interval.add(_finite(torch.stack(losses), first), rows)
+        self.interval.add(finite(torch.stack(losses), first), rows)
 
     def _is_plain(self) -> bool:
         """Whether a step needs nothing of Lightning: one device, and a precision that scales no gradient."""
@@ -241,16 +237,3 @@ class Learner(LightningModule):
             self.restored = None
         stopped = any(callback.stopped_epoch for callback in self.trainer.early_stopping_callbacks)
         self.trainer.should_stop = stopped or self.trainer.global_step >= self.plan.total_steps
-
-
-def _finite(losses: Tensor, first: int) -> Tensor:
-    """A pack's losses, of which step `first` + 1 is the first.
-
-    Raises:
-        Diverged: one is not finite; names its step.
-    """
-    finite = losses.isfinite()
-    if not finite.all():
-        step = first + int(torch.argmin(finite.int())) + 1
-        raise Diverged(f"the loss became {losses[~finite][0].item()} at step {step}")
-    return losses

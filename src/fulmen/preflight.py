@@ -6,7 +6,7 @@ table of rules, then together: data against loss, score and model.
 
 import dataclasses
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from hydra.errors import HydraException
@@ -16,74 +16,10 @@ from omegaconf.errors import OmegaConfBaseException
 
 from fulmen import targets
 from fulmen.data.source import Source
+from fulmen.rules import YES_NO, Rule, many, number, of_type, one_of, text, whole
 from fulmen.vocabulary import ACTIVATIONS, LOSSES, METRICS, OUTPUT_ACTIVATIONS, PROBABILITIES
 from fulmen.words import ConfigurationError, suggestion
 
-Rule = Callable[[Any], str | None]
-"""Says what a value must be, or None if it is."""
-
-
-def whole(least: int, most: float = float("inf"), *, or_else: Sequence[str | None] = ()) -> Rule:
-    """A whole number in [least, most], or one of a few words (None: null)."""
-    top = "" if most == float("inf") else f" and at most {most}"
-    words = "".join(f", or {'null' if word is None else word}" for word in or_else)
-
-    def rule(value: Any) -> str | None:
-        fits = isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
-        return None if fits or value in or_else else f"a whole number of at least {least}{top}{words}"
-
-    return rule
-
-
-def number(within: str, *, or_null: bool = False) -> Rule:
-    """A number in an interval written as in mathematics: `(0, 1]` without 0 and with 1, `(0, inf)` for any above 0."""
-    low, high = (float(end) for end in within[1:-1].split(","))
-
-    def rule(value: Any) -> str | None:
-        if value is None and or_null:
-            return None
-        fits = isinstance(value, (int, float)) and not isinstance(value, bool)
-        fits = (
-            fits
-            and (value > low or (value == low and within[0] == "["))
-            and (value < high or (value == high and within[-1] == "]"))
-        )
-        return None if fits else f"a number in {within}{', or null' if or_null else ''}"
-
-    return rule
-
-
-def one_of(*names: Any) -> Rule:
-    """One of a few words."""
-
-    def rule(value: Any) -> str | None:
-        near = suggestion(value, [str(name) for name in names]) if isinstance(value, str) else ""
-        return (
-            None if value in names and type(value) in map(type, names) else f"one of {', '.join(map(str, names))}{near}"
-        )
-
-    return rule
-
-
-def many(each: Rule, length: int | None = None) -> Rule:
-    """A list, of a given length if there is one."""
-
-    def rule(value: Any) -> str | None:
-        wants = "a list" if length is None else f"a list of {length}"
-        if not isinstance(value, list) or (length is not None and len(value) != length):
-            return f"{wants}, as [{', '.join(['...'] * (length or 1))}]"
-        wrong = next((said for item in value if (said := each(item)) is not None), None)
-        return None if wrong is None else f"{wants}, each {wrong}"
-
-    return rule
-
-
-def text(*, or_null: bool = False) -> Rule:
-    """A text."""
-    return lambda value: None if isinstance(value, str) or (value is None and or_null) else "a text"
-
-
-YES_NO = one_of(True, False)
 SEED = whole(0, 2**32 - 1)
 SHARE = number("[0, 1)")
 POSITIVE = number("(0, inf)")
@@ -129,7 +65,7 @@ RULES: Mapping[str, Rule] = {
     "trainer.devices": whole(1),
     "trainer.strategy": text(),
     "trainer.precision": one_of("64-true", "32-true", "bf16-true", "bf16-mixed", "16-true", "16-mixed"),
-    "trainer.threads": whole(1, or_else=["auto"]),
+    "trainer.threads": whole(1, 1024, or_else=["auto"]),
     "trainer.gradient_clip": number("(0, inf)", or_null=True),
     "trainer.accumulate": whole(1),
     "trainer.patience": whole(1, or_else=[None]),
@@ -205,34 +141,16 @@ def source(config: DictConfig) -> Source:
     return found
 
 
-def of_type(hint: Any) -> Rule:
-    """A rule from a type: numbers, texts, yes or no, words, lists, and what may be null."""
-    options = typing.get_args(hint)
-    if typing.get_origin(hint) is typing.Literal:
-        return one_of(*options)
-    if typing.get_origin(hint) in (list, tuple, Sequence):
-        return many(of_type(options[0]))
-    if options:
-        rules = [of_type(option) for option in options]
-        return lambda value: (
-            None if any(rule(value) is None for rule in rules) else ", or ".join(str(rule(value)) for rule in rules)
-        )
-    simple: dict[Any, Rule] = {
-        int: whole(-(2**63)),
-        float: number("(-inf, inf)"),
-        bool: YES_NO,
-        str: text(),
-        type(None): lambda value: None if value is None else "null",
-    }
-    return simple.get(hint, lambda _value: None)
-
-
 def _check_data(source: Source) -> None:
     """A file that is wrong shows when its sizes are asked for."""
     try:
-        _ = source.joint
+        in_shape = source.joint.in_shape
     except ValueError as error:
         raise ConfigurationError(str(error)) from error
+    if source.scale == "channels" and len(in_shape) != 3:
+        raise ConfigurationError(
+            f"data.scale=channels is for images, and rows here have the shape {in_shape}; take data.scale=features"
+        )
 
 
 def _check_loss(plain: Mapping[str, Any], source: Source) -> None:

@@ -10,7 +10,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.loggers.logger import Logger
 from torch import nn
 
-from fulmen import checkpoints, folders, loggers, report, runs
+from fulmen import checkpoints, fitting, folders, loggers, report, runs
 from fulmen.callbacks.progress import Progress
 from fulmen.callbacks.saver import Saver
 from fulmen.data.module import DataModule
@@ -90,6 +90,7 @@ def train(
     joint = source.joint
     accelerator = find_accelerator(options)
     net = new_network(model, joint, options.precision, seed, init)
+    fitting.check(net, joint)
     optimizer([torch.zeros(1, requires_grad=True)])  # says what is wrong with its settings before anything is written
     data = DataModule(source, dtype=options.dtype, seed=seed, pack=options.pack)
     data.load()
@@ -134,8 +135,10 @@ def train(
                 callbacks=[Progress(plan.total_steps, score), saver] if verbose else [saver],
                 trust=trust,
             )
-            trainer.fit(learner, datamodule=data, ckpt_path=None if start is None else saver.last.resolve())
-            status |= {"steps": trainer.global_step, "device": str(trainer.strategy.root_device)}
+            try:
+                trainer.fit(learner, datamodule=data, ckpt_path=None if start is None else saver.last.resolve())
+            finally:
+                status |= {"steps": trainer.global_step, "device": str(trainer.strategy.root_device)}
             status["stopped_early"] = trainer.global_step < plan.total_steps
             metrics = _evaluate(learner, trainer, data, saver, weights)
             if leads:
@@ -171,6 +174,8 @@ def _start(
 
 
 def _plan(rows: int, batch_size: int, options: TrainerOptions, scheduler: MakeScheduler | None, score: str) -> Plan:
+    if rows < options.devices:
+        raise ValueError(f"trainer.devices={options.devices} wants a row for each, and there are {rows} to train on")
     on_plateau = getattr(scheduler, "func", scheduler) is plateau
     return Plan(
         rows=rows // options.devices,

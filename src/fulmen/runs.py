@@ -41,6 +41,7 @@ def claimed(folder: Path, *, goes_on: bool) -> Iterator[None]:
 
     Raises:
         FileExistsError: another run has the folder, or another process trains this one.
+        ValueError: there can be no folder.
     """
     if not leads():
         yield
@@ -101,14 +102,19 @@ def recording(
 
 
 def _claim(folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
             raise FileExistsError
         (folder / "status.json").touch(exist_ok=False)  # of two that come this far, one
     except FileExistsError as error:
+        what = "is not empty" if folder.is_dir() else "is a file"
         raise FileExistsError(
-            f"{folder} is not empty, and every run has a folder of its own; name one that does not exist"
+            f"{folder} {what}, and every run has a folder of its own; name one that does not exist"
+        ) from error
+    except OSError as error:
+        raise ValueError(
+            f"{folder} cannot be made ({error.strerror}); name a place for it, run_dir=<folder>"
         ) from error
 
 

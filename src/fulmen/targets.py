@@ -34,7 +34,7 @@ def check(config: DictConfig, typed: Sequence[str]) -> None:
         ConfigurationError: a target is neither shipped nor allowed, or is not what its name says.
     """
     allowed = _allowed(typed)
-    if list(config.allow_targets) != allowed:
+    if listed(config.allow_targets) != allowed:
         raise ConfigurationError("allow_targets counts only where you type it; a file may not set it")
     for key, target in _targets(config):
         if target not in shipped() and target not in HYDRAS_OWN:
@@ -53,8 +53,14 @@ def shipped() -> frozenset[str]:
 
 def _allowed(typed: Sequence[str]) -> list[str]:
     words = [read(word) for word in typed if word.lstrip("+").startswith("allow_targets=")]
-    values = words[-1].value() if words else []
-    return [str(value) for value in values] if isinstance(values, list) else [str(values)]
+    return listed(words[-1].value() if words else None)
+
+
+def listed(value: Any) -> list[str]:
+    """The value of `allow_targets`, where one module may stand without brackets."""
+    if value is None:
+        return []
+    return [str(name) for name in (value if OmegaConf.is_list(value) or isinstance(value, list) else [value])]
 
 
 def _targets(config: DictConfig) -> Iterator[tuple[str, str]]:
@@ -102,3 +108,6 @@ def _resolve(key: str, target: str) -> Any:
         return getattr(importlib.import_module(name), attribute)
     except (ImportError, AttributeError) as error:
         raise ConfigurationError(f"{key} names {target}, which cannot be imported: {error}") from error
+    except (Exception, SystemExit) as error:  # a module of the user's own may raise anything
+        said = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise ConfigurationError(f"{key} names {target}, and importing {name} ends in {said}") from error

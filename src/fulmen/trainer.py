@@ -10,7 +10,6 @@ import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback, EarlyStopping
 from lightning.pytorch.loggers.logger import Logger
-from lightning.pytorch.strategies import StrategyRegistry
 from torch import nn
 
 from fulmen import accelerators
@@ -28,6 +27,9 @@ SMALL_STEP = 5e8
 
 COPIES = re.compile("spawn|fork|notebook")
 """Strategies that do not start their processes anew."""
+STRATEGIES = ("auto", "single_device", "ddp", "ddp_find_unused_parameters_false", "ddp_find_unused_parameters_true")
+ON_GPUS = ("fsdp",)
+"""Strategies that need no further library; others of Lightning's do, or another machine."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,17 +74,20 @@ def find_accelerator(options: TrainerOptions) -> str:
         ValueError: it is not in this machine, or cannot do what is asked for.
     """
     found = accelerators.find(options.accelerator, options.dtype, options.devices)
-    _check_strategy(options.strategy)
+    _check_strategy(options.strategy, found)
+    if found == "cpu" and options.precision == "16-mixed":
+        raise ValueError("trainer.precision=16-mixed is for GPUs, and this is a cpu; take trainer.precision=bf16-mixed")
     return found
 
 
-def _check_strategy(strategy: str) -> None:
-    there = [name for name in StrategyRegistry.available_strategies() if not COPIES.search(name)]
+def _check_strategy(strategy: str, accelerator: str) -> None:
+    """Offers only what this machine can do without another library."""
     if COPIES.search(strategy):
         raise ValueError(f"trainer.strategy={strategy} copies a running process with its open files; take ddp")
-    if strategy not in ["auto", *there]:
+    there = (*STRATEGIES, *(ON_GPUS if accelerator == "gpu" else ()))
+    if strategy not in there:
         near = suggestion(strategy, there) or ";"
-        raise ValueError(f"there is no trainer.strategy={strategy}{near} there are auto, {', '.join(there)}")
+        raise ValueError(f"there is no trainer.strategy={strategy} here{near} there are {', '.join(there)}")
 
 
 def find_threads(options: TrainerOptions, net: nn.Module, in_shape: tuple[int, ...], rows: int) -> int:

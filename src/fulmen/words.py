@@ -4,10 +4,12 @@ Nothing here imports torch; what help needs does not even import Hydra.
 """
 
 import itertools
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fulmen.suggestions import nearest
 from fulmen.suggestions import suggestion as suggestion
 
 if TYPE_CHECKING:
@@ -60,7 +62,28 @@ def read(word: str) -> "Override":
     except HydraException as error:
         way_out = "quote a value that has spaces, commas or brackets, as 'key=\"a value\"'"
         raise ConfigurationError(f"cannot read {word!r}; {way_out}") from error
+    if not override.key_or_group:
+        raise ConfigurationError(f"cannot read {word!r}; write key=value")
+    _check_not_hydras(override)
     return override
+
+
+def _check_not_hydras(override: "Override") -> None:
+    """Hydra's own words would be accepted, and change nothing: Fulmen makes its folders itself.
+
+    Raises:
+        ConfigurationError: says what to take instead.
+    """
+    line, key = override.input_line, override.key_or_group
+    if re.split("[./]", key)[0] != "hydra":
+        return
+    if key == "hydra.searchpath":
+        raise ConfigurationError("hydra.searchpath is not for you to set; give a folder of choices with --config-dir")
+    if re.match("hydra[./](launcher|sweeper)", key):
+        raise ConfigurationError(f"{line} is not there yet; -m runs a grid on this machine, one run after the other")
+    raise ConfigurationError(
+        f"{line} is a word of Hydra's own, and would change nothing; a run's folder is run_dir=<folder>"
+    )
 
 
 def quoted(word: str) -> str:
@@ -109,8 +132,6 @@ def check_choice(override: "Override", folders: Sequence[Path]) -> None:
     """
     group, value = override.key_or_group, override.value()
     there = choices(group, folders)
-    if group == "hydra.searchpath":
-        raise ConfigurationError("hydra.searchpath is not for you to set; give a folder of choices with --config-dir")
     if group in groups(folders) and not override.is_delete() and (group, value) != ("experiment", None):
         name = value if isinstance(value, str) else str(override.get_value_element_as_str())
         if name not in there:
@@ -131,15 +152,35 @@ def check_keys(overrides: Sequence["Override"], known: Mapping[str, object], fol
     """
     for override in overrides:
         key = override.key_or_group
-        if key in known or key in groups(folders) or key.startswith("hydra"):
+        if key in known or key in groups(folders):
             continue
         raise ConfigurationError(unknown(key, known, folders))
 
 
 def unknown(key: str, known: Iterable[str], folders: Sequence[Path]) -> str:
-    """The sentence about a key that is not there."""
-    group, _, name = key.partition(".")
-    having = [choice for choice, path in choices(group, folders).items() if f"\n{name}:" in path.read_text("utf-8")]
-    where = f"; it belongs to {group}={', '.join(having)}" if having else ""
-    near = suggestion(key, [*groups(folders), *known])
-    return f"there is no key '{key}'{where or near or '; see --help for what there is'}"
+    """The sentence about a key that is not there: which choices have it, or what is like it in its own section."""
+    section, _, name = key.rpartition(".")
+    there = [other.rpartition(".")[2] for other in known if section and other.rpartition(".")[0] == section]
+    there = [other for other in there if not other.startswith("_")]
+    elsewhere = _names(section, folders)
+    if name in elsewhere:
+        way_out = f"it belongs to {section}={', '.join(elsewhere[name])}"
+    elif near := nearest(name, there, cutoff=0.5):  # a short name: a letter makes much of it
+        way_out = f"did you mean {section}.{near}?"
+    elif near := nearest(name, elsewhere):
+        way_out = f"did you mean {section}.{near}? It belongs to {section}={', '.join(elsewhere[near])}"
+    elif there:
+        way_out = f"{section} has {', '.join(there)}"
+    else:
+        near = nearest(key, [*groups(folders), *known])
+        way_out = f"did you mean {near}?" if near else "see --help for what there is"
+    return f"there is no key '{key}'; {way_out}"
+
+
+def _names(group: str, folders: Sequence[Path]) -> dict[str, list[str]]:
+    """Every key of a group's choices, and the choices that have it; a file that cannot be read has none."""
+    found: dict[str, list[str]] = {}
+    for choice, path in choices(group, folders).items() if group in groups(folders) else ():
+        for name in re.findall(r"^(\w+):", path.read_text("utf-8", errors="replace"), flags=re.MULTILINE):
+            found.setdefault(name, []).append(choice)
+    return found

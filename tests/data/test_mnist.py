@@ -99,8 +99,8 @@ def test_without_a_network_the_sentence_says_what_to_do(tmp_path: Path, monkeypa
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as closed:
         port = closed.server_port
-    _assert_says_what_to_do(_small(tmp_path, f"http://127.0.0.1:{port}"), f"port={port}")
-    assert _files(tmp_path) == []
+    _assert_says_what_to_do(_small(tmp_path / "new", f"http://127.0.0.1:{port}"), f"port={port}")
+    assert not list(tmp_path.iterdir()), "no empty folder either"
 
 
 def test_an_interrupted_download_leaves_nothing(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -226,5 +226,7 @@ def _assert_holds(made: Made, splits: dict[str, Split]) -> None:
 def _assert_says_what_to_do(source: Mnist, cause: str) -> None:
     with pytest.raises(DownloadError, match=re.escape(cause)) as caught:
         source.load()
+    what_to_do, _, causes = str(caught.value).partition("For ")
+    assert what_to_do.startswith("MNIST is not here") and cause in causes, "what to do comes first"
     for words in (source.mirrors[0], *FILES, "data_root=<that folder>", "data=mnist_5k"):
         assert words in str(caught.value)

@@ -85,8 +85,16 @@ def test_a_split_of_size_0_is_absent(source: MakeSource, name: str) -> None:
         ("regression_1d", {"noise": -1.0}, "data.noise is -1.0: give a number of 0 or more."),
         ("spirals", {"noise": float("inf")}, "data.noise is inf: give a number of 0 or more."),
         ("circles", {"factor": 1.0}, "data.factor is 1.0: give a number above 0 and below 1."),
-        ("circles", {"noise": 0}, "data.noise is 0: give a number above 0."),
-        ("moons", {"noise": float("nan")}, "data.noise is nan: give a number above 0."),
+        (
+            "circles",
+            {"noise": 0},
+            "data.noise is 0: give a number above 0; without it every split would hold the same points.",
+        ),
+        (
+            "moons",
+            {"noise": float("nan")},
+            "data.noise is nan: give a number above 0; without it every split would hold the same points.",
+        ),
         ("blobs", {"std": 0.0}, "data.std is 0.0: give a number above 0."),
         (
             "mnist_5k",

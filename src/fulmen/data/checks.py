@@ -17,9 +17,16 @@ def whole(minimum: int, **values: object) -> None:
             raise ValueError(f"data.{name} is {value!r}: give a whole number of {minimum} or more.")
 
 
-def between(low: float, high: float, **values: object) -> None:
-    """Raises ValueError unless every value is a number above `low` and below `high`, which may be infinite."""
+def between(low: float, high: float, because: str = "", **values: object) -> None:
+    """Raises ValueError unless every value is a number above `low` and below `high`, which may be infinite.
+
+    Args:
+        low: the bound below.
+        high: the bound above.
+        because: why, where that is not plain.
+        values: by the names of their keys.
+    """
     for name, value in values.items():
         if not isinstance(value, int | float) or not low < value < high:
             limits = f"above {low}" if high == inf else f"above {low} and below {high}"
-            raise ValueError(f"data.{name} is {value!r}: give a number {limits}.")
+            raise ValueError(f"data.{name} is {value!r}: give a number {limits}{because and f'; {because}'}.")

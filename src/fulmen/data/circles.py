@@ -6,7 +6,7 @@ import numpy as np
 
 from fulmen.data.checks import between
 from fulmen.data.source import Joint, Split
-from fulmen.data.synthetic import Synthetic
+from fulmen.data.synthetic import SAME_POINTS, Synthetic
 
 
 @dataclass(kw_only=True)
@@ -21,7 +21,7 @@ class Circles(Synthetic):
     def __post_init__(self) -> None:
         super().__post_init__()
         between(0, 1, factor=self.factor)
-        between(0, np.inf, noise=self.noise)
+        between(0, np.inf, SAME_POINTS, noise=self.noise)
 
     @property
     def joint(self) -> Joint:

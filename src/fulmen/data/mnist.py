@@ -7,7 +7,8 @@ where they are missing. Every file is checked when it is read, so that a damaged
 import gzip
 import sys
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import md5
 from pathlib import Path
@@ -90,13 +91,27 @@ class Mnist(Digits):
         for mirror in self.mirrors:
             url = f"{mirror.rstrip('/')}/{name}.gz"
             try:
-                return Path(pooch.retrieve(url, checksum, f"{name}.gz", folder, progressbar=sys.stderr.isatty()))
+                with _if_needed(folder):
+                    return Path(pooch.retrieve(url, checksum, f"{name}.gz", folder, progressbar=sys.stderr.isatty()))
             except (OSError, ValueError) as error:  # from the network, as requests' errors are, or a wrong checksum
-                causes.append(f"{mirror}: {shorten(str(error), 160)}")
+                causes.append(f"{mirror}: {shorten(str(error), 120)}")
         raise DownloadError(
-            f"{name}.gz could not be downloaded ({'; '.join(causes)}). Put MNIST's four files ({', '.join(FILES)}; "
-            "gzipped or not) in a folder and give data_root=<that folder>, or take data=mnist_5k: it needs no download."
+            "MNIST is not here and could not be downloaded. Take data=mnist_5k, which needs no download, or put "
+            f"MNIST's four files ({', '.join(FILES)}; gzipped or not) in a folder and give data_root=<that folder>. "
+            f"For {name}.gz: {'; '.join(causes)}"
         )
+
+
+@contextmanager
+def _if_needed(folder: Path) -> Iterator[None]:
+    """Removes the folder again, and those above it that were not there before, if nothing was put into them."""
+    new = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # the first that is not empty
+            for path in new:
+                path.rmdir()
 
 
 def _unpacked(path: Path) -> bytes:

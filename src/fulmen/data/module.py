@@ -159,4 +159,4 @@ class DataModule(LightningDataModule):
 
 
 def _bytes(values: Tensor) -> memoryview:
-    return memoryview(values.contiguous().view(torch.uint8).numpy())
+    return values.flatten().contiguous().view(torch.uint8).numpy().data

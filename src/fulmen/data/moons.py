@@ -6,7 +6,7 @@ import numpy as np
 
 from fulmen.data.checks import between
 from fulmen.data.source import Joint, Split
-from fulmen.data.synthetic import Synthetic
+from fulmen.data.synthetic import SAME_POINTS, Synthetic
 
 
 @dataclass(kw_only=True)
@@ -18,7 +18,7 @@ class Moons(Synthetic):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        between(0, np.inf, noise=self.noise)
+        between(0, np.inf, SAME_POINTS, noise=self.noise)
 
     @property
     def joint(self) -> Joint:

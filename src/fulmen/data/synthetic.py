@@ -9,6 +9,8 @@ from fulmen.data.source import Split, fresh
 
 Draw = Callable[[np.random.RandomState, int], Split]
 """Draws that many rows."""
+SAME_POINTS = "without it every split would hold the same points"
+"""Why some data sets need noise."""
 
 
 class Synthetic(Sized):

@@ -63,8 +63,8 @@ def plan(words: Sequence[str], config_dir: str | None) -> list[DictConfig]:
         if not override.is_sweep_override():
             check_choice(override, folders)
     jobs = [compose(job, config_dir) for job in expand(overrides, folders)]
-    if len(jobs) > 1 and any(config.run_dir is not None for config in jobs):
-        raise ConfigurationError(f"run_dir names one folder, and this sweep has {len(jobs)} runs; leave it out")
+    if any(config.run_dir is not None for config in jobs):
+        raise ConfigurationError(f"run_dir is for single runs, and those of a sweep go to {SWEEPS}; leave it out")
     for config in jobs:
         preflight.check(config)
         if config.trainer.devices > 1:

@@ -1,0 +1,98 @@
+"""Rules for single values: each says what a value must be, or nothing where it is."""
+
+import typing
+from collections.abc import Callable, Sequence
+from math import inf
+from typing import Any
+
+from fulmen.suggestions import suggestion
+
+Rule = Callable[[Any], str | None]
+"""Says what a value must be, or None if it is."""
+
+
+def whole(least: float, most: float = inf, *, or_else: Sequence[str | None] = ()) -> Rule:
+    """A whole number in [least, most], or one of a few words (None: null)."""
+    low = "" if least == -inf else f" of at least {least}"
+    top = "" if most == inf else f" and at most {most}"
+    words = "".join(f", or {'null' if word is None else word}" for word in or_else)
+
+    def rule(value: Any) -> str | None:
+        fits = isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+        written = ", without a point or an e" if isinstance(value, float) and value.is_integer() else ""
+        return None if fits or value in or_else else f"a whole number{low}{top}{written}{words}"
+
+    return rule
+
+
+def number(within: str, *, or_null: bool = False) -> Rule:
+    """A number in an interval written as in mathematics: `(0, 1]` without 0 and with 1, `(0, inf)` for any above 0."""
+    low, high = (float(end) for end in within[1:-1].split(","))
+
+    def rule(value: Any) -> str | None:
+        if value is None and or_null:
+            return None
+        fits = isinstance(value, (int, float)) and not isinstance(value, bool)
+        fits = (
+            fits
+            and (value > low or (value == low and within[0] == "["))
+            and (value < high or (value == high and within[-1] == "]"))
+        )
+        return None if fits else f"a number in {within}{', or null' if or_null else ''}"
+
+    return rule
+
+
+def one_of(*names: Any) -> Rule:
+    """One of a few words."""
+
+    def rule(value: Any) -> str | None:
+        near = suggestion(value, [str(name) for name in names]) if isinstance(value, str) else ""
+        return (
+            None if value in names and type(value) in map(type, names) else f"one of {', '.join(map(str, names))}{near}"
+        )
+
+    return rule
+
+
+def many(each: Rule, length: int | None = None) -> Rule:
+    """A list, of a given length if there is one."""
+
+    def rule(value: Any) -> str | None:
+        wants = "a list" if length is None else f"a list of {length}"
+        if not isinstance(value, list) or (length is not None and len(value) != length):
+            return f"{wants}, as [{', '.join(['...'] * (length or 1))}]"
+        wrong = next((said for item in value if (said := each(item)) is not None), None)
+        return None if wrong is None else f"{wants}, each {wrong}"
+
+    return rule
+
+
+def text(*, or_null: bool = False) -> Rule:
+    """A text."""
+    return lambda value: None if isinstance(value, str) or (value is None and or_null) else "a text"
+
+
+YES_NO = one_of(True, False)
+
+
+def of_type(hint: Any) -> Rule:
+    """A rule from a type: numbers, texts, yes or no, words, lists, and what may be null."""
+    options = typing.get_args(hint)
+    if typing.get_origin(hint) is typing.Literal:
+        return one_of(*options)
+    if typing.get_origin(hint) in (list, tuple, Sequence):
+        return many(of_type(options[0]))
+    if options:
+        rules = [of_type(option) for option in options]
+        return lambda value: (
+            None if any(rule(value) is None for rule in rules) else ", or ".join(str(rule(value)) for rule in rules)
+        )
+    simple: dict[Any, Rule] = {
+        int: whole(-inf),
+        float: number("(-inf, inf)"),
+        bool: YES_NO,
+        str: text(),
+        type(None): lambda value: None if value is None else "null",
+    }
+    return simple.get(hint, lambda _value: None)
