@@ -2,6 +2,7 @@
 
 import functools
 import json
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -15,7 +16,7 @@ from hydra.utils import instantiate
 from numpy.testing import assert_allclose
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
-from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR, StepLR
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR, StepLR
 
 import fulmen
 from fulmen.data import module
@@ -68,6 +69,10 @@ def momentum(parameters: list[nn.Parameter]) -> Optimizer:
     return SGD(parameters, lr=0.05, momentum=0.9, fused=True)
 
 
+def half_cosine(optimizer: Optimizer, steps: int) -> LRScheduler:
+    return LambdaLR(optimizer, lambda step: (1 + math.cos(math.pi * step / steps)) / 2)
+
+
 def lbfgs(parameters: list[nn.Parameter]) -> Optimizer:
     return torch.optim.LBFGS(parameters, lr=1.0, max_iter=20, history_size=10, line_search_fn="strong_wolfe")
 
@@ -82,7 +87,7 @@ CASES = {
     "one_cycle": Case(
         ("optimizer=adam", "scheduler=one_cycle"), adam, lambda o: OneCycleLR(o, 0.005, 90, pct_start=0.3)
     ),
-    "cosine": Case(("optimizer=momentum", "scheduler=cosine"), momentum, lambda o: CosineAnnealingLR(o, 90)),
+    "cosine": Case(("optimizer=momentum", "scheduler=cosine"), momentum, lambda o: half_cosine(o, 90)),
     "step": Case(("optimizer=adam", "scheduler=step", "scheduler.epochs=4"), adam, lambda o: StepLR(o, 36, 0.1)),
     "clip": Case(("optimizer=sgd", "trainer.gradient_clip=0.05"), sgd, clip=0.05),
     "max_steps": Case(("optimizer=adam", "trainer.max_steps=50"), adam, steps=50),
@@ -94,7 +99,7 @@ CASES = {
             *("penalty=l1", "penalty.weight=0.01", "trainer.max_steps=77", "trainer.precision=64-true"),
         ),
         momentum,
-        lambda o: CosineAnnealingLR(o, 77),
+        lambda o: half_cosine(o, 77),
         steps=77,
         clip=0.05,
         l1=0.01,

@@ -241,7 +241,7 @@ def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]
     assert main([command, "--help"]) == 0
     said = capsys.readouterr().out
     assert f"usage: fulmen {command}" in said
-    assert set(re.findall(r"^  (\w+)=", said, flags=re.MULTILINE)) == set(options(command))
+    assert all(f"{name}=" in said for name in options(command))
 
 
 def options(command: str) -> Any:
