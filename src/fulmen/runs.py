@@ -113,9 +113,8 @@ def _claim(folder: Path) -> None:
             f"{folder} {what}, and every run has a folder of its own; name one that does not exist"
         ) from error
     except OSError as error:
-        raise ValueError(
-            f"{folder} cannot be made ({error.strerror}); name a place for it, run_dir=<folder>"
-        ) from error
+        way_out = "start from a folder that you may write to, or, for a single run, name another place with run_dir="
+        raise ValueError(f"{folder} cannot be made ({error.strerror}); {way_out}") from error
 
 
 def _failure(error: BaseException) -> dict[str, Any]:
