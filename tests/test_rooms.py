@@ -40,7 +40,19 @@ ROOMS = {
     "evaluation": {"data", "losses", "precision", "tasks", "vocabulary"},
     "predictor": {"data", "evaluation", "precision", "tasks", "vocabulary"},
     "exporting": {"data", "files", "precision", "predictor"},
-    "learner": {"evaluation", "interval", "divergence", "tasks", "losses", "penalties", "optimizers", "schedulers", "plan", "data", "models"},
+    "learner": {
+        "evaluation",
+        "interval",
+        "divergence",
+        "tasks",
+        "losses",
+        "penalties",
+        "optimizers",
+        "schedulers",
+        "plan",
+        "data",
+        "models",
+    },
 }
 """What each room may import of Fulmen."""
 

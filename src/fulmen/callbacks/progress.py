@@ -5,11 +5,15 @@ looks at the clock before it draws.
 """
 
 import sys
+import warnings
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
-from tqdm.auto import tqdm
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # of a notebook without widgets, where the bar is text
+    from tqdm.auto import tqdm
 
 LINES = 20
 """Plain lines in a run."""
