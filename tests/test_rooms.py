@@ -87,7 +87,7 @@ def test_rooms_know_only_what_they_may(path: Path) -> None:
     assert starters <= MAY_START_RUNS.get(name, set()) or name == "__init__"
 
 
-@pytest.mark.parametrize("path", [path for path in FILES if path.parent.name == "data"], ids=name_of)
+@pytest.mark.parametrize("path", [path for path in FILES if name_of(path).startswith("data.")], ids=name_of)
 def test_sources_know_no_torch(path: Path) -> None:
     """The command asks them for sizes and task before torch is imported."""
     if path.name not in ("module.py", "tensors.py"):

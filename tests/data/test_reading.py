@@ -14,8 +14,8 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 import fulmen
-from fulmen.data.reading import MOST, read
 from fulmen.data.table import Table
+from fulmen.data.tables.reading import MOST, read
 
 TABLE = pd.DataFrame(
     {

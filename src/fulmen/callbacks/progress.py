@@ -73,5 +73,7 @@ class Progress(Callback):
 
 
 def _draws() -> bool:
-    """A bar needs a terminal, or a notebook (where tqdm draws a widget)."""
-    return sys.stderr.isatty() or "ipykernel" in sys.modules
+    """A bar needs a terminal, or a notebook."""
+    ipython = sys.modules.get("IPython")
+    in_notebook = ipython is not None and hasattr(ipython.get_ipython(), "kernel")
+    return in_notebook or sys.stderr.isatty()

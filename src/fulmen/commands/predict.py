@@ -30,8 +30,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fulmen.commands import arguments, trained
-from fulmen.data.reading import read
 from fulmen.data.source import Joint
+from fulmen.data.tables.reading import read
 from fulmen.files import replacing
 from fulmen.words import ConfigurationError
 

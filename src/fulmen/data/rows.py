@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fulmen.data.kinds import kind
+from fulmen.data.tables.kinds import kind
 from fulmen.suggestions import suggestion
 
 if TYPE_CHECKING:

@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fulmen.data.aims import Aim, Wanted, aim, known_aim
-from fulmen.data.dividing import groups, moments
-from fulmen.data.doubts import check_finite
-from fulmen.data.encoding import Column, encode, feature_names, fit
-from fulmen.data.known import Known
-from fulmen.data.partition import Rows, Sizes, check_sizes
-from fulmen.data.reading import read
-from fulmen.data.roles import roles
 from fulmen.data.rows import listed
 from fulmen.data.source import Joint, Source, Split
+from fulmen.data.tables.aims import Aim, Wanted, aim, known_aim
+from fulmen.data.tables.dividing import groups, moments
+from fulmen.data.tables.doubts import check_finite
+from fulmen.data.tables.encoding import Column, encode, feature_names, fit
+from fulmen.data.tables.known import Known
+from fulmen.data.tables.partition import Rows, Sizes, check_sizes
+from fulmen.data.tables.reading import read
+from fulmen.data.tables.roles import roles
 
 if TYPE_CHECKING:
     import pandas as pd

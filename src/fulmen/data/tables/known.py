@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from fulmen.data.encoding import Column
 from fulmen.data.rows import listed
 from fulmen.data.source import Joint
+from fulmen.data.tables.encoding import Column
 
 
 class Known(NamedTuple):

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fulmen.data.doubts import FEW_ROWS, check_numbers
-from fulmen.data.kinds import kind, whole
 from fulmen.data.rows import floats, listed
+from fulmen.data.tables.doubts import FEW_ROWS, check_numbers
+from fulmen.data.tables.kinds import kind, whole
 from fulmen.vocabulary import Task
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from fulmen.data.doubts import check_kind, check_texts
-from fulmen.data.kinds import kind, texts
 from fulmen.data.rows import floats, listed, named, refuse
+from fulmen.data.tables.doubts import check_kind, check_texts
+from fulmen.data.tables.kinds import kind, texts
 
 if TYPE_CHECKING:
     import pandas as pd

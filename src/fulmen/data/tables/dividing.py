@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fulmen.data.kinds import kind
 from fulmen.data.rows import floats
+from fulmen.data.tables.kinds import kind
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fulmen.data import delimited
 from fulmen.data.rows import listed
+from fulmen.data.tables import delimited
 from fulmen.suggestions import suggestion
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fulmen.data.kinds import kind, texts
 from fulmen.data.rows import floats, refuse
+from fulmen.data.tables.kinds import kind, texts
 
 if TYPE_CHECKING:
     import pandas as pd
