@@ -1,7 +1,9 @@
 """Trained networks come back from folders, files and addresses as they were; what is none is refused, and never run."""
 
 import dataclasses
+import pickle
 import re
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -115,6 +117,33 @@ def test_a_run_comes_back_with_its_figures_and_folder(species: Run) -> None:
         assert torch.equal(again.model.state_dict()[name], value)
 
 
+def test_figures_are_those_of_the_weights(species: Run) -> None:
+    assert fulmen.load(species.folder, weights="best").metrics == species.metrics
+    assert fulmen.load(species.folder, weights="last").metrics == {}, "these were not measured"
+
+
+def test_rows_may_be_lists(species: Run) -> None:
+    rows = load_iris().data[:3]
+    assert_array_equal(species.predict(rows.tolist()), species.predict(rows))
+    assert_array_equal(species.predict_proba(torch.tensor(rows)), species.predict_proba(rows))
+
+
+def test_large_targets_that_differ_little(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Single precision has 8 digits: what is measured must not pass through 100,000,000."""
+    monkeypatch.chdir(tmp_path)
+    random = np.random.default_rng(0)
+    x = random.normal(size=200)
+    pd.DataFrame({"x": x, "y": 1e8 + x + 0.1 * random.normal(size=200)}).to_csv("t.csv", index=False)
+    words = ["data=table", "data.path=t.csv", "data.target=y", "model=linear", "optimizer.lr=0.05", "logger=none"]
+    run = fulmen.train(fulmen.compose(words), folder=tmp_path / "run", verbose=False)
+    test = preflight.check(fulmen.compose(words)).load()["test"]
+    error = run.predict(test.x) - test.y
+    assert 0.05 < np.abs(error).mean() < 0.2
+    assert_allclose(run.metrics["test/mae"], np.abs(error).mean(), rtol=1e-3)
+    assert_allclose(run.metrics["test/mse"], (error**2).mean(), rtol=1e-3)
+    assert_allclose(run.metrics["test/r2"], 1 - (error**2).mean() / test.y.var(), rtol=1e-4)
+
+
 def test_loading_leaves_torchs_random_numbers_alone(species: Run) -> None:
     torch.manual_seed(5)
     expected = torch.rand(3)
@@ -169,12 +198,31 @@ class Payload:
         return Path.touch, (self.path,)
 
 
+def test_a_checkpoint_reads_nothing_from_the_environment(
+    species: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It could send it to an address that it names."""
+    monkeypatch.setenv("MY_SECRET", "hunter2")
+    monkeypatch.chdir(tmp_path)
+    content = torch.load(species.folder / "checkpoints" / "best.ckpt", weights_only=True)
+    content["metadata"]["config"]["data"] |= {"seed": "${${x}:MY_SECRET}"}
+    content["metadata"]["config"]["x"] = "oc.env"
+    torch.save(content, "evil.ckpt")
+    assert main(["evaluate", "evil.ckpt"]) == 1
+    said = capsys.readouterr().err
+    assert "reads MY_SECRET from the environment" in said and "hunter2" not in said
+    shutil.copytree(species.folder, "run")
+    config = Path("run/config.yaml")
+    config.write_text(config.read_text().replace("data_root: ", "data_root: ${oc.env:MY_SECRET} # "))
+    for word in ("resume=run", "rerun=run"):
+        assert main([word, *(["trainer.max_epochs=50"] if "resume" in word else [])]) == 1
+        said = capsys.readouterr().err
+        assert "reads MY_SECRET from the environment" in said and "hunter2" not in said
+
+
 @pytest.fixture(params=["torch", "bare pickle", "torch's old form"])
 def evil(request: pytest.FixtureRequest, species: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of a run, `run` in the working directory, whose checkpoints would make the file `ran`."""
-    import pickle
-    import shutil
-
     monkeypatch.chdir(tmp_path)
     shutil.copytree(species.folder, tmp_path / "run")
     for path in (tmp_path / "run" / "checkpoints").iterdir():
@@ -295,7 +343,7 @@ def test_what_is_no_checkpoint_is_refused_in_a_sentence(case: str, species: Run,
         ("nowhere", None, r"there is no folder .*nowhere"),
         (".", None, r"there is no run in"),
         ("run", "worst", r"weights is 'worst', and must be one of best, last"),
-        ("empty", None, r"has no checkpoint yet"),
+        ("empty", None, r"has no best.ckpt and no last.ckpt yet"),
     ],
 )
 def test_what_is_no_run_is_refused_in_a_sentence(

@@ -18,7 +18,8 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 RUNTIME = [Requirement(line) for line in PROJECT["dependencies"]]
-DIRECT = RUNTIME + [Requirement(line) for extra in PROJECT["optional-dependencies"].values() for line in extra]
+EXTRAS = [Requirement(line) for extra in PROJECT["optional-dependencies"].values() for line in extra]
+DIRECT = RUNTIME + [requirement for requirement in EXTRAS if requirement.name != PROJECT["name"]]
 
 
 def python(*words: str | Path, cwd: Path, path: Path | None = None) -> subprocess.CompletedProcess[str]:

@@ -155,3 +155,11 @@ def test_a_model_in_a_folder_of_ones_own_trains(tmp_path: Path) -> None:
 def test_links_to_files_lead_somewhere(name: str) -> None:
     targets = re.findall(r"\]\((?!https?:|#)([^)#]+)", (ROOT / name).read_text(encoding="utf-8"))
     assert not [target for target in targets if not (ROOT / target).exists()]
+
+
+def test_the_example_in_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (code,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(code.replace("max_epochs=20", "max_epochs=1"), names)
+    assert names["again"].metrics == names["run"].metrics

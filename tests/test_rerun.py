@@ -10,7 +10,7 @@ import yaml
 
 import fulmen
 from fulmen.cli import main
-from fulmen.recorded import to_rerun
+from fulmen.recorded import is_repeated, to_rerun
 
 WORDS = ["data=moons", "data.train_size=70", "model=deep", "model.dropout=0.1", "logger=none", "seed=3"]
 ALL_WORDS = [*WORDS, "trainer.max_epochs=4", "accelerator=cpu", "optimizer.lr=0.02", "run_dir=one"]
@@ -89,6 +89,11 @@ def test_a_key_that_is_no_more_is_named(one: Path) -> None:
     edit(one, "config.yaml", optimizer=config_of(one)["optimizer"] | {"warp": 9})
     with pytest.raises(ValueError, match=r"has the key .optimizer\.warp., which is no more"):
         to_rerun(one, [], None)
+
+
+def test_permissions_make_no_other_run(one: Path) -> None:
+    assert is_repeated(one, to_rerun(one, ["allow_targets=[mine]", "run_dir=two"], None))
+    assert not is_repeated(one, to_rerun(one, ["seed=9"], None))
 
 
 def test_threads_are_kept(one: Path) -> None:

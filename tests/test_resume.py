@@ -222,6 +222,7 @@ def test_a_finished_run_says_that_nothing_is_left_to_do(copy: Path, capsys: pyte
     capsys.readouterr()
     for words, sentence in {
         ("resume=run",): r"completed after 180 steps: nothing more to do; .* larger trainer.max_epochs",
+        ("resume=run", "trainer.max_epochs=20"): r"has taken its 180 steps, and the limits given end at 180",
         ("resume=run", "trainer.max_epochs=7"): r"has taken its 180 steps, and the limits given end at 63",
     }.items():
         assert main(words) == 0
@@ -232,8 +233,27 @@ def test_a_finished_run_says_that_nothing_is_left_to_do(copy: Path, capsys: pyte
 def test_a_run_that_stopped_early_has_nothing_more_to_do(tmp_path: Path) -> None:
     words = [*RUN, "trainer.patience=2", "optimizer.lr=0.3"]
     run = fulmen.train(fulmen.compose(words), folder=tmp_path / "run", verbose=False)
-    with pytest.raises(Finished, match="stopped early"):
+    with pytest.raises(Finished, match="stopped early") as said:
         resume(run.folder, ["trainer.max_epochs=500"])
+    assert "resume=" not in str(said.value), "that would lead back here"
+
+
+def test_a_run_that_goes_on_has_no_figures_until_it_ends(tmp_path: Path) -> None:
+    folder = fulmen.train(fulmen.compose(RUN), folder=tmp_path / "run", verbose=False).folder
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    config["trainer"]["max_epochs"] = 40
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    status = json.loads((folder / "status.json").read_text())
+    (folder / "status.json").write_text(json.dumps(status | {"state": "interrupted"}))
+    train_and_kill(folder, None, 200)
+    assert not (folder / "metrics.json").exists()
+
+
+def test_limits_that_are_passed_already_are_refused(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (copy / "config.yaml").read_bytes()
+    assert main(["resume=run", "trainer.max_steps=40"]) == 0
+    assert "has taken its 54 steps, and the limits given end at 40" in capsys.readouterr().out
+    assert (copy / "config.yaml").read_bytes() == before
 
 
 def test_a_run_that_diverged_would_again(
@@ -265,6 +285,7 @@ BAD_WORDS = {
     "resume=run accelerator=gpx": r"there is no accelerator=gpx; did you mean gpu\?",
     "resume=run accelerator=gpu": r"there is no gpu here",
     "resume=run trainer.max_epochs=0": r"trainer.max_epochs is 0",
+    "resume=run trainer.max_epochs=1,2": r"names several values",
     "resume=run trainer.max_epochs=many": r"trainer.max_epochs is 'many'",
     "-m resume=run": r"are for single runs; leave -m out",
     "rerun=rnu": r"there is no folder rnu; did you mean run\?",

@@ -33,7 +33,7 @@ ROOMS = {
     "optimizers": set(),
     "schedulers": {"plan"},
     "accelerators": set(),
-    "checkpoints": {"files"},
+    "checkpoints": {"files", "folders"},
     "interval": set(),
     "parts": set(),
     "precision": set(),

@@ -17,8 +17,9 @@ from typing import Any
 import torch
 
 from fulmen.files import TEMPORARY, replacing
+from fulmen.folders import LAST, PREVIOUS
 
-LAST, PREVIOUS, BEST = "last.ckpt", "previous.ckpt", "best.ckpt"
+ADDRESS = ("http://", "https://")
 
 
 class CheckpointError(ValueError):
@@ -46,7 +47,7 @@ def load(path: str | Path, *, trust: bool = False) -> dict[str, Any]:
         StrangeError: it does, and is not trusted.
         CheckpointError: there is no such file, or it is damaged.
     """
-    if str(path).startswith(("http://", "https://")):
+    if str(path).startswith(ADDRESS):
         return _download(str(path), trust)
     if not Path(path).is_file():
         raise CheckpointError(f"there is no checkpoint {path}")

@@ -86,6 +86,8 @@ def _command(config_dir: str | None, name: str, *arguments: str) -> int:
         code: int = command.main(arguments)
     except (ValueError, OSError) as error:  # what a user can mend: words, files, checkpoints
         return _say(" ".join(str(error).split()))
+    except Exception as error:  # what nobody has thought of, of somebody's own parts perhaps
+        return _say(f"{type(error).__name__}: {' '.join(str(error).split())}")
     return code
 
 

@@ -48,7 +48,7 @@ def compose(words: Iterable[str] = (), config_dir: str | Path | None = None) -> 
     folders = search_path(config_dir)
     overrides = [read(word) for word in words]
     for override in overrides:
-        _check_single(override)
+        check_single(override)
         check_choice(override, folders)
         choice_file.check(override.key_or_group, str(override.value()), folders)
     try:
@@ -92,7 +92,8 @@ def _file_url(folder: Path) -> str:
     return "'file://" + str(folder).replace("\\", "/").replace("'", "\\'") + "'"
 
 
-def _check_single(override: Override) -> None:
+def check_single(override: Override) -> None:
+    """Raises ConfigurationError where a word names several values."""
     if override.is_sweep_override():
         raise ConfigurationError(
             f"{override.input_line} names several values; add -m to run them all, or write a list as [a,b]"

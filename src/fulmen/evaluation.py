@@ -37,30 +37,31 @@ class Evaluation:
         """What `metrics.json` holds of each split: `<split>/loss`, its metrics, the confusion matrix of classes."""
         found: dict[str, Any] = {}
         for name, split in splits.items():
-            figures = self.figures(split, METRICS[self.task.kind])
+            out = self.scores(split.x)
+            figures = self._measure(out, split.y, METRICS[self.task.kind])
             found |= {f"{name}/{key}": value for key, value in figures.items()}
             if self.task.kind != "regression":
-                found[f"{name}/confusion_matrix"] = self.confusion(split)
+                found[f"{name}/confusion_matrix"] = self.task.confusion(out, split.y)
         return found
 
     def figures(self, split: Batch, metrics: Iterable[str]) -> dict[str, float]:
         """The loss and `metrics` over all rows of `split`."""
-        out = self.scores(split.x)
-        y = split.y.to(out.dtype) if split.y.is_floating_point() else split.y
-        return {"loss": self.loss(out, y, self.task).item(), **self.task.metrics(out, y, metrics)}
+        return self._measure(self.scores(split.x), split.y, metrics)
 
-    def confusion(self, split: Batch) -> list[list[int]]:
-        """Rows of `split` counted by true class and predicted class."""
-        return self.task.confusion(self.scores(split.x), split.y)
+    def _measure(self, out: Tensor, y: Tensor, metrics: Iterable[str]) -> dict[str, float]:
+        y = y.to(out.dtype) if y.is_floating_point() else y
+        return {"loss": self.loss(out, y, self.task).item(), **self.task.metrics(out, y, metrics)}
 
     @torch.inference_mode()
     def scores(self, x: Tensor) -> Tensor:
         """Raw scores of all rows, [N, out_features], with the network in evaluation mode while it lasts."""
         was_training = self.net.training
         self.net.eval()
-        with computing(self.precision, x.device.type):
-            out = torch.cat([self.net(chunk) for chunk in chunks(x)])
-        self.net.train(was_training)
+        try:
+            with computing(self.precision, x.device.type):
+                out = torch.cat([self.net(chunk) for chunk in chunks(x)])
+        finally:
+            self.net.train(was_training)
         return out.float() if out.dtype in (torch.bfloat16, torch.float16) else out
 
 

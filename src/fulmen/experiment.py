@@ -43,7 +43,9 @@ def train(config: DictConfig, folder: Path | None = None, *, verbose: bool = Tru
         return _train(config, folder, {}, verbose=verbose)
     threads = folders.noted(rerun).get("threads") if recorded.is_repeated(rerun, config) else None
     run = _train(config, folder, {"rerun": str(rerun)}, verbose=verbose, threads=threads)
-    if verbose:
+    from fulmen.runs import leads
+
+    if verbose and leads():
         print(*recorded.differences(rerun, folder), sep="\n")
     return run
 
@@ -69,10 +71,11 @@ def resume(folder: str | Path, words: Sequence[str] = (), *, verbose: bool = Tru
     if before.get("state") == "diverged":
         raise ValueError(f"{folder} diverged ({before['error']}), and would again; take rerun={folder} and change that")
     if before.get("state") == "completed" and (before.get("stopped_early") or not words):
-        why = "stopped early, its score no longer improving" if before.get("stopped_early") else "completed"
+        early = before.get("stopped_early")
+        why = "stopped early, its score no longer improving," if early else "completed"
+        longer = "" if early else f"to train longer, take resume={folder} with a larger trainer.max_epochs, or "
         raise Finished(
-            f"{folder} {why} after {before['steps']} steps: nothing more to do; "
-            f"to train longer, take resume={folder} with a larger trainer.max_epochs, or rerun={folder} with changes"
+            f"{folder} {why} after {before['steps']} steps: nothing more to do; {longer}rerun={folder} with changes"
         )
     return _train(config, folder, {}, verbose=verbose, resume=True, threads=before.get("threads"))
 
@@ -143,9 +146,8 @@ def _sentence(error: BaseException, folder: Path) -> str:
     """What a user needs to hear: the message alone if it is meant for users, else also what it is and where to look."""
     if isinstance(error, (ValueError, FileExistsError, ArithmeticError)):
         return " ".join(str(error).split())
-    where = (
-        f"the traceback is in {folder / 'status.json'}" if folder.exists() else "trainer.debug=true shows the traceback"
-    )
+    written = folders.noted(folder).get("traceback") is not None
+    where = f"the traceback is in {folder / 'status.json'}" if written else "trainer.debug=true shows the traceback"
     said = str(error).strip().partition("\n")[0]
     return f"{type(error).__name__}: {said}; {where}" if said else f"{type(error).__name__}; {where}"
 

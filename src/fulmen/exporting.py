@@ -16,13 +16,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from fulmen.data.scaling import Standardizer
 from fulmen.files import replacing
 from fulmen.precision import data_type
-from fulmen.predictor import Predictor, both
+from fulmen.predictor import Predictor, final
 
 Features = NDArray[np.floating]
 LARGEST_DIFFERENCE = 1e-5
-"""Between predictions of the file and PyTorch's: relative to the targets' size, or of a probability."""
+"""Between predictions of the file and PyTorch's: of a probability, or in units of a target's deviation or size."""
 
 
 class Exported(nn.Module):
@@ -39,7 +40,7 @@ class Exported(nn.Module):
 
     def __init__(self, predictor: Predictor) -> None:
         super().__init__()
-        self.net, self.task, self.joint = predictor.evaluation.net, predictor.evaluation.task, predictor.joint
+        self.net, self.task = predictor.evaluation.net, predictor.evaluation.task
         self.scaling, self.dtype = predictor.scaling.x, data_type(predictor.evaluation.precision)
         if self.scaling is not None:
             self.register_buffer("mean", torch.as_tensor(self.scaling.mean, dtype=torch.float64))
@@ -49,7 +50,7 @@ class Exported(nn.Module):
         """In double precision up to the network: large features with small deviations lose nothing."""
         if self.scaling is not None:
             features = (features.double() - self.mean) / self.deviation
-        return both(self.task.predictions(self.net(features.to(self.dtype))), self.joint)
+        return final(self.net(features.to(self.dtype)), self.task)
 
 
 def export(predictor: Predictor, features: Features, output: Path) -> float:
@@ -68,21 +69,24 @@ def export(predictor: Predictor, features: Features, output: Path) -> float:
             predictions; no file is written then.
     """
     dtype = torch.float64 if data_type(predictor.evaluation.precision) == torch.float64 else torch.float32
+    if not len(features):
+        raise ValueError("there are no rows to check with; name others with input=")
     module, rows = Exported(predictor).eval(), torch.from_numpy(np.ascontiguousarray(features)).to(dtype)
     write, run = FORMATS[output.suffix]
-    with tempfile.TemporaryDirectory(dir=output.parent, prefix=".tmp-") as folder, warnings.catch_warnings():
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporters' own old habits
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # of torchvision, which is not needed
         file = Path(folder) / output.name
         try:
             write(module, rows, file, json.dumps(description(predictor)))
+            found = run(file, rows)
         except ImportError as error:
             raise ValueError(f"writing {output.suffix} needs {error.name}: pip install 'fulmen[export]'") from error
         except Exception as error:
             raise ValueError(
                 f"torch cannot write this network as {output.suffix}: {type(error).__name__}: {error}"
             ) from error
-        difference = _difference(run(file, rows), predictor.scores_of(rows.numpy()))
+        difference = _difference(found, predictor.scores_of(rows.numpy()), predictor.scaling.y)
         if not difference <= LARGEST_DIFFERENCE:
             raise ValueError(
                 f"{output} would give other predictions than PyTorch, by {difference:.1e} on these rows; it is not kept"
@@ -98,15 +102,16 @@ def description(predictor: Predictor) -> dict[str, Any]:
     return {"task": joint.task, "features": list(joint.feature_names), "targets": list(joint.target_names)}
 
 
-def _difference(found: Features, expected: Features) -> float:
-    return float(np.max(np.abs(found - expected) / np.maximum(1, np.abs(expected))))
+def _difference(found: Features, expected: Features, scaling: Standardizer | None) -> float:
+    size = np.abs(expected).max(0) if scaling is None else scaling.deviation
+    return float(np.max(np.abs(found - expected) / np.where(size > 0, size, 1)))
 
 
 def _write_onnx(module: nn.Module, rows: Tensor, file: Path, description: str) -> None:
     batch = torch.export.Dim("rows")
     program = torch.onnx.export(
         module,
-        (rows[:2],),
+        (rows[[0, -1]],),
         input_names=["features"],
         output_names=["predictions"],
         dynamic_shapes=({0: batch},),
@@ -127,7 +132,7 @@ def _run_onnx(file: Path, rows: Tensor) -> Features:
 
 
 def _write_pt2(module: nn.Module, rows: Tensor, file: Path, description: str) -> None:
-    program = torch.export.export(module, (rows[:2],), dynamic_shapes=({0: torch.export.Dim("rows")},))
+    program = torch.export.export(module, (rows[[0, -1]],), dynamic_shapes=({0: torch.export.Dim("rows")},))
     torch.export.save(program, file, extra_files={"fulmen": description})
 
 

@@ -35,7 +35,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
-    _flush_folder(path.parent)
+    flush_to_disk(path.parent)
 
 
 def write_text(path: Path, content: str) -> None:
@@ -59,11 +59,11 @@ def _umask() -> int:
     return mask
 
 
-def _flush_folder(folder: Path) -> None:
-    """Makes the rename itself outlast a power failure."""
+def flush_to_disk(path: Path) -> None:
+    """Makes what was written to a file, or the renaming of one in a folder, outlast a power failure."""
     if os.name != "posix":
-        return  # Windows cannot flush a folder
-    handle = os.open(folder, os.O_RDONLY)
+        return  # Windows cannot flush what is open for reading, nor a folder
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

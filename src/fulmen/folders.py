@@ -16,6 +16,10 @@ from filelock import FileLock
 
 from fulmen.words import ConfigurationError, suggestion
 
+NEEDED = {"choices", "seed", "score", "weights", "data", "model", "optimizer", "scheduler", "loss", "penalty", "init"}
+"""What a configuration has at the least."""
+LAST, PREVIOUS, BEST = "last.ckpt", "previous.ckpt", "best.ckpt"
+"""Files in `checkpoints/`."""
 LOCK = ".lock"
 """In a run's folder; the process that runs holds an OS lock on it, which ends with the process, however that ends."""
 WORKED_IN = "running"
@@ -61,7 +65,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     if not (folder / "config.yaml").exists():
         raise ConfigurationError(absent(folder))
     config = _read(folder / "config.yaml", yaml.safe_load)
-    if not {"choices", "trainer", "data", "model"} <= config.keys():
+    if not config.keys() >= NEEDED:
         raise ConfigurationError(_damaged(folder / "config.yaml", "it is not the configuration of a run"))
     return config
 
@@ -99,7 +103,7 @@ def held(folder: Path) -> bool:
 
 def is_run(folder: Path) -> bool:
     """Whether a folder is that of a run."""
-    return (folder / "status.json").is_file()
+    return all((folder / name).is_file() for name in ("config.yaml", "status.json"))
 
 
 def runs_in(folder: Path) -> list[Path]:

@@ -35,9 +35,9 @@ class Interval:
 
     def plain(self) -> dict[str, Any]:
         """For a checkpoint, on the CPU."""
-        return {"losses": torch.cat(self.losses).cpu() if self.losses else None, "rows": self.rows}
+        return {"losses": torch.cat(self.losses).cpu() if self.losses else None, "rows": torch.tensor(self.rows)}
 
     def restore(self, plain: dict[str, Any], device: torch.device) -> None:
         """Takes back what `plain` gave."""
         self.losses = [] if plain["losses"] is None else [plain["losses"].to(device)]
-        self.rows = list(plain["rows"])
+        self.rows = plain["rows"].tolist()

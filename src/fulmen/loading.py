@@ -16,15 +16,14 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
 from fulmen import checkpoints, recorded, targets
-from fulmen.checkpoints import CheckpointError
+from fulmen.checkpoints import ADDRESS, CheckpointError
 from fulmen.data.scaling import Scaling
 from fulmen.data.source import Joint, Source
 from fulmen.evaluation import Evaluation
+from fulmen.folders import BEST, LAST, PREVIOUS
 from fulmen.parts import make
 from fulmen.precision import data_type
 from fulmen.predictor import Predictor, Run, new_network, task_of
-
-ADDRESS = ("http://", "https://")
 
 
 @dataclass(frozen=True)
@@ -40,12 +39,14 @@ class Trained:
     predictor: Predictor
     threads: int
     """Of the CPU that its run computed with."""
+    fingerprint: str
+    """Of the rows that it was trained on."""
 
 
 def load(
     where: str | Path, *, weights: str | None = None, trust_checkpoint: bool = False, allow_targets: Sequence[str] = ()
 ) -> Run:
-    """A finished run, as `fulmen.train` returned it; or a checkpoint alone, which has no folder and no metrics.
+    """A run, as `fulmen.train` returned it; of a checkpoint alone there are no metrics.
 
     Args:
         where: a run's folder, a checkpoint, or its address (http or https).
@@ -58,8 +59,9 @@ def load(
     """
     trained = read(where, weights=weights, trust_checkpoint=trust_checkpoint, allow_targets=allow_targets)
     folder, metrics = Path(where), dict[str, Any]()
-    with suppress(OSError, ValueError):
-        metrics = json.loads((folder / "metrics.json").read_text("utf-8"))
+    if weights in (None, trained.config.weights):  # those that were measured
+        with suppress(OSError, ValueError):
+            metrics = json.loads((folder / "metrics.json").read_text("utf-8"))
     return Run(metrics, trained.predictor.evaluation.net, folder, trained.predictor)
 
 
@@ -73,21 +75,26 @@ def read(
         metadata, state = content["metadata"], {str(name): value for name, value in content["state_dict"].items()}
         config, learned = recorded.of_record(metadata["config"]), dict(metadata["learned"])
         joint, scaling = Joint(**metadata["joint"]), Scaling.of(metadata["scaling"])
-        precision, threads = str(config.trainer.precision), int(metadata["threads"])
+        precision, fingerprint = str(config.trainer.precision), str(metadata["fingerprint"])
+        threads = max(1, int(metadata["threads"]))
         parts = {name: config[name] for name in ("data", "model", "loss")}
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise CheckpointError(f"{path} is no checkpoint of Fulmen's: it does not say what network it is of") from error
     OmegaConf.update(config, "allow_targets", list(allow_targets), merge=False)
     targets.check(config, typed=[f"allow_targets=[{','.join(allow_targets)}]"])
+    if not trust_checkpoint:
+        recorded.check_environment(config)
     try:
         source, model, loss = (make(part) for part in parts.values())
+        if not isinstance(source, Source):
+            raise TypeError(f"its data is a {type(source).__name__}")
         source.recall(learned)
         net = _network(model, joint, precision, state)
     except Exception as error:  # whatever parts of another version, or of the user's own, may raise
         why = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
         raise CheckpointError(f"the network in {path} cannot be made from what it says ({why})") from error
     evaluation = Evaluation(net, task_of(net, joint, scaling), loss, precision)
-    return Trained(path, config, source, Predictor(evaluation, joint, scaling, source.encode), threads)
+    return Trained(path, config, source, Predictor(evaluation, joint, scaling, source.encode), threads, fingerprint)
 
 
 def _network(model: Callable[..., nn.Module], joint: Joint, precision: str, state: dict[str, Tensor]) -> nn.Module:
@@ -113,8 +120,8 @@ def find(where: str, weights: str | None) -> str:
     if folder.suffix == ".ckpt":
         raise CheckpointError(f"there is no checkpoint {where}")
     which = weights or recorded.configuration(folder).weights
-    names = ["best.ckpt", "last.ckpt"] if which == "best" else ["last.ckpt", "previous.ckpt"]
+    names = [BEST, *([LAST] if weights is None else [])] if which == "best" else [LAST, PREVIOUS]
     there = [folder / "checkpoints" / name for name in names if (folder / "checkpoints" / name).is_file()]
     if not there:
-        raise CheckpointError(f"{folder} has no checkpoint yet")
+        raise CheckpointError(f"{folder} has no {' and no '.join(names)} yet")
     return str(there[0])

@@ -12,6 +12,7 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.loggers.logger import Logger
 from torch import nn
 
+from fulmen.files import flush_to_disk
 from fulmen.history import History
 
 HYPERPARAMETERS = (
@@ -61,10 +62,13 @@ def _wait_for_a_second_after(begun: Iterable[Path]) -> None:
 
 
 def flush(loggers: Iterable[Logger]) -> None:
-    """Has TensorBoard's points on the disk before a checkpoint is: a run that goes on from it has no gap then."""
+    """Has rows and points on the disk before a checkpoint is: a run that goes on from it has no gap then."""
     for logger in loggers:
+        if isinstance(logger, History):
+            flush_to_disk(logger.path)
         if isinstance(logger, TensorBoardLogger):
             logger.experiment.flush()
+            flush_to_disk(max(Path(logger.log_dir).glob("events.*"), key=lambda path: path.stat().st_mtime_ns))
 
 
 def show_graph(logger: Logger, net: nn.Module, in_shape: tuple[int, ...]) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from fulmen.data.scaling import Scaling
 from fulmen.data.source import Joint, Source
@@ -37,13 +37,17 @@ class Predictor:
 
     def scores(self, rows: Any) -> NDArray[np.floating]:
         """Values in the targets' units [N, T], or class probabilities [N, K]; for two classes, K is 2."""
-        return self.scores_of(self.encode(rows))
+        return self.scores_of(self.features(rows))
+
+    def features(self, rows: Any) -> NDArray[Any]:
+        """Rows as numbers, [N, *in_shape], not scaled; what is no table counts as an array."""
+        return self.encode(rows if hasattr(rows, "columns") else np.asarray(rows))
 
     def scores_of(self, features: NDArray[Any]) -> NDArray[np.floating]:
         """The same for features, [N, *in_shape], before scaling."""
         x = features if self.scaling.x is None else self.scaling.x(features)
         scores = self.evaluation.scores(torch.from_numpy(np.ascontiguousarray(x)).to(self.dtype))
-        return both(self.evaluation.task.predictions(scores), self.joint).numpy()
+        return final(scores, self.evaluation.task).numpy()
 
     @property
     def dtype(self) -> torch.dtype:
@@ -56,9 +60,15 @@ class Predictor:
         return scores if self.joint.task == "regression" else np.array(self.joint.target_names)[scores.argmax(1)]
 
 
-def both(out: torch.Tensor, joint: Joint) -> torch.Tensor:
-    """Predictions with a column for each class: [N, 1] of the second of two classes become [N, 2]."""
-    return torch.cat([1 - out, out], 1) if joint.task == "binary" else out
+def final(scores: Tensor, task: Task) -> Tensor:
+    """Raw scores as values [N, T], in double precision (targets may be large and differ little), or as probabilities.
+
+    Those have a column for each class: [N, 1] of the second of two classes becomes [N, 2].
+    """
+    if task.kind == "regression":
+        return task.predictions(scores.double())
+    out = task.predictions(scores.float() if scores.dtype == torch.bfloat16 else scores)
+    return torch.cat([1 - out, out], 1) if task.kind == "binary" else out
 
 
 @dataclass(frozen=True)
@@ -70,7 +80,7 @@ class Run:
     model: nn.Module
     """The network with the weights that were evaluated, on the CPU, in evaluation mode."""
     folder: Path
-    """The run's folder."""
+    """The run's folder, or the checkpoint alone that it was loaded from."""
     predictor: Predictor
     """Turns new rows into predictions."""
 
@@ -78,7 +88,7 @@ class Run:
         """What the network says of new rows, which are treated as the training rows were.
 
         Args:
-            rows: a pandas DataFrame, matched by the names of the features, or an array [N, *in_shape].
+            rows: a pandas DataFrame, matched by the names of the features, or an array or lists, [N, *in_shape].
 
         Returns:
             Values [N, T] in the targets' units, or the names of classes [N].
@@ -94,7 +104,7 @@ class Run:
         Raises:
             ValueError: as `predict`.
         """
-        return self.predictor.encode(rows)
+        return self.predictor.features(rows)
 
     def predict_proba(self, rows: Any) -> NDArray[np.floating]:
         """Class probabilities of new rows, [N, K], in the order of the classes' names.

@@ -3,17 +3,19 @@
 Permissions do not come from files: `allow_targets` and `trust_checkpoint` count only where they are typed.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.types import OverrideType
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from omegaconf.resolvers import oc
 
 from fulmen import folders
-from fulmen.composition import compose, search_path
+from fulmen.composition import check_single, compose, search_path
+from fulmen.settings import leaves
 from fulmen.words import ConfigurationError, check_choice, read, unknown
 
 PERMISSIONS = ("allow_targets", "trust_checkpoint")
@@ -56,6 +58,7 @@ def to_resume(folder: Path, words: Sequence[str]) -> DictConfig:
     """
     config = configuration(folder)
     for override in map(read, words):
+        check_single(override)
         key = override.key_or_group
         if key not in BESIDE_RESUME or override.type is not OverrideType.CHANGE:
             raise ConfigurationError(
@@ -68,6 +71,8 @@ def to_resume(folder: Path, words: Sequence[str]) -> DictConfig:
             key = "trainer.accelerator"
         OmegaConf.update(config, key, override.value())
     config.overrides = list(words)
+    if not config.trust_checkpoint:
+        check_environment(config)
     return config
 
 
@@ -87,8 +92,12 @@ def to_rerun(folder: Path, words: Sequence[str], config_dir: str | None) -> Dict
     allowed = [word for word in words if read(word).key_or_group in PERMISSIONS]
     typed = [*_typed(folder, before)]
     kept = [word for word in typed if not _replaced(read(word).key_or_group, chosen)]
-    config, then = compose([*kept, *words], config_dir), _leaves(plain(compose([*typed, *allowed], config_dir)))
-    for key, value in _leaves(plain(before)).items():
+    repeated = compose([*typed, *allowed], config_dir)
+    if "trust_checkpoint=true" not in words:
+        check_environment(before)
+        check_environment(repeated)
+    config, then = compose([*kept, *words], config_dir), dict(leaves(plain(repeated)))
+    for key, value in leaves(plain(before)):
         if key.partition(".")[0] in NOT_SET or _replaced(key, chosen):
             continue
         if key not in then:
@@ -116,6 +125,7 @@ def with_data(config: DictConfig, words: Sequence[str]) -> DictConfig:
     """
     overrides = [read(word) for word in words]
     for override in overrides:
+        check_single(override)
         key = override.key_or_group
         if key not in ("data", "data_root") and not key.startswith("data."):
             raise ConfigurationError(f"{override.input_line} would change the network; only data can be another here")
@@ -137,7 +147,8 @@ def with_data(config: DictConfig, words: Sequence[str]) -> DictConfig:
 
 def is_repeated(one: Path, config: DictConfig) -> bool:
     """Whether `config` is that of the run in `one`, but for the folder it goes to."""
-    return {**plain(configuration(one)), "run_dir": None} == {**plain(config), "run_dir": None}
+    anew = dict.fromkeys(GIVEN_ANEW)
+    return plain(configuration(one)) | anew == plain(config) | anew
 
 
 def differences(one: Path, other: Path) -> list[str]:
@@ -161,16 +172,44 @@ def plain(config: DictConfig) -> dict[str, Any]:
 
     But for those to the environment, which may hold what nobody should read in a file.
     """
-    with _environment_unread():
-        found = OmegaConf.to_container(config, resolve=True)
+    with _environment(lambda *words: f"${{oc.env:{','.join(map(_word, words))}}}"):
+        found = _resolved(config)
     assert isinstance(found, dict)
     return {str(key): value for key, value in found.items() if key != "overrides"}
 
 
+def check_environment(config: DictConfig) -> None:
+    """Keeps what came from somebody else from reading the environment, and sending it where it says.
+
+    Raises:
+        ConfigurationError: another variable than `FULMEN_DATA` is named.
+    """
+
+    def refuse(name: str, *_: Any) -> str:
+        if name != "FULMEN_DATA":
+            raise ConfigurationError(
+                f"this configuration reads {name} from the environment; if you trust who made it, "
+                "add trust_checkpoint=true"
+            )
+        return ""
+
+    with _environment(refuse):
+        _resolved(config)
+
+
+def _resolved(config: DictConfig) -> Any:
+    try:
+        return OmegaConf.to_container(config, resolve=True)
+    except OmegaConfBaseException as error:
+        if isinstance(error.__cause__, ConfigurationError):
+            raise error.__cause__ from error
+        raise ConfigurationError(" ".join(str(error).split("\n")[0].split())) from error
+
+
 @contextmanager
-def _environment_unread() -> Iterator[None]:
-    """While it lasts, `${oc.env:NAME}` stands for its own text."""
-    OmegaConf.register_new_resolver("oc.env", lambda *words: f"${{oc.env:{','.join(map(_word, words))}}}", replace=True)
+def _environment(resolver: Callable[..., str]) -> Iterator[None]:
+    """While it lasts, `${oc.env:...}` is what `resolver` makes of its words."""
+    OmegaConf.register_new_resolver("oc.env", resolver, replace=True)
     try:
         yield
     finally:
@@ -179,14 +218,6 @@ def _environment_unread() -> Iterator[None]:
 
 def _word(value: Any) -> str:
     return "null" if value is None else str(value)
-
-
-def _leaves(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Every value by its dotted key; a list is one value."""
-    found: dict[str, Any] = {}
-    for key, value in config.items():
-        found |= _leaves(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return found
 
 
 def _replaced(key: str, chosen: set[str]) -> bool:

@@ -15,6 +15,7 @@ from fulmen.callbacks.progress import Progress
 from fulmen.callbacks.saver import Saver
 from fulmen.data.module import DataModule
 from fulmen.data.source import SPLITS, Source
+from fulmen.data.tensors import fingerprint
 from fulmen.evaluation import Evaluation
 from fulmen.files import write_json
 from fulmen.history import History
@@ -98,13 +99,13 @@ def train(
     batch_size = data.rows if source.batch_size == "full" else source.batch_size
     data.plan = plan = _plan(data.rows, batch_size, options, scheduler, score)
     threads = threads or find_threads(options, net, joint.in_shape, min(batch_size, data.rows))
-    task = task_of(net, joint, data.scaling)
+    task, rows = task_of(net, joint, data.scaling), fingerprint(data.splits["train"])
 
     leads = runs.leads()  # of several devices' processes one keeps the record
     with noting() as stop, runs.claimed(folder, goes_on=resume):
-        start, best = _start(folder, plan, data.fingerprint(), trust) if resume else (None, None)
-        step = 0 if start is None else start["global_step"]
-        facts = {**facts, "seed": seed, "threads": threads, "fingerprint": data.fingerprint()}
+        step, best = _start(folder, plan, rows, trust) if resume else (None, None)
+        step, goes_on = step or 0, step is not None
+        facts = {**facts, "seed": seed, "threads": threads, "fingerprint": rows}
         with runs.recording(folder, config, facts, step if resume else None) as status:
             if verbose and leads:
                 report.print_opening(config, net, joint.in_shape, folder, step)
@@ -120,7 +121,7 @@ def train(
                 metrics=METRICS[joint.task],
                 score=score,
                 seed=seed,
-                metadata=metadata(config, source, data.scaling, data.fingerprint(), threads),
+                metadata=metadata(config, source, data.scaling, rows, threads),
             )
             saver = Saver(folder / "checkpoints", score=score, mode=mode(score), stop=stop, best=best)
             history = [History(folder / "history.csv", _figures(data), plan.steps_per_epoch, step)] if leads else []
@@ -136,7 +137,7 @@ def train(
                 trust=trust,
             )
             try:
-                trainer.fit(learner, datamodule=data, ckpt_path=None if start is None else saver.last.resolve())
+                trainer.fit(learner, datamodule=data, ckpt_path=saver.last.resolve() if goes_on else None)
             finally:
                 status |= {"steps": trainer.global_step, "device": str(trainer.strategy.root_device)}
             status["stopped_early"] = trainer.global_step < plan.total_steps
@@ -151,10 +152,8 @@ def train(
     return Run(metrics, net, folder, Predictor(learner.evaluation, joint, data.scaling, source.encode))
 
 
-def _start(
-    folder: Path, plan: Plan, fingerprint: str, trust: bool
-) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-    """The checkpoint that the run in `folder` goes on from, and the best one so far; None for what there is not.
+def _start(folder: Path, plan: Plan, rows: str, trust: bool) -> tuple[int | None, dict[str, Any] | None]:
+    """The step that the run in `folder` goes on from, and the best checkpoint so far; None for what there is not.
 
     Raises:
         Finished: the run has taken all its steps.
@@ -164,13 +163,13 @@ def _start(
         report.warn(f"{folder} has no checkpoint to go on from, so it begins anew, to the same end")
         return None, None
     steps = start["global_step"]
-    if steps >= plan.total_steps and folders.noted(folder).get("state") == "completed":
+    if steps > plan.total_steps or (steps == plan.total_steps and folders.noted(folder).get("state") == "completed"):
         raise Finished(
             f"{folder} has taken its {steps} steps, and the limits given end at {plan.total_steps}: nothing more to do"
         )
-    if start["metadata"]["fingerprint"] != fingerprint:
+    if start["metadata"]["fingerprint"] != rows:
         report.warn(f"the training rows are not to the last bit those that {folder} began with; it goes on with these")
-    return start, checkpoints.whole(folder / "checkpoints" / checkpoints.BEST, report.warn, trust)
+    return steps, checkpoints.whole(folder / "checkpoints" / folders.BEST, report.warn, trust)
 
 
 def _plan(rows: int, batch_size: int, options: TrainerOptions, scheduler: MakeScheduler | None, score: str) -> Plan:

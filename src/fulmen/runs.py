@@ -50,7 +50,7 @@ def claimed(folder: Path, *, goes_on: bool) -> Iterator[None]:
         _claim(folder)
     lock = FileLock(folder / folders.LOCK)
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=0.2)  # as long as somebody may take to look whether it is held
     except Timeout as error:
         raise FileExistsError(f"{folder} is held by another process, which trains that very run") from error
     try:
@@ -86,6 +86,7 @@ def recording(
     if resumed is not None:
         status |= {name: before[name] for name in ("started", "overrides", "rerun") if name in before}
         now = {"step": resumed, "started": began.isoformat(), "overrides": facts.get("overrides")}
+        (folder / "metrics.json").unlink(missing_ok=True)  # until there are new ones
         status["resumed"] = [*before.get("resumed", []), now]
     write_json(folder / "status.json", status)
     try:

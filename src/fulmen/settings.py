@@ -21,13 +21,14 @@ def settings(config: Mapping[str, Any]) -> Settings:
     """
     choices = config.get("choices")
     rest = {key: value for key, value in config.items() if key not in PLACES}
-    return (choices if isinstance(choices, dict) else {}) | dict(_leaves(rest))
+    return (choices if isinstance(choices, dict) else {}) | dict(leaves(rest))
 
 
-def _leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value with its dotted key; a list is one value."""
     for key, value in config.items():
         if isinstance(value, Mapping):
-            yield from _leaves(value, f"{prefix}{key}.")
+            yield from leaves(value, f"{prefix}{key}.")
         elif key != "_partial_":
             yield f"{prefix}{key}", value
 

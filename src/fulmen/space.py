@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from fulmen.files import TEMPORARY
-from fulmen.folders import held, is_run, read_status
+from fulmen.folders import BEST, LAST, PREVIOUS, held, is_run, read_status
 from fulmen.words import ConfigurationError
 
 REMOVABLE: Final = {
@@ -26,8 +26,7 @@ KEPT: Final = {
     "resume": "last checkpoints, to resume from",
     "record": "configuration, status, figures",
 }
-BEST: Final = "best.ckpt"
-LASTS: Final = ("last.ckpt", "previous.ckpt")
+LASTS: Final = (LAST, PREVIOUS)
 DESCRIBING: Final = ("config.yaml", "status.json")
 """Without these a checkpoint cannot be used, nor its folder be known for that of a run."""
 

@@ -66,10 +66,15 @@ class Task:
     def metrics(self, out: Tensor, y: Tensor, names: Iterable[str]) -> dict[str, float]:
         """The metrics `names` over all rows at once, of values in the targets' own units.
 
-        One that these rows leave undefined is left out (R² of a single row, say, or the area under the ROC curve where
-        only one class occurs).
+        (Times their deviation alone: what is measured is differences, which adding the mean would only blur.) One that
+        these rows leave undefined is left out: R² of a single row, say, or the area under the ROC curve where only one
+        class occurs.
         """
-        prediction, target = self.predictions(out), self.values(y) if self.kind == "regression" else y.long()
+        if self.kind == "regression":
+            deviation = out.new_tensor(self.deviation)
+            prediction, target = out * deviation, y * deviation
+        else:
+            prediction, target = self.probabilities(out), y.long()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torchmetrics warns of what is undefined; it is left out below
             found = {name: _measure(METRICS[self.kind][name], prediction, target) for name in names}

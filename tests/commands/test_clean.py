@@ -222,3 +222,13 @@ def test_without_logs_there_is_a_sentence(
     monkeypatch.chdir(tmp_path)
     assert main(["clean"]) == 1
     assert "there is no folder logs" in capsys.readouterr().err
+
+
+def test_what_is_no_run_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Another program may have a file of that name."""
+    (tmp_path / "theirs" / "src").mkdir(parents=True)
+    (tmp_path / "theirs" / "status.json").write_text('{"state": "failed"}')
+    (tmp_path / "theirs" / "src" / "thesis.tex").write_text("all of it")
+    assert main(["clean", str(tmp_path), "remove=failed"]) == 0
+    assert (tmp_path / "theirs" / "src" / "thesis.tex").read_text() == "all of it"
+    assert (tmp_path / "theirs" / "status.json").exists()

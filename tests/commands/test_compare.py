@@ -270,7 +270,7 @@ WRONG: dict[str, tuple[Callable[[Path], object] | None, str]] = {
     "run0 run1/checkpoints": (None, r"there is no run in run1/checkpoints; runs are in"),
     "run0 run1 output=a.jpeg": (
         None,
-        r"the ending of output is 'jpeg', and must be one of png, pdf, svg",
+        r"output=a.jpeg must end in one of .png, .pdf, .svg",
     ),
     "run0 run1 output=no/a.png": (None, r"output=no/a.png is to be in no, which is no folder"),
     "run0 run1 output=folder.png": (lambda run: (run.parent / "folder.png").mkdir(), r"folder.png is a folder"),

@@ -178,7 +178,7 @@ def test_export_without_words_lies_in_the_runs_folder(here: Path, capsys: pytest
 def test_a_file_that_would_predict_otherwise_is_not_kept(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(exporting, "both", lambda out, joint: out + 0.01)
+    monkeypatch.setattr(exporting, "final", lambda scores, task: scores.softmax(1) + 0.01)
     assert main(["export", "run", "output=net.pt2"]) == 1
     assert "would give other predictions than PyTorch, by 1.0e-02" in capsys.readouterr().err
     assert not list(here.glob("*.pt2")) and not list(here.glob(".tmp-*"))
@@ -215,6 +215,13 @@ WRONG = {
     "predict run input=none.npy": r"there is no file none.npy",
     "predict run input=semicolons.csv": r"separator",
     "export run output=net.pb": r"output=net.pb must end in one of .onnx, .pt2",
+    "predict run input=several.npy": r"several.npy holds several arrays",
+    "predict run input=rows.csv separator=ab": r"data.separator is 'ab': give one character, or tab",
+    "predict run input=rows.csv trust_checkpoint=yes": r"trust_checkpoint is 'yes', and must be one of true, false",
+    "evaluate run data.seed=1,2": r"names several values",
+    "evaluate run output=out.txt": r"output=out.txt must end in one of .json",
+    "export": r"name one run's folder or checkpoint first; none was given",
+    "export run input=empty.npy": r"there are no rows to check with",
     "export run input=rwos.csv": r"There is no file rwos.csv",
     "export run split=test": r"there is no option split=",
 }
@@ -227,6 +234,9 @@ def test_what_is_wrong_is_said_in_a_sentence(words: str, here: Path, capsys: pyt
     table.to_csv("semicolons.csv", index=False, sep=";")
     np.save("narrow.npy", table.iloc[:, :3].to_numpy())
     np.save("objects.npy", np.array([[{}]]), allow_pickle=True)
+    np.save("empty.npy", np.empty((0, 4)))
+    with Path("several.npy").open("wb") as file:
+        np.savez(file, a=np.ones((2, 4)), b=np.ones(3))
     Path("text.npy").write_text("no numbers")
     before = sorted(here.rglob("*"))
     assert main(words.split()) == 1
@@ -248,6 +258,77 @@ def options(command: str) -> Any:
     import importlib
 
     return importlib.import_module(f"fulmen.commands.{command}").OPTIONS
+
+
+def test_one_row_is_enough_to_check_an_export(here: Path) -> None:
+    load_iris(as_frame=True).data.head(1).to_csv("one.csv", index=False)
+    for output in ("net.onnx", "net.pt2"):
+        assert main(["export", "run", "input=one.csv", f"output={output}"]) == 0
+
+
+def test_a_network_in_half_precision_is_exported_or_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["data=moons", *LAYERS, "trainer.precision=bf16-true", "trainer.max_epochs=1", "run_dir=run"]
+    assert main(words) == 0
+    capsys.readouterr()
+    for output in ("net.onnx", "net.pt2"):
+        code = main(["export", "run", f"output={output}"])
+        assert code == 0 or re.match(r"fulmen: .*(cannot write|other predictions).*\n\Z", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("size", [1e-7, 1e-3, 1.0, 1e6])
+def test_what_an_export_may_differ_by_is_measured_in_the_targets_own_size(size: float) -> None:
+    values = np.array([[1.0], [-2.0], [0.5]]) * size
+    assert exporting._difference(2 * values, values, None) == pytest.approx(1)
+    assert exporting._difference(values * (1 + 1e-6), values, None) < exporting.LARGEST_DIFFERENCE
+
+
+def test_rows_that_have_changed_are_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They are divided anew, so that rows that were trained on may be tested on."""
+    monkeypatch.chdir(tmp_path)
+    table = load_iris(as_frame=True).frame
+    table.to_csv("t.csv", index=False)
+    words = ["data=table", "data.path=t.csv", "data.target=target", "run_dir=run", "trainer.max_epochs=1", *LAYERS]
+    assert main(words) == 0
+    capsys.readouterr()
+    assert main(["evaluate", "run"]) == 0
+    assert "not the rows" not in capsys.readouterr().err
+    pd.concat([table, table.head(9)]).to_csv("t.csv", index=False)
+    assert main(["evaluate", "run"]) == 0
+    assert "these are not the rows that it was trained on" in capsys.readouterr().err
+
+
+def test_another_table_is_measured_whole_by_what_was_learned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its rows need not hold every class, nor every text."""
+    monkeypatch.chdir(tmp_path)
+    table = load_iris(as_frame=True).frame
+    table["target"] = table["target"].map(dict(enumerate(NAMES)))
+    table["size"] = np.where(table.iloc[:, 0] > 5.8, "large", "small")
+    table.to_csv("t.csv", index=False)
+    new = table[(table["target"] != "setosa") & (table["size"] == "large")]
+    new.to_csv("new.csv", index=False)
+    words = ["data=table", "data.path=t.csv", "data.target=target", "run_dir=run", "trainer.max_epochs=20", *LAYERS]
+    assert main(words) == 0
+    capsys.readouterr()
+    assert main(["evaluate", "run", "data.path=new.csv"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    right = fulmen.load("run").predict(new.drop(columns="target")) == new["target"].to_numpy()
+    assert_allclose(found["all/accuracy"], right.mean(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("words", [["predict", "--help"], ["export", "--help"], ["evaluate", "x", "--split=1"]])
+def test_help_and_wrong_words_import_no_torch(words: list[str], tmp_path: Path) -> None:
+    code = "import sys; from fulmen.cli import main; main(sys.argv[1:]); print('torch' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "False"
 
 
 def test_predict_and_export_import_no_lightning(here: Path) -> None:

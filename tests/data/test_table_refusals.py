@@ -241,5 +241,5 @@ def test_new_rows_that_lack_a_column_or_hold_a_text_are_refused(tmp_path: Path, 
 
 
 def test_what_another_source_learned_is_no_table(made: MakeTable) -> None:
-    with pytest.raises(ValueError, match=re.escape("There is no 'in_shape' in what was learned (nothing), so")):
+    with pytest.raises(ValueError, match=re.escape("There is no 'joint' in what was learned (nothing), so")):
         made().recall({})

@@ -17,7 +17,8 @@ from lightning.pytorch.callbacks import Checkpoint
 from torch import Tensor
 
 from fulmen import loggers
-from fulmen.checkpoints import BEST, LAST, PREVIOUS, keep_previous, save
+from fulmen.checkpoints import keep_previous, save
+from fulmen.folders import BEST, LAST, PREVIOUS
 from fulmen.learner import Diverged
 from fulmen.signals import Stop
 
@@ -105,9 +106,6 @@ class Saver(Checkpoint):
         if self.best is not None and not self.best_is_written and trainer.is_global_zero:
             save(self.best, self.folder / BEST)
             self.best_is_written = True
-
-    def state_dict(self) -> dict[str, Any]:
-        return {} if self.best is None else {"score": self.best["score"], "global_step": self.best["global_step"]}
 
     def weights(self, which: Literal["best", "last"]) -> dict[str, Tensor] | None:
         """The best weights, or None where there is no score to tell them by, or the last are asked for."""

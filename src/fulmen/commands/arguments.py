@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from fulmen.files import place
 from fulmen.words import ConfigurationError, suggestion
 
 
@@ -53,7 +54,7 @@ def output(arguments: Arguments, endings: Collection[str] = ()) -> Path | None:
     """
     if "output" not in arguments.options:
         return None
-    path = Path(arguments.options["output"])
+    path = place(arguments.options["output"])
     if endings and path.suffix not in endings:
         raise ConfigurationError(f"output={path} must end in one of {', '.join(endings)}")
     if not path.parent.is_dir():

@@ -20,7 +20,7 @@ import numpy as np
 from rich.console import Console
 
 from fulmen import tables
-from fulmen.commands.arguments import one_of, sort
+from fulmen.commands import arguments
 from fulmen.files import replacing
 from fulmen.folders import Record, read, runs_in
 from fulmen.settings import Settings, differing, keys, names, settings
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from fulmen.figures import Curve
 
 OPTIONS = {"output": "the picture's file", "all": "true or false: whether equal settings are shown, too"}
-FORMATS = ("png", "pdf", "svg")
+ENDINGS = (".png", ".pdf", ".svg")
 FILE_WIDTH = 1000
 """Letters of a line where no terminal is: nothing needs to be folded in a file."""
 
@@ -41,10 +41,10 @@ def main(words: Sequence[str]) -> int:
     Raises:
         ConfigurationError: there are not two runs to compare, one of them is damaged, or the picture has no place.
     """
-    subjects, options, _ = sort(words, OPTIONS)
-    everything = one_of("all", options.get("all", "false"), ("true", "false")) == "true"
-    output = _output(options.get("output", "compare.png"))
-    records = [read(folder) for folder in _folders(subjects)]
+    given = arguments.sort(words, OPTIONS)
+    everything = arguments.one_of("all", given.options.get("all", "false"), ("true", "false")) == "true"
+    output = arguments.output(given, ENDINGS) or Path("compare.png")
+    records = [read(folder) for folder in _folders(given.subjects)]
     runs = [settings(record.config) for record in records]
     console = Console()
     if not console.is_terminal:
@@ -64,15 +64,6 @@ def _folders(subjects: Sequence[str]) -> list[Path]:
         only = f"{found[0]} is only one" if found else "none is named"
         raise ConfigurationError(f"compare wants two runs or more, and {only}; write fulmen compare RUN RUN")
     return found
-
-
-def _output(name: str) -> Path:
-    path = Path(name)
-    one_of("the ending of output", path.suffix.removeprefix("."), FORMATS)
-    if path.is_dir() or not path.parent.is_dir():
-        problem = "is a folder" if path.is_dir() else f"is to be in {path.parent}, which is no folder"
-        raise ConfigurationError(f"output={name} {problem}; name a file in a folder that is there")
-    return path
 
 
 def _print_settings(console: Console, runs: Sequence[Settings], everything: bool) -> None:

@@ -21,19 +21,20 @@ The figures are a table on the error stream, and JSON with the keys of metrics.j
 
 import json
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
-from fulmen import accelerators, preflight, recorded, report
+from fulmen import preflight, recorded
 from fulmen.commands import arguments, trained
 from fulmen.data.source import SPLITS, Joint, Split
-from fulmen.data.tensors import tensors
-from fulmen.files import write_text
-from fulmen.loading import Trained
-from fulmen.precision import data_type
+from fulmen.files import write_json
 from fulmen.words import ConfigurationError
 
+if TYPE_CHECKING:
+    from fulmen.loading import Trained
+
+ACCELERATORS = ("auto", "cpu", "gpu", "mps")
 OPTIONS = {
     "split": "train, val, test or all",
     "output": "a JSON file",
@@ -49,20 +50,23 @@ def main(words: Sequence[str]) -> int:
         ValueError: says what is wrong with its words, the checkpoint or the data.
     """
     given = arguments.sort(words, OPTIONS, configuration=True)
-    output = arguments.output(given)
+    output = arguments.output(given, (".json",))
+    accelerator = arguments.one_of("accelerator", given.options.get("accelerator", "cpu"), ACCELERATORS)
     network = trained.load(given)
+    device = _device(network, accelerator)
     splits = _chosen(_splits(network, given.words), given.options.get("split"))
-    figures = _figures(network, splits, given.options.get("accelerator", "cpu"))
+    figures = _figures(network, splits, device, is_its_own=not given.words)
+    from fulmen import report
+
     report.print_metrics(figures, title=network.path)
-    text = json.dumps(figures, indent=2) + "\n"
     if output is None:
-        print(text, end="")
+        print(json.dumps(figures, indent=2, allow_nan=False))
     else:
-        write_text(output, text)
+        write_json(output, figures)
     return 0
 
 
-def _splits(network: Trained, words: Sequence[str]) -> dict[str, Split]:
+def _splits(network: "Trained", words: Sequence[str]) -> dict[str, Split]:
     """The rows to measure on: those that the network was trained on, or those that `words` name."""
     if not words:
         return network.source.load()
@@ -94,15 +98,25 @@ def _chosen(splits: dict[str, Split], name: str | None) -> dict[str, Split]:
     return {name: splits[arguments.one_of("split", name, [*splits, *({"all"} - splits.keys())])]}
 
 
-def _figures(network: Trained, splits: Mapping[str, Split], accelerator: str) -> dict[str, object]:
-    torch.set_num_threads(network.threads)  # so that the last bits are those of the run
-    predictor, evaluation = network.predictor, network.predictor.evaluation
-    dtype = data_type(evaluation.precision)
-    arguments.one_of("accelerator", accelerator, ["auto", *accelerators.DEVICES])
-    device = accelerators.DEVICES[accelerators.find(accelerator, dtype)]
-    evaluation.net.to(device)
+def _device(network: "Trained", accelerator: str) -> str:
+    from fulmen import accelerators
+
+    return accelerators.DEVICES[accelerators.find(accelerator, network.predictor.dtype)]
+
+
+def _figures(network: "Trained", splits: Mapping[str, Split], device: str, *, is_its_own: bool) -> dict[str, Any]:
+    """What `metrics.json` would hold, computed as in the run, with as many threads."""
+    import torch
+
+    from fulmen import report
+    from fulmen.data.tensors import fingerprint, tensors
+
+    torch.set_num_threads(network.threads)
+    predictor = network.predictor
     batches = {
-        name: tensors(predictor.scaling(split), predictor.joint.task, dtype).to(device)
-        for name, split in splits.items()
+        name: tensors(predictor.scaling(split), predictor.joint.task, predictor.dtype) for name, split in splits.items()
     }
-    return evaluation.all_figures(batches)
+    if is_its_own and "train" in batches and fingerprint(batches["train"]) != network.fingerprint:
+        report.warn("these are not the rows that it was trained on, so what it was trained on may be in any split")
+    predictor.evaluation.net.to(device)
+    return predictor.evaluation.all_figures({name: batch.to(device) for name, batch in batches.items()})

@@ -23,18 +23,23 @@ What was written is loaded again, and must give what PyTorch gives on real rows.
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from fulmen import exporting
+from numpy.typing import NDArray
+
 from fulmen.commands import arguments, predict, trained
 from fulmen.data.source import SPLITS
-from fulmen.loading import ADDRESS, Trained
 from fulmen.words import ConfigurationError
+
+if TYPE_CHECKING:
+    from fulmen.loading import Trained
 
 OPTIONS = {
     "output": "an .onnx or a .pt2 file",
     "input": "rows to check with",
     **trained.OPTIONS,
 }
+ENDINGS = (".onnx", ".pt2")
 MOST_ROWS = 1000
 """With which the file is checked."""
 
@@ -47,8 +52,11 @@ def main(words: Sequence[str]) -> int:
             same predictions, and is not kept.
     """
     given = arguments.sort(words, OPTIONS)
-    output = arguments.output(given, exporting.FORMATS) or _beside(given.subjects[0])
+    output = arguments.output(given, ENDINGS)
     network = trained.load(given)
+    output = output or _beside(given.subjects[0])
+    from fulmen import exporting
+
     features = _features(network, given.options.get("input"))
     difference = exporting.export(network.predictor, features, output)
     print(f"{output}: predictions differ from PyTorch's by {difference:.1e} at most, on {len(features)} rows")
@@ -56,15 +64,15 @@ def main(words: Sequence[str]) -> int:
 
 
 def _beside(subject: str) -> Path:
-    if subject.startswith(ADDRESS):
+    if "://" in subject:
         return Path("model.onnx")
     return (Path(subject) if Path(subject).is_dir() else Path(subject).parent) / "model.onnx"
 
 
-def _features(network: Trained, file: str | None) -> exporting.Features:
+def _features(network: "Trained", file: str | None) -> NDArray[Any]:
     """Real rows, [N, *in_shape], not scaled."""
     if file is not None:
-        return network.predictor.encode(predict.rows(file))[:MOST_ROWS]
+        return network.predictor.features(predict.rows(file))[:MOST_ROWS]
     try:
         splits = network.source.load()
     except (ValueError, OSError) as error:

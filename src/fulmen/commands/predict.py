@@ -23,6 +23,7 @@ Of values there is a column for each target. Of classes there are `prediction`, 
 """
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +33,7 @@ from numpy.typing import NDArray
 from fulmen.commands import arguments, trained
 from fulmen.data.source import Joint
 from fulmen.data.tables.reading import read
-from fulmen.files import replacing
+from fulmen.files import place, replacing
 from fulmen.words import ConfigurationError
 
 if TYPE_CHECKING:
@@ -58,6 +59,8 @@ def main(words: Sequence[str]) -> int:
     if "input" not in given.options:
         raise ConfigurationError("name the rows: input=<a CSV, Parquet or NumPy file>")
     output = arguments.output(given, ENDINGS)
+    if output is not None and output.suffix == ".parquet" and find_spec("pyarrow") is None:
+        raise ConfigurationError(f"output={output} needs pyarrow: pip install 'fulmen[parquet]'")
     network = trained.load(given)
     table = {name: getattr(network.source, name) for name in ("separator", "decimal") if hasattr(network.source, name)}
     table |= {name: given.options[name] for name in ("separator", "decimal") if name in given.options}
@@ -78,11 +81,14 @@ def rows(path: str, **table: Any) -> Any:
     if not path.endswith(".npy"):
         return read(path, **table)
     try:
-        return np.load(path, allow_pickle=False)
+        found = np.load(place(path), allow_pickle=False)
     except FileNotFoundError as error:
         raise ConfigurationError(f"there is no file {path}") from error
     except (ValueError, EOFError) as error:
         raise ConfigurationError(f"{path} is no NumPy file of numbers: {error}") from error
+    if not isinstance(found, np.ndarray):
+        raise ConfigurationError(f"{path} holds several arrays; give one, in a file ending in .npy")
+    return found
 
 
 def frame(scores: NDArray[np.floating], joint: Joint) -> "pd.DataFrame":

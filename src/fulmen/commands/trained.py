@@ -1,11 +1,13 @@
 """The network that a command works on: loaded as its words say."""
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from fulmen import loading
-from fulmen.commands.arguments import Arguments
-from fulmen.loading import Trained
+from fulmen.commands.arguments import Arguments, one_of
+from fulmen.targets import listed
 from fulmen.words import ConfigurationError, read
+
+if TYPE_CHECKING:
+    from fulmen.loading import Trained
 
 OPTIONS = {
     "weights": "best or last, of a run's folder",
@@ -13,9 +15,10 @@ OPTIONS = {
     "allow_targets": "modules of your own that it may name",
 }
 """What every command on a trained network takes."""
+YES_NO = ("true", "false")
 
 
-def load(arguments: Arguments) -> Trained:
+def load(arguments: Arguments) -> "Trained":
     """The network in the run's folder or checkpoint that was named.
 
     Raises:
@@ -25,18 +28,12 @@ def load(arguments: Arguments) -> Trained:
     if len(arguments.subjects) != 1:
         given = f"{len(arguments.subjects)} were given" if arguments.subjects else "none was given"
         raise ConfigurationError(f"name one run's folder or checkpoint first; {given}")
+    from fulmen import loading  # and with it torch: seconds, which help and wrong words need not wait for
+
     options = arguments.options
     return loading.read(
         arguments.subjects[0],
         weights=options.get("weights"),
-        trust_checkpoint=_value(options, "trust_checkpoint", False) is True,
-        allow_targets=_list(_value(options, "allow_targets", [])),
+        trust_checkpoint=one_of("trust_checkpoint", options.get("trust_checkpoint", "false"), YES_NO) == "true",
+        allow_targets=listed(read(f"allow_targets={options.get('allow_targets', '[]')}").value()),
     )
-
-
-def _value(options: dict[str, str], name: str, default: object) -> object:
-    return read(f"{name}={options[name]}").value() if name in options else default
-
-
-def _list(value: object) -> Sequence[str]:
-    return [str(item) for item in value] if isinstance(value, list) else [str(value)]

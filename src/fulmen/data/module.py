@@ -5,9 +5,7 @@ field; an epoch's order is one permutation, a pure function of (seed, epoch); an
 once and handed over as one *pack*, of which each batch is a view. The price is that the data must fit on the device.
 """
 
-import functools
 import time
-import zlib
 from collections.abc import Callable, Iterator
 
 import torch
@@ -134,10 +132,6 @@ class DataModule(LightningDataModule):
             name: tensors(self.scaling(split), self.joint.task, self.dtype) for name, split in splits.items()
         }
 
-    def fingerprint(self) -> str:
-        """Eight hexadecimal digits of the training rows, by which a run that goes on knows them."""
-        return f"{functools.reduce(lambda sum_, part: zlib.crc32(_bytes(part), sum_), self.splits['train'], 0):08x}"
-
     def _pack_length(self, devices: int) -> int | None:
         """Several devices must take the same packs, so there the clock does not decide."""
         return self.pack if isinstance(self.pack, int) else None if devices == 1 else FIRST_LENGTH
@@ -156,7 +150,3 @@ class DataModule(LightningDataModule):
             start=lambda: trainer.global_step,
             share=slice(trainer.global_rank, None, trainer.world_size),
         )
-
-
-def _bytes(values: Tensor) -> memoryview:
-    return values.flatten().contiguous().view(torch.uint8).numpy().data

@@ -23,7 +23,7 @@ from fulmen.data.tables.doubts import check_finite
 from fulmen.data.tables.encoding import Column, encode, feature_names, fit
 from fulmen.data.tables.known import Known
 from fulmen.data.tables.partition import Rows, Sizes, check_sizes
-from fulmen.data.tables.reading import read
+from fulmen.data.tables.reading import check_form, read
 from fulmen.data.tables.roles import roles
 
 if TYPE_CHECKING:
@@ -71,12 +71,7 @@ class Table(Source):
 
     def __post_init__(self) -> None:
         check_sizes(val_size=self.val_size, test_size=self.test_size)
-        if self.separator in ("tab", "\\t"):
-            self.separator = "\t"
-        if self.separator is not None and len(self.separator) != 1:
-            raise ValueError(f"data.separator is {self.separator!r}: give one character, or tab.")
-        if self.decimal not in (".", ",") or self.decimal == self.separator:
-            raise ValueError(f"data.decimal is {self.decimal!r}: give '.' or ',', and another data.separator.")
+        check_form(self.separator, self.decimal)
         if self.time is not None and self.group is not None:
             raise ValueError(f"data.time={self.time} and data.group={self.group} are two ways to divide: give one.")
 

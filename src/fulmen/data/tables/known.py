@@ -1,5 +1,6 @@
 """What is known of a table once its training rows were seen: all that new rows need, and nothing of the rows."""
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -16,15 +17,7 @@ class Known(NamedTuple):
 
     def plain(self) -> dict[str, Any]:
         """Lists, dicts, texts and numbers, as a checkpoint can hold them."""
-        joint = self.joint
-        return {
-            "in_shape": list(joint.in_shape),
-            "out_features": joint.out_features,
-            "task": joint.task,
-            "feature_names": list(joint.feature_names),
-            "target_names": list(joint.target_names),
-            "columns": [dict(column) for column in self.columns],
-        }
+        return {"joint": dataclasses.asdict(self.joint), "columns": [dict(column) for column in self.columns]}
 
     @classmethod
     def read(cls, plain: Mapping[str, Any]) -> "Known":
@@ -34,13 +27,7 @@ class Known(NamedTuple):
             ValueError: something is missing there.
         """
         try:
-            joint = Joint(
-                tuple(plain["in_shape"]),
-                plain["out_features"],
-                plain["task"],
-                tuple(plain["feature_names"]),
-                tuple(plain["target_names"]),
-            )
+            joint = Joint(**plain["joint"])
             columns: list[Column] = list(plain["columns"])
         except KeyError as error:
             raise ValueError(

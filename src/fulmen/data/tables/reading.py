@@ -20,6 +20,8 @@ DELIMITED = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
 PARQUET = (".parquet", ".pq")
 INDEX = re.compile(r"__index_level_\d+__")
 """How pandas calls the row numbers that it writes into a Parquet file."""
+TAB = {"tab": "\t", "\\t": "\t"}
+"""How words name a tab."""
 MOST = 10_000
 """Columns of a table; one with more is most likely written with rows and columns exchanged."""
 
@@ -35,17 +37,27 @@ def read(path: str | Path, *, separator: str | None = None, decimal: str = ".") 
     Raises:
         ValueError: there is no such file, or it holds no table.
     """
+    check_form(separator, decimal)
     file = Path(path).expanduser()
     _check(file)
     if file.suffix.lower() in PARQUET:
         table = _parquet(file)
     else:
-        between = separator or ("\t" if ".tsv" in file.name.lower() else ",")
+        by_name = "\t" if ".tsv" in file.name.lower() else ","
+        between = by_name if separator is None else TAB.get(separator, separator)
         check_names(file, delimited.header(file, between))
         table = delimited.read(file, between, decimal)
     if table.empty:
         raise ValueError(f"{file} has columns, but no rows.")
     return table
+
+
+def check_form(separator: str | None, decimal: str) -> None:
+    """Raises ValueError unless these can separate columns, and the digits of a number."""
+    if separator is not None and separator not in TAB and len(separator) != 1:
+        raise ValueError(f"data.separator is {separator!r}: give one character, or tab.")
+    if decimal not in (".", ",") or decimal == separator:
+        raise ValueError(f"data.decimal is {decimal!r}: give '.' or ',', and another data.separator.")
 
 
 def _check(file: Path) -> None:
