@@ -249,6 +249,30 @@ def test_a_run_that_goes_on_has_no_figures_until_it_ends(tmp_path: Path) -> None
     assert not (folder / "metrics.json").exists()
 
 
+def test_a_completed_run_without_a_checkpoint_is_not_begun_anew(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["resume=run"]) == 0
+    (copy / "checkpoints" / "last.ckpt").unlink()
+    best = (copy / "checkpoints" / "best.ckpt").read_bytes()
+    capsys.readouterr()
+    assert main(["resume=run", "trainer.max_epochs=40"]) == 1
+    assert "has no last.ckpt to go on from; take rerun=run" in capsys.readouterr().err
+    assert (copy / "checkpoints" / "best.ckpt").read_bytes() == best
+
+
+def test_final_figures_stand_once(tmp_path: Path) -> None:
+    """Killed after they were sent to TensorBoard and before the run was complete."""
+    words = [*RUN, *BOARD]
+    folder = fulmen.train(fulmen.compose(words), folder=tmp_path / "run", verbose=False).folder
+    status = json.loads((folder / "status.json").read_text())
+    (folder / "status.json").write_text(json.dumps(status | {"state": "running"}))
+    (folder / ".tmp-old.json").write_text("half")
+    resume(folder, verbose=False)
+    assert {tag: len(found) for tag, found in points(folder).items() if len(found) != 10} == {
+        tag: 1 for tag in points(folder) if tag.startswith("final/")
+    }
+    assert not list(folder.glob(".tmp-*"))
+
+
 def test_limits_that_are_passed_already_are_refused(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = (copy / "config.yaml").read_bytes()
     assert main(["resume=run", "trainer.max_steps=40"]) == 0
@@ -285,6 +309,9 @@ BAD_WORDS = {
     "resume=run accelerator=gpx": r"there is no accelerator=gpx; did you mean gpu\?",
     "resume=run accelerator=gpu": r"there is no gpu here",
     "resume=run trainer.max_epochs=0": r"trainer.max_epochs is 0",
+    "resume=run trust_checkpoint=maybe": r"trust_checkpoint is 'maybe', and must be true or false",
+    "resume=run trainer.max_epochs=null": r"are both null, and a run must end somewhere",
+    "resume=run accelerator=cpu,gpu": r"names several values",
     "resume=run trainer.max_epochs=1,2": r"names several values",
     "resume=run trainer.max_epochs=many": r"trainer.max_epochs is 'many'",
     "-m resume=run": r"are for single runs; leave -m out",

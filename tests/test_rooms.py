@@ -39,6 +39,11 @@ ROOMS = {
     "precision": set(),
     "evaluation": {"data", "losses", "precision", "tasks", "vocabulary"},
     "predictor": {"data", "evaluation", "precision", "tasks", "vocabulary"},
+    "recipe": {"losses"},
+    "unmatched": {"models", "optimizers", "penalties", "recipe", "tasks", "vocabulary"},
+    "counterparts": {"losses", "recipe", "tasks", "unmatched"},
+    "baselines": {"counterparts", "data", "evaluation", "losses", "recipe", "tasks"},
+    "coefficients": {"data"},
     "exporting": {"data", "files", "precision", "predictor"},
     "learner": {
         "evaluation",

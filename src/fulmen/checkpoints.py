@@ -121,7 +121,7 @@ def newest(folder: Path, warn: Callable[[str], None], *, trust: bool = False) ->
     Raises:
         StrangeError: a checkpoint is not trusted.
     """
-    for unfinished in folder.glob(f"{TEMPORARY}*"):
+    for unfinished in (*folder.glob(f"{TEMPORARY}*"), *folder.parent.glob(f"{TEMPORARY}*")):
         with suppress(OSError):
             unfinished.unlink()
     for path in (folder / LAST, folder / PREVIOUS):

@@ -13,12 +13,12 @@ from fulmen.data.source import Source
 from fulmen.files import place
 from fulmen.names import stamp
 from fulmen.parts import make
-from fulmen.words import Finished
+from fulmen.words import ConfigurationError, Finished
 
 if TYPE_CHECKING:
     from fulmen.run import Run
 
-PARTS = ("model", "optimizer", "scheduler", "loss", "penalty", "init", "logger")
+PARTS = ("model", "optimizer", "scheduler", "loss", "penalty", "init", "logger", "baseline")
 RUNS = Path("logs/runs")
 FAILED, DIVERGED = 1, 3
 
@@ -106,7 +106,7 @@ def _train(
         verbose=verbose,
         resume=resume,
         threads=threads,
-        trust=config.trust_checkpoint,
+        trust=config.trust_checkpoint is True,
     )
 
 
@@ -154,6 +154,8 @@ def _sentence(error: BaseException, folder: Path) -> str:
 
 def new_folder(config: DictConfig) -> Path:
     """The folder a run goes to."""
+    if config.run_dir is not None and "$" in str(config.run_dir):
+        raise ConfigurationError(f"run_dir is {config.run_dir}, and '$' in a folder's name leads TensorBoard elsewhere")
     return place(config.run_dir) if config.run_dir is not None else RUNS / stamp()
 
 

@@ -20,6 +20,7 @@ from fulmen.checkpoints import ADDRESS, CheckpointError
 from fulmen.data.scaling import Scaling
 from fulmen.data.source import Joint, Source
 from fulmen.evaluation import Evaluation
+from fulmen.files import place
 from fulmen.folders import BEST, LAST, PREVIOUS
 from fulmen.parts import make
 from fulmen.precision import data_type
@@ -58,7 +59,7 @@ def load(
         ValueError: there is no checkpoint, or none that can be used; says why.
     """
     trained = read(where, weights=weights, trust_checkpoint=trust_checkpoint, allow_targets=allow_targets)
-    folder, metrics = Path(where), dict[str, Any]()
+    folder, metrics = place(str(where)), dict[str, Any]()
     if weights in (None, trained.config.weights):  # those that were measured
         with suppress(OSError, ValueError):
             metrics = json.loads((folder / "metrics.json").read_text("utf-8"))
@@ -112,11 +113,11 @@ def find(where: str, weights: str | None) -> str:
     """
     if weights not in (None, "best", "last"):
         raise CheckpointError(f"weights is {weights!r}, and must be one of best, last")
-    folder = Path(where)
+    folder = place(where)
     if where.startswith(ADDRESS) or folder.is_file():
         if weights is not None:
             raise CheckpointError(f"weights={weights} chooses among those of a run's folder, and {where} is one file")
-        return where
+        return where if where.startswith(ADDRESS) else str(folder)
     if folder.suffix == ".ckpt":
         raise CheckpointError(f"there is no checkpoint {where}")
     which = weights or recorded.configuration(folder).weights

@@ -86,11 +86,12 @@ def show_graph(logger: Logger, net: nn.Module, in_shape: tuple[int, ...]) -> Non
 def show_hyperparameters(logger: Logger, config: Mapping[str, Any], metrics: Mapping[str, Any], step: int) -> None:
     """Adds the run to TensorBoard's HParams, with its *final* figures.
 
-    They are called `final/...`, because a figure named like a curve would add a point to that curve.
+    They are called `final/...`, because a figure named like a curve would add a point to that curve; and they stand one
+    step later than the last row, so that a run that was killed before its end has them once when it has gone on.
     """
     if isinstance(logger, TensorBoardLogger):
         figures = {f"final/{name}": value for name, value in metrics.items() if isinstance(value, float)}
-        logger.log_hyperparams(hyperparameters(config), figures, step=step)
+        logger.log_hyperparams(hyperparameters(config), figures, step=step + 1)
     logger.finalize("success")
 
 

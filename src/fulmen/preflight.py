@@ -31,6 +31,7 @@ RULES: Mapping[str, Rule] = {
     "score": text(),
     "run_dir": text(or_null=True),
     "data_root": text(or_null=True),
+    "trust_checkpoint": YES_NO,
     "model.hidden": many(whole(1)),
     "model.activation": one_of(*ACTIVATIONS),
     "model.output_activation": one_of(*OUTPUT_ACTIVATIONS),

@@ -70,6 +70,10 @@ def to_resume(folder: Path, words: Sequence[str]) -> DictConfig:
             config.choices.accelerator = override.value()
             key = "trainer.accelerator"
         OmegaConf.update(config, key, override.value())
+    if config.trust_checkpoint not in (True, False):
+        raise ConfigurationError(f"trust_checkpoint is {config.trust_checkpoint!r}, and must be true or false")
+    if config.trainer.max_epochs is None and config.trainer.max_steps is None:
+        raise ConfigurationError("trainer.max_epochs and trainer.max_steps are both null, and a run must end somewhere")
     config.overrides = list(words)
     if not config.trust_checkpoint:
         check_environment(config)
@@ -112,7 +116,7 @@ def _typed(folder: Path, before: DictConfig) -> Iterator[str]:
     if before.experiment is not None:
         yield f"experiment={before.experiment}"
     yield from (f"{group}={choice}" for group, choice in before.choices.items())
-    for word in folders.noted(folder).get("overrides", []):
+    for word in folders.noted(folder).get("overrides") or []:
         if read(word).key_or_group not in (*before.choices, "experiment", *GIVEN_ANEW):
             yield word
 

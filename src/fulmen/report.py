@@ -1,7 +1,7 @@
 """What a run prints: its configuration, its network, its figures."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,12 @@ from rich.table import Table
 from rich.tree import Tree
 from torch import nn
 
+from fulmen.coefficients import Coefficient
+from fulmen.data.source import SPLITS
 from fulmen.models.layers import layers, parameter_count
+
+MOST_COEFFICIENTS = 20
+"""Of a table; of more, those that differ most."""
 
 
 def print_opening(
@@ -75,14 +80,32 @@ def print_metrics(metrics: Mapping[str, Any], title: str) -> None:
 
 
 def figures(metrics: Mapping[str, Any], title: str | None = None) -> Table:
-    """A row for each metric and a column for each split."""
-    splits = dict.fromkeys(key.partition("/")[0] for key in metrics if key.endswith("/loss"))
+    """A row for each metric and a column for each split, the second opinion's beside it."""
+    splits = [key.removesuffix("/loss") for key in metrics if key.endswith("/loss")]
+    splits.sort(key=lambda split: (*SPLITS, "all").index(split.rpartition("/")[2]))
     names = dict.fromkeys(
-        key.split("/", 1)[1] for key, value in metrics.items() if "/" in key and isinstance(value, float)
+        key.rpartition("/")[2] for key, value in metrics.items() if "/" in key and isinstance(value, float)
     )
-    table = Table("", *splits, title=title)
+    table = Table("", *(split.replace("/", "\n") for split in splits), title=title)
     for name in names:
         table.add_row(name, *(_figure(metrics.get(f"{split}/{name}")) for split in splits))
+    return table
+
+
+def print_coefficients(coefficients: Sequence[Coefficient]) -> None:
+    """Ours and scikit-learn's, beside each other."""
+    Console().print(_coefficients(coefficients))
+
+
+def _coefficients(coefficients: Sequence[Coefficient]) -> Table:
+    most = max(abs(row.difference) for row in coefficients)
+    table = Table("", "ours", "scikit-learn", "difference", title="coefficients")
+    table.caption = f"largest difference of {len(coefficients):,}: {most:.2g}"
+    shown = coefficients
+    if len(shown) > MOST_COEFFICIENTS:
+        shown = sorted(shown, key=lambda row: -abs(row.difference))[:MOST_COEFFICIENTS]
+    for name, ours, theirs in shown:
+        table.add_row(escape(name), f"{ours:.7g}", f"{theirs:.7g}", f"{ours - theirs:.2g}")
     return table
 
 

@@ -11,8 +11,10 @@ from lightning.pytorch.loggers.logger import Logger
 from torch import nn
 
 from fulmen import checkpoints, fitting, folders, loggers, report, runs
+from fulmen.baselines import Baseline, MakeBaseline
 from fulmen.callbacks.progress import Progress
 from fulmen.callbacks.saver import Saver
+from fulmen.coefficients import coefficients
 from fulmen.data.module import DataModule
 from fulmen.data.source import SPLITS, Source
 from fulmen.data.tensors import fingerprint
@@ -27,6 +29,7 @@ from fulmen.penalties import Penalty
 from fulmen.plan import Plan
 from fulmen.predictor import Predictor, metadata, new_network, task_of
 from fulmen.predictor import Run as Run
+from fulmen.recipe import Recipe
 from fulmen.schedulers import MakeScheduler, plateau
 from fulmen.signals import noting
 from fulmen.trainer import TrainerOptions, build, find_accelerator, find_threads
@@ -53,6 +56,7 @@ def train(
     folder: Path,
     config: Mapping[str, Any],
     facts: Mapping[str, Any],
+    baseline: MakeBaseline | None = None,
     verbose: bool = True,
     resume: bool = False,
     threads: int | None = None,
@@ -76,6 +80,7 @@ def train(
         folder: the run's folder, made here, empty if it exists.
         config: the configuration, for `config.yaml` and the dashboard.
         facts: further entries of `status.json`.
+        baseline: called with the network and how it is trained, makes the second opinion; None for none.
         verbose: whether to print configuration, network, progress and figures.
         resume: whether the run in `folder` goes on from its last checkpoint.
         threads: of the CPU, as the run had before; None to find out.
@@ -99,13 +104,25 @@ def train(
     batch_size = data.rows if source.batch_size == "full" else source.batch_size
     data.plan = plan = _plan(data.rows, batch_size, options, scheduler, score)
     threads = threads or find_threads(options, net, joint.in_shape, min(batch_size, data.rows))
-    task, rows = task_of(net, joint, data.scaling), fingerprint(data.splits["train"])
+    task, known_rows = task_of(net, joint, data.scaling), fingerprint(data.splits["train"])
+    recipe = Recipe(
+        loss=loss,
+        penalty=penalty,
+        optimizer=optimizer,
+        scheduler=scheduler,
+        gradient_clip=options.gradient_clip,
+        rows=data.rows,
+        batch_rows=min(plan.batch_rows * options.devices, data.rows),
+        epochs=math.ceil(plan.total_steps / plan.steps_per_epoch),
+        seed=seed,
+    )
+    second = None if baseline is None else baseline(net, task, data.splits["train"], recipe)
 
     leads = runs.leads()  # of several devices' processes one keeps the record
     with noting() as stop, runs.claimed(folder, goes_on=resume):
-        step, best = _start(folder, plan, rows, trust) if resume else (None, None)
+        step, best = _start(folder, plan, known_rows, trust) if resume else (None, None)
         step, goes_on = step or 0, step is not None
-        facts = {**facts, "seed": seed, "threads": threads, "fingerprint": rows}
+        facts = {**facts, "seed": seed, "threads": threads, "fingerprint": known_rows}
         with runs.recording(folder, config, facts, step if resume else None) as status:
             if verbose and leads:
                 report.print_opening(config, net, joint.in_shape, folder, step)
@@ -121,7 +138,7 @@ def train(
                 metrics=METRICS[joint.task],
                 score=score,
                 seed=seed,
-                metadata=metadata(config, source, data.scaling, rows, threads),
+                metadata=metadata(config, source, data.scaling, known_rows, threads),
             )
             saver = Saver(folder / "checkpoints", score=score, mode=mode(score), stop=stop, best=best)
             history = [History(folder / "history.csv", _figures(data), plan.steps_per_epoch, step)] if leads else []
@@ -143,11 +160,14 @@ def train(
             status["stopped_early"] = trainer.global_step < plan.total_steps
             metrics = _evaluate(learner, trainer, data, saver, weights)
             if leads:
+                metrics |= {} if second is None else _second_opinion(second, data)
                 write_json(folder / "metrics.json", metrics)
             for board in boards:
                 loggers.show_hyperparameters(board, config, metrics, trainer.global_step)
     if verbose and leads:
         report.print_figures(metrics, folder)
+        if second is not None and (rows := coefficients(net, second.estimator, joint)):
+            report.print_coefficients(rows)
     net.cpu().eval()
     return Run(metrics, net, folder, Predictor(learner.evaluation, joint, data.scaling, source.encode))
 
@@ -159,6 +179,8 @@ def _start(folder: Path, plan: Plan, rows: str, trust: bool) -> tuple[int | None
         Finished: the run has taken all its steps.
     """
     start = checkpoints.newest(folder / "checkpoints", report.warn, trust=trust)
+    if start is None and folders.noted(folder).get("state") == "completed":
+        raise ValueError(f"{folder} is completed, and has no last.ckpt to go on from; take rerun={folder}")
     if start is None:
         report.warn(f"{folder} has no checkpoint to go on from, so it begins anew, to the same end")
         return None, None
@@ -212,3 +234,12 @@ def _evaluate(
         if not math.isfinite(metrics[f"{name}/loss"]):
             raise Diverged(f"{name}/loss is {metrics[f'{name}/loss']} after step {trainer.global_step}")
     return metrics | {"parameters": parameter_count(learner.net)}
+
+
+def _second_opinion(second: Baseline, data: DataModule) -> dict[str, Any]:
+    """Its figures; none where it diverges, which is no reason to lose the network's own."""
+    try:
+        return second.figures(data.splits)
+    except ValueError as error:
+        report.warn(f"there is no second opinion; scikit-learn says: {error}")
+        return {}

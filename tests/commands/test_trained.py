@@ -313,8 +313,11 @@ def test_another_table_is_measured_whole_by_what_was_learned(
     table.to_csv("t.csv", index=False)
     new = table[(table["target"] != "setosa") & (table["size"] == "large")]
     new.to_csv("new.csv", index=False)
+    table["day"] = np.arange(len(table)) % 50
+    table.to_csv("t.csv", index=False)
+    new.to_csv("new.csv", index=False)
     words = ["data=table", "data.path=t.csv", "data.target=target", "run_dir=run", "trainer.max_epochs=20", *LAYERS]
-    assert main(words) == 0
+    assert main([*words, "data.time=day"]) == 0, "a column that only divides need not be there later"
     capsys.readouterr()
     assert main(["evaluate", "run", "data.path=new.csv"]) == 0
     found = json.loads(capsys.readouterr().out)

@@ -324,3 +324,9 @@ def test_classes_are_never_scaled(path: Path, made: MakeTable) -> None:
             assert y.dtype == torch.int64 and set(y.tolist()) == {0, 1, 2}
         else:
             assert_allclose([y.mean(), y.std(correction=0)], [0, 1], atol=1e-12)
+
+
+@pytest.mark.parametrize("values", [[2**53, 2**53 + 1, 2**53 + 2], [2**63, 2**63 + 5000, 2**64 - 1], [1, 2, 3]])
+def test_large_whole_numbers_stay_apart(values: list[int], made: MakeTable, tmp_path: Path) -> None:
+    table = pd.DataFrame({"x": np.arange(60.0), "y": values * 20})
+    assert made(write(tmp_path, table), "y").joint.target_names == tuple(map(str, values))

@@ -36,7 +36,7 @@ def sort(arguments: Sequence[str], known: Mapping[str, str], *, configuration: b
         if argument.startswith("-"):
             raise ConfigurationError(f"there is no option {name}; {_there(known)}")
         if not equals or "/" in name or "\\" in name:
-            found.subjects.append(argument)
+            found.subjects.append(argument if "://" in argument else str(place(argument)))
         elif name in known:
             found.options[name] = value
         elif configuration:

@@ -74,6 +74,8 @@ def _splits(network: "Trained", words: Sequence[str]) -> dict[str, Split]:
     another_file = any(word.startswith("data.path=") for word in words)
     if another_file:  # which nothing was trained on, so that there is nothing to hold out
         config.data.val_size = config.data.test_size = 0
+        config.data.time = config.data.group = None
+        config.data.leave_out = []
     source = preflight.source(config)
     if type(source) is type(network.source):
         source.recall(network.source.learned())

@@ -128,8 +128,11 @@ def _one(column: "pd.Series[Any]", wanted: Wanted) -> Aim:
 
 def _classes(column: "pd.Series[Any]") -> tuple[tuple[str, ...], NDArray[np.int64]]:
     """Names of the classes in the order of their values, and each row's number [N] in that order."""
-    values = floats(column) if kind(column) == "number" else column.to_numpy(dtype=object)
-    if kind(column) == "number" and whole(column):
-        values = values.astype(np.int64)
+    if kind(column) != "number":
+        values = column.to_numpy(dtype=object)
+    elif column.dtype.kind in "iu":
+        values = column.to_numpy()  # as they are: large ones would be rounded
+    else:
+        values = floats(column).astype(np.int64) if whole(column) else floats(column)
     labels, y = np.unique(values, return_inverse=True)
     return tuple(map(str, labels)), y.astype(np.int64)

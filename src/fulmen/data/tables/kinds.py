@@ -24,6 +24,8 @@ DATE = (
     r"|\d{1,2}[- ](?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*[-, ]+\d{2,4})(?:[T ]+\d.*)?\s*"
 )
 """Texts that are dates, with or without a time: 2024-01-31, 31.1.2024, 1/31/24, 31 Jan 2024."""
+EXACT = 2.0**53
+"""From here on floating numbers are whole whatever was meant."""
 
 
 def kind(column: "pd.Series[Any]") -> Kind:
@@ -54,16 +56,16 @@ def texts(column: "pd.Series[Any]") -> "pd.Series[Any]":
     A column of whole numbers with one missing is one of floating numbers to pandas.
     """
     known = column.dropna()
-    if kind(column) == "number" and whole(known):
+    if kind(column) == "number" and whole(known) and known.dtype.kind == "f":
         known = known.astype("int64")
     return known.astype(str).astype(object).reindex(column.index)
 
 
 def whole(known: "pd.Series[Any]") -> bool:
-    """Whether numbers, none of them missing, are all whole."""
+    """Whether numbers, none of them missing, are all whole, and not too large for that to be known."""
     import pandas as pd
 
     if pd.api.types.is_integer_dtype(known.dtype):
         return True
     values = known.to_numpy(dtype=float)
-    return bool((values % 1 == 0).all())
+    return bool(((values % 1 == 0) & (abs(values) < EXACT)).all())

@@ -1,0 +1,105 @@
+"""The second opinion: what scikit-learn's counterpart of a network finds on the same rows, scaled in the same way.
+
+It stands in the network's place where figures are taken, so that both are measured by the same code. It learns on the
+CPU in double precision, after the network has. scikit-learn is imported only for this.
+
+Shapes: B rows, F features, K classes, T targets.
+"""
+
+import dataclasses
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from fulmen.counterparts import estimator
+from fulmen.data.tensors import Batch
+from fulmen.evaluation import Evaluation
+from fulmen.losses import Loss
+from fulmen.recipe import Recipe
+from fulmen.tasks import Task
+
+Array = NDArray[np.floating]
+
+
+def none() -> None:
+    """No second opinion."""
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """An estimator of scikit-learn beside a network."""
+
+    estimator: Any
+    task: Task
+    loss: Loss
+    """By which it is measured; it learns by its own."""
+
+    def figures(self, splits: Mapping[str, Batch]) -> dict[str, Any]:
+        """Fits it on train and measures it on all splits: what `metrics.json` holds, under `baseline/`."""
+        from sklearn.exceptions import ConvergenceWarning
+
+        splits = {name: split.to("cpu") for name, split in splits.items()}
+        x, y = splits["train"]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # it takes as many passes as ours, enough or not
+            self.estimator.fit(_table(x), _targets(y, self.task))
+        evaluation = Evaluation(_InPlace(self.estimator, self.task), self.task, self.loss, "64-true")
+        return {f"baseline/{name}": value for name, value in evaluation.all_figures(splits).items()}
+
+
+def sklearn(net: nn.Module, task: Task, train: Batch, recipe: Recipe) -> Baseline:
+    """The second opinion on a network that is about to be trained.
+
+    Args:
+        net: the network.
+        task: how its output is read.
+        train: the rows to learn from, scaled.
+        recipe: how the network is trained.
+
+    Raises:
+        ValueError: scikit-learn has no counterpart, or the rows lack a class.
+    """
+    found = estimator(net, task, recipe)
+    classes = 0 if task.kind == "regression" else max(2, task.out_features)
+    if classes and (missing := set(range(classes)) - set(train.y.flatten().int().tolist())):
+        raise ValueError(
+            f"baseline=sklearn: scikit-learn learns only the classes it sees, and none of the training rows is of "
+            f"class {min(missing)} of 0 to {classes - 1}; take more rows, or baseline=none"
+        )
+    return Baseline(found, dataclasses.replace(task, gives_probabilities=classes > 0), recipe.loss)
+
+
+MakeBaseline = Callable[[nn.Module, Task, Batch, Recipe], Baseline]
+
+
+class _InPlace(nn.Module):
+    """A fitted estimator as a network: [B, *in_shape] -> values [B, T] or probabilities [B, 1] or [B, K]."""
+
+    def __init__(self, fitted: Any, task: Task) -> None:
+        super().__init__()
+        self.fitted, self.task = fitted, task
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.task.kind == "regression":
+            return torch.from_numpy(self.fitted.predict(_table(x)).reshape(len(x), -1))
+        found = torch.from_numpy(self.fitted.predict_proba(_table(x)))  # [B, K]
+        return found[:, 1:] if self.task.kind == "binary" else found
+
+
+def _table(x: Tensor) -> Array:
+    """Rows [B, *in_shape] as scikit-learn takes them, [B, F]."""
+    table: Array = x.flatten(1).double().numpy()
+    return table
+
+
+def _targets(y: Tensor, task: Task) -> NDArray[Any]:
+    """[B, T], or [B] for one target and for classes."""
+    if task.kind == "regression":
+        return np.asarray(y.double().squeeze(1) if y.shape[1] == 1 else y.double())
+    return np.asarray(y.flatten().long())
