@@ -34,6 +34,7 @@ ROOMS = {
     "schedulers": {"plan"},
     "accelerators": set(),
     "checkpoints": {"files"},
+    "backprop": {"backprop", "data", "evaluation", "losses", "models", "penalties", "tasks"},
     "interval": set(),
     "parts": set(),
     "precision": set(),
@@ -41,6 +42,7 @@ ROOMS = {
     "predictor": {"data", "evaluation", "precision", "tasks", "vocabulary"},
     "exporting": {"data", "files", "precision", "predictor"},
     "learner": {
+        "backprop",
         "evaluation",
         "interval",
         "divergence",

@@ -11,6 +11,7 @@ from lightning.pytorch.loggers.logger import Logger
 from torch import nn
 
 from fulmen import checkpoints, fitting, folders, loggers, report, runs
+from fulmen.backprop.by_hand import Gradient, MakeGradient
 from fulmen.callbacks.progress import Progress
 from fulmen.callbacks.saver import Saver
 from fulmen.data.module import DataModule
@@ -44,6 +45,7 @@ def train(
     loss: Loss,
     penalty: Penalty | None,
     init: Callable[[nn.Module], None],
+    backprop: MakeGradient | None,
     options: TrainerOptions,
     logger: MakeLogger | None,
     seed: int,
@@ -67,6 +69,7 @@ def train(
         loss: what is minimized, together with
         penalty: on the parameters, or None.
         init: gives the parameters their first values.
+        backprop: makes what finds the gradient by hand; None for autograd.
         options: how to train and where.
         logger: called with `save_dir`; None for no logger but the run's own history.
         seed: of the first values, the order of batches and dropout.
@@ -98,7 +101,8 @@ def train(
     batch_size = data.rows if source.batch_size == "full" else source.batch_size
     data.plan = plan = _plan(data.rows, batch_size, options, scheduler, score)
     threads = threads or find_threads(options, net, joint.in_shape, min(batch_size, data.rows))
-    task = task_of(net, joint, data.scaling)
+    evaluation = Evaluation(net, task_of(net, joint, data.scaling), loss, options.precision)
+    by_hand = _by_hand(backprop, evaluation, penalty, batch_size, options)
 
     leads = runs.leads()  # of several devices' processes one keeps the record
     with noting() as stop, runs.claimed(folder, goes_on=resume):
@@ -110,8 +114,9 @@ def train(
                 report.print_opening(config, net, joint.in_shape, folder, step)
             torch.set_num_threads(threads)
             learner = Learner(
-                Evaluation(net, task, loss, options.precision),
+                evaluation,
                 penalty=penalty,
+                by_hand=by_hand,
                 make_optimizer=optimizer,
                 make_scheduler=scheduler,
                 plan=plan,
@@ -186,6 +191,24 @@ def _plan(rows: int, batch_size: int, options: TrainerOptions, scheduler: MakeSc
         every_pass=on_plateau or options.patience is not None,
         mode=mode(score),
     )
+
+
+def _by_hand(
+    backprop: MakeGradient | None,
+    evaluation: Evaluation,
+    penalty: Penalty | None,
+    batch_size: int,
+    options: TrainerOptions,
+) -> Gradient | None:
+    """What finds the gradient by hand, if it can: it says in a sentence what it has no formulas for."""
+    if backprop is None:
+        return None
+    if options.devices > 1:
+        raise ValueError(
+            f"back-propagation by hand is for one device, and trainer.devices is {options.devices}; "
+            "take trainer.devices=1, or backprop=autograd"
+        )
+    return backprop(evaluation, penalty, batch_size)
 
 
 def _check_score(score: str, data: DataModule) -> None:
