@@ -12,6 +12,8 @@ from numpy.testing import assert_allclose
 from torch import Tensor, nn
 
 from fulmen import losses, penalties
+from fulmen.backprop.activations import BY_KIND
+from fulmen.backprop.arrays import array
 from fulmen.backprop.by_hand import ByHand
 from fulmen.data.tensors import Batch
 from fulmen.evaluation import Evaluation
@@ -120,14 +122,17 @@ def test_a_batch_in_parts_is_the_whole_batch(loss: str, library: str) -> None:
     assert_agree(LIBRARIES[library], found, batch("regression"), PENALTIES["l2"], size=3)
 
 
+OVERFLOWING: list[tuple[Kind, str]] = [("regression", "huber"), ("binary", "bce"), ("binary", "mae")]
+OVERFLOWING += [("multiclass", "cross_entropy"), ("multiclass", "mse")]
+
+
 @pytest.mark.parametrize("library", LIBRARIES)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_large_numbers_do_not_overflow(activation: str, library: str) -> None:
     """Where exponents overflow, and where torch's softplus becomes a line."""
-    for kind, loss in (("regression", "huber"), ("binary", "bce"), ("multiclass", "cross_entropy")):
-        rows = batch(kind)  # type: ignore[arg-type]
-        found = evaluation(kind, loss, activation, "identity")  # type: ignore[arg-type]
-        assert_agree(LIBRARIES[library], found, Batch(300 * rows.x, rows.y))
+    for kind, loss in OVERFLOWING:
+        rows, found = batch(kind), evaluation(kind, loss, activation, "identity")
+        assert_agree(LIBRARIES[library], found, Batch(3000 * rows.x, rows.y))
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
@@ -138,6 +143,14 @@ def test_float32_stays_float32(activation: str, library: str) -> None:
     loss, _ = ByHand(LIBRARIES[library], found, None, 99)(Batch(rows.x.float(), rows.y.float()), 0)
     assert loss.dtype == torch.float32
     assert {parameter.grad.dtype for parameter in found.net.parameters() if parameter.grad is not None} == {loss.dtype}
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("kind", BY_KIND)
+def test_activations_stay_float32(kind: str, library: str) -> None:
+    xp = LIBRARIES[library]
+    layer, z = BY_KIND[kind](xp), array(xp, torch.linspace(-30, 30, 12).view(4, 3))
+    assert layer.forward(z).dtype == z.dtype and layer.backward(z).dtype == z.dtype
 
 
 class Wider(MLP):
