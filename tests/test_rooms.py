@@ -35,6 +35,7 @@ ROOMS = {
     "accelerators": set(),
     "checkpoints": {"files"},
     "backprop": {"backprop", "data", "evaluation", "losses", "models", "penalties", "tasks"},
+    "first_backward": {"data", "evaluation", "penalties", "precision"},
     "interval": set(),
     "parts": set(),
     "precision": set(),

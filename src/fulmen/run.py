@@ -10,12 +10,13 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.loggers.logger import Logger
 from torch import nn
 
-from fulmen import checkpoints, fitting, folders, loggers, report, runs
+from fulmen import checkpoints, first_backward, fitting, folders, loggers, report, runs
 from fulmen.backprop.by_hand import Gradient, MakeGradient
 from fulmen.callbacks.progress import Progress
 from fulmen.callbacks.saver import Saver
 from fulmen.data.module import DataModule
 from fulmen.data.source import SPLITS, Source
+from fulmen.data.tensors import Batch
 from fulmen.evaluation import Evaluation
 from fulmen.files import write_json
 from fulmen.history import History
@@ -140,6 +141,8 @@ def train(
                 callbacks=[Progress(plan.total_steps, score), saver] if verbose else [saver],
                 trust=trust,
             )
+            if options.debug and verbose and leads and step == 0:
+                _show_first_backward(evaluation, penalty, data, batch_size, by_hand)
             try:
                 trainer.fit(learner, datamodule=data, ckpt_path=None if start is None else saver.last.resolve())
             finally:
@@ -209,6 +212,16 @@ def _by_hand(
             "take trainer.devices=1, or backprop=autograd"
         )
     return backprop(evaluation, penalty, batch_size)
+
+
+def _show_first_backward(
+    evaluation: Evaluation, penalty: Penalty | None, data: DataModule, batch_size: int, by_hand: Gradient | None
+) -> None:
+    if by_hand is not None:
+        first_backward.print_by_hand()
+        return
+    batch = data.first_batch()
+    first_backward.print_first_backward(evaluation, penalty, Batch(batch.x[:batch_size], batch.y[:batch_size]))
 
 
 def _check_score(score: str, data: DataModule) -> None:

@@ -138,6 +138,11 @@ class DataModule(LightningDataModule):
         """Eight hexadecimal digits of the training rows, by which a run that goes on knows them."""
         return f"{functools.reduce(lambda sum_, part: zlib.crc32(_bytes(part), sum_), self.splits['train'], 0):08x}"
 
+    def first_batch(self) -> Batch:
+        """The rows of the run's first step, before the Trainer has moved them."""
+        packs = Packs(self.splits["train"], self.plan, seed=self.seed, length=1, start=lambda: 0, share=slice(None))
+        return packs.pack(0, 1).batches[0]
+
     def _pack_length(self, devices: int) -> int | None:
         """Several devices must take the same packs, so there the clock does not decide."""
         return self.pack if isinstance(self.pack, int) else None if devices == 1 else FIRST_LENGTH
