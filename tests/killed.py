@@ -11,7 +11,9 @@ import torch
 from torch import Tensor
 
 import fulmen
+from fulmen.backprop.by_hand import ByHand
 from fulmen.callbacks import saver
+from fulmen.data.tensors import Batch
 from fulmen.evaluation import Evaluation
 from fulmen.experiment import resume
 from fulmen.learner import Learner
@@ -19,13 +21,19 @@ from fulmen.learner import Learner
 names: dict[str, Any] = globals()
 torch.set_num_threads(1)
 saver.SECONDS, saver.SHARE = 0.0, 1e9  # saves at every place where it may
-loss = Learner._loss
+loss, by_hand = Learner._loss, ByHand.__call__
 
 
 def kill_or_go_on(learner: Learner, x: Tensor, y: Tensor, step: int) -> Tensor:
     if step == names["KILL_AT"]:
         os.kill(os.getpid(), names["SIGNAL"])
     return loss(learner, x, y, step)
+
+
+def kill_or_go_on_by_hand(gradient: ByHand, batch: Batch, step: int) -> tuple[Tensor, Tensor]:
+    if step == names["KILL_AT"]:
+        os.kill(os.getpid(), names["SIGNAL"])
+    return by_hand(gradient, batch, step)
 
 
 def kill(*_: object) -> None:
@@ -35,6 +43,7 @@ def kill(*_: object) -> None:
 if names["KILL_AT"] == "evaluation":
     Evaluation.all_figures = kill  # type: ignore[method-assign, assignment]
 Learner._loss = kill_or_go_on  # type: ignore[method-assign, assignment]
+ByHand.__call__ = kill_or_go_on_by_hand  # type: ignore[method-assign, assignment]
 if names["WORDS"] is None:
     resume(Path(names["FOLDER"]), verbose=False)
 else:

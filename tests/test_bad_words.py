@@ -92,6 +92,11 @@ BAD_WORDS = {
     "accelerator=gpu": r"there is no gpu here; this machine has cpu",
     "optimizer=sgd optimizer.nesterov=true": r"Nesterov momentum requires a momentum",
     "trainer.precision=16-mixed trainer.gradient_clip=1": r"take trainer.precision=bf16-mixed",
+    "backprop=numpi": r"there is no backprop=numpi; did you mean numpy\?",
+    "backprop=numpy model=lenet data=mnist_5k": r"LeNet is no multilayer perceptron, .* take backprop=autograd",
+    "backprop=tensors model.dropout=0.1": r"by hand has no dropout; take model.dropout=0, or backprop=autograd",
+    "backprop=numpy trainer.precision=bf16-true": r"precision=bf16-true; take 32-true or 64-true, or backprop=autograd",
+    "backprop=numpy trainer.devices=2 accelerator=cpu": r"trainer.devices is 2; take .*=1, or backprop=autograd",
     # what a configuration may run
     "model._target_=os.system": r"model._target_ names os.system, which is none of Fulmen's parts",
     "allow_targets=[os] model._target_=os.system": r"lives in \w+ and not in os",

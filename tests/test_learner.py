@@ -328,6 +328,7 @@ def test_batch_normalization_is_that_of_a_plain_loop(tmp_path: Path) -> None:
         loss=losses.auto,
         penalty=None,
         init=initializers.default,
+        backprop=None,
         options=TrainerOptions(**options, **limits, pack=3, points=100, debug=False),  # type: ignore[arg-type]
         logger=None,
         seed=0,

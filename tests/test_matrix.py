@@ -47,7 +47,7 @@ def test_every_model_trains_on_every_data_set(model: str, data: str, train: Call
 
 
 def everything_else() -> Iterator[tuple[str, ...]]:
-    for group in ("optimizer", "scheduler", "penalty", "init", "logger", "trainer"):
+    for group in ("optimizer", "scheduler", "penalty", "init", "backprop", "logger", "trainer"):
         yield from ((f"{group}={name}",) for name in names(group))
     yield from ((f"model.activation={name}",) for name in ACTIVATIONS)
     for loss in names("loss"):

@@ -38,6 +38,7 @@ CASES: list[tuple[str, ...]] = [BOARD, ("logger=csv", "optimizer=gd")]
 CASES += [(f"optimizer={name}",) for name in choices("optimizer", [conf_dir()])]
 CASES += [(f"scheduler={name}", "optimizer=momentum") for name in choices("scheduler", [conf_dir()])]
 CASES += [("trainer.accumulate=2", "trainer.gradient_clip=0.5"), ("trainer.max_steps=100",), ("trainer.patience=3",)]
+CASES += [("backprop=numpy", "model.dropout=0", "optimizer=adam"), ("backprop=tensors", "model.dropout=0")]
 
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(["fulmen.run", "fulmen.experiment", "tensorboard.compat", "sklearn.datasets"])

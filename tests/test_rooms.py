@@ -34,6 +34,8 @@ ROOMS = {
     "schedulers": {"plan"},
     "accelerators": set(),
     "checkpoints": {"files", "folders"},
+    "backprop": {"backprop", "data", "evaluation", "losses", "models", "penalties", "tasks"},
+    "first_backward": {"data", "evaluation", "penalties", "precision"},
     "interval": set(),
     "parts": set(),
     "precision": set(),
@@ -46,6 +48,7 @@ ROOMS = {
     "coefficients": {"data"},
     "exporting": {"data", "files", "precision", "predictor"},
     "learner": {
+        "backprop",
         "evaluation",
         "interval",
         "divergence",

@@ -6,6 +6,7 @@ their sum) done once a pack. The mathematics is that of packs of one, to the las
 clipping, accumulation and schedules are here and not in the Trainer.
 """
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -20,6 +21,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from fulmen import optimizers, schedulers
+from fulmen.backprop.by_hand import Gradient
 from fulmen.data.module import Pack
 from fulmen.data.tensors import Batch
 from fulmen.divergence import Diverged as Diverged
@@ -39,6 +41,7 @@ class Learner(LightningModule):
     Args:
         evaluation: the network, how its output is read and measured, and the loss that is minimized, together with
         penalty: a function of the parameters, or None.
+        by_hand: finds the gradient of both; None for autograd.
         make_optimizer: makes the optimizer from the parameters.
         make_scheduler: makes the learning rate's schedule, or None for a constant rate.
         plan: how the run is divided.
@@ -55,6 +58,7 @@ class Learner(LightningModule):
         evaluation: Evaluation,
         *,
         penalty: Penalty | None,
+        by_hand: Gradient | None,
         make_optimizer: optimizers.MakeOptimizer,
         make_scheduler: MakeScheduler | None,
         plan: Plan,
@@ -68,7 +72,7 @@ class Learner(LightningModule):
         super().__init__()
         self.automatic_optimization = False
         self.evaluation, self.net = evaluation, evaluation.net
-        self.penalty, self.plan = penalty, plan
+        self.penalty, self.by_hand, self.plan = penalty, by_hand, plan
         self.make_optimizer, self.make_scheduler = make_optimizer, make_scheduler
         self.batch_size, self.gradient_clip = batch_size, gradient_clip
         self.metrics, self.score, self.metadata = metrics, score, metadata
@@ -131,6 +135,7 @@ class Learner(LightningModule):
     ) -> Callable[[Batch, int], Tensor]:
         """A function that trains on one batch and returns its loss, without the penalty, detached."""
         parameters = list(self.net.parameters())
+        gradient = self.by_hand or functools.partial(self._gradient, parameters, backward)
 
         def advance(batch: Batch, step: int) -> Tensor:
             seen: list[Tensor] = []
@@ -138,7 +143,7 @@ class Learner(LightningModule):
             def closure() -> Tensor:
                 for parameter in parameters:
                     parameter.grad = None
-                loss, objective = self._gradient(batch, step, parameters, backward)
+                loss, objective = gradient(batch, step)
                 seen.append(loss)
                 if self.gradient_clip is not None:
                     clip_grad_norm_(parameters, self.gradient_clip)
@@ -150,7 +155,7 @@ class Learner(LightningModule):
         return advance
 
     def _gradient(
-        self, batch: Batch, step: int, parameters: list[nn.Parameter], backward: Callable[[Tensor], Any]
+        self, parameters: list[nn.Parameter], backward: Callable[[Tensor], Any], batch: Batch, step: int
     ) -> tuple[Tensor, Tensor]:
         """Adds up the gradients of loss and penalty; returns the whole batch's loss without and with it, detached."""
         size, rows = self.batch_size, len(batch.x)

@@ -29,7 +29,7 @@ HYPERPARAMETERS = (
     "seed",
 )
 """What matters of a configuration, beside the choice in each group; a key that a choice lacks is left out."""
-GROUPS = ("data", "model", "optimizer", "scheduler", "loss", "penalty", "init")
+GROUPS = ("data", "model", "optimizer", "scheduler", "loss", "penalty", "init", "backprop")
 
 
 def none() -> None:

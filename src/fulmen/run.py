@@ -10,14 +10,15 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.loggers.logger import Logger
 from torch import nn
 
-from fulmen import checkpoints, fitting, folders, loggers, report, runs
+from fulmen import checkpoints, first_backward, fitting, folders, loggers, report, runs
+from fulmen.backprop.by_hand import Gradient, MakeGradient
 from fulmen.baselines import Baseline, MakeBaseline
 from fulmen.callbacks.progress import Progress
 from fulmen.callbacks.saver import Saver
 from fulmen.coefficients import coefficients
 from fulmen.data.module import DataModule
 from fulmen.data.source import SPLITS, Source
-from fulmen.data.tensors import fingerprint
+from fulmen.data.tensors import Batch, fingerprint
 from fulmen.evaluation import Evaluation
 from fulmen.files import write_json
 from fulmen.history import History
@@ -48,6 +49,7 @@ def train(
     loss: Loss,
     penalty: Penalty | None,
     init: Callable[[nn.Module], None],
+    backprop: MakeGradient | None,
     options: TrainerOptions,
     logger: MakeLogger | None,
     seed: int,
@@ -72,6 +74,7 @@ def train(
         loss: what is minimized, together with
         penalty: on the parameters, or None.
         init: gives the parameters their first values.
+        backprop: makes what finds the gradient by hand; None for autograd.
         options: how to train and where.
         logger: called with `save_dir`; None for no logger but the run's own history.
         seed: of the first values, the order of batches and dropout.
@@ -105,6 +108,8 @@ def train(
     data.plan = plan = _plan(data.rows, batch_size, options, scheduler, score)
     threads = threads or find_threads(options, net, joint.in_shape, min(batch_size, data.rows))
     task, known_rows = task_of(net, joint, data.scaling), fingerprint(data.splits["train"])
+    evaluation = Evaluation(net, task, loss, options.precision)
+    by_hand = _by_hand(backprop, evaluation, penalty, batch_size, options)
     recipe = Recipe(
         loss=loss,
         penalty=penalty,
@@ -128,8 +133,9 @@ def train(
                 report.print_opening(config, net, joint.in_shape, folder, step)
             torch.set_num_threads(threads)
             learner = Learner(
-                Evaluation(net, task, loss, options.precision),
+                evaluation,
                 penalty=penalty,
+                by_hand=by_hand,
                 make_optimizer=optimizer,
                 make_scheduler=scheduler,
                 plan=plan,
@@ -153,6 +159,8 @@ def train(
                 callbacks=[Progress(plan.total_steps, score), saver] if verbose else [saver],
                 trust=trust,
             )
+            if options.debug and verbose and leads and step == 0:
+                _show_first_backward(evaluation, penalty, data, batch_size, by_hand)
             try:
                 trainer.fit(learner, datamodule=data, ckpt_path=saver.last.resolve() if goes_on else None)
             finally:
@@ -207,6 +215,34 @@ def _plan(rows: int, batch_size: int, options: TrainerOptions, scheduler: MakeSc
         every_pass=on_plateau or options.patience is not None,
         mode=mode(score),
     )
+
+
+def _by_hand(
+    backprop: MakeGradient | None,
+    evaluation: Evaluation,
+    penalty: Penalty | None,
+    batch_size: int,
+    options: TrainerOptions,
+) -> Gradient | None:
+    """What finds the gradient by hand, if it can: it says in a sentence what it has no formulas for."""
+    if backprop is None:
+        return None
+    if options.devices > 1:
+        raise ValueError(
+            f"back-propagation by hand is for one device, and trainer.devices is {options.devices}; "
+            "take trainer.devices=1, or backprop=autograd"
+        )
+    return backprop(evaluation, penalty, batch_size)
+
+
+def _show_first_backward(
+    evaluation: Evaluation, penalty: Penalty | None, data: DataModule, batch_size: int, by_hand: Gradient | None
+) -> None:
+    if by_hand is not None:
+        first_backward.print_by_hand()
+        return
+    batch = data.first_batch()
+    first_backward.print_first_backward(evaluation, penalty, Batch(batch.x[:batch_size], batch.y[:batch_size]))
 
 
 def _check_score(score: str, data: DataModule) -> None:
