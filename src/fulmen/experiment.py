@@ -18,7 +18,7 @@ from fulmen.words import Finished
 if TYPE_CHECKING:
     from fulmen.run import Run
 
-PARTS = ("model", "optimizer", "scheduler", "loss", "penalty", "init", "logger")
+PARTS = ("model", "optimizer", "scheduler", "loss", "penalty", "init", "logger", "figures")
 RUNS = Path("logs/runs")
 FAILED, DIVERGED = 1, 3
 

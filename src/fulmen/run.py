@@ -11,12 +11,15 @@ from lightning.pytorch.loggers.logger import Logger
 from torch import nn
 
 from fulmen import checkpoints, fitting, folders, loggers, report, runs
+from fulmen.callbacks.film import Film
+from fulmen.callbacks.histograms import Histograms
 from fulmen.callbacks.progress import Progress
 from fulmen.callbacks.saver import Saver
 from fulmen.data.module import DataModule
 from fulmen.data.source import SPLITS, Source
 from fulmen.evaluation import Evaluation
 from fulmen.files import write_json
+from fulmen.gallery.wanted import Wanted
 from fulmen.history import History
 from fulmen.learner import Diverged, Learner
 from fulmen.losses import Loss
@@ -46,6 +49,7 @@ def train(
     init: Callable[[nn.Module], None],
     options: TrainerOptions,
     logger: MakeLogger | None,
+    figures: Wanted = Wanted(),  # noqa: B008 - it never changes
     seed: int,
     score: str,
     weights: Literal["best", "last"],
@@ -69,6 +73,7 @@ def train(
         init: gives the parameters their first values.
         options: how to train and where.
         logger: called with `save_dir`; None for no logger but the run's own history.
+        figures: which are drawn at the end.
         seed: of the first values, the order of batches and dropout.
         score: the figure by which weights are best, as `<split>/<metric>`.
         weights: which are evaluated.
@@ -127,12 +132,14 @@ def train(
             boards = [loggers.make(logger, folder, rows, step) for rows in history if logger is not None]
             for board in boards if step == 0 else ():
                 loggers.show_graph(board, net, joint.in_shape)
+            film = Film() if figures.animation else None
+            watching = [*([film] if film else []), *([Histograms()] if figures.histograms else [])]
             trainer = build(
                 options,
                 accelerator,
                 score=score,
                 loggers=[*history, *boards],
-                callbacks=[Progress(plan.total_steps, score), saver] if verbose else [saver],
+                callbacks=[*([Progress(plan.total_steps, score)] if verbose else []), *watching, saver],
                 trust=trust,
             )
             try:
@@ -141,14 +148,21 @@ def train(
                 status |= {"steps": trainer.global_step, "device": str(trainer.strategy.root_device)}
             status["stopped_early"] = trainer.global_step < plan.total_steps
             metrics = _evaluate(learner, trainer, data, saver, weights)
-            if leads:
+            net.cpu().eval()
+            predictor = Predictor(learner.evaluation, joint, data.scaling, source.encode)
+            for record in history:
                 write_json(folder / "metrics.json", metrics)
+                if figures.at_the_end:
+                    from fulmen.gallery.draw import draw  # and with it matplotlib
+                    from fulmen.gallery.subject import Subject
+
+                    subject = Subject(predictor, data.splits, metrics, list(record.rows()))
+                    draw(figures, subject, film, folder / "figures", boards, trainer.global_step)
             for board in boards:
                 loggers.show_hyperparameters(board, config, metrics, trainer.global_step)
     if verbose and leads:
         report.print_figures(metrics, folder)
-    net.cpu().eval()
-    return Run(metrics, net, folder, Predictor(learner.evaluation, joint, data.scaling, source.encode))
+    return Run(metrics, net, folder, predictor)
 
 
 def _start(
