@@ -38,12 +38,12 @@ def fit(
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     for number, (name, points) in enumerate(splits.items()):
         _scatter(upper, points.x, points.y, number, name)
-        _scatter(lower, points.x, points.y - points.predicted, number, name)
+        _scatter(lower, points.x, points.y - points.predicted, number, "_")
     upper.plot(grid, curve, color="black", linewidth=2, label="prediction")
     lower.axhline(0, color="black", linewidth=1)
     upper.set(title=title, ylabel=plain(names[1]), ylim=_limits(splits))
     lower.set(xlabel=plain(names[0]), ylabel="residual")
-    upper.legend()
+    figure.legend(loc="outside lower center", ncols=3, frameon=False)
     for axes in (upper, lower):
         axes.grid(alpha=0.3)
     return figure
