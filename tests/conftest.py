@@ -32,7 +32,7 @@ def train(tmp_path: Path) -> Callable[..., Run]:
 
 @functools.cache
 def _composed(words: tuple[str, ...]) -> DictConfig:
-    return fulmen.compose(["logger=none", "accelerator=cpu", *words])
+    return fulmen.compose(["logger=none", "figures=none", "accelerator=cpu", *words])
 
 
 @pytest.fixture

@@ -29,14 +29,28 @@ SETOSA_LEFT_OUT = load_iris().target != 0
 
 @pytest.fixture(scope="module")
 def species(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    words = ["data=iris_species", "model=deep", "trainer.max_epochs=20", "optimizer.lr=0.1", "logger=none"]
+    words = [
+        "data=iris_species",
+        "model=deep",
+        "trainer.max_epochs=20",
+        "optimizer.lr=0.1",
+        "logger=none",
+        "figures=none",
+    ]
     return fulmen.train(fulmen.compose(words), folder=tmp_path_factory.mktemp("species") / "run", verbose=False)
 
 
 @pytest.fixture(scope="module")
 def petals(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Features and targets are scaled."""
-    words = ["data=iris_petals", "model=deep", "trainer.max_epochs=100", "optimizer.lr=0.01", "logger=none"]
+    words = [
+        "data=iris_petals",
+        "model=deep",
+        "trainer.max_epochs=100",
+        "optimizer.lr=0.01",
+        "logger=none",
+        "figures=none",
+    ]
     return fulmen.train(fulmen.compose(words), folder=tmp_path_factory.mktemp("petals") / "run", verbose=False)
 
 
@@ -81,7 +95,9 @@ def test_errors_are_measured_in_the_targets_own_units(petals: Run) -> None:
 
 def test_two_classes_have_two_probabilities(tmp_path: Path) -> None:
     run = fulmen.train(
-        fulmen.compose(["data=circles", "trainer.max_epochs=2", "logger=none"]), folder=tmp_path / "run", verbose=False
+        fulmen.compose(["data=circles", "trainer.max_epochs=2", "logger=none", "figures=none"]),
+        folder=tmp_path / "run",
+        verbose=False,
     )
     x = np.array([[0.0, 0.0], [1.0, 0.0], [-1.0, -1.0]])
     with torch.no_grad():
@@ -92,7 +108,14 @@ def test_two_classes_have_two_probabilities(tmp_path: Path) -> None:
 
 def test_digits_of_new_images(tmp_path: Path) -> None:
     """Grey values from 0 to 255, as image files have them, or from 0 to 1."""
-    words = ["data=mnist_5k", "model=lenet", "trainer.max_epochs=1", "logger=none", "data.train_size=500"]
+    words = [
+        "data=mnist_5k",
+        "model=lenet",
+        "trainer.max_epochs=1",
+        "logger=none",
+        "figures=none",
+        "data.train_size=500",
+    ]
     run = fulmen.train(fulmen.compose(words), folder=tmp_path / "run", verbose=False)
     images = preflight.check(fulmen.compose(words)).load()["test"].x[:20]
     grey = (images * 255).round().astype(np.uint8)
@@ -103,7 +126,14 @@ def test_digits_of_new_images(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("precision", ["64-true", "bf16-true", "bf16-mixed"])
 def test_a_network_computes_as_it_was_trained_to(precision: str, tmp_path: Path) -> None:
-    words = ["data=moons", "trainer.max_epochs=1", "logger=none", f"trainer.precision={precision}", "accelerator=cpu"]
+    words = [
+        "data=moons",
+        "trainer.max_epochs=1",
+        "logger=none",
+        "figures=none",
+        f"trainer.precision={precision}",
+        "accelerator=cpu",
+    ]
     run = fulmen.train(fulmen.compose(words), folder=tmp_path / "run", verbose=False)
     again, x = fulmen.load(run.folder), np.random.RandomState(0).rand(9, 2)
     assert_array_equal(again.predict_proba(x), run.predict_proba(x))
@@ -153,7 +183,15 @@ def test_loading_leaves_torchs_random_numbers_alone(species: Run) -> None:
 
 
 def test_best_and_last_weights(tmp_path: Path) -> None:
-    words = ["data=moons", "trainer.max_epochs=12", "optimizer.lr=0.5", "seed=1", "data.noise=0.4", "logger=none"]
+    words = [
+        "data=moons",
+        "trainer.max_epochs=12",
+        "optimizer.lr=0.5",
+        "seed=1",
+        "data.noise=0.4",
+        "logger=none",
+        "figures=none",
+    ]
     run = fulmen.train(fulmen.compose(words), folder=tmp_path / "run", verbose=False)
     best, last = (fulmen.load(run.folder, weights=which) for which in ("best", "last"))
     assert_array_equal(best.predict_proba(np.eye(2)), run.predict_proba(np.eye(2)))
@@ -389,7 +427,7 @@ def test_the_users_own_network_needs_the_users_word(tmp_path: Path, monkeypatch:
         "        super().__init__(in_shape[0], out_features)\n"
     )
     (tmp_path / "own" / "model" / "mine.yaml").write_text("# mine\n_target_: mynet.Mine\n_partial_: true\n")
-    words = ["--config-dir", "own", "allow_targets=[mynet]", "model=mine", "run_dir=run", "logger=none"]
+    words = ["--config-dir", "own", "allow_targets=[mynet]", "model=mine", "run_dir=run", "logger=none", "figures=none"]
     assert main([*words, "trainer.max_epochs=1", "data=moons"]) == 0
     with pytest.raises(ValueError, match=re.escape("add allow_targets=[mynet]")):
         fulmen.load("run")

@@ -12,7 +12,7 @@ import fulmen
 from fulmen.cli import main
 from fulmen.recorded import is_repeated, to_rerun
 
-WORDS = ["data=moons", "data.train_size=70", "model=deep", "model.dropout=0.1", "logger=none", "seed=3"]
+WORDS = ["data=moons", "data.train_size=70", "model=deep", "model.dropout=0.1", "logger=none", "figures=none", "seed=3"]
 ALL_WORDS = [*WORDS, "trainer.max_epochs=4", "accelerator=cpu", "optimizer.lr=0.02", "run_dir=one"]
 
 

@@ -29,7 +29,7 @@ from fulmen.words import Finished, choices, conf_dir
 WORDS = ("data=moons", "data.train_size=70", "data.batch_size=8", "data.val_size=20", "data.test_size=20")
 NETWORK = ("model=deep", "model.dropout=0.2", "model.hidden=[6,4]", "accelerator=cpu", "seed=3", "weights=last")
 BOARD = ("logger=tensorboard", "optimizer=adam")
-RUN = (*WORDS, "logger=none", *NETWORK, "trainer.max_epochs=20", "trainer.points=10")
+RUN = (*WORDS, "logger=none", "figures=none", *NETWORK, "trainer.max_epochs=20", "trainer.points=10")
 """9 steps a pass, 180 in all; an interval is 2 passes, 18 steps."""
 PLACES = {"in a pack's middle": (7, 31), "at a pass's end": (9, 45), "at an interval's end": (9, 54)}
 """Length of packs and the step that is never taken: at 31 the last checkpoint is of step 25, else of that very step."""
@@ -285,7 +285,15 @@ def test_a_run_that_diverged_would_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    words = ["data=regression_1d", "model=linear", "optimizer=sgd", "optimizer.lr=1e6", "logger=none", "run_dir=run"]
+    words = [
+        "data=regression_1d",
+        "model=linear",
+        "optimizer=sgd",
+        "optimizer.lr=1e6",
+        "logger=none",
+        "figures=none",
+        "run_dir=run",
+    ]
     assert main(words) == 3
     assert main(["resume=run"]) == 1
     assert re.search(r"run diverged .* at step \d+.*take rerun=run", capsys.readouterr().err)

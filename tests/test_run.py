@@ -24,7 +24,7 @@ from fulmen.learner import Diverged
 from fulmen.run import Run
 
 WORDS = ("model=deep", "data=circles", "trainer.max_epochs=3", "seed=7")
-REGRESSION = ("data=wiggle", "trainer.max_epochs=2", "logger=none")
+REGRESSION = ("data=wiggle", "trainer.max_epochs=2", "logger=none", "figures=none")
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +38,17 @@ def read(path: Path) -> Any:
 
 def test_folder_holds_what_the_contract_names(run: Run) -> None:
     names = {path.name for path in run.folder.iterdir()}
-    assert names == {"config.yaml", "status.json", "metrics.json", "history.csv", "checkpoints", "tensorboard"}
+    assert names == {
+        "config.yaml",
+        "status.json",
+        "metrics.json",
+        "history.csv",
+        "checkpoints",
+        "tensorboard",
+        "figures",
+    }
     assert {path.name for path in (run.folder / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+    assert {path.name for path in (run.folder / "figures").iterdir()} == {"regions.png", "confusion.png", "curves.png"}
 
 
 def test_status_says_how_it_went(run: Run) -> None:

@@ -18,7 +18,7 @@ from fulmen.words import ConfigurationError, Finished
 if TYPE_CHECKING:
     from fulmen.run import Run
 
-PARTS = ("model", "optimizer", "scheduler", "loss", "penalty", "init", "backprop", "logger", "baseline")
+PARTS = ("model", "optimizer", "scheduler", "loss", "penalty", "init", "backprop", "logger", "figures", "baseline")
 RUNS = Path("logs/runs")
 FAILED, DIVERGED = 1, 3
 

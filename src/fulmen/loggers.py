@@ -1,4 +1,4 @@
-"""TensorBoard's graph of a network, and its table of runs by their hyperparameters."""
+"""What TensorBoard shows beside curves: a network's graph, figures, a table of runs by their hyperparameters."""
 
 import time
 import warnings
@@ -7,10 +7,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.loggers.logger import Logger
-from torch import nn
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from fulmen.files import flush_to_disk
 from fulmen.history import History
@@ -81,6 +83,21 @@ def show_graph(logger: Logger, net: nn.Module, in_shape: tuple[int, ...]) -> Non
         with suppress(RuntimeError, TypeError, ValueError):
             logger.experiment.add_graph(net.eval(), row)
         net.train()
+
+
+def show_image(loggers: Iterable[Logger], name: str, dots: NDArray[np.uint8], step: int) -> None:
+    """Sends a figure, [H, W, 3], to TensorBoard, and sees that it is on the disk."""
+    for logger in loggers:
+        if isinstance(logger, TensorBoardLogger):
+            logger.experiment.add_image(f"figures/{name}", dots, step, dataformats="HWC")
+            logger.experiment.flush()
+
+
+def show_histogram(loggers: Iterable[Logger], name: str, values: Tensor, step: int) -> None:
+    """Sends the distribution of values, [...], to TensorBoard."""
+    for logger in loggers:
+        if isinstance(logger, TensorBoardLogger):
+            logger.experiment.add_histogram(name, values.float(), step)
 
 
 def show_hyperparameters(logger: Logger, config: Mapping[str, Any], metrics: Mapping[str, Any], step: int) -> None:

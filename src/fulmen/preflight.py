@@ -16,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from fulmen import targets
 from fulmen.data.source import Source
+from fulmen.gallery.wanted import Wanted
 from fulmen.rules import YES_NO, Rule, many, number, of_type, one_of, text, whole
 from fulmen.vocabulary import ACTIVATIONS, LOSSES, METRICS, OUTPUT_ACTIVATIONS, PROBABILITIES
 from fulmen.words import ConfigurationError, suggestion
@@ -73,6 +74,7 @@ RULES: Mapping[str, Rule] = {
     "trainer.pack": whole(1, or_else=["auto"]),
     "trainer.points": whole(1),
     "trainer.debug": YES_NO,
+    **{f"figures.{field.name}": YES_NO for field in dataclasses.fields(Wanted)},
 }
 """What each key must be. A source's own keys are checked by their types in its class."""
 

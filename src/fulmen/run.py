@@ -13,6 +13,8 @@ from torch import nn
 from fulmen import checkpoints, first_backward, fitting, folders, loggers, report, runs
 from fulmen.backprop.by_hand import Gradient, MakeGradient
 from fulmen.baselines import Baseline, MakeBaseline
+from fulmen.callbacks.film import Film
+from fulmen.callbacks.histograms import Histograms
 from fulmen.callbacks.progress import Progress
 from fulmen.callbacks.saver import Saver
 from fulmen.coefficients import coefficients
@@ -21,6 +23,7 @@ from fulmen.data.source import SPLITS, Source
 from fulmen.data.tensors import Batch, fingerprint
 from fulmen.evaluation import Evaluation
 from fulmen.files import write_json
+from fulmen.gallery.wanted import Wanted
 from fulmen.history import History
 from fulmen.learner import Diverged, Learner
 from fulmen.losses import Loss
@@ -52,6 +55,7 @@ def train(
     backprop: MakeGradient | None,
     options: TrainerOptions,
     logger: MakeLogger | None,
+    figures: Wanted = Wanted(),  # noqa: B008 - it never changes
     seed: int,
     score: str,
     weights: Literal["best", "last"],
@@ -77,6 +81,7 @@ def train(
         backprop: makes what finds the gradient by hand; None for autograd.
         options: how to train and where.
         logger: called with `save_dir`; None for no logger but the run's own history.
+        figures: which are drawn at the end.
         seed: of the first values, the order of batches and dropout.
         score: the figure by which weights are best, as `<split>/<metric>`.
         weights: which are evaluated.
@@ -151,12 +156,14 @@ def train(
             boards = [loggers.make(logger, folder, rows, step) for rows in history if logger is not None]
             for board in boards if step == 0 else ():
                 loggers.show_graph(board, net, joint.in_shape)
+            film = Film() if figures.animation else None
+            watching = [*([film] if film else []), *([Histograms()] if figures.histograms else [])]
             trainer = build(
                 options,
                 accelerator,
                 score=score,
                 loggers=[*history, *boards],
-                callbacks=[Progress(plan.total_steps, score), saver] if verbose else [saver],
+                callbacks=[*([Progress(plan.total_steps, score)] if verbose else []), *watching, saver],
                 trust=trust,
             )
             if options.debug and verbose and leads and step == 0:
@@ -169,15 +176,23 @@ def train(
             metrics = _evaluate(learner, trainer, data, saver, weights)
             if leads:
                 metrics |= {} if second is None else _second_opinion(second, data)
+            net.cpu().eval()
+            predictor = Predictor(learner.evaluation, joint, data.scaling, source.encode)
+            for record in history:
                 write_json(folder / "metrics.json", metrics)
+                if figures.at_the_end:
+                    from fulmen.gallery.draw import draw  # and with it matplotlib
+                    from fulmen.gallery.subject import Subject
+
+                    subject = Subject(predictor, data.splits, metrics, list(record.rows()))
+                    draw(figures, subject, film, folder / "figures", boards, trainer.global_step)
             for board in boards:
                 loggers.show_hyperparameters(board, config, metrics, trainer.global_step)
     if verbose and leads:
         report.print_figures(metrics, folder)
         if second is not None and (rows := coefficients(net, second.estimator, joint)):
             report.print_coefficients(rows)
-    net.cpu().eval()
-    return Run(metrics, net, folder, Predictor(learner.evaluation, joint, data.scaling, source.encode))
+    return Run(metrics, net, folder, predictor)
 
 
 def _start(folder: Path, plan: Plan, rows: str, trust: bool) -> tuple[int | None, dict[str, Any] | None]:

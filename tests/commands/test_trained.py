@@ -25,7 +25,7 @@ from fulmen.run import Run
 
 ROOT = Path(__file__).parents[2]
 NAMES = ["setosa", "versicolor", "virginica"]
-LAYERS = ["model=deep", "optimizer.lr=0.05", "logger=none", "accelerator=cpu"]
+LAYERS = ["model=deep", "optimizer.lr=0.05", "logger=none", "figures=none", "accelerator=cpu"]
 
 
 @pytest.fixture(scope="module")

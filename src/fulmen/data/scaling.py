@@ -33,6 +33,9 @@ class Standardizer:
     def __call__(self, values: Values) -> Values:
         return (values - self.mean) / self.deviation
 
+    def inverse(self, values: Values) -> Values:
+        return values * self.deviation + self.mean
+
     def plain(self) -> dict[str, Any]:
         return {"mean": self.mean.tolist(), "deviation": self.deviation.tolist(), "dtype": str(self.mean.dtype)}
 

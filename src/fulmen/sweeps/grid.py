@@ -62,7 +62,7 @@ def plan(words: Sequence[str], config_dir: str | None) -> list[DictConfig]:
     for override in overrides:
         if not override.is_sweep_override():
             check_choice(override, folders)
-    jobs = [compose(job, config_dir) for job in expand(overrides, folders)]
+    jobs = [_compose(job, config_dir) for job in expand(overrides, folders)]
     if any(config.run_dir is not None for config in jobs):
         raise ConfigurationError(f"run_dir is for single runs, and those of a sweep go to {SWEEPS}; leave it out")
     for config in jobs:
@@ -70,6 +70,15 @@ def plan(words: Sequence[str], config_dir: str | None) -> list[DictConfig]:
         if config.trainer.devices > 1:
             raise ConfigurationError("trainer.devices is for single runs; the runs of a sweep have one device each")
     return jobs
+
+
+def _compose(words: Sequence[str], config_dir: str | None) -> DictConfig:
+    """The configuration of a job, which draws no figures unless a word is about them: they would take longest."""
+    if any(read(word).key_or_group.partition(".")[0] == "figures" for word in words):
+        return compose(words, config_dir)
+    config = compose([*words, "figures=none"], config_dir)
+    config.overrides = list(words)
+    return config
 
 
 def _own_words(config: DictConfig, varying: Sequence[str]) -> str:

@@ -1,0 +1,90 @@
+"""What figures are drawn of: a trained network on the CPU, its rows in their own units, its record.
+
+Shapes: N rows, T targets, K classes.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from fulmen.data.source import Joint
+from fulmen.data.tensors import Batch
+from fulmen.predictor import Predictor, final
+
+MOST = 1000
+"""Rows of a split that a figure shows as points; of more, every n-th."""
+
+Values = NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A run at its end, or a frame of it.
+
+    Args:
+        predictor: the network, on the CPU.
+        splits: rows as the network was given them, on whatever device.
+        metrics: the content of `metrics.json`.
+        history: rows of `history.csv`: the step and the figures.
+    """
+
+    predictor: Predictor
+    splits: Mapping[str, Batch]
+    metrics: Mapping[str, Any]
+    history: Sequence[tuple[int, Mapping[str, float]]]
+
+    @property
+    def joint(self) -> Joint:
+        return self.predictor.joint
+
+    @property
+    def net(self) -> nn.Module:
+        return self.predictor.evaluation.net
+
+    @property
+    def classifies(self) -> bool:
+        return self.joint.task != "regression"
+
+    @property
+    def has_grey_images(self) -> bool:
+        """Whether its rows are images of one channel."""
+        return len(self.joint.in_shape) == 3 and self.joint.in_shape[0] == 1
+
+    @property
+    def held_out(self) -> str:
+        """The split that says most about new rows."""
+        return next(name for name in ("test", "val", "train") if name in self.splits)
+
+    def points(self, split: str) -> tuple[Values, NDArray[Any]]:
+        """At most `MOST` rows: features and targets, as `features` and `targets` give them."""
+        batch = self.splits[split]
+        rows = torch.arange(0, len(batch.x), max(1, -(-len(batch.x) // MOST)), device=batch.x.device)
+        return self.features(batch.x[rows]), self.targets(batch.y[rows])
+
+    def features(self, x: Tensor) -> Values:
+        """Features as they were before any scaling, [N, *in_shape]."""
+        values, scaling = x.cpu().double().numpy(), self.predictor.scaling.x
+        return values if scaling is None else scaling.inverse(values)
+
+    def targets(self, y: Tensor) -> NDArray[Any]:
+        """Values in their own units, [N, T], or class numbers, [N]."""
+        if self.classifies:
+            return y.cpu().long().flatten().numpy()
+        return self.predictor.evaluation.task.values(y.cpu().double()).numpy()
+
+    def probabilities(self, split: str) -> Values:
+        """What the network says of all rows of a split of classes, [N, K]."""
+        scores = self.predictor.evaluation.scores(self.splits[split].x.cpu())
+        return final(scores, self.predictor.evaluation.task).double().numpy()
+
+
+def around(values: Values, count: int) -> Values:
+    """`count` places in equal steps from a little below the least to a little above the largest."""
+    low, high = float(values.min()), float(values.max())
+    margin = 0.05 * (high - low) or 1.0
+    return np.linspace(low - margin, high + margin, count)
