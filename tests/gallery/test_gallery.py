@@ -141,13 +141,17 @@ def test_derivatives_are_those_of_the_functions(train: Train) -> None:
     np.testing.assert_allclose(derivative.get_ydata(), np.exp(-x) / (1 + np.exp(-x)) ** 2)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("epochs", "count"), [(3, 4), (60, 20)])
+@pytest.mark.parametrize(("epochs", "count"), [(3, 4), (90, 20)])
 def test_the_film_has_frames_from_the_first_weights_to_the_last(epochs: int, count: int, train: Train) -> None:
-    run = train("data=wiggle", "logger=tensorboard", "figures=none", "figures.animation=true", max_epochs=epochs)
+    run = train(
+        "data=wiggle", "logger=tensorboard", "figures=none", "figures.animation=true", max_epochs=epochs, patience=99
+    )
     with Image.open(run.folder / "figures" / "training.gif") as image:
         assert getattr(image, "n_frames", 1) == count
     steps = images(run.folder)["figures/training"]
     assert len(steps) == count and steps[0] == 0 and steps[-1] == 16 * epochs and steps == sorted(set(steps))
+    gaps = np.diff(steps)[:-1]
+    assert gaps.min() > 0 and gaps.max() <= 2 * gaps.min(), "evenly spread, but for the last one"
 
 
 def test_a_large_network_has_no_film_and_it_is_said_why(train: Train, capsys: pytest.CaptureFixture[str]) -> None:
