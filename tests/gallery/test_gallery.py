@@ -143,7 +143,9 @@ def test_derivatives_are_those_of_the_functions(train: Train) -> None:
 
 @pytest.mark.parametrize(("epochs", "count"), [(3, 4), (90, 20)])
 def test_the_film_has_frames_from_the_first_weights_to_the_last(epochs: int, count: int, train: Train) -> None:
-    run = train("data=wiggle", "logger=tensorboard", "figures=none", "figures.animation=true", max_epochs=epochs)
+    run = train(
+        "data=wiggle", "logger=tensorboard", "figures=none", "figures.animation=true", max_epochs=epochs, patience=99
+    )
     with Image.open(run.folder / "figures" / "training.gif") as image:
         assert getattr(image, "n_frames", 1) == count
     steps = images(run.folder)["figures/training"]
