@@ -147,7 +147,7 @@ def test_the_film_has_frames_from_the_first_weights_to_the_last(epochs: int, cou
         "data=wiggle", "logger=tensorboard", "figures=none", "figures.animation=true", max_epochs=epochs, patience=99
     )
     with Image.open(run.folder / "figures" / "training.gif") as image:
-        assert getattr(image, "n_frames", 1) == count
+        assert count - 2 <= getattr(image, "n_frames", 1) <= count  # Pillow joins frames that look the same
     steps = images(run.folder)["figures/training"]
     assert len(steps) == count and steps[0] == 0 and steps[-1] == 16 * epochs and steps == sorted(set(steps))
     gaps = np.diff(steps)[:-1]
