@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pandas as pd
 import pytest
 import yaml
@@ -77,6 +78,28 @@ def test_a_run_is_as_good_as_scikit_learns_network(
         [network(alpha=0.01, random_state=seed, **common).fit(x, y).score(x_test, y_test) for seed in range(3)]
     )
     assert ours == pytest.approx(theirs, abs=0.02)
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+@pytest.mark.parametrize("name", ["breast_cancer", "wine", "diabetes"])
+def test_a_table_is_learned_used_and_exported(
+    name: str, ending: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """New rows come without the target, in another order of columns; onnxruntime predicts the same."""
+    monkeypatch.chdir(tmp_path)
+    table = with_texts_and_holes(name)
+    new = table.drop(columns="target").iloc[:, ::-1]
+    for file, content in ((f"t.{ending}", table), (f"new.{ending}", new)):
+        content.to_csv(file, index=False) if ending == "csv" else content.to_parquet(file)
+    words = ["data=table", f"data.path=t.{ending}", "data.target=target", "model=deep", "trainer.max_epochs=3"]
+    assert main([*words, "run_dir=run", "logger=none", "figures=none", "accelerator=cpu"]) == 0
+    assert main(["predict", "run", f"input=new.{ending}", "output=out.npy"]) == 0
+    assert main(["export", "run", "output=net.onnx"]) == 0
+    features = fulmen.load("run").features(new).astype(np.float32)
+    (found,) = onnxruntime.InferenceSession("net.onnx").run(None, {"features": features})
+    expected = np.load("out.npy")
+    np.testing.assert_allclose(found, expected, atol=1e-5, rtol=1e-5)
+    assert len(expected) == len(new)
 
 
 SMALL = "a,b,kind,value\n" + "".join(f"{row % 7},{row % 5},{'xy'[row % 2]},{row / 3}\n" for row in range(60))
