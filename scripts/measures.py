@@ -1,0 +1,102 @@
+"""Figures of a finished run beside those of its metrics.json, as scripts/reproduction.yaml names them."""
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import fulmen
+from fulmen import folders, preflight, recorded
+from fulmen.parts import make
+from fulmen.predictor import Run
+
+
+def figure(name: str, run: Run) -> float:
+    """A figure of a run.
+
+    Raises:
+        ValueError: the run has none of this name; none is ever made up.
+    """
+    if name in run.metrics:
+        return float(run.metrics[name])
+    if name in FURTHER:
+        return FURTHER[name](run)
+    if name.startswith("p("):
+        point = np.array([[float(number) for number in name[2:-1].split(",")]])
+        return float(run.predict_proba(point)[0, 1])
+    raise ValueError(f"{run.folder} has no figure {name!r}; it has {', '.join((*run.metrics, *FURTHER))}, p(x1,x2)")
+
+
+def theirs(name: str, run: Run) -> float | None:
+    """The same figure of scikit-learn's counterpart, where the run has that beside it and it has the figure."""
+    if f"baseline/{name}" not in run.metrics:
+        linear = recorded.configuration(run.folder).choices.model == "linear" and "baseline/train/loss" in run.metrics
+        return float(_least_squares(run)[{"w0": 0, "bias": -1}[name]]) if linear and name in ("w0", "bias") else None
+    return float(run.metrics[f"baseline/{name}"])
+
+
+def apart(name: str, run: Run) -> float:
+    """How far a figure of a run is from that of scikit-learn on the same rows, or of another experiment."""
+    if name == "coefficients":
+        return float(np.abs(_weights(run) - _least_squares(run)).max())
+    if name.startswith("weights of "):
+        other = fulmen.load(run.folder.parents[1] / name.removeprefix("weights of ") / run.folder.name)
+        return float(np.abs(_weights(run) - _weights(other)).max())
+    return abs(figure(name, run) - figure(f"baseline/{name}", run))
+
+
+def _weights(run: Run) -> NDArray[np.float64]:
+    """All parameters in one row; of a linear model its weights and then its bias."""
+    return np.concatenate([parameter.detach().double().numpy().ravel() for parameter in run.model.parameters()])
+
+
+def _least_squares(run: Run) -> NDArray[np.float64]:
+    """Coefficients and intercept, [F + 1], of scikit-learn's LinearRegression on the run's training rows."""
+    from sklearn.linear_model import LinearRegression
+
+    x, y = preflight.source(recorded.configuration(run.folder)).load()["train"]
+    fitted = LinearRegression().fit(x, y)
+    return np.append(fitted.coef_, fitted.intercept_)
+
+
+def _objective(run: Run) -> float:
+    """The training loss of the history's last row, with the penalty on the last weights."""
+    penalty = make(recorded.configuration(run.folder).penalty)
+    loss = folders.read(run.folder).history["train/loss"][-1]
+    return loss if penalty is None else loss + float(penalty(list(run.model.parameters())))
+
+
+def _drawn_from_all(run: Run) -> float:
+    """scikit-learn's test accuracy with the run's sizes and seed, rows drawn at random from all of MNIST."""
+    from sklearn.neural_network import MLPClassifier
+    from sklearn.preprocessing import StandardScaler
+
+    config = recorded.configuration(run.folder)
+    x, y = _all_digits(config.data.root)
+    order = np.random.RandomState(config.seed).permutation(len(x))
+    train, test = np.split(order[: config.data.train_size + config.data.test_size], [config.data.train_size])
+    scaler = StandardScaler().fit(x[train])
+    classifier = MLPClassifier(
+        (50,), solver="sgd", learning_rate_init=0.01, batch_size=64, max_iter=10, random_state=config.seed
+    )
+    return float(classifier.fit(scaler.transform(x[train]), y[train]).score(scaler.transform(x[test]), y[test]))
+
+
+@functools.cache
+def _all_digits(root: str | None) -> tuple[NDArray[Any], NDArray[Any]]:
+    """MNIST's 70,000 digits, [N, 784], and their labels, [N]."""
+    sizes = ["data.train_size=60000", "data.val_size=0", "data.test_size=10000"]
+    words = ["data=mnist", *sizes, *([] if root is None else [f"data_root={root}"])]
+    splits = preflight.source(fulmen.compose(words)).load()
+    x, y = (np.concatenate(parts) for parts in zip(splits["train"], splits["test"], strict=True))
+    return x.reshape(len(x), -1), y
+
+
+FURTHER: Mapping[str, Callable[[Run], float]] = {
+    "objective": _objective,
+    "bias": lambda run: _weights(run)[-1],
+    "w0": lambda run: _weights(run)[0],
+    "all_70000/test/accuracy": _drawn_from_all,
+}
