@@ -1,6 +1,7 @@
 """Figures of a finished run beside those of its metrics.json, as scripts/reproduction.yaml names them."""
 
 import functools
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -65,11 +66,12 @@ def _objective(run: Run) -> float:
     """The training loss of the history's last row, with the penalty on the last weights."""
     penalty = make(recorded.configuration(run.folder).penalty)
     loss = folders.read(run.folder).history["train/loss"][-1]
-    return loss if penalty is None else loss + float(penalty(list(run.model.parameters())))
+    return loss if penalty is None else loss + float(penalty([p.detach() for p in run.model.parameters()]))
 
 
 def _drawn_from_all(run: Run) -> float:
     """scikit-learn's test accuracy with the run's sizes and seed, rows drawn at random from all of MNIST."""
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.neural_network import MLPClassifier
     from sklearn.preprocessing import StandardScaler
 
@@ -81,7 +83,10 @@ def _drawn_from_all(run: Run) -> float:
     classifier = MLPClassifier(
         (50,), solver="sgd", learning_rate_init=0.01, batch_size=64, max_iter=10, random_state=config.seed
     )
-    return float(classifier.fit(scaler.transform(x[train]), y[train]).score(scaler.transform(x[test]), y[test]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the lesson stops after ten passes, too
+        classifier.fit(scaler.transform(x[train]), y[train])
+    return float(classifier.score(scaler.transform(x[test]), y[test]))
 
 
 @functools.cache

@@ -1,0 +1,100 @@
+"""`scripts/reproduce.py` shows what it measured, says whether that is right, and goes on where it stopped."""
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import yaml
+
+from fulmen.predictor import Run
+
+ROOT = Path(__file__).parents[1]
+SCRIPTS = ROOT / "scripts"
+WANTED = yaml.safe_load((SCRIPTS / "reproduction.yaml").read_text("utf-8"))
+DOCUMENT = (ROOT / "docs" / "reproduction.md").read_text("utf-8")
+
+
+def test_every_experiment_has_a_row_and_its_place_in_the_document() -> None:
+    experiments = {path.stem for path in (ROOT / "conf" / "experiment").glob("*.yaml")}
+    assert {row.get("experiment", name) for name, row in WANTED.items()} == experiments
+    for name in experiments:
+        assert f"### `experiment={name}`" in DOCUMENT
+    assert f"**{len(WANTED)} of {len(WANTED)} are in range.**" in DOCUMENT
+
+
+def test_every_picture_of_the_document_is_there() -> None:
+    for name in WANTED:
+        assert f"(pictures/{name}.png)" in DOCUMENT
+        assert (ROOT / "docs" / "pictures" / f"{name}.png").is_file()
+
+
+def script(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, SCRIPTS / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_a_figure_that_was_not_measured_is_not_written(train: Callable[..., Run]) -> None:
+    run = train("data=regression_1d", "model=linear", "trainer.max_epochs=1", "logger=none")
+    measures = script("measures")
+    with pytest.raises(ValueError, match="no figure 'train/acuracy'; it has train/loss"):
+        measures.figure("train/acuracy", run)
+    with pytest.raises(ValueError, match="no figure 'baseline/train/mse'"):
+        measures.apart("train/mse", run)
+    assert measures.figure("train/mse", run) == run.metrics["train/mse"]
+
+
+def reproduce(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(folder / "scripts" / "reproduce.py"), *words]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, env={**os.environ}, timeout=200)
+
+
+@pytest.mark.slow
+def test_reproducing_goes_on_and_judges(tmp_path: Path) -> None:
+    shutil.copytree(SCRIPTS, tmp_path / "scripts")
+    wanted = tmp_path / "scripts" / "reproduction.yaml"
+    wanted.write_text(wanted.read_text("utf-8").replace("figures: {parameters: 490}", "figures: {parameters: 491}"))
+    words = ("seeds=2", "only=perceptron_48,regression_3d_short", "output=found.md")
+
+    first = reproduce(tmp_path, *words)
+    assert first.returncode == 1, first.stderr  # one of the two is not what it should be
+    found = (tmp_path / "found.md").read_text("utf-8")
+    assert (
+        "**1 of 2 are in range.**" in found and "| parameters | 491 | 490 (490 to 490) |  | **out of range** |" in found
+    )
+    assert "| parameters | 4 | 4 (4 to 4) |  | in range |" in found
+    assert (tmp_path / "pictures" / "perceptron_48.png").is_file()
+
+    runs = tmp_path / "logs" / "reproduction"
+    (runs / "perceptron_48" / "0" / "metrics.json").unlink()  # half a run is none
+    before = (runs / "perceptron_48" / "1" / "metrics.json").stat().st_mtime_ns
+    again = reproduce(tmp_path, *words)
+    assert again.returncode == 1, again.stderr
+    assert again.stdout.count("is kept") == 3
+    assert (runs / "perceptron_48" / "1" / "metrics.json").stat().st_mtime_ns == before
+    assert (runs / "perceptron_48" / "0" / "metrics.json").is_file()
+    same = [line for line in found.splitlines() if line.startswith("|")]
+    assert [line for line in (tmp_path / "found.md").read_text("utf-8").splitlines() if line.startswith("|")] == same
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["only=perceptron", "output=x.md"], "only is 'perceptron'.*did you mean perceptron_48"),
+        (["only=perceptron_48"], "only= with output="),
+        (["seed=3"], "there is no option seed=; did you mean seeds"),
+        (["seeds=none"], "seeds is 'none', and must be a whole number of 1 or more"),
+    ],
+)
+def test_wrong_words_get_a_sentence(words: list[str], said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(SCRIPTS)
+    with pytest.raises(ValueError, match=said):
+        script("reproduce").main(words)
