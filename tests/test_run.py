@@ -16,6 +16,7 @@ import pytest
 import torch
 import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 
 import fulmen
 from fulmen import loggers
@@ -101,13 +102,31 @@ def test_checkpoints_are_plain_tensors_and_values(run: Run) -> None:
 
 
 def test_tensorboard_has_curves_graph_and_final_figures(run: Run) -> None:
-    board = EventAccumulator(str(run.folder / "tensorboard")).Reload()
+    board = EventAccumulator(str(next((run.folder / "tensorboard").iterdir()))).Reload()
     scalars = board.Tags()["scalars"]
     assert {"train/loss", "val/loss", "val/accuracy", "lr", "final/test/accuracy"} <= set(scalars)
     assert "hp_metric" not in scalars
     assert [event.step for event in board.Scalars("val/loss")] == [10, 20, 30]
     assert board.Scalars("final/test/accuracy")[0].value == pytest.approx(run.metrics["test/accuracy"])
     assert board.Tags()["graph"]
+
+
+def test_the_dashboard_calls_a_run_by_what_it_trains(run: Run, train: Callable[..., Run]) -> None:
+    assert [path.name for path in (run.folder / "tensorboard").iterdir()] == ["circles deep adam"]
+    experiment = train("experiment=sine_boundary_adam", "logger=tensorboard", max_epochs=1)
+    assert [path.name for path in (experiment.folder / "tensorboard").iterdir()] == ["experiment=sine_boundary_adam"]
+
+
+def test_charts_are_the_same_without_validation_rows(train: Callable[..., Run]) -> None:
+    """TensorBoard shows a chart once if all runs agree on it."""
+    layouts = []
+    for words in ((), ("data.val_size=0", "score=train/loss")):
+        run = train("logger=tensorboard", *words, max_epochs=1)
+        board = EventAccumulator(str(next((run.folder / "tensorboard").iterdir()))).Reload()
+        (event,) = board.Tensors("custom_scalars__config__")
+        layouts.append(Layout.FromString(event.tensor_proto.string_val[0]))
+    with_validation, without = ({chart.title: chart for chart in layout.category[0].chart} for layout in layouts)
+    assert list(with_validation) == ["loss", "accuracy", "f1", "auroc"] and without["loss"] == with_validation["loss"]
 
 
 @pytest.fixture(scope="module")
@@ -148,12 +167,14 @@ def test_hparams_show_the_run_with_its_final_figures(run: Run, board: Callable[[
 def test_hyperparameters_are_a_short_list_of_plain_values() -> None:
     config = {
         "choices": {"model": "deep", "logger": "none"},
+        "data": {"batch_size": "full"},
         "model": {"hidden": [4, 2]},
         "optimizer": {"lr": 0.1},
         "seed": 0,
     }
-    found = loggers.hyperparameters(config)
-    assert found == {"model": "deep", "model.hidden": "4-2", "optimizer.lr": 0.1, "seed": 0}
+    found = loggers.hyperparameters(config, batch_rows=200)
+    named = {"model": "deep", "model.hidden [nodes]": "4-2", "optimizer.lr": 0.1, "data.batch_size [rows]": 200}
+    assert found == named | {"seed": 0}
 
 
 def test_regression_has_its_metrics(tmp_path: Path) -> None:
