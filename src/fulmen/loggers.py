@@ -34,7 +34,7 @@ HYPERPARAMETERS = {
     "trainer.precision": "",
     "seed": "",
 }
-"""What matters of a configuration, beside the choice in each group, with units; a key that a choice lacks is left out."""
+"""What matters of a configuration, beside each group's choice, with units; a key that a choice lacks is left out."""
 GROUPS = ("data", "model", "optimizer", "scheduler", "loss", "penalty", "init", "backprop")
 
 
