@@ -13,9 +13,9 @@ PICTURES = Path(__file__).resolve().parents[1] / "docs" / "pictures"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 SWEEP = ("data=circles", "model=mlp", "optimizer=sgd,adam", "seed=0,1", "trainer.max_epochs=60", "figures.regions=true")
 PANELS = {
-    "scalars": ("custom_scalars", 1110, 735),
-    "hparams": ("hparams", 1980, 340),
-    "images": ("images&tagFilter=regions", 1140, 560),
+    "scalars": ("custom_scalars", 1500, 760),
+    "hparams": ("hparams", 2100, 340),
+    "images": ("images&tagFilter=regions", 1500, 560),
 }
 """Each picture's panel, its width and height in dots."""
 SECONDS_TO_SETTLE = 5
