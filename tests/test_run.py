@@ -131,8 +131,10 @@ def test_charts_are_the_same_without_validation_rows(train: Callable[..., Run]) 
 
 @pytest.fixture(scope="module")
 def board(run: Run) -> Iterator[Callable[[str, dict[str, Any]], Any]]:
-    """Asks a real TensorBoard that shows the run."""
-    words = ["--logdir", str(run.folder), "--port", "0", "--host", "127.0.0.1"]
+    """Asks a real TensorBoard that shows the run, and one of another task."""
+    words = ["data=wiggle", "optimizer=sgd", "trainer.max_epochs=1", "figures=none"]
+    fulmen.train(fulmen.compose(words), folder=run.folder.with_name("other"), verbose=False)
+    words = ["--logdir", str(run.folder.parent), "--port", "0", "--host", "127.0.0.1"]
     server = subprocess.Popen([sys.executable, "-m", "tensorboard.main", *words], stderr=subprocess.PIPE, text=True)
     assert server.stderr is not None
     address = next(match[0] for line in server.stderr if (match := re.search(r"http://\S+", line)))
@@ -143,7 +145,7 @@ def board(run: Run) -> Iterator[Callable[[str, dict[str, Any]], Any]]:
         for _ in range(100):
             with urlopen(request) as answer:
                 content = json.loads(answer.read())
-            if content.get("sessionGroups") or content.get("metricInfos"):
+            if "final/test/accuracy" in str(content) and "final/test/r2" in str(content):
                 return content
             time.sleep(0.1)  # it reads the files in a thread of its own
         raise AssertionError(f"TensorBoard shows nothing under {path}")
@@ -154,10 +156,24 @@ def board(run: Run) -> Iterator[Callable[[str, dict[str, Any]], Any]]:
     server.stderr.close()
 
 
+def test_hparams_have_the_columns_of_every_task_and_what_differs_first(
+    board: Callable[[str, dict[str, Any]], Any],
+) -> None:
+    shown = board("hparams/experiment", {})
+    assert {"final/test/accuracy", "final/test/r2"} <= {info["name"]["tag"] for info in shown["metricInfos"]}
+    differing = [info["name"] for info in shown["hparamInfos"] if info.get("differs")]
+    assert {"data", "model", "optimizer", "seed"} <= set(differing)
+    assert [info["name"] for info in shown["hparamInfos"]][: len(differing)] == differing
+    kinds = {info["name"]: info["type"] for info in shown["hparamInfos"]}
+    assert {kinds[name] for name in ("seed", "data.batch_size [rows]", "optimizer.lr")} == {"DATA_TYPE_FLOAT64"}
+
+
 def test_hparams_show_the_run_with_its_final_figures(run: Run, board: Callable[[str, dict[str, Any]], Any]) -> None:
     metrics = [info["name"] for info in board("hparams/experiment", {})["metricInfos"]]
     asked = {"colParams": [{"metric": name} for name in metrics], "allowedStatuses": ["STATUS_SUCCESS"], "sliceSize": 9}
-    (group,) = board("hparams/session_groups", asked)["sessionGroups"]
+    groups = board("hparams/session_groups", asked)["sessionGroups"]
+    (group,) = (group for group in groups if group["hparams"]["data"] == "circles")
+    assert group["name"] == "run/tensorboard/circles deep adam"
     assert (group["hparams"]["model"], group["hparams"]["seed"]) == ("deep", 7)
     figures = {value["name"]["tag"]: value["value"] for value in group["metricValues"]}
     assert figures["final/test/accuracy"] == pytest.approx(run.metrics["test/accuracy"])

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from fulmen.cli import main
+from fulmen.experiment import resume
 from fulmen.names import readable
 from fulmen.sweeps import grid
 from fulmen.words import conf_dir, expand, read
@@ -73,6 +74,8 @@ def test_the_dashboard_calls_a_job_by_what_it_varies(sweep: Path) -> None:
     (folder,) = sweep.iterdir()
     names = [next(folder.glob(f"{job}/tensorboard/*/events.*")).parent.name for job in range(4)]
     assert names == [f"model.hidden={hidden} seed={seed}" for hidden in ("4,2", "3") for seed in (0, 1)]
+    resume(folder / "3", ["trainer.max_epochs=2"], verbose=False)
+    assert [path.name for path in (folder / "3" / "tensorboard").iterdir()] == names[3:]
 
 
 def test_each_job_has_its_folder(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
