@@ -290,7 +290,7 @@ def test_the_final_table_shows_both_beside_each_other() -> None:
 
 def test_tensorboard_has_its_final_figures(train: Train) -> None:
     run = train("data=moons", "model=linear", SECOND, "logger=tensorboard", max_epochs=1)
-    events = EventAccumulator(str(run.folder / "tensorboard")).Reload()
+    events = EventAccumulator(str(next((run.folder / "tensorboard").iterdir()))).Reload()
     (found,) = events.Scalars("final/baseline/test/accuracy")
     assert found.value == pytest.approx(run.metrics["baseline/test/accuracy"])
     assert len([name for name in events.Tags()["scalars"] if name.startswith("final/baseline/")]) == 12

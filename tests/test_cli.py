@@ -133,7 +133,7 @@ def test_the_home_folder_is_where_a_run_may_go(tmp_path: Path, monkeypatch: pyte
     assert main(["run_dir=~/run", "trainer.max_epochs=1"]) == 0
     assert main(["resume=~/run", "trainer.max_epochs=2"]) == 0
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
-    assert list((tmp_path / "run").glob("tensorboard/events.*"))
+    assert list((tmp_path / "run").glob("tensorboard/*/events.*"))
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has another error for a closed pipe")

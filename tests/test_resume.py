@@ -75,7 +75,7 @@ def rows(folder: Path) -> list[dict[str, str]]:
 
 def points(folder: Path) -> dict[str, list[tuple[int, float]]]:
     """Every curve in TensorBoard."""
-    board = EventAccumulator(str(folder / "tensorboard")).Reload()
+    board = EventAccumulator(str(next((folder / "tensorboard").iterdir()))).Reload()
     return {tag: [(event.step, event.value) for event in board.Scalars(tag)] for tag in board.Tags()["scalars"]}
 
 

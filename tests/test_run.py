@@ -16,6 +16,7 @@ import pytest
 import torch
 import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 
 import fulmen
 from fulmen import loggers
@@ -101,7 +102,7 @@ def test_checkpoints_are_plain_tensors_and_values(run: Run) -> None:
 
 
 def test_tensorboard_has_curves_graph_and_final_figures(run: Run) -> None:
-    board = EventAccumulator(str(run.folder / "tensorboard")).Reload()
+    board = EventAccumulator(str(next((run.folder / "tensorboard").iterdir()))).Reload()
     scalars = board.Tags()["scalars"]
     assert {"train/loss", "val/loss", "val/accuracy", "lr", "final/test/accuracy"} <= set(scalars)
     assert "hp_metric" not in scalars
@@ -110,10 +111,30 @@ def test_tensorboard_has_curves_graph_and_final_figures(run: Run) -> None:
     assert board.Tags()["graph"]
 
 
+def test_the_dashboard_calls_a_run_by_what_it_trains(run: Run, train: Callable[..., Run]) -> None:
+    assert [path.name for path in (run.folder / "tensorboard").iterdir()] == ["circles deep adam"]
+    experiment = train("experiment=sine_boundary_adam", "logger=tensorboard", max_epochs=1)
+    assert [path.name for path in (experiment.folder / "tensorboard").iterdir()] == ["experiment=sine_boundary_adam"]
+
+
+def test_charts_are_the_same_without_validation_rows(train: Callable[..., Run]) -> None:
+    """TensorBoard shows a chart once if all runs agree on it."""
+    layouts = []
+    for words in ((), ("data.val_size=0", "score=train/loss")):
+        run = train("logger=tensorboard", *words, max_epochs=1)
+        board = EventAccumulator(str(next((run.folder / "tensorboard").iterdir()))).Reload()
+        (event,) = board.Tensors("custom_scalars__config__")
+        layouts.append(Layout.FromString(event.tensor_proto.string_val[0]))
+    with_validation, without = ({chart.title: chart for chart in layout.category[0].chart} for layout in layouts)
+    assert list(with_validation) == ["loss", "accuracy", "f1", "auroc"] and without["loss"] == with_validation["loss"]
+
+
 @pytest.fixture(scope="module")
 def board(run: Run) -> Iterator[Callable[[str, dict[str, Any]], Any]]:
-    """Asks a real TensorBoard that shows the run."""
-    words = ["--logdir", str(run.folder), "--port", "0", "--host", "127.0.0.1"]
+    """Asks a real TensorBoard that shows the run, and one of another task."""
+    words = ["data=wiggle", "optimizer=sgd", "trainer.max_epochs=1", "figures=none"]
+    fulmen.train(fulmen.compose(words), folder=run.folder.with_name("other"), verbose=False)
+    words = ["--logdir", str(run.folder.parent), "--port", "0", "--host", "127.0.0.1"]
     server = subprocess.Popen([sys.executable, "-m", "tensorboard.main", *words], stderr=subprocess.PIPE, text=True)
     assert server.stderr is not None
     address = next(match[0] for line in server.stderr if (match := re.search(r"http://\S+", line)))
@@ -124,7 +145,7 @@ def board(run: Run) -> Iterator[Callable[[str, dict[str, Any]], Any]]:
         for _ in range(100):
             with urlopen(request) as answer:
                 content = json.loads(answer.read())
-            if content.get("sessionGroups") or content.get("metricInfos"):
+            if "final/test/accuracy" in str(content) and "final/test/r2" in str(content):
                 return content
             time.sleep(0.1)  # it reads the files in a thread of its own
         raise AssertionError(f"TensorBoard shows nothing under {path}")
@@ -135,10 +156,24 @@ def board(run: Run) -> Iterator[Callable[[str, dict[str, Any]], Any]]:
     server.stderr.close()
 
 
+def test_hparams_have_the_columns_of_every_task_and_what_differs_first(
+    board: Callable[[str, dict[str, Any]], Any],
+) -> None:
+    shown = board("hparams/experiment", {})
+    assert {"final/test/accuracy", "final/test/r2"} <= {info["name"]["tag"] for info in shown["metricInfos"]}
+    differing = [info["name"] for info in shown["hparamInfos"] if info.get("differs")]
+    assert {"data", "model", "optimizer", "seed"} <= set(differing)
+    assert [info["name"] for info in shown["hparamInfos"]][: len(differing)] == differing
+    kinds = {info["name"]: info["type"] for info in shown["hparamInfos"]}
+    assert {kinds[name] for name in ("seed", "data.batch_size [rows]", "optimizer.lr")} == {"DATA_TYPE_FLOAT64"}
+
+
 def test_hparams_show_the_run_with_its_final_figures(run: Run, board: Callable[[str, dict[str, Any]], Any]) -> None:
     metrics = [info["name"] for info in board("hparams/experiment", {})["metricInfos"]]
     asked = {"colParams": [{"metric": name} for name in metrics], "allowedStatuses": ["STATUS_SUCCESS"], "sliceSize": 9}
-    (group,) = board("hparams/session_groups", asked)["sessionGroups"]
+    groups = board("hparams/session_groups", asked)["sessionGroups"]
+    (group,) = (group for group in groups if group["hparams"]["data"] == "circles")
+    assert group["name"] == "run/tensorboard/circles deep adam"
     assert (group["hparams"]["model"], group["hparams"]["seed"]) == ("deep", 7)
     figures = {value["name"]["tag"]: value["value"] for value in group["metricValues"]}
     assert figures["final/test/accuracy"] == pytest.approx(run.metrics["test/accuracy"])
@@ -148,12 +183,14 @@ def test_hparams_show_the_run_with_its_final_figures(run: Run, board: Callable[[
 def test_hyperparameters_are_a_short_list_of_plain_values() -> None:
     config = {
         "choices": {"model": "deep", "logger": "none"},
+        "data": {"batch_size": "full"},
         "model": {"hidden": [4, 2]},
         "optimizer": {"lr": 0.1},
         "seed": 0,
     }
-    found = loggers.hyperparameters(config)
-    assert found == {"model": "deep", "model.hidden": "4-2", "optimizer.lr": 0.1, "seed": 0}
+    found = loggers.hyperparameters(config, batch_rows=200)
+    named = {"model": "deep", "model.hidden [nodes]": "4-2", "optimizer.lr": 0.1, "data.batch_size [rows]": 200}
+    assert found == named | {"seed": 0}
 
 
 def test_regression_has_its_metrics(tmp_path: Path) -> None:

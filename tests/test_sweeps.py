@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from fulmen.cli import main
+from fulmen.experiment import resume
+from fulmen.names import readable
 from fulmen.sweeps import grid
 from fulmen.words import conf_dir, expand, read
 
@@ -49,6 +51,31 @@ def test_a_grid_is_the_product_of_what_the_words_list() -> None:
     assert jobs[0] == ["optimizer=sgd", "seed=0", "model=deep", "loss=mae"]
     assert jobs[-1] == ["optimizer=adam", "seed=2", "model=deep", "loss=mse"]
     assert len({tuple(job) for job in jobs}) == len(jobs)
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        ("optimizer=adam seed=1", "optimizer=adam seed=1"),
+        ("model.hidden=[64,32]", "model.hidden=64,32"),
+        ("data.path='C:\\rows?.csv'", "data.path=C-rows-.csv"),
+        ("data.path=$HOME/a.csv", "data.path=-HOME-a.csv"),
+        ("data.path=../..", "data.path="),
+        ("é" * 200, "é" * 60),
+        ("", ""),
+    ],
+)
+def test_words_become_names_that_every_system_takes(words: str, name: str) -> None:
+    assert readable(words) == name
+
+
+def test_the_dashboard_calls_a_job_by_what_it_varies(sweep: Path) -> None:
+    assert main(["-m", *SHORT[:2], "optimizer=sgd", "model.hidden=[4,2],[3]", "seed=0,1", "accelerator=cpu"]) == 0
+    (folder,) = sweep.iterdir()
+    names = [next(folder.glob(f"{job}/tensorboard/*/events.*")).parent.name for job in range(4)]
+    assert names == [f"model.hidden={hidden} seed={seed}" for hidden in ("4,2", "3") for seed in (0, 1)]
+    resume(folder / "3", ["trainer.max_epochs=2"], verbose=False)
+    assert [path.name for path in (folder / "3" / "tensorboard").iterdir()] == names[3:]
 
 
 def test_each_job_has_its_folder(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from fulmen import folders, preflight, recorded, targets
 from fulmen.data.source import Source
 from fulmen.files import place
-from fulmen.names import stamp
+from fulmen.names import readable, stamp
 from fulmen.parts import make
 from fulmen.words import ConfigurationError, Finished
 
@@ -23,12 +23,20 @@ RUNS = Path("logs/runs")
 FAILED, DIVERGED = 1, 3
 
 
-def train(config: DictConfig, folder: Path | None = None, *, verbose: bool = True, rerun: Path | None = None) -> "Run":
+def train(
+    config: DictConfig,
+    folder: Path | None = None,
+    *,
+    name: str = "",
+    verbose: bool = True,
+    rerun: Path | None = None,
+) -> "Run":
     """Trains what a configuration describes, and records it.
 
     Args:
         config: from `fulmen.compose`.
         folder: the run's; by default the configuration's `run_dir`, or a new one under `logs/runs`.
+        name: what the dashboard calls it; by default its experiment, or its data, model and optimizer.
         verbose: whether to print configuration, progress and figures.
         rerun: the folder of the run that this one repeats.
 
@@ -40,9 +48,9 @@ def train(config: DictConfig, folder: Path | None = None, *, verbose: bool = Tru
     """
     folder = folder or new_folder(config)
     if rerun is None:
-        return _train(config, folder, {}, verbose=verbose)
+        return _train(config, folder, {}, name, verbose=verbose)
     threads = folders.noted(rerun).get("threads") if recorded.is_repeated(rerun, config) else None
-    run = _train(config, folder, {"rerun": str(rerun)}, verbose=verbose, threads=threads)
+    run = _train(config, folder, {"rerun": str(rerun)}, name, verbose=verbose, threads=threads)
     from fulmen.runs import leads
 
     if verbose and leads():
@@ -84,6 +92,7 @@ def _train(
     config: DictConfig,
     folder: Path,
     facts: Mapping[str, Any],
+    name: str = "",
     *,
     verbose: bool,
     resume: bool = False,
@@ -103,11 +112,18 @@ def _train(
         folder=folder,
         config=record(config, source),
         facts={"overrides": list(config.overrides), **facts},
+        name=readable(name or _usual_name(config)),
         verbose=verbose,
         resume=resume,
         threads=threads,
         trust=config.trust_checkpoint is True,
     )
+
+
+def _usual_name(config: DictConfig) -> str:
+    if config.experiment is not None:
+        return f"experiment={config.experiment}"
+    return " ".join(config.choices[group] for group in ("data", "model", "optimizer"))
 
 
 def attempt(run: Callable[[Path], object], folder: Path, *, debug: bool = False) -> tuple[int, str]:

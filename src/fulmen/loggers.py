@@ -1,4 +1,7 @@
-"""What TensorBoard shows beside curves: a network's graph, figures, a table of runs by their hyperparameters."""
+"""What TensorBoard shows beside curves: a network's graph, figures, a table of runs by their hyperparameters.
+
+A run is called there by the path of its files, so the last folder of that path says in words which run it is.
+"""
 
 import time
 import warnings
@@ -13,24 +16,25 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.loggers.logger import Logger
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.utils.tensorboard.summary import hparams
 
 from fulmen.files import flush_to_disk
 from fulmen.history import History
 
-HYPERPARAMETERS = (
-    "optimizer.lr",
-    "optimizer.weight_decay",
-    "model.hidden",
-    "model.activation",
-    "model.dropout",
-    "penalty.weight",
-    "data.batch_size",
-    "trainer.max_epochs",
-    "trainer.max_steps",
-    "trainer.precision",
-    "seed",
-)
-"""What matters of a configuration, beside the choice in each group; a key that a choice lacks is left out."""
+HYPERPARAMETERS = {
+    "optimizer.lr": "",
+    "optimizer.weight_decay": "",
+    "model.hidden": "nodes",
+    "model.activation": "",
+    "model.dropout": "",
+    "penalty.weight": "",
+    "data.batch_size": "rows",
+    "trainer.max_epochs": "passes",
+    "trainer.max_steps": "steps",
+    "trainer.precision": "",
+    "seed": "",
+}
+"""What matters of a configuration, beside each group's choice, with units; a key that a choice lacks is left out."""
 GROUPS = ("data", "model", "optimizer", "scheduler", "loss", "penalty", "init", "backprop")
 
 
@@ -38,16 +42,19 @@ def none() -> None:
     """No logger but the run's own history."""
 
 
-def make(make_logger: Callable[..., Logger], folder: Path, history: History, step: int) -> Logger:
-    """The logger of a run in `folder`, with the curves up to `step` of a run that goes on.
+def make(make_logger: Callable[..., Logger], folder: Path, name: str, history: History, step: int) -> Logger:
+    """The logger of a run in `folder`, called `name`, with the curves up to `step` of a run that goes on.
 
     TensorBoard's files keep their points; those that the run had taken after its checkpoint are purged. Lightning's
     own CSV file is begun anew, so its rows are given to it again.
     """
     kind, further = getattr(make_logger, "func", make_logger), dict[str, Any]()
-    if kind is TensorBoardLogger and (begun := [*folder.glob("*/events.*")]):
-        further = {"purge_step": step + 1}
-        _wait_for_a_second_after(begun)
+    if kind is TensorBoardLogger:
+        root = Path(make_logger(save_dir=folder, version="").root_dir or folder)
+        further = {"sub_dir": name}
+        if begun := [*root.rglob("events.*")]:
+            further = {"sub_dir": str(begun[0].parent.relative_to(root)), "purge_step": step + 1}
+            _wait_for_a_second_after(begun)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Experiment logs directory .* exists")
         logger = make_logger(save_dir=folder, version="", **further)
@@ -100,24 +107,55 @@ def show_histogram(loggers: Iterable[Logger], name: str, values: Tensor, step: i
             logger.experiment.add_histogram(name, values.float(), step)
 
 
-def show_hyperparameters(logger: Logger, config: Mapping[str, Any], metrics: Mapping[str, Any], step: int) -> None:
-    """Adds the run to TensorBoard's HParams, with its *final* figures.
+def show_charts(logger: Logger, figures: Iterable[str]) -> None:
+    """Lays out TensorBoard's custom scalars: a chart for each quantity, with its curves of all splits.
+
+    The charts are the same for every run of a task, whatever its splits, because TensorBoard shows unequal ones twice.
+
+    Args:
+        logger: where to.
+        figures: names of the curves, such as `val/loss`.
+    """
+    if isinstance(logger, TensorBoardLogger):
+        names = dict.fromkeys(name.rpartition("/")[2] for name in figures if "/" in name)
+        charts = {name: ["Multiline", [f"(train|val)/{name}$"]] for name in names}
+        layout = {"train and validation": charts, "learning rate": {"lr": ["Multiline", ["lr$"]]}}
+        logger.experiment.add_custom_scalars(layout)
+
+
+def show_hyperparameters(logger: Logger, config: Mapping[str, Any], batch_rows: int) -> None:
+    """Adds the run to TensorBoard's HParams, from its beginning, so that one that fails stands there, too.
+
+    Lightning would send a list of the columns as well. TensorBoard takes that of one run, whichever, for all runs, so
+    a column that this one lacks would be nowhere; without a list it finds the columns of all, and which of them differ.
+    """
+    if isinstance(logger, TensorBoardLogger):
+        _, started, _ = hparams(hyperparameters(config, batch_rows), {})  # type: ignore[no-untyped-call]
+        logger.experiment._get_file_writer().add_summary(started)
+
+
+def show_final_figures(logger: Logger, metrics: Mapping[str, Any], step: int) -> None:
+    """Ends the run in TensorBoard's HParams, with its *final* figures.
 
     They are called `final/...`, because a figure named like a curve would add a point to that curve; and they stand one
     step later than the last row, so that a run that was killed before its end has them once when it has gone on.
     """
     if isinstance(logger, TensorBoardLogger):
         figures = {f"final/{name}": value for name, value in metrics.items() if isinstance(value, float)}
-        logger.log_hyperparams(hyperparameters(config), figures, step=step + 1)
+        logger.log_metrics(figures, step + 1)
+        _, _, ended = hparams({}, {})  # type: ignore[no-untyped-call]
+        logger.experiment._get_file_writer().add_summary(ended)
     logger.finalize("success")
 
 
-def hyperparameters(config: Mapping[str, Any]) -> dict[str, str | float | bool]:
-    """The short list that tells runs apart."""
+def hyperparameters(config: Mapping[str, Any], batch_rows: int) -> dict[str, str | float | bool]:
+    """The short list that tells runs apart, by names with units; numbers stay numbers, so that they sort as such."""
     found: dict[str, Any] = {group: config["choices"][group] for group in GROUPS if group in config.get("choices", {})}
-    for key in HYPERPARAMETERS:
+    for key, unit in HYPERPARAMETERS.items():
         group, _, name = key.rpartition(".")
         value = (config.get(group, {}) if group else config).get(name)
+        if key == "data.batch_size" and value is not None:
+            value = batch_rows  # it may be the word full
         if value is not None:
-            found[key] = "-".join(map(str, value)) if isinstance(value, list) else value
+            found[f"{key} [{unit}]" if unit else key] = "-".join(map(str, value)) if isinstance(value, list) else value
     return found

@@ -62,6 +62,7 @@ def train(
     folder: Path,
     config: Mapping[str, Any],
     facts: Mapping[str, Any],
+    name: str = "",
     baseline: MakeBaseline | None = None,
     verbose: bool = True,
     resume: bool = False,
@@ -88,6 +89,7 @@ def train(
         folder: the run's folder, made here, empty if it exists.
         config: the configuration, for `config.yaml` and the dashboard.
         facts: further entries of `status.json`.
+        name: what the dashboard calls the run, a folder's name.
         baseline: called with the network and how it is trained, makes the second opinion; None for none.
         verbose: whether to print configuration, network, progress and figures.
         resume: whether the run in `folder` goes on from its last checkpoint.
@@ -153,9 +155,11 @@ def train(
             )
             saver = Saver(folder / "checkpoints", score=score, mode=mode(score), stop=stop, best=best)
             history = [History(folder / "history.csv", _figures(data), plan.steps_per_epoch, step)] if leads else []
-            boards = [loggers.make(logger, folder, rows, step) for rows in history if logger is not None]
+            boards = [loggers.make(logger, folder, name, rows, step) for rows in history if logger is not None]
             for board in boards if step == 0 else ():
                 loggers.show_graph(board, net, joint.in_shape)
+                loggers.show_charts(board, _figures(data))
+                loggers.show_hyperparameters(board, config, batch_size)
             film = Film() if figures.animation else None
             watching = [*([film] if film else []), *([Histograms()] if figures.histograms else [])]
             trainer = build(
@@ -187,7 +191,7 @@ def train(
                     subject = Subject(predictor, data.splits, metrics, list(record.rows()))
                     draw(figures, subject, film, folder / "figures", boards, trainer.global_step)
             for board in boards:
-                loggers.show_hyperparameters(board, config, metrics, trainer.global_step)
+                loggers.show_final_figures(board, metrics, trainer.global_step)
     if verbose and leads:
         report.print_figures(metrics, folder)
         if second is not None and (rows := coefficients(net, second.estimator, joint)):

@@ -56,7 +56,7 @@ def names(run: Run) -> set[str]:
 
 def images(folder: Path) -> dict[str, list[int]]:
     """Steps of every image in TensorBoard."""
-    board = EventAccumulator(str(folder / "tensorboard"), {"images": 0, "histograms": 0}).Reload()
+    board = EventAccumulator(str(next((folder / "tensorboard").iterdir())), {"images": 0, "histograms": 0}).Reload()
     return {tag: [event.step for event in board.Images(tag)] for tag in board.Tags()["images"]}
 
 
@@ -175,18 +175,18 @@ def test_a_run_that_goes_on_shows_nothing_twice(train: Train) -> None:
 
 def test_histograms_come_once_an_interval_where_asked(train: Train) -> None:
     run = train("data=circles", "logger=tensorboard", "figures.histograms=true", max_epochs=3)
-    board = EventAccumulator(str(run.folder / "tensorboard"), {"histograms": 0}).Reload()
+    board = EventAccumulator(str(next((run.folder / "tensorboard").iterdir())), {"histograms": 0}).Reload()
     parameters = {f"{kind}/{name}" for kind in ("weights", "gradients") for name, _ in run.model.named_parameters()}
     assert set(board.Tags()["histograms"]) == parameters
     last = board.Histograms("weights/layers.0.weight")
     assert [event.step for event in last] == [10, 20, 30] and last[-1].histogram_value.num == 20
     without = train("data=circles", "logger=tensorboard", max_epochs=1)
-    assert not EventAccumulator(str(without.folder / "tensorboard")).Reload().Tags()["histograms"]
+    assert not EventAccumulator(str(next((without.folder / "tensorboard").iterdir()))).Reload().Tags()["histograms"]
 
 
 def test_histograms_are_of_the_weights_there_are(train: Train) -> None:
     run = train("data=circles", "logger=tensorboard", "figures.histograms=true", "weights=last", max_epochs=2)
-    board = EventAccumulator(str(run.folder / "tensorboard"), {"histograms": 0}).Reload()
+    board = EventAccumulator(str(next((run.folder / "tensorboard").iterdir())), {"histograms": 0}).Reload()
     value = board.Histograms("weights/layers.0.weight")[-1].histogram_value
     weight = run.model.get_parameter("layers.0.weight").detach()
     assert (value.min, value.max, value.sum) == pytest.approx(

@@ -39,11 +39,12 @@ def sweep(words: Sequence[str], config_dir: str | None) -> int:
     codes = []
     for number, config in enumerate(jobs):
         job = folder / str(number)
-        run = functools.partial(_run, config)
+        own_words = _own_words(config, varying)
+        run = functools.partial(_run, config, own_words)
         code, message = attempt(run, job, debug=config.trainer.debug)
         if code and not job.exists():
             record_refusal(message, config, job)
-        line = f"job {number}  {_own_words(config, varying)}  {message or _score(job, config.score)}"
+        line = f"job {number}  {own_words}  {message or _score(job, config.score)}"
         console.print(line, highlight=False, soft_wrap=True, markup=False)
         codes.append(code)
     console.print(f"{codes.count(0)} of {len(jobs)} jobs completed", highlight=False)
@@ -51,8 +52,8 @@ def sweep(words: Sequence[str], config_dir: str | None) -> int:
     return int(any(codes))
 
 
-def _run(config: DictConfig, folder: Path) -> None:
-    train(config, folder=folder, verbose=False)
+def _run(config: DictConfig, name: str, folder: Path) -> None:
+    train(config, folder=folder, name=name, verbose=False)
 
 
 def plan(words: Sequence[str], config_dir: str | None) -> list[DictConfig]:
