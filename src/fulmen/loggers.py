@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from fulmen.files import flush_to_disk
 from fulmen.history import History
 
+MakeLogger = Callable[..., Logger]
 HYPERPARAMETERS = (
     "optimizer.lr",
     "optimizer.weight_decay",
@@ -38,7 +39,7 @@ def none() -> None:
     """No logger but the run's own history."""
 
 
-def make(make_logger: Callable[..., Logger], folder: Path, history: History, step: int) -> Logger:
+def make(make_logger: MakeLogger, folder: Path, history: History, step: int) -> Logger:
     """The logger of a run in `folder`, with the curves up to `step` of a run that goes on.
 
     TensorBoard's files keep their points; those that the run had taken after its checkpoint are purged. Lightning's
