@@ -10,6 +10,7 @@ import pytest
 from omegaconf import DictConfig
 
 import fulmen
+from fulmen.cli import main
 from fulmen.run import Run
 
 
@@ -33,6 +34,29 @@ def train(tmp_path: Path) -> Callable[..., Run]:
 @functools.cache
 def _composed(words: tuple[str, ...]) -> DictConfig:
     return fulmen.compose(["logger=none", "figures=none", "accelerator=cpu", *words])
+
+
+@pytest.fixture
+def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Gives the command words that are wrong, in `tmp_path`, and returns the sentence that it answers with.
+
+    One sentence and no traceback, exit code 1, and every file as it was before.
+    """
+
+    def files() -> dict[Path, int]:
+        return {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+
+    def refuse(*words: str) -> str:
+        monkeypatch.chdir(tmp_path)
+        before = files()
+        capsys.readouterr()
+        assert main([*words]) == 1
+        said = capsys.readouterr().err
+        assert said.startswith("fulmen: ") and said.count("\n") == 1, said
+        assert files() == before, "nothing is left behind"
+        return said.strip()
+
+    return refuse
 
 
 @pytest.fixture

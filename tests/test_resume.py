@@ -9,7 +9,7 @@ import runpy
 import shutil
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -333,13 +333,8 @@ BAD_WORDS = {
 
 
 @pytest.mark.parametrize("words", BAD_WORDS)
-def test_bad_words_get_their_sentence(words: str, copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    before = {path: path.stat().st_mtime_ns for path in copy.parent.rglob("*")}
-    assert main(words.split()) == 1
-    said = capsys.readouterr().err
-    assert re.search(BAD_WORDS[words], said), said
-    assert said.startswith("fulmen: ") and said.count("\n") == 1
-    assert before == {path: path.stat().st_mtime_ns for path in copy.parent.rglob("*")}
+def test_bad_words_get_their_sentence(words: str, copy: Path, refused: Callable[..., str]) -> None:
+    assert re.search(BAD_WORDS[words], refused(*words.split()))
 
 
 @pytest.mark.parametrize("content", ["", "a: [1", "- 1\n- 2", "seed: 0", "!!python/object/apply:os.system [touch ran]"])
