@@ -18,12 +18,15 @@ from fulmen.run import Run
 def train(tmp_path: Path) -> Callable[..., Run]:
     """Trains what words describe, each time in a folder of its own: `run0`, `run1` ...
 
-    Keys of `trainer` may also be given by name: composing takes as long as training here, and is then not repeated.
+    The seed and keys of `trainer` may also be given by name: composing takes as long as training here, and is then
+    not repeated.
     """
     count = itertools.count()
 
-    def run(*words: str, **trainer: object) -> Run:
+    def run(*words: str, seed: int | None = None, **trainer: object) -> Run:
         config = _composed(words).copy()
+        if seed is not None:
+            config.seed = seed  # and with it the keys that refer to it
         for key, value in trainer.items():
             config.trainer[key] = value
         return fulmen.train(config, folder=tmp_path / f"run{next(count)}", verbose=False)

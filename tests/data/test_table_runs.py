@@ -22,6 +22,7 @@ from fulmen.cli import main
 from fulmen.run import Run
 
 PASSES = 40
+TABLES = [("breast_cancer", "csv"), ("wine", "parquet"), ("diabetes", "csv")]
 
 
 def with_texts_and_holes(name: str) -> pd.DataFrame:
@@ -38,8 +39,7 @@ def with_texts_and_holes(name: str) -> pd.DataFrame:
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # as many passes as ours, no more
-@pytest.mark.parametrize("ending", ["csv", "parquet"])
-@pytest.mark.parametrize("name", ["breast_cancer", "wine", "diabetes"])
+@pytest.mark.parametrize(("name", "ending"), TABLES)
 def test_a_run_is_as_good_as_scikit_learns_network(
     name: str, ending: str, tmp_path: Path, train: Callable[..., Run]
 ) -> None:
@@ -80,8 +80,7 @@ def test_a_run_is_as_good_as_scikit_learns_network(
     assert ours == pytest.approx(theirs, abs=0.02)
 
 
-@pytest.mark.parametrize("ending", ["csv", "parquet"])
-@pytest.mark.parametrize("name", ["breast_cancer", "wine", "diabetes"])
+@pytest.mark.parametrize(("name", "ending"), TABLES)
 def test_a_table_is_learned_used_and_exported(
     name: str, ending: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
