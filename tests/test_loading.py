@@ -281,6 +281,7 @@ ENTRY_POINTS = [
 ]
 
 
+@pytest.mark.parametrize("evil", ["torch"], indirect=True)
 @pytest.mark.parametrize("words", ENTRY_POINTS)
 def test_a_checkpoint_with_a_payload_is_refused_and_not_run(
     words: str, evil: Path, address: str, capsys: pytest.CaptureFixture[str]

@@ -1,5 +1,6 @@
 """Every model on every data set, and every other choice once: all that `conf/` lists runs, and what can learn does."""
 
+import functools
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ MNIST = ROOT.parent / "shared" / "mnist"
 FEW = ("data.train_size=500", "data.val_size=100", "data.test_size=100", f"data_root={MNIST}")
 """Enough of MNIST for a test."""
 NOTHING_TO_LEARN = ("gaussian",)
+DIGITS = ("mnist", "mnist_5k")
 NEEDS_A_FILE = ("table",)
 
 
@@ -32,12 +34,16 @@ def words_for(data: str) -> tuple[str, ...]:
     return (f"data={data}", *(FEW if data == "mnist" else ()))
 
 
+@functools.cache
+def is_of_images(data: str) -> bool:
+    return len(preflight.check(fulmen.compose(words_for(data))).joint.in_shape) == 3
+
+
 @pytest.mark.parametrize("data", names("data"))
 @pytest.mark.parametrize("model", names("model"))
 def test_every_model_trains_on_every_data_set(model: str, data: str, train: Callable[..., Run]) -> None:
     words = (f"model={model}", *words_for(data), "trainer.max_epochs=1")
-    images = len(preflight.check(fulmen.compose(words)).joint.in_shape) == 3
-    if model == "lenet" and not images:
+    if model == "lenet" and not is_of_images(data):
         with pytest.raises(ValueError, match="lenet needs images"):
             train(*words)
         return
@@ -73,18 +79,10 @@ def test_every_experiment_composes_and_passes_preflight(name: str) -> None:
     assert config.experiment == name
 
 
-LEARNERS = [
-    (model, data)
-    for data in names("data")
-    for model in (("mlp", "lenet") if "mnist" in data else ("mlp", "linear" if "linear" in data else "deep"))
-    if data not in NOTHING_TO_LEARN
-]
-
-
-@pytest.mark.parametrize(("model", "data"), LEARNERS)
-def test_default_runs_beat_the_constant_prediction(model: str, data: str, train: Callable[..., Run]) -> None:
+@pytest.mark.parametrize("data", [name for name in names("data") if name not in (*NOTHING_TO_LEARN, *DIGITS)])
+def test_default_runs_beat_the_constant_prediction(data: str, train: Callable[..., Run]) -> None:
     """The mean of the training targets, or the commonest class, is what a model that learned nothing would say."""
-    words = (f"model={model}", *words_for(data))
+    words = (f"model={'linear' if 'linear' in data else 'mlp'}", *words_for(data))
     source = preflight.check(fulmen.compose(words))
     splits = source.load()
     run = train(*words)
@@ -105,10 +103,10 @@ def test_digits_are_learned(model: str, accuracy: float, train: Callable[..., Ru
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("model", "accuracy"), [("mlp", 0.975), ("lenet", 0.987)])
-def test_all_digits_are_learned_in_five_passes(model: str, accuracy: float, train: Callable[..., Run]) -> None:
+@pytest.mark.parametrize(("model", "accuracy"), [("mlp", 0.96), ("lenet", 0.97)])
+def test_all_digits_are_learned_in_two_passes(model: str, accuracy: float, train: Callable[..., Run]) -> None:
     if not MNIST.is_dir():
         pytest.skip(f"MNIST's files are not in {MNIST}")
-    run = train(f"model={model}", "data=mnist", f"data_root={MNIST}")
+    run = train(f"model={model}", "data=mnist", f"data_root={MNIST}", max_epochs=2)
     assert run.metrics["test/accuracy"] >= accuracy
     assert torch.isfinite(next(run.model.parameters())).all()

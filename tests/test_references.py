@@ -36,18 +36,6 @@ def weights(run: Run) -> tuple[Array, Array]:
     return weight, bias
 
 
-@pytest.mark.parametrize(("data", "epochs", "mse"), [("linear_1d", 2000, 0.008658), ("linear_5d", 1000, 1.712)])
-def test_linear_regression(train: Train, data: str, epochs: int, mse: float) -> None:
-    """By gradient descent; `mse` is scikit-learn's on the validation rows, as measured apart from this project."""
-    run = train(*DOUBLE, f"data={data}", "optimizer=gd", "optimizer.lr=0.1", f"trainer.max_epochs={epochs}")
-    weight, bias = weights(run)
-    reference = LinearRegression().fit(*rows(f"data={data}")["train"])
-    assert_allclose(weight, reference.coef_, atol=1e-6)
-    assert_allclose(bias, reference.intercept_, atol=1e-6)
-    assert_allclose(run.metrics["val/mse"], mse, rtol=5e-4)
-    assert run.metrics["val/loss"] == run.metrics["val/mse"]
-
-
 def test_a_thousand_steps_of_gradient_descent_are_where_they_should_be(train: Train) -> None:
     """On the way, too: the error of the weights shrinks by (I - lr · Hessian) at every step."""
     words = (*DOUBLE, "data=linear_1d", "optimizer=gd", "optimizer.lr=0.1", "init=zeros")

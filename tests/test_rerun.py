@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,16 @@ WORDS = ["data=moons", "data.train_size=70", "model=deep", "model.dropout=0.1", 
 ALL_WORDS = [*WORDS, "trainer.max_epochs=4", "accelerator=cpu", "optimizer.lr=0.02", "run_dir=one"]
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return fulmen.train(fulmen.compose(ALL_WORDS), tmp_path_factory.mktemp("trained") / "one", verbose=False).folder
+
+
 @pytest.fixture
-def one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def one(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A run in the folder `one` of the working directory."""
     monkeypatch.chdir(tmp_path)
-    assert main(ALL_WORDS) == 0
-    return tmp_path / "one"
+    return shutil.copytree(trained, tmp_path / "one")
 
 
 def config_of(folder: Path) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import runpy
 import shutil
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -34,11 +34,16 @@ RUN = (*WORDS, "logger=none", "figures=none", *NETWORK, "trainer.max_epochs=20",
 PLACES = {"in a pack's middle": (7, 31), "at a pass's end": (9, 45), "at an interval's end": (9, 54)}
 """Length of packs and the step that is never taken: at 31 the last checkpoint is of step 25, else of that very step."""
 
-CASES: list[tuple[str, ...]] = [BOARD, ("logger=csv", "optimizer=gd")]
-CASES += [(f"optimizer={name}",) for name in choices("optimizer", [conf_dir()])]
-CASES += [(f"scheduler={name}", "optimizer=momentum") for name in choices("scheduler", [conf_dir()])]
-CASES += [("trainer.accumulate=2", "trainer.gradient_clip=0.5"), ("trainer.max_steps=100",), ("trainer.patience=3",)]
-CASES += [("backprop=numpy", "model.dropout=0", "optimizer=adam"), ("backprop=tensors", "model.dropout=0")]
+EVERYWHERE: list[tuple[str, ...]] = [BOARD, ("logger=csv", "optimizer=gd")]
+EVERYWHERE += [("scheduler=plateau", "optimizer=momentum"), ("trainer.patience=3",)]
+"""What counts passes or writes at their ends is killed at each of the places; the others at the first one."""
+ONCE: list[tuple[str, ...]] = [("trainer.accumulate=2", "trainer.gradient_clip=0.5")]
+ONCE += [(f"optimizer={name}", "trainer.max_steps=100") for name in choices("optimizer", [conf_dir()])]
+ONCE += [
+    (f"scheduler={name}", "optimizer=momentum") for name in choices("scheduler", [conf_dir()]) if name != "plateau"
+]
+ONCE += [("backprop=numpy", "model.dropout=0", "optimizer=adam"), ("backprop=tensors", "model.dropout=0")]
+CASES = [*((case, [*PLACES]) for case in EVERYWHERE), *((case, [*PLACES][:1]) for case in ONCE)]
 
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(["fulmen.run", "fulmen.experiment", "tensorboard.compat", "sklearn.datasets"])
@@ -93,12 +98,12 @@ def assert_same(one: Path, other: Path) -> None:
     assert {path.name for path in (one / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
 
 
-@pytest.mark.parametrize("case", CASES, ids=" ".join)
-def test_a_killed_run_ends_as_the_undisturbed_one(case: tuple[str, ...], tmp_path: Path) -> None:
-    """Killed at each of the three places, and once more when it has gone on."""
+@pytest.mark.parametrize(("case", "places"), CASES, ids=[" ".join(case) for case, _ in CASES])
+def test_a_killed_run_ends_as_the_undisturbed_one(case: tuple[str, ...], places: list[str], tmp_path: Path) -> None:
+    """Killed, and once more when it has gone on."""
     undisturbed = fulmen.train(fulmen.compose([*RUN, *case]), folder=tmp_path / "undisturbed", verbose=False)
-    for place, (pack, step) in PLACES.items():
-        folder = tmp_path / place
+    for place in places:
+        folder, (pack, step) = tmp_path / place, PLACES[place]
         train_and_kill(folder, [*RUN, *case, f"trainer.pack={pack}"], step)
         if "patience" not in case[0]:
             train_and_kill(folder, None, step + 37)
@@ -107,12 +112,12 @@ def test_a_killed_run_ends_as_the_undisturbed_one(case: tuple[str, ...], tmp_pat
 
 
 @pytest.mark.slow
-def test_twenty_kills_in_a_row(tmp_path: Path) -> None:
+def test_eight_kills_in_a_row(tmp_path: Path) -> None:
     """At whatever moment, in training, while saving, or between."""
-    words = [*RUN, "trainer.max_epochs=1500", "scheduler=cosine", "optimizer=adamw"]
+    words = [*RUN, "trainer.max_epochs=800", "scheduler=cosine", "optimizer=adamw"]
     undisturbed = fulmen.train(fulmen.compose(words), folder=tmp_path / "undisturbed", verbose=False)
     chance, folder, kills = random.Random(0), tmp_path / "killed", 0
-    while kills < 20:
+    while kills < 8:
         process = start(folder, None if (folder / "config.yaml").exists() else words)
         while process.is_alive() and not (folder / "checkpoints").exists():
             time.sleep(0.01)  # what is killed before it has begun shows nothing
@@ -126,16 +131,16 @@ def test_twenty_kills_in_a_row(tmp_path: Path) -> None:
     assert_same(folder, undisturbed.folder)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_a_run_where_it_can_go_on(number: int, tmp_path: Path) -> None:
-    undisturbed = fulmen.train(fulmen.compose(RUN), folder=tmp_path / "undisturbed", verbose=False)
-    for at in (31, 45, 54):
-        folder = tmp_path / f"at{at}"
-        process = start(folder, [*RUN, "trainer.pack=7"], at, number)
-        process.join(60)
-        assert json.loads((folder / "status.json").read_text())["state"] == "interrupted"
-        resume(folder, verbose=False)
-        assert_same(folder, undisturbed.folder)
+@pytest.mark.parametrize(
+    ("number", "at"), [(signal.SIGINT, 31), (signal.SIGTERM, 31), (signal.SIGTERM, 45), (signal.SIGTERM, 54)]
+)
+def test_a_signal_ends_a_run_where_it_can_go_on(number: int, at: int, undisturbed: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    process = start(folder, [*RUN, "trainer.pack=7"], at, number)
+    process.join(60)
+    assert json.loads((folder / "status.json").read_text())["state"] == "interrupted"
+    resume(folder, verbose=False)
+    assert_same(folder, undisturbed)
 
 
 def test_a_run_killed_while_it_is_evaluated_is_evaluated(tmp_path: Path) -> None:
@@ -333,13 +338,8 @@ BAD_WORDS = {
 
 
 @pytest.mark.parametrize("words", BAD_WORDS)
-def test_bad_words_get_their_sentence(words: str, copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    before = {path: path.stat().st_mtime_ns for path in copy.parent.rglob("*")}
-    assert main(words.split()) == 1
-    said = capsys.readouterr().err
-    assert re.search(BAD_WORDS[words], said), said
-    assert said.startswith("fulmen: ") and said.count("\n") == 1
-    assert before == {path: path.stat().st_mtime_ns for path in copy.parent.rglob("*")}
+def test_bad_words_get_their_sentence(words: str, copy: Path, refused: Callable[..., str]) -> None:
+    assert re.search(BAD_WORDS[words], refused(*words.split()))
 
 
 @pytest.mark.parametrize("content", ["", "a: [1", "- 1\n- 2", "seed: 0", "!!python/object/apply:os.system [touch ran]"])

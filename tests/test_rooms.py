@@ -56,7 +56,7 @@ ROOMS = {
     "recipe": {"losses"},
     "unmatched": {"models", "optimizers", "penalties", "recipe", "tasks", "vocabulary"},
     "counterparts": {"losses", "recipe", "tasks", "unmatched"},
-    "baselines": {"counterparts", "data", "evaluation", "losses", "recipe", "tasks"},
+    "baselines": {"counterparts", "data", "evaluation", "losses", "recipe", "report", "tasks"},
     "coefficients": {"data"},
     "exporting": {"data", "files", "precision", "predictor"},
     "learner": {

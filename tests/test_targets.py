@@ -24,8 +24,12 @@ DANGEROUS = [
 ]
 
 
-@pytest.mark.parametrize("target", DANGEROUS)
-@pytest.mark.parametrize("group", ["model", "optimizer", "logger", "data", "trainer"])
+GROUPS = ("optimizer", "logger", "data", "trainer")
+
+
+@pytest.mark.parametrize(
+    ("group", "target"), [*(("model", target) for target in DANGEROUS), *((group, "os.system") for group in GROUPS)]
+)
 def test_what_is_not_shipped_is_refused(group: str, target: str) -> None:
     with pytest.raises(ConfigurationError, match="none of Fulmen's parts"):
         fulmen.compose([f"{group}._target_={target}"])

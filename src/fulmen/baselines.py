@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from fulmen import report
 from fulmen.counterparts import estimator
 from fulmen.data.tensors import Batch
 from fulmen.evaluation import Evaluation
@@ -41,16 +42,24 @@ class Baseline:
     """By which it is measured; it learns by its own."""
 
     def figures(self, splits: Mapping[str, Batch]) -> dict[str, Any]:
-        """Fits it on train and measures it on all splits: what `metrics.json` holds, under `baseline/`."""
+        """Fits it on train and measures it on all splits: what `metrics.json` holds, under `baseline/`.
+
+        Nothing where it diverges, which is no reason to lose the network's own figures.
+        """
         from sklearn.exceptions import ConvergenceWarning
 
         splits = {name: split.to("cpu") for name, split in splits.items()}
         x, y = splits["train"]
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # it takes as many passes as ours, enough or not
-            self.estimator.fit(_table(x), _targets(y, self.task))
         evaluation = Evaluation(_InPlace(self.estimator, self.task), self.task, self.loss, "64-true")
-        return {f"baseline/{name}": value for name, value in evaluation.all_figures(splits).items()}
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ConvergenceWarning)  # it takes as many passes as ours, enough or not
+                self.estimator.fit(_table(x), _targets(y, self.task))
+            figures = evaluation.all_figures(splits)
+        except ValueError as error:
+            report.warn(f"there is no second opinion; scikit-learn says: {error}")
+            return {}
+        return {f"baseline/{name}": value for name, value in figures.items()}
 
 
 def sklearn(net: nn.Module, task: Task, train: Batch, recipe: Recipe) -> Baseline:

@@ -17,22 +17,22 @@ from fulmen.penalties import Penalty
 from fulmen.precision import computing
 
 
-def print_by_hand() -> None:
-    """Why there is nothing to show."""
-    Console().print("back-propagation by hand: formulas find the gradient, so the loss has no grad_fn", highlight=False)
-
-
-def print_first_backward(evaluation: Evaluation, penalty: Penalty | None, batch: Batch) -> None:
+def print_first_backward(evaluation: Evaluation, penalty: Penalty | None, batch: Batch, *, by_hand: bool) -> None:
     """The chain behind the loss of `batch`, and a parameter's gradient before and after the backward pass.
 
     Works on a copy of the network and gives back the random numbers it draws: the run is the same without it.
     """
+    console = Console()
+    if by_hand:
+        console.print(
+            "back-propagation by hand: formulas find the gradient, so the loss has no grad_fn", highlight=False
+        )
+        return
     net = copy.deepcopy(evaluation.net)
     with torch.random.fork_rng(devices=[]), computing(evaluation.precision, "cpu"):
         loss = evaluation.loss(net(batch.x), batch.y, evaluation.task)
         objective = loss if penalty is None else loss + penalty(net.parameters())
     name, parameter = next(iter(net.named_parameters()))
-    console = Console()
     console.print(chain(objective, net))
     console.print(f"{name}.grad before the first backward pass: {parameter.grad}", highlight=False, soft_wrap=True)
     torch.autograd.backward(objective)

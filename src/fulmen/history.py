@@ -5,15 +5,22 @@ It is a Lightning logger, so what the learner reports reaches it as it reaches T
 
 import csv
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.loggers.logger import Logger
 
 from fulmen.files import write_text
+from fulmen.vocabulary import METRICS, Task
 
 NO_FIGURES = ("step", "epoch", "seconds")
+
+
+def measured(task: Task, splits: Collection[str]) -> list[str]:
+    """The figures that are taken at the end of each interval."""
+    validation = ["val/loss", *(f"val/{name}" for name in METRICS[task])]
+    return ["lr", "train/loss", *(validation if "val" in splits else [])]
 
 
 class History(Logger):

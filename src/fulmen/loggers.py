@@ -21,6 +21,7 @@ from torch.utils.tensorboard.summary import hparams
 from fulmen.files import flush_to_disk
 from fulmen.history import History
 
+MakeLogger = Callable[..., Logger]
 HYPERPARAMETERS = {
     "optimizer.lr": "",
     "optimizer.weight_decay": "",
@@ -42,7 +43,7 @@ def none() -> None:
     """No logger but the run's own history."""
 
 
-def make(make_logger: Callable[..., Logger], folder: Path, name: str, history: History, step: int) -> Logger:
+def make(make_logger: MakeLogger, folder: Path, name: str, history: History, step: int) -> Logger:
     """The logger of a run in `folder`, called `name`, with the curves up to `step` of a run that goes on.
 
     TensorBoard's files keep their points; those that the run had taken after its checkpoint are purged. Lightning's

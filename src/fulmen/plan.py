@@ -47,11 +47,15 @@ class Plan:
         return min(limit for limit in limits if limit is not None)
 
     @property
+    def epochs(self) -> int:
+        """The last pass may be cut short."""
+        return math.ceil(self.total_steps / self.steps_per_epoch)
+
+    @property
     def steps_per_interval(self) -> int:
         """A whole number of passes."""
-        epochs = math.ceil(self.total_steps / self.steps_per_epoch)
         points = min(self.points, max(FEWEST_POINTS, self.total_steps // STEPS_PER_POINT))
-        return self.steps_per_epoch * (1 if self.every_pass else math.ceil(epochs / points))
+        return self.steps_per_epoch * (1 if self.every_pass else math.ceil(self.epochs / points))
 
     def interval_end(self, step: int) -> int:
         """The step at which the interval that holds `step` ends, or the run."""

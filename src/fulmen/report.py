@@ -93,8 +93,9 @@ def figures(metrics: Mapping[str, Any], title: str | None = None) -> Table:
 
 
 def print_coefficients(coefficients: Sequence[Coefficient]) -> None:
-    """Ours and scikit-learn's, beside each other."""
-    Console().print(_coefficients(coefficients))
+    """Ours and scikit-learn's, beside each other, if there are any."""
+    if coefficients:
+        Console().print(_coefficients(coefficients))
 
 
 def _coefficients(coefficients: Sequence[Coefficient]) -> Table:

@@ -7,40 +7,37 @@ from typing import Any, Literal
 
 import torch
 from lightning.pytorch import Trainer
-from lightning.pytorch.loggers.logger import Logger
 from torch import nn
 
-from fulmen import checkpoints, first_backward, fitting, folders, loggers, report, runs
-from fulmen.backprop.by_hand import Gradient, MakeGradient
-from fulmen.baselines import Baseline, MakeBaseline
+from fulmen import fitting, loggers, report, resuming, runs
+from fulmen.backprop.by_hand import MakeGradient, find_gradient
+from fulmen.baselines import MakeBaseline
 from fulmen.callbacks.film import Film
 from fulmen.callbacks.histograms import Histograms
 from fulmen.callbacks.progress import Progress
 from fulmen.callbacks.saver import Saver
 from fulmen.coefficients import coefficients
 from fulmen.data.module import DataModule
-from fulmen.data.source import SPLITS, Source
-from fulmen.data.tensors import Batch, fingerprint
+from fulmen.data.source import Source
+from fulmen.data.tensors import fingerprint
 from fulmen.evaluation import Evaluation
 from fulmen.files import write_json
+from fulmen.first_backward import print_first_backward
+from fulmen.gallery.subject import Subject
 from fulmen.gallery.wanted import Wanted
-from fulmen.history import History
+from fulmen.history import History, measured
 from fulmen.learner import Diverged, Learner
 from fulmen.losses import Loss
 from fulmen.models.layers import parameter_count
 from fulmen.optimizers import MakeOptimizer
 from fulmen.penalties import Penalty
-from fulmen.plan import Plan
 from fulmen.predictor import Predictor, metadata, new_network, task_of
 from fulmen.predictor import Run as Run
 from fulmen.recipe import Recipe
-from fulmen.schedulers import MakeScheduler, plateau
+from fulmen.schedulers import MakeScheduler
 from fulmen.signals import noting
-from fulmen.trainer import TrainerOptions, build, find_accelerator, find_threads
+from fulmen.trainer import TrainerOptions, build, find_accelerator, find_plan, find_threads
 from fulmen.vocabulary import METRICS, mode
-from fulmen.words import Finished
-
-MakeLogger = Callable[..., Logger]
 
 
 def train(
@@ -54,7 +51,7 @@ def train(
     init: Callable[[nn.Module], None],
     backprop: MakeGradient | None,
     options: TrainerOptions,
-    logger: MakeLogger | None,
+    logger: loggers.MakeLogger | None,
     figures: Wanted = Wanted(),  # noqa: B008 - it never changes
     seed: int,
     score: str,
@@ -110,13 +107,15 @@ def train(
     optimizer([torch.zeros(1, requires_grad=True)])  # says what is wrong with its settings before anything is written
     data = DataModule(source, dtype=options.dtype, seed=seed, pack=options.pack)
     data.load()
-    _check_score(score, data)
+    columns = measured(joint.task, data.splits)
+    if score not in columns:  # its name was checked before; only now is it known which splits there are
+        raise ValueError(f"score={score}, but this data has no rows for validation; take score=train/loss")
     batch_size = data.rows if source.batch_size == "full" else source.batch_size
-    data.plan = plan = _plan(data.rows, batch_size, options, scheduler, score)
+    data.plan = plan = find_plan(options, data.rows, batch_size, scheduler, score)
     threads = threads or find_threads(options, net, joint.in_shape, min(batch_size, data.rows))
     task, known_rows = task_of(net, joint, data.scaling), fingerprint(data.splits["train"])
     evaluation = Evaluation(net, task, loss, options.precision)
-    by_hand = _by_hand(backprop, evaluation, penalty, batch_size, options)
+    by_hand = find_gradient(backprop, evaluation, penalty, batch_size, options.devices)
     recipe = Recipe(
         loss=loss,
         penalty=penalty,
@@ -125,15 +124,15 @@ def train(
         gradient_clip=options.gradient_clip,
         rows=data.rows,
         batch_rows=min(plan.batch_rows * options.devices, data.rows),
-        epochs=math.ceil(plan.total_steps / plan.steps_per_epoch),
+        epochs=plan.epochs,
         seed=seed,
     )
     second = None if baseline is None else baseline(net, task, data.splits["train"], recipe)
 
     leads = runs.leads()  # of several devices' processes one keeps the record
     with noting() as stop, runs.claimed(folder, goes_on=resume):
-        step, best = _start(folder, plan, known_rows, trust) if resume else (None, None)
-        step, goes_on = step or 0, step is not None
+        start, best = resuming.start(folder, plan, known_rows, trust) if resume else (None, None)
+        step = start or 0
         facts = {**facts, "seed": seed, "threads": threads, "fingerprint": known_rows}
         with runs.recording(folder, config, facts, step if resume else None) as status:
             if verbose and leads:
@@ -154,11 +153,11 @@ def train(
                 metadata=metadata(config, source, data.scaling, known_rows, threads),
             )
             saver = Saver(folder / "checkpoints", score=score, mode=mode(score), stop=stop, best=best)
-            history = [History(folder / "history.csv", _figures(data), plan.steps_per_epoch, step)] if leads else []
+            history = [History(folder / "history.csv", columns, plan.steps_per_epoch, step)] if leads else []
             boards = [loggers.make(logger, folder, name, rows, step) for rows in history if logger is not None]
             for board in boards if step == 0 else ():
                 loggers.show_graph(board, net, joint.in_shape)
-                loggers.show_charts(board, _figures(data))
+                loggers.show_charts(board, columns)
                 loggers.show_hyperparameters(board, config, batch_size)
             film = Film() if figures.animation else None
             watching = [*([film] if film else []), *([Histograms()] if figures.histograms else [])]
@@ -171,109 +170,28 @@ def train(
                 trust=trust,
             )
             if options.debug and verbose and leads and step == 0:
-                _show_first_backward(evaluation, penalty, data, batch_size, by_hand)
+                print_first_backward(evaluation, penalty, data.first_batch(batch_size), by_hand=by_hand is not None)
             try:
-                trainer.fit(learner, datamodule=data, ckpt_path=saver.last.resolve() if goes_on else None)
+                trainer.fit(learner, datamodule=data, ckpt_path=None if start is None else saver.last.resolve())
             finally:
                 status |= {"steps": trainer.global_step, "device": str(trainer.strategy.root_device)}
             status["stopped_early"] = trainer.global_step < plan.total_steps
             metrics = _evaluate(learner, trainer, data, saver, weights)
-            if leads:
-                metrics |= {} if second is None else _second_opinion(second, data)
+            if leads and second is not None:
+                metrics |= second.figures(data.splits)
             net.cpu().eval()
             predictor = Predictor(learner.evaluation, joint, data.scaling, source.encode)
             for record in history:
                 write_json(folder / "metrics.json", metrics)
-                if figures.at_the_end:
-                    from fulmen.gallery.draw import draw  # and with it matplotlib
-                    from fulmen.gallery.subject import Subject
-
-                    subject = Subject(predictor, data.splits, metrics, list(record.rows()))
-                    draw(figures, subject, film, folder / "figures", boards, trainer.global_step)
+                subject = Subject(predictor, data.splits, metrics, list(record.rows()))
+                figures.draw(subject, film, folder / "figures", boards, trainer.global_step)
             for board in boards:
                 loggers.show_final_figures(board, metrics, trainer.global_step)
     if verbose and leads:
         report.print_figures(metrics, folder)
-        if second is not None and (rows := coefficients(net, second.estimator, joint)):
-            report.print_coefficients(rows)
+        if second is not None:
+            report.print_coefficients(coefficients(net, second.estimator, joint))
     return Run(metrics, net, folder, predictor)
-
-
-def _start(folder: Path, plan: Plan, rows: str, trust: bool) -> tuple[int | None, dict[str, Any] | None]:
-    """The step that the run in `folder` goes on from, and the best checkpoint so far; None for what there is not.
-
-    Raises:
-        Finished: the run has taken all its steps.
-    """
-    start = checkpoints.newest(folder / "checkpoints", report.warn, trust=trust)
-    if start is None and folders.noted(folder).get("state") == "completed":
-        raise ValueError(f"{folder} is completed, and has no last.ckpt to go on from; take rerun={folder}")
-    if start is None:
-        report.warn(f"{folder} has no checkpoint to go on from, so it begins anew, to the same end")
-        return None, None
-    steps = start["global_step"]
-    if steps > plan.total_steps or (steps == plan.total_steps and folders.noted(folder).get("state") == "completed"):
-        raise Finished(
-            f"{folder} has taken its {steps} steps, and the limits given end at {plan.total_steps}: nothing more to do"
-        )
-    if start["metadata"]["fingerprint"] != rows:
-        report.warn(f"the training rows are not to the last bit those that {folder} began with; it goes on with these")
-    return steps, checkpoints.whole(folder / "checkpoints" / folders.BEST, report.warn, trust)
-
-
-def _plan(rows: int, batch_size: int, options: TrainerOptions, scheduler: MakeScheduler | None, score: str) -> Plan:
-    if rows < options.devices:
-        raise ValueError(f"trainer.devices={options.devices} wants a row for each, and there are {rows} to train on")
-    on_plateau = getattr(scheduler, "func", scheduler) is plateau
-    return Plan(
-        rows=rows // options.devices,
-        batch_rows=batch_size * options.accumulate,
-        max_epochs=options.max_epochs,
-        max_steps=options.max_steps,
-        points=options.points,
-        every_pass=on_plateau or options.patience is not None,
-        mode=mode(score),
-    )
-
-
-def _by_hand(
-    backprop: MakeGradient | None,
-    evaluation: Evaluation,
-    penalty: Penalty | None,
-    batch_size: int,
-    options: TrainerOptions,
-) -> Gradient | None:
-    """What finds the gradient by hand, if it can: it says in a sentence what it has no formulas for."""
-    if backprop is None:
-        return None
-    if options.devices > 1:
-        raise ValueError(
-            f"back-propagation by hand is for one device, and trainer.devices is {options.devices}; "
-            "take trainer.devices=1, or backprop=autograd"
-        )
-    return backprop(evaluation, penalty, batch_size)
-
-
-def _show_first_backward(
-    evaluation: Evaluation, penalty: Penalty | None, data: DataModule, batch_size: int, by_hand: Gradient | None
-) -> None:
-    if by_hand is not None:
-        first_backward.print_by_hand()
-        return
-    batch = data.first_batch()
-    first_backward.print_first_backward(evaluation, penalty, Batch(batch.x[:batch_size], batch.y[:batch_size]))
-
-
-def _check_score(score: str, data: DataModule) -> None:
-    """The score's name was checked before; only now is it known which splits there are."""
-    if score not in _figures(data):
-        raise ValueError(f"score={score}, but this data has no rows for validation; take score=train/loss")
-
-
-def _figures(data: DataModule) -> list[str]:
-    """What an interval measures."""
-    validation = ["val/loss", *(f"val/{name}" for name in METRICS[data.joint.task])]
-    return ["lr", "train/loss", *(validation if "val" in data.splits else [])]
 
 
 def _evaluate(
@@ -285,16 +203,7 @@ def _evaluate(
     if best is not None:
         learner.load_state_dict(best)
     metrics = learner.evaluation.all_figures(data.splits)
-    for name in (name for name in SPLITS if name in data.splits):
-        if not math.isfinite(metrics[f"{name}/loss"]):
-            raise Diverged(f"{name}/loss is {metrics[f'{name}/loss']} after step {trainer.global_step}")
+    for name in data.splits:
+        if not math.isfinite(loss := metrics[f"{name}/loss"]):
+            raise Diverged(f"{name}/loss is {loss} after step {trainer.global_step}")
     return metrics | {"parameters": parameter_count(learner.net)}
-
-
-def _second_opinion(second: Baseline, data: DataModule) -> dict[str, Any]:
-    """Its figures; none where it diverges, which is no reason to lose the network's own."""
-    try:
-        return second.figures(data.splits)
-    except ValueError as error:
-        report.warn(f"there is no second opinion; scikit-learn says: {error}")
-        return {}

@@ -1,4 +1,4 @@
-"""What a user may say of the training itself, and the accelerator, threads and Trainer that follow from it."""
+"""What a user may say of the training itself, and the accelerator, threads, plan and Trainer that follow from it."""
 
 import logging
 import re
@@ -15,7 +15,9 @@ from torch import nn
 from fulmen import accelerators
 from fulmen.checkpoint_io import AtomicCheckpointIO
 from fulmen.models.layers import work
+from fulmen.plan import Plan
 from fulmen.precision import data_type
+from fulmen.schedulers import MakeScheduler, plateau
 from fulmen.vocabulary import mode
 from fulmen.words import suggestion
 
@@ -105,6 +107,26 @@ def find_threads(options: TrainerOptions, net: nn.Module, in_shape: tuple[int, .
         return options.threads
     operations = 6 * rows * work(net, in_shape)  # a multiplication and an addition, forward and twice as much backward
     return 1 if operations < SMALL_STEP else ALL_THREADS
+
+
+def find_plan(options: TrainerOptions, rows: int, batch_size: int, scheduler: MakeScheduler | None, score: str) -> Plan:
+    """How the run is divided.
+
+    Raises:
+        ValueError: there are fewer rows than devices.
+    """
+    if rows < options.devices:
+        raise ValueError(f"trainer.devices={options.devices} wants a row for each, and there are {rows} to train on")
+    on_plateau = getattr(scheduler, "func", scheduler) is plateau
+    return Plan(
+        rows=rows // options.devices,
+        batch_rows=batch_size * options.accumulate,
+        max_epochs=options.max_epochs,
+        max_steps=options.max_steps,
+        points=options.points,
+        every_pass=on_plateau or options.patience is not None,
+        mode=mode(score),
+    )
 
 
 def build(

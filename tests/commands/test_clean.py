@@ -205,23 +205,15 @@ WRONG = {
 
 @pytest.mark.parametrize("words", WRONG)
 def test_what_is_wrong_is_said_in_a_sentence_and_nothing_is_deleted(
-    words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    words: str, tmp_path: Path, refused: Callable[..., str]
 ) -> None:
-    monkeypatch.chdir(tmp_path)
     (tmp_path / "logs").mkdir()
     (tmp_path / "logs" / "status.json").write_text('{"state": "failed"}')
-    assert main(["clean", *words.split()]) == 1
-    said = capsys.readouterr().err
-    assert re.search(WRONG[words], said) and said.startswith("fulmen: ") and said.count("\n") == 1, said
-    assert (tmp_path / "logs" / "status.json").exists()
+    assert re.search(WRONG[words], refused("clean", *words.split()))
 
 
-def test_without_logs_there_is_a_sentence(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert main(["clean"]) == 1
-    assert "there is no folder logs" in capsys.readouterr().err
+def test_without_logs_there_is_a_sentence(refused: Callable[..., str]) -> None:
+    assert "there is no folder logs" in refused("clean")
 
 
 def test_what_is_no_run_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
@@ -29,6 +30,21 @@ def source() -> Callable[..., Source]:
         return made
 
     return make
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a table to a file, CSV or Parquet."""
+
+    def to_file(table: pd.DataFrame, ending: str = "csv") -> Path:
+        path = tmp_path / f"table.{ending}"
+        if ending == "csv":
+            table.to_csv(path, index=False)
+        else:
+            table.to_parquet(path)
+        return path
+
+    return to_file
 
 
 @pytest.fixture

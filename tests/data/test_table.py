@@ -18,6 +18,7 @@ from fulmen.data.module import DataModule
 from fulmen.data.table import Table
 
 MakeTable = Callable[..., Table]
+Write = Callable[..., Path]
 ROWS = 200
 
 
@@ -48,18 +49,9 @@ OTHERS = ("day", "farm")
 
 
 @pytest.fixture(params=["csv", "parquet"])
-def path(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+def path(write: Write, request: pytest.FixtureRequest) -> Path:
     """The table above in a file of each format."""
-    return write(tmp_path, frame(), request.param)
-
-
-def write(folder: Path, table: pd.DataFrame, ending: str = "csv") -> Path:
-    path = folder / f"table.{ending}"
-    if ending == "csv":
-        table.to_csv(path, index=False)
-    else:
-        table.to_parquet(path)
-    return path
+    return write(frame(), request.param)
 
 
 def rows_of(table: Table) -> dict[str, list[int]]:
@@ -96,17 +88,17 @@ def test_features_are_those_of_scikit_learn_fitted_on_train(path: Path, made: Ma
         assert_allclose(split.x, np.concatenate(expected, axis=1))
 
 
-def test_what_validation_and_test_hold_teaches_nothing(tmp_path: Path, made: MakeTable) -> None:
+def test_what_validation_and_test_hold_teaches_nothing(write: Write, made: MakeTable) -> None:
     """With every other value of those rows changed, the training rows are the same, and so are the columns."""
     whole = frame()
-    rows = rows_of(made(write(tmp_path, whole), "weight", leave_out=OTHERS))
+    rows = rows_of(made(write(whole), "weight", leave_out=OTHERS))
     changed = whole.copy()
     held_out = rows["val"] + rows["test"]
     changed.loc[held_out, "length"] = 1e6
     changed.loc[held_out, "color"] = "purple"
-    before = made(write(tmp_path, whole), "weight", leave_out=OTHERS)
+    before = made(write(whole), "weight", leave_out=OTHERS)
     learned, x = before.learned(), before.load()["train"].x
-    after = made(write(tmp_path, changed), "weight", leave_out=OTHERS)
+    after = made(write(changed), "weight", leave_out=OTHERS)
     assert after.learned() == learned
     assert_array_equal(after.load()["train"].x, x)
 
@@ -168,10 +160,10 @@ def test_another_seed_divides_otherwise_and_the_same_alike(path: Path, made: Mak
 
 
 @pytest.mark.parametrize("as_what", ["dates", "texts", "numbers"])
-def test_by_time_the_earliest_rows_train_and_the_latest_test(tmp_path: Path, made: MakeTable, as_what: str) -> None:
+def test_by_time_the_earliest_rows_train_and_the_latest_test(write: Write, made: MakeTable, as_what: str) -> None:
     whole = frame().sample(frac=1, random_state=0)
     whole["day"] = {"dates": pd.to_datetime(whole["day"]), "texts": whole["day"], "numbers": whole["row"] / 7}[as_what]
-    table = made(write(tmp_path, whole, "parquet"), "weight", time="day", leave_out=["farm"])
+    table = made(write(whole, "parquet"), "weight", time="day", leave_out=["farm"])
     assert rows_of(table) == {"train": [*range(140)], "val": [*range(140, 170)], "test": [*range(170, 200)]}
     assert "day" not in "".join(table.joint.feature_names)
 
@@ -203,11 +195,11 @@ TASKS: dict[str, tuple[list[object], str, str, tuple[str, ...]]] = {
 
 @pytest.mark.parametrize("case", TASKS)
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
-def test_the_task_is_what_the_target_holds(tmp_path: Path, made: MakeTable, case: str, ending: str) -> None:
+def test_the_task_is_what_the_target_holds(write: Write, made: MakeTable, case: str, ending: str) -> None:
     values, wanted, task, names = TASKS[case]
     count = 12 * len(values)
     whole = pd.DataFrame({"x": np.random.default_rng(0).normal(size=count), "y": values * 12})
-    table = made(write(tmp_path, whole, ending), "y", task=wanted, test_size=0.25, val_size=0.25)
+    table = made(write(whole, ending), "y", task=wanted, test_size=0.25, val_size=0.25)
     assert (table.joint.task, table.joint.target_names) == (task, names)
     assert table.joint.out_features == (1 if task in ("binary", "regression") else len(names))
     y = table.load()["train"].y
@@ -215,11 +207,11 @@ def test_the_task_is_what_the_target_holds(tmp_path: Path, made: MakeTable, case
     assert set(np.unique(y)) == (set(map(float, values)) if task == "regression" else {*range(len(names))})  # type: ignore[arg-type]
 
 
-def test_categories_of_parquet_are_texts_or_numbers(tmp_path: Path, made: MakeTable) -> None:
+def test_categories_of_parquet_are_texts_or_numbers(write: Write, made: MakeTable) -> None:
     whole = frame()[["row", "color"]].assign(size=pd.Categorical([10, 9, 8, 7] * 50))
     whole["color"] = whole["color"].astype("category")
-    table = made(write(tmp_path, whole, "parquet"), "size")
-    assert made(write(tmp_path, whole, "parquet"), "color").joint.target_names == ("blue", "green", "red")
+    table = made(write(whole, "parquet"), "size")
+    assert made(write(whole, "parquet"), "color").joint.target_names == ("blue", "green", "red")
     assert table.joint.feature_names == ("row", "color=blue", "color=green", "color=red")
     assert table.joint.target_names == ("7", "8", "9", "10")
 
@@ -255,10 +247,10 @@ def test_what_was_done_is_said_once_on_stderr(
 
 
 def test_classes_that_no_training_row_has_are_said(
-    tmp_path: Path, made: MakeTable, capsys: pytest.CaptureFixture[str]
+    write: Write, made: MakeTable, capsys: pytest.CaptureFixture[str]
 ) -> None:
     whole = pd.DataFrame({"x": range(30), "day": range(30), "y": ["a"] * 10 + ["b"] * 10 + ["c"] * 10})
-    made(write(tmp_path, whole), "y", time="day", val_size=5, test_size=5).load()
+    made(write(whole), "y", time="day", val_size=5, test_size=5).load()
     assert "data=table: no training row has the class c\n" in capsys.readouterr().err
 
 
@@ -289,16 +281,16 @@ def test_new_rows_need_what_was_learned_and_not_the_file(
     assert capsys.readouterr().err == said
 
 
-def test_new_rows_of_few_values_are_read_as_the_training_rows_were(tmp_path: Path, made: MakeTable) -> None:
+def test_new_rows_of_few_values_are_read_as_the_training_rows_were(write: Write, made: MakeTable) -> None:
     """A file with a single row may make numbers of texts, and of numbers with a hole others."""
     whole = pd.DataFrame({"code": ["1", "2a", "3"] * 20, "good": [True, False, None] * 20, "y": [0.5, 1, 2] * 20})
-    table = made(write(tmp_path, whole), "y")
+    table = made(write(whole), "y")
     assert table.joint.feature_names == ("code=1", "code=2a", "code=3", "good")
     new = pd.DataFrame({"code": [1.0, 3.0, np.nan], "good": [1, 0, np.nan]})
     assert_array_equal(table.encode(new)[:2], [[1, 0, 0, 1], [0, 0, 1, 0]])
 
 
-def test_recalled_columns_read_the_file_too(path: Path, made: MakeTable, tmp_path: Path) -> None:
+def test_recalled_columns_read_the_file_too(path: Path, made: MakeTable, write: Write) -> None:
     table = made(path, "kind", leave_out=OTHERS)
     learned, x = table.learned(), table.load()["test"].x
     again = made(path, "kind", leave_out=OTHERS)
@@ -307,7 +299,7 @@ def test_recalled_columns_read_the_file_too(path: Path, made: MakeTable, tmp_pat
     again.recall(learned)
     y = again.load()["test"].x
     assert (y[:, 1] == -1).sum() == frame()["length"].iloc[x[:, 0].astype(int)].isna().sum()
-    other = made(write(tmp_path, frame().assign(kind="fig", row=1)), "weight", leave_out=OTHERS)
+    other = made(write(frame().assign(kind="fig", row=1)), "weight", leave_out=OTHERS)
     other.recall(learned)
     with pytest.raises(ValueError, match=r"The class '36.*' was not learned; those were apple, pear, quince\."):
         other.load()
@@ -327,6 +319,6 @@ def test_classes_are_never_scaled(path: Path, made: MakeTable) -> None:
 
 
 @pytest.mark.parametrize("values", [[2**53, 2**53 + 1, 2**53 + 2], [2**63, 2**63 + 5000, 2**64 - 1], [1, 2, 3]])
-def test_large_whole_numbers_stay_apart(values: list[int], made: MakeTable, tmp_path: Path) -> None:
+def test_large_whole_numbers_stay_apart(values: list[int], made: MakeTable, write: Write) -> None:
     table = pd.DataFrame({"x": np.arange(60.0), "y": values * 20})
-    assert made(write(tmp_path, table), "y").joint.target_names == tuple(map(str, values))
+    assert made(write(table), "y").joint.target_names == tuple(map(str, values))

@@ -11,15 +11,7 @@ import pytest
 from fulmen.data.table import Table
 
 MakeTable = Callable[..., Table]
-
-
-def write(folder: Path, table: pd.DataFrame, ending: str = "csv") -> Path:
-    path = folder / f"table.{ending}"
-    if ending == "csv":
-        table.to_csv(path, index=False)
-    else:
-        table.to_parquet(path)
-    return path
+Write = Callable[..., Path]
 
 
 def holding(**columns: object) -> pd.DataFrame:
@@ -187,10 +179,10 @@ BAD: dict[str, tuple[pd.DataFrame, dict[str, object], str]] = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_a_wrong_table_is_refused_in_a_sentence(tmp_path: Path, made: MakeTable, case: str) -> None:
+def test_a_wrong_table_is_refused_in_a_sentence(write: Write, made: MakeTable, case: str) -> None:
     whole, keys, sentence = BAD[case]
     named = {"target": "y", **keys}
-    table = made(write(tmp_path, whole), named.pop("target"), **named)
+    table = made(write(whole), named.pop("target"), **named)
     with pytest.raises(ValueError, match=sentence) as caught:
         _ = table.joint
     assert "\n" not in str(caught.value)
@@ -206,9 +198,9 @@ def test_a_wrong_table_is_refused_in_a_sentence(tmp_path: Path, made: MakeTable,
         (list(pd.date_range("2024-01-01", periods=100).date), r"Column 'w' holds dates"),
     ],
 )
-def test_columns_that_only_parquet_holds(tmp_path: Path, made: MakeTable, column: object, sentence: str) -> None:
+def test_columns_that_only_parquet_holds(write: Write, made: MakeTable, column: object, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
-        _ = made(write(tmp_path, holding(w=column), "parquet"), "y").joint
+        _ = made(write(holding(w=column), "parquet"), "y").joint
 
 
 @pytest.mark.parametrize(
@@ -232,8 +224,8 @@ def test_a_wrong_key_is_refused_before_the_file_is_read(
         made("no such file.csv", "y", **keys)
 
 
-def test_new_rows_that_lack_a_column_or_hold_a_text_are_refused(tmp_path: Path, made: MakeTable) -> None:
-    table = made(write(tmp_path, holding()), "y")
+def test_new_rows_that_lack_a_column_or_hold_a_text_are_refused(write: Write, made: MakeTable) -> None:
+    table = made(write(holding()), "y")
     with pytest.raises(ValueError, match=r"The rows have no column 'v': the columns are x\."):
         table.encode(holding()[["x"]])
     with pytest.raises(ValueError, match=r"Column 'v' holds 'much' in row 3"):

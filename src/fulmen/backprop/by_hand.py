@@ -36,6 +36,24 @@ def numpy(evaluation: Evaluation, penalty: Penalty | None, batch_size: int) -> G
     return ByHand(np, evaluation, penalty, batch_size)
 
 
+def find_gradient(
+    make: MakeGradient | None, evaluation: Evaluation, penalty: Penalty | None, batch_size: int, devices: int
+) -> Gradient | None:
+    """What `make` makes to find the gradient by hand; None for autograd.
+
+    Raises:
+        ValueError: there are several devices, or as `ByHand`.
+    """
+    if make is None:
+        return None
+    if devices > 1:
+        raise ValueError(
+            f"back-propagation by hand is for one device, and trainer.devices is {devices}; "
+            "take trainer.devices=1, or backprop=autograd"
+        )
+    return make(evaluation, penalty, batch_size)
+
+
 class ByHand:
     """The gradient of loss and penalty by formulas; autograd has no part in it.
 

@@ -132,10 +132,11 @@ class DataModule(LightningDataModule):
             name: tensors(self.scaling(split), self.joint.task, self.dtype) for name, split in splits.items()
         }
 
-    def first_batch(self) -> Batch:
-        """The rows of the run's first step, before the Trainer has moved them."""
+    def first_batch(self, rows: int) -> Batch:
+        """The first `rows` rows of the run's first step, before the Trainer has moved them."""
         packs = Packs(self.splits["train"], self.plan, seed=self.seed, length=1, start=lambda: 0, share=slice(None))
-        return packs.pack(0, 1).batches[0]
+        x, y = packs.pack(0, 1).batches[0]
+        return Batch(x[:rows], y[:rows])
 
     def _pack_length(self, devices: int) -> int | None:
         """Several devices must take the same packs, so there the clock does not decide."""

@@ -1,6 +1,15 @@
 """Which figures a run is asked for. Nothing here imports matplotlib, so that a run without figures pays nothing."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lightning.pytorch.loggers.logger import Logger
+
+    from fulmen.callbacks.film import Film
+    from fulmen.gallery.subject import Subject
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +28,11 @@ class Wanted:
     animation: bool = False
     histograms: bool = False
 
-    @property
-    def at_the_end(self) -> bool:
-        """Whether anything is to be drawn when the run has ended."""
-        return replace(self, histograms=False) != Wanted()
+    def draw(
+        self, subject: "Subject", film: "Film | None", folder: Path, boards: Iterable["Logger"], step: int
+    ) -> None:
+        """Draws those that a run has at its end, as `fulmen.gallery.draw` does."""
+        if replace(self, histograms=False) != Wanted():
+            from fulmen.gallery.draw import draw  # and with it matplotlib
+
+            draw(self, subject, film, folder, boards, step)

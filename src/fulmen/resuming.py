@@ -1,0 +1,37 @@
+"""Where a run that was stopped goes on: at its newest whole checkpoint, if it has one and steps are left."""
+
+from pathlib import Path
+from typing import Any
+
+from fulmen import checkpoints, folders, report
+from fulmen.plan import Plan
+from fulmen.words import Finished
+
+
+def start(folder: Path, plan: Plan, rows: str, trust: bool) -> tuple[int | None, dict[str, Any] | None]:
+    """The step that the run in `folder` goes on from, and the best checkpoint so far; None for what there is not.
+
+    Args:
+        folder: the run's.
+        plan: how long it is to be.
+        rows: the fingerprint of its training rows as they are now.
+        trust: as for `checkpoints.load`.
+
+    Raises:
+        ValueError: the run is completed, and its last checkpoint is gone.
+        Finished: the run has taken all its steps.
+    """
+    newest = checkpoints.newest(folder / "checkpoints", report.warn, trust=trust)
+    if newest is None and folders.noted(folder).get("state") == "completed":
+        raise ValueError(f"{folder} is completed, and has no last.ckpt to go on from; take rerun={folder}")
+    if newest is None:
+        report.warn(f"{folder} has no checkpoint to go on from, so it begins anew, to the same end")
+        return None, None
+    steps = newest["global_step"]
+    if steps > plan.total_steps or (steps == plan.total_steps and folders.noted(folder).get("state") == "completed"):
+        raise Finished(
+            f"{folder} has taken its {steps} steps, and the limits given end at {plan.total_steps}: nothing more to do"
+        )
+    if newest["metadata"]["fingerprint"] != rows:
+        report.warn(f"the training rows are not to the last bit those that {folder} began with; it goes on with these")
+    return steps, checkpoints.whole(folder / "checkpoints" / folders.BEST, report.warn, trust)
