@@ -11,7 +11,7 @@ from pathlib import Path
 from fulmen import output
 from fulmen.files import place
 from fulmen.signals import Interrupted, raising
-from fulmen.words import ConfigurationError, conf_dir, suggestion
+from fulmen.words import ConfigurationError, search_path, suggestion
 
 HYDRAS_FLAGS = ("--cfg", "--info", "--resolve", "--package", "--shell-completion", "--hydra-help")
 HYDRAS_SHORT = ("-c", "-i", "-p", "-sc")
@@ -48,10 +48,9 @@ def _dispatch(arguments: list[str]) -> int:
     if arguments and arguments[0] in COMMANDS:
         return _command(config_dir, *arguments)
     if any(word in ("--help", "-h") for word in arguments):
-        from fulmen.composition import search_path
         from fulmen.help import help_text
 
-        print(help_text([conf_dir()] if config_dir is None else search_path(config_dir)), end="")
+        print(help_text(search_path(config_dir)), end="")
         return 0
     if "--version" in arguments:
         print(f"Fulmen {version('fulmen')}")
@@ -79,8 +78,6 @@ def _command(config_dir: str | None, name: str, *arguments: str) -> int:
         print(command.__doc__, end="")
         return 0
     if config_dir is not None:
-        from fulmen.composition import search_path
-
         search_path(config_dir)  # makes Python files of the user's own importable
     try:
         code: int = command.main(arguments)
@@ -107,9 +104,9 @@ def _single(words: list[str], config_dir: str | None) -> int:
 
 
 def _resume(folder: Path, words: list[str], config_dir: str | None) -> int:
-    from fulmen import composition, experiment
+    from fulmen import experiment
 
-    composition.search_path(config_dir)  # makes Python files of the user's own importable
+    search_path(config_dir)  # makes Python files of the user's own importable
     return _tell(*experiment.attempt(functools.partial(experiment.resume, words=words), folder))
 
 
