@@ -1,6 +1,7 @@
 """The command: what `train.py` and `fulmen` do with their words. Nothing heavy is imported before a run begins."""
 
 import functools
+import gc
 import importlib
 import sys
 import traceback
@@ -23,7 +24,9 @@ REFUSED = ("--config-name", "--config-path", "-cn", "-cp", "--experimental-rerun
 def console() -> None:
     """Runs the words of this process and exits with the run's code."""
     output.outlive_readers()
-    sys.exit(main(sys.argv[1:]))
+    code = main(sys.argv[1:])
+    gc.freeze()  # nothing that is still there is garbage; Python would look for a second, once torch is imported
+    sys.exit(code)
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -10,7 +10,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.loggers.logger import Logger
 from torch import nn
 
-from fulmen import checkpoints, first_backward, fitting, folders, loggers, report, runs
+from fulmen import checkpoints, first_backward, fitting, folders, importing, loggers, report, runs
 from fulmen.backprop.by_hand import Gradient, MakeGradient
 from fulmen.baselines import Baseline, MakeBaseline
 from fulmen.callbacks.film import Film
@@ -107,7 +107,8 @@ def train(
     fitting.check(net, joint)
     optimizer([torch.zeros(1, requires_grad=True)])  # says what is wrong with its settings before anything is written
     data = DataModule(source, dtype=options.dtype, seed=seed, pack=options.pack)
-    data.load()
+    with importing.at_once():
+        data.load()  # some data sets import scikit-learn
     _check_score(score, data)
     batch_size = data.rows if source.batch_size == "full" else source.batch_size
     data.plan = plan = _plan(data.rows, batch_size, options, scheduler, score)
