@@ -1,4 +1,4 @@
-"""The command: its help, what it imports, its exit codes, and code of the user's own."""
+"""The command: its help, its exit codes, and code of the user's own."""
 
 import json
 import os
@@ -6,49 +6,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import fulmen
 from fulmen.cli import main
-from fulmen.run import Run
 from fulmen.words import choices, conf_dir, groups
 
 ROOT = Path(__file__).parents[1]
-HEAVY = ("torch", "lightning", "sklearn", "pandas", "matplotlib", "tensorboard")
-
-
-def imported_by(*words: str, cwd: Path) -> set[str]:
-    """The heavy modules that a command line imports, in a process of its own."""
-    code = f"import sys; from fulmen.cli import main; main({list(words)!r}); print(*sys.modules, file=sys.stderr)"
-    done = subprocess.run([sys.executable, "-c", code], cwd=cwd, capture_output=True, text=True, check=True)
-    return {name.partition(".")[0] for name in done.stderr.split()} & set(HEAVY)
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        ("--help",),
-        ("--cfg", "job", "model=deep"),
-        ("model=depe",),
-        ("optimizer.lr=-1",),
-        ("-m", "seed=0,a"),
-        ("compare", "--help"),
-        ("clean", "--help"),
-    ],
-)
-def test_no_torch_before_a_run_begins(words: tuple[str, ...], tmp_path: Path) -> None:
-    assert not imported_by(*words, cwd=tmp_path)
-
-
-def test_commands_that_only_look_import_no_torch(train: Callable[..., Run], tmp_path: Path) -> None:
-    first, second = (train("data=circles", max_epochs=1).folder.name for _ in range(2))
-    assert imported_by("compare", first, second, cwd=tmp_path) == {"matplotlib"}
-    assert (tmp_path / "compare.png").exists()
-    assert not imported_by("clean", ".", "remove=last", cwd=tmp_path)
-    assert not (tmp_path / first / "checkpoints" / "last.ckpt").exists()
 
 
 def test_help_lists_every_choice_of_every_group_with_a_line_about_it(capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,6 +18,7 @@ ROOMS = {
     "suggestions": set(),
     "plan": set(),
     "files": set(),
+    "importing": set(),
     "folders": {"words"},
     "space": {"folders", "files", "words"},
     "settings": set(),

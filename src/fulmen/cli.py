@@ -1,6 +1,7 @@
 """The command: what `train.py` and `fulmen` do with their words. Nothing heavy is imported before a run begins."""
 
 import functools
+import gc
 import importlib
 import sys
 import traceback
@@ -11,7 +12,7 @@ from pathlib import Path
 from fulmen import output
 from fulmen.files import place
 from fulmen.signals import Interrupted, raising
-from fulmen.words import ConfigurationError, conf_dir, suggestion
+from fulmen.words import ConfigurationError, search_path, suggestion
 
 HYDRAS_FLAGS = ("--cfg", "--info", "--resolve", "--package", "--shell-completion", "--hydra-help")
 HYDRAS_SHORT = ("-c", "-i", "-p", "-sc")
@@ -23,7 +24,9 @@ REFUSED = ("--config-name", "--config-path", "-cn", "-cp", "--experimental-rerun
 def console() -> None:
     """Runs the words of this process and exits with the run's code."""
     output.outlive_readers()
-    sys.exit(main(sys.argv[1:]))
+    code = main(sys.argv[1:])
+    gc.freeze()  # nothing that is still there is garbage; Python would look for a second, once torch is imported
+    sys.exit(code)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -48,10 +51,9 @@ def _dispatch(arguments: list[str]) -> int:
     if arguments and arguments[0] in COMMANDS:
         return _command(config_dir, *arguments)
     if any(word in ("--help", "-h") for word in arguments):
-        from fulmen.composition import search_path
         from fulmen.help import help_text
 
-        print(help_text([conf_dir()] if config_dir is None else search_path(config_dir)), end="")
+        print(help_text(search_path(config_dir)), end="")
         return 0
     if "--version" in arguments:
         print(f"Fulmen {version('fulmen')}")
@@ -79,8 +81,6 @@ def _command(config_dir: str | None, name: str, *arguments: str) -> int:
         print(command.__doc__, end="")
         return 0
     if config_dir is not None:
-        from fulmen.composition import search_path
-
         search_path(config_dir)  # makes Python files of the user's own importable
     try:
         code: int = command.main(arguments)
@@ -107,9 +107,9 @@ def _single(words: list[str], config_dir: str | None) -> int:
 
 
 def _resume(folder: Path, words: list[str], config_dir: str | None) -> int:
-    from fulmen import composition, experiment
+    from fulmen import experiment
 
-    composition.search_path(config_dir)  # makes Python files of the user's own importable
+    search_path(config_dir)  # makes Python files of the user's own importable
     return _tell(*experiment.attempt(functools.partial(experiment.resume, words=words), folder))
 
 

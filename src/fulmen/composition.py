@@ -4,7 +4,6 @@ Nothing here imports torch.
 """
 
 import re
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,10 +19,10 @@ from fulmen.words import (
     ConfigurationError,
     check_choice,
     check_keys,
-    conf_dir,
     groups,
     quoted,
     read,
+    search_path,
     suggestion,
     unknown,
 )
@@ -60,21 +59,6 @@ def compose(words: Iterable[str] = (), config_dir: str | Path | None = None) -> 
         _check_against_choices(config, folders)
     targets.check(config, typed=words)
     return _finish(config, words)
-
-
-def search_path(config_dir: str | Path | None) -> list[Path]:
-    """The folders of choices: ours, then the user's own, whose Python files become importable.
-
-    Raises:
-        ConfigurationError: there is no such folder.
-    """
-    if config_dir is None:
-        return [conf_dir()]
-    own = Path(config_dir).resolve()
-    if not own.is_dir():
-        raise ConfigurationError(f"there is no folder {config_dir} to take choices from")
-    sys.path.extend(path for path in (str(own), str(Path.cwd())) if path not in sys.path)
-    return [conf_dir(), own]
 
 
 def _compose(words: Sequence[str], folders: Sequence[Path]) -> DictConfig:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
-from fulmen import folders, preflight, recorded, targets
+from fulmen import folders, importing, preflight, recorded, targets
 from fulmen.data.source import Source
 from fulmen.files import place
 from fulmen.names import readable, stamp
@@ -100,7 +100,8 @@ def _train(
 ) -> "Run":
     targets.check(config, typed=config.overrides)
     source = preflight.check(config)
-    from fulmen.run import train as train_parts  # and with it torch and Lightning: seconds
+    with importing.at_once():
+        from fulmen.run import train as train_parts  # and with it torch and Lightning: seconds
 
     return train_parts(
         **{part: make(config[part]) for part in PARTS},

@@ -16,7 +16,6 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.loggers.logger import Logger
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.utils.tensorboard.summary import hparams
 
 from fulmen.files import flush_to_disk
 from fulmen.history import History
@@ -131,6 +130,8 @@ def show_hyperparameters(logger: Logger, config: Mapping[str, Any], batch_rows: 
     a column that this one lacks would be nowhere; without a list it finds the columns of all, and which of them differ.
     """
     if isinstance(logger, TensorBoardLogger):
+        from torch.utils.tensorboard.summary import hparams  # and with it TensorBoard, which not every run needs
+
         _, started, _ = hparams(hyperparameters(config, batch_rows), {})  # type: ignore[no-untyped-call]
         logger.experiment._get_file_writer().add_summary(started)
 
@@ -143,6 +144,8 @@ def show_final_figures(logger: Logger, metrics: Mapping[str, Any], step: int) ->
     """
     if isinstance(logger, TensorBoardLogger):
         figures = {f"final/{name}": value for name, value in metrics.items() if isinstance(value, float)}
+        from torch.utils.tensorboard.summary import hparams
+
         logger.log_metrics(figures, step + 1)
         _, _, ended = hparams({}, {})  # type: ignore[no-untyped-call]
         logger.experiment._get_file_writer().add_summary(ended)

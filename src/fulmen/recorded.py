@@ -14,9 +14,9 @@ from omegaconf.errors import OmegaConfBaseException
 from omegaconf.resolvers import oc
 
 from fulmen import folders
-from fulmen.composition import check_single, compose, search_path
+from fulmen.composition import check_single, compose
 from fulmen.settings import leaves
-from fulmen.words import ConfigurationError, check_choice, read, unknown
+from fulmen.words import ConfigurationError, check_choice, read, search_path, unknown
 
 PERMISSIONS = ("allow_targets", "trust_checkpoint")
 NOT_SET = ("choices", "experiment")

@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch import Trainer
 from torch import nn
 
-from fulmen import fitting, loggers, report, resuming, runs
+from fulmen import fitting, importing, loggers, report, resuming, runs
 from fulmen.backprop.by_hand import MakeGradient, find_gradient
 from fulmen.baselines import MakeBaseline
 from fulmen.callbacks.film import Film
@@ -106,7 +106,8 @@ def train(
     fitting.check(net, joint)
     optimizer([torch.zeros(1, requires_grad=True)])  # says what is wrong with its settings before anything is written
     data = DataModule(source, dtype=options.dtype, seed=seed, pack=options.pack)
-    data.load()
+    with importing.at_once():
+        data.load()  # some data sets import scikit-learn
     columns = measured(joint.task, data.splits)
     if score not in columns:  # its name was checked before; only now is it known which splits there are
         raise ValueError(f"score={score}, but this data has no rows for validation; take score=train/loss")

@@ -5,6 +5,7 @@ Nothing here imports torch; what help needs does not even import Hydra.
 
 import itertools
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,6 +32,21 @@ def conf_dir() -> Path:
     """The folder of choices: inside an installed package, or at the top of a checkout."""
     installed = Path(__file__).parent / "conf"
     return installed if installed.is_dir() else Path(__file__).parents[2] / "conf"
+
+
+def search_path(config_dir: str | Path | None) -> list[Path]:
+    """The folders of choices: ours, then the user's own, whose Python files become importable.
+
+    Raises:
+        ConfigurationError: there is no such folder.
+    """
+    if config_dir is None:
+        return [conf_dir()]
+    own = Path(config_dir).resolve()
+    if not own.is_dir():
+        raise ConfigurationError(f"there is no folder {config_dir} to take choices from")
+    sys.path.extend(path for path in (str(own), str(Path.cwd())) if path not in sys.path)
+    return [conf_dir(), own]
 
 
 def groups(folders: Sequence[Path]) -> list[str]:

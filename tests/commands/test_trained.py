@@ -321,15 +321,6 @@ def test_another_table_is_measured_whole_by_what_was_learned(
     assert_allclose(found["all/accuracy"], right.mean(), rtol=1e-6)
 
 
-@pytest.mark.parametrize("words", [["predict", "--help"], ["export", "--help"], ["evaluate", "x", "--split=1"]])
-def test_help_and_wrong_words_import_no_torch(words: list[str], tmp_path: Path) -> None:
-    code = "import sys; from fulmen.cli import main; main(sys.argv[1:]); print('torch' in sys.modules)"
-    done = subprocess.run(
-        [sys.executable, "-c", code, *words], cwd=tmp_path, capture_output=True, text=True, check=True
-    )
-    assert done.stdout.splitlines()[-1] == "False"
-
-
 def test_predict_and_export_import_no_lightning(here: Path) -> None:
     """It takes seconds, and only training needs it."""
     code = "import sys; from fulmen.cli import main; main(sys.argv[1:]); print('lightning' in sys.modules)"

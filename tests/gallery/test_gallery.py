@@ -1,7 +1,5 @@
 """Figures of real runs: which fit, what they show, where they go."""
 
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -73,16 +71,6 @@ def test_default_draws_what_is_cheap_into_folder_and_tensorboard(train: Train) -
     run = train("data=circles", "logger=tensorboard", "figures=default", max_epochs=2)
     assert names(run) == {"regions.png", "confusion.png", "curves.png"}
     assert images(run.folder) == {f"figures/{name}": [20] for name in ("regions", "confusion", "curves")}
-
-
-def test_none_draws_nothing_and_imports_nothing_to_draw_with(tmp_path: Path) -> None:
-    code = (
-        "import sys, pathlib, fulmen; fulmen.train(fulmen.compose(['figures=none', 'trainer.max_steps=1']), "
-        "folder=pathlib.Path('run'), verbose=False); "
-        "print([name for name in sys.modules if name.startswith(('fulmen.figures', 'fulmen.gallery.draw'))])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\n" and not (tmp_path / "run" / "figures").exists()
 
 
 def test_nodes_sum_to_the_prediction_in_the_targets_units(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from fulmen import importing
 from fulmen.commands.arguments import Arguments, one_of
 from fulmen.targets import listed
 from fulmen.words import ConfigurationError, read
@@ -28,7 +29,8 @@ def load(arguments: Arguments) -> "Trained":
     if len(arguments.subjects) != 1:
         given = f"{len(arguments.subjects)} were given" if arguments.subjects else "none was given"
         raise ConfigurationError(f"name one run's folder or checkpoint first; {given}")
-    from fulmen import loading  # and with it torch: seconds, which help and wrong words need not wait for
+    with importing.at_once():
+        from fulmen import loading  # and with it torch: seconds, which help and wrong words need not wait for
 
     options = arguments.options
     return loading.read(

@@ -13,10 +13,10 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from fulmen import preflight
-from fulmen.composition import compose, search_path
+from fulmen.composition import compose
 from fulmen.experiment import attempt, record_refusal, train
 from fulmen.names import stamp
-from fulmen.words import ConfigurationError, check_choice, expand, read
+from fulmen.words import ConfigurationError, check_choice, expand, read, search_path
 
 SWEEPS = Path("logs/sweeps")
 
