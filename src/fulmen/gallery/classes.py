@@ -10,6 +10,8 @@ PLACES = 150
 """Along each of the two features."""
 SHOWN = 8
 """Images that were mistaken."""
+SEARCHED = 2**16
+"""Images among which they are looked for; the first, if there are more."""
 
 
 def regions(subject: Subject, title: str = "Decision regions, and the training rows") -> Figure | None:
@@ -37,8 +39,8 @@ def mistakes(subject: Subject) -> Figure | None:
     if not subject.classifies or not subject.has_grey_images:
         return None
     split = subject.held_out
-    batch, probabilities = subject.splits[split], subject.probabilities(split)
-    true = subject.targets(batch.y)
+    batch = subject.splits[split].take(slice(SEARCHED))
+    probabilities, true = subject.probabilities(batch.x), subject.targets(batch.y)
     wrong = np.flatnonzero(probabilities.argmax(1) != true)
     if not len(wrong):
         return None

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fulmen.data.source import Joint
-from fulmen.data.tensors import Batch
+from fulmen.data.tensors import Rows
 from fulmen.predictor import Predictor, final
 
 MOST = 1000
@@ -34,7 +34,7 @@ class Subject:
     """
 
     predictor: Predictor
-    splits: Mapping[str, Batch]
+    splits: Mapping[str, Rows]
     metrics: Mapping[str, Any]
     history: Sequence[tuple[int, Mapping[str, float]]]
 
@@ -62,9 +62,9 @@ class Subject:
 
     def points(self, split: str) -> tuple[Values, NDArray[Any]]:
         """At most `MOST` rows: features and targets, as `features` and `targets` give them."""
-        batch = self.splits[split]
-        rows = torch.arange(0, len(batch.x), max(1, -(-len(batch.x) // MOST)), device=batch.x.device)
-        return self.features(batch.x[rows]), self.targets(batch.y[rows])
+        rows = self.splits[split]
+        batch = rows.take(torch.arange(0, rows.rows, max(1, -(-rows.rows // MOST))))
+        return self.features(batch.x), self.targets(batch.y)
 
     def features(self, x: Tensor) -> Values:
         """Features as they were before any scaling, [N, *in_shape]."""
@@ -77,9 +77,9 @@ class Subject:
             return y.cpu().long().flatten().numpy()
         return self.predictor.evaluation.task.values(y.cpu().double()).numpy()
 
-    def probabilities(self, split: str) -> Values:
-        """What the network says of all rows of a split of classes, [N, K]."""
-        scores = self.predictor.evaluation.scores(self.splits[split].x.cpu())
+    def probabilities(self, x: Tensor) -> Values:
+        """What the network says of rows of classes, [N, K]."""
+        scores = self.predictor.evaluation.scores(x.cpu())
         return final(scores, self.predictor.evaluation.task).double().numpy()
 
 
