@@ -19,7 +19,7 @@ MNIST = ROOT.parent / "shared" / "mnist"
 FEW = ("data.train_size=500", "data.val_size=100", "data.test_size=100", f"data_root={MNIST}")
 """Enough of MNIST for a test."""
 NOTHING_TO_LEARN = ("gaussian",)
-NEEDS_A_FILE = ("table",)
+NEEDS_A_FILE = ("arrays", "table")
 
 
 def names(group: str) -> list[str]:

@@ -18,8 +18,8 @@ from fulmen.data.scaling import Scaling
 from fulmen.data.source import Split
 from fulmen.vocabulary import Task
 
-CHUNK_BYTES, CHUNK_ROWS = 64 * 2**20, 2**16
-"""A chunk has so many at most: so much is moved, or goes through a network, at once."""
+CHUNK_BYTES, CHUNK_ROWS = 64 * 2**20, 2**14
+"""A chunk has so many at most: so much is moved, or goes through a network, at once. More rows leave caches behind."""
 
 
 class Rows(Protocol):

@@ -14,12 +14,13 @@ SEARCHED = 2**16
 """Images among which they are looked for; the first, if there are more."""
 
 
-def regions(subject: Subject, title: str = "Decision regions, and the training rows") -> Figure | None:
+def regions(subject: Subject, title: str | None = None) -> Figure | None:
     """The plane of two features, in the colours of the classes."""
     joint = subject.joint
     if not subject.classifies or joint.in_shape != (2,):
         return None
     x, y = subject.points("train")
+    title = title or f"Decision regions, and the training rows{subject.shown('train')}"
     first, second = (around(x[:, feature], PLACES) for feature in (0, 1))
     plane = np.stack(np.meshgrid(first, second), axis=2)  # [V, U, 2]
     probabilities = subject.predictor.scores_of(plane.reshape(-1, 2)).reshape(*plane.shape[:2], -1)

@@ -17,7 +17,7 @@ from fulmen.data.tensors import Rows
 from fulmen.predictor import Predictor, final
 
 MOST = 1000
-"""Rows of a split that a figure shows as points; of more, every n-th."""
+"""Rows of a split that a figure shows as points; of more, one drawn from each of so many parts."""
 
 Values = NDArray[np.floating]
 
@@ -63,8 +63,18 @@ class Subject:
     def points(self, split: str) -> tuple[Values, NDArray[Any]]:
         """At most `MOST` rows: features and targets, as `features` and `targets` give them."""
         rows = self.splits[split]
-        batch = rows.take(torch.arange(0, rows.rows, max(1, -(-rows.rows // MOST))))
+        if rows.rows <= MOST:
+            batch = rows.take(slice(None))
+        else:
+            drawn = torch.rand(MOST, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+            ends = torch.arange(MOST + 1) * rows.rows // MOST
+            batch = rows.take(ends[:-1] + (drawn * ends.diff()).long())
         return self.features(batch.x), self.targets(batch.y)
+
+    def shown(self, split: str) -> str:
+        """How many of a split's rows are among its points, where not all are: `, 1,000 of 5,000`."""
+        rows = self.splits[split].rows
+        return f", {MOST:,} of {rows:,}" if rows > MOST else ""
 
     def features(self, x: Tensor) -> Values:
         """Features as they were before any scaling, [N, *in_shape]."""
