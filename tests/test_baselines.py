@@ -185,7 +185,7 @@ def test_a_step_of_a_perceptron_is_ours(words: tuple[str, ...]) -> None:
     with torch.no_grad():
         for parameter, start in zip(net.parameters(), before, strict=True):
             parameter.copy_(torch.from_numpy(start))
-    x, y = data.splits["train"]
+    x, y = data.splits["train"].take(slice(None))
     loss = make(config.loss)(net(x), y, task_of(net, data.joint, data.scaling))
     penalty = make(config.penalty)
     weights = [parameter for parameter in net.parameters() if parameter.ndim > 1]

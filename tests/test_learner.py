@@ -15,7 +15,8 @@ from numpy.testing import assert_allclose
 from torch import Tensor, nn
 
 import fulmen
-from fulmen import evaluation, initializers, losses
+from fulmen import initializers, losses
+from fulmen.data import tensors
 from fulmen.data.moons import Moons
 from fulmen.data.source import Split
 from fulmen.learner import Diverged
@@ -158,7 +159,7 @@ def test_classes_are_counted_in_a_confusion_matrix(train: Train, data: str) -> N
 def test_a_split_is_evaluated_in_chunks(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
     words = ("data=moons", "model.dropout=0.5")
     whole = train(*words, max_epochs=2)
-    monkeypatch.setattr(evaluation, "CHUNK_BYTES", 7 * 8)
+    monkeypatch.setattr(tensors, "CHUNK_BYTES", 7 * 8)
     chunked = train(*words, max_epochs=2)
     assert equal(whole, chunked)
     for name in ("loss", "accuracy", "f1", "auroc"):

@@ -21,7 +21,7 @@ FEW = ("data.train_size=500", "data.val_size=100", "data.test_size=100", f"data_
 """Enough of MNIST for a test."""
 NOTHING_TO_LEARN = ("gaussian",)
 DIGITS = ("mnist", "mnist_5k")
-NEEDS_A_FILE = ("table",)
+NEEDS_A_FILE = ("arrays", "table")
 
 
 def names(group: str) -> list[str]:

@@ -52,7 +52,8 @@ ROOMS = {
     "interval": set(),
     "parts": set(),
     "precision": set(),
-    "evaluation": {"data", "losses", "precision", "tasks", "vocabulary"},
+    "tally": {"losses", "tasks"},
+    "evaluation": {"data", "losses", "precision", "tally", "tasks", "vocabulary"},
     "predictor": {"data", "evaluation", "precision", "tasks", "vocabulary"},
     "recipe": {"losses"},
     "unmatched": {"models", "optimizers", "penalties", "recipe", "tasks", "vocabulary"},
@@ -111,7 +112,7 @@ def test_rooms_know_only_what_they_may(path: Path) -> None:
 @pytest.mark.parametrize("path", [path for path in FILES if name_of(path).startswith("data.")], ids=name_of)
 def test_sources_know_no_torch(path: Path) -> None:
     """The command asks them for sizes and task before torch is imported."""
-    if path.name not in ("module.py", "tensors.py"):
+    if path.name not in ("module.py", "order.py", "tensors.py"):
         assert not [full for full in imports(path) if full.partition(".")[0] in ("torch", "lightning")]
 
 

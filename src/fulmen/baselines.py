@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from fulmen import report
 from fulmen.counterparts import estimator
-from fulmen.data.tensors import Batch
+from fulmen.data.tensors import Batch, Rows
 from fulmen.evaluation import Evaluation
 from fulmen.losses import Loss
 from fulmen.recipe import Recipe
@@ -41,7 +41,7 @@ class Baseline:
     loss: Loss
     """By which it is measured; it learns by its own."""
 
-    def figures(self, splits: Mapping[str, Batch]) -> dict[str, Any]:
+    def figures(self, splits: Mapping[str, Rows]) -> dict[str, Any]:
         """Fits it on train and measures it on all splits: what `metrics.json` holds, under `baseline/`.
 
         Nothing where it diverges, which is no reason to lose the network's own figures.
@@ -49,7 +49,7 @@ class Baseline:
         from sklearn.exceptions import ConvergenceWarning
 
         splits = {name: split.to("cpu") for name, split in splits.items()}
-        x, y = splits["train"]
+        x, y = splits["train"].take(slice(None))
         evaluation = Evaluation(_InPlace(self.estimator, self.task), self.task, self.loss, "64-true")
         try:
             with warnings.catch_warnings():
@@ -62,7 +62,7 @@ class Baseline:
         return {f"baseline/{name}": value for name, value in figures.items()}
 
 
-def sklearn(net: nn.Module, task: Task, train: Batch, recipe: Recipe) -> Baseline:
+def sklearn(net: nn.Module, task: Task, train: Rows, recipe: Recipe) -> Baseline:
     """The second opinion on a network that is about to be trained.
 
     Args:
@@ -72,11 +72,16 @@ def sklearn(net: nn.Module, task: Task, train: Batch, recipe: Recipe) -> Baselin
         recipe: how the network is trained.
 
     Raises:
-        ValueError: scikit-learn has no counterpart, or the rows lack a class.
+        ValueError: scikit-learn has no counterpart, or the rows lack a class or are not in memory.
     """
+    if not isinstance(train, Batch):
+        raise ValueError(
+            "baseline=sklearn: scikit-learn learns from rows in memory, and these are read from their files when they "
+            "are needed; take data.in_memory=true, or baseline=none"
+        )
     found = estimator(net, task, recipe)
     classes = 0 if task.kind == "regression" else max(2, task.out_features)
-    if classes and (missing := set(range(classes)) - set(train.y.flatten().int().tolist())):
+    if classes and (missing := set(range(classes)) - set(torch.unique(train.y).int().tolist())):
         raise ValueError(
             f"baseline=sklearn: scikit-learn learns only the classes it sees, and none of the training rows is of "
             f"class {min(missing)} of 0 to {classes - 1}; take more rows, or baseline=none"
@@ -84,7 +89,7 @@ def sklearn(net: nn.Module, task: Task, train: Batch, recipe: Recipe) -> Baselin
     return Baseline(found, dataclasses.replace(task, gives_probabilities=classes > 0), recipe.loss)
 
 
-MakeBaseline = Callable[[nn.Module, Task, Batch, Recipe], Baseline]
+MakeBaseline = Callable[[nn.Module, Task, Rows, Recipe], Baseline]
 
 
 class _InPlace(nn.Module):

@@ -1,20 +1,18 @@
 """What a network says of all rows of a split, and how good that is: after each interval, after training, and later."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from fulmen.data.tensors import Batch
+from fulmen.data.tensors import Batch, Rows, chunk_rows, chunks
 from fulmen.losses import Loss
 from fulmen.precision import computing
+from fulmen.tally import Tally
 from fulmen.tasks import Task
 from fulmen.vocabulary import METRICS
-
-CHUNK_BYTES = 64 * 2**20
-"""Features that go through the network at once."""
 
 
 @dataclass(frozen=True)
@@ -33,24 +31,35 @@ class Evaluation:
     loss: Loss
     precision: str
 
-    def all_figures(self, splits: Mapping[str, Batch]) -> dict[str, Any]:
+    def all_figures(self, splits: Mapping[str, Rows]) -> dict[str, Any]:
         """What `metrics.json` holds of each split: `<split>/loss`, its metrics, the confusion matrix of classes."""
         found: dict[str, Any] = {}
         for name, split in splits.items():
-            out = self.scores(split.x)
-            figures = self._measure(out, split.y, METRICS[self.task.kind])
+            figures, confusion = self._measure(split, METRICS[self.task.kind])
             found |= {f"{name}/{key}": value for key, value in figures.items()}
             if self.task.kind != "regression":
-                found[f"{name}/confusion_matrix"] = self.task.confusion(out, split.y)
+                found[f"{name}/confusion_matrix"] = confusion()
         return found
 
-    def figures(self, split: Batch, metrics: Iterable[str]) -> dict[str, float]:
+    def figures(self, split: Rows, metrics: Iterable[str]) -> dict[str, float]:
         """The loss and `metrics` over all rows of `split`."""
-        return self._measure(self.scores(split.x), split.y, metrics)
+        return self._measure(split, metrics)[0]
 
-    def _measure(self, out: Tensor, y: Tensor, metrics: Iterable[str]) -> dict[str, float]:
-        y = y.to(out.dtype) if y.is_floating_point() else y
-        return {"loss": self.loss(out, y, self.task).item(), **self.task.metrics(out, y, metrics)}
+    def _measure(self, split: Rows, metrics: Iterable[str]) -> tuple[dict[str, float], Callable[[], list[list[int]]]]:
+        """Figures, and the confusion matrix if it is wanted: of one chunk at once, of more added up."""
+        if split.rows <= chunk_rows(split.take(slice(0, 1)).x):
+            out, y = self._outcome(split.take(slice(None)))
+            figures = {"loss": self.loss(out, y, self.task).item(), **self.task.metrics(out, y, metrics)}
+            return figures, lambda: self.task.confusion(out, y)
+        tally = Tally(self.task, self.loss, split.rows)
+        for chunk in chunks(split):
+            tally.add(*self._outcome(chunk))
+        return tally.figures(metrics), tally.confusion
+
+    def _outcome(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Raw scores and targets of one type."""
+        out = self.scores(batch.x)
+        return out, batch.y.to(out.dtype) if batch.y.is_floating_point() else batch.y
 
     @torch.inference_mode()
     def scores(self, x: Tensor) -> Tensor:
@@ -59,12 +68,7 @@ class Evaluation:
         self.net.eval()
         try:
             with computing(self.precision, x.device.type):
-                out = torch.cat([self.net(chunk) for chunk in chunks(x)])
+                out = torch.cat([self.net(chunk) for chunk in torch.split(x, chunk_rows(x[:1]))])
         finally:
             self.net.train(was_training)
         return out.float() if out.dtype in (torch.bfloat16, torch.float16) else out
-
-
-def chunks(x: Tensor) -> tuple[Tensor, ...]:
-    """Rows [N, ...] in parts of `CHUNK_BYTES` at most."""
-    return torch.split(x, max(1, CHUNK_BYTES // max(1, x[:1].nbytes)))

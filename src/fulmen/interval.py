@@ -9,17 +9,34 @@ from typing import Any
 import torch
 from torch import Tensor
 
+ROOM = 1024
+"""For the losses of so many steps at first."""
+
 
 class Interval:
-    """Losses of the steps since the last row of the history."""
+    """Losses of the steps since the last row of the history.
+
+    They are written into one tensor: many small ones, each made between the large ones of two packs, would keep the
+    memory of those from being used again.
+    """
 
     def __init__(self) -> None:
-        self.losses: list[Tensor] = []
+        self.written: Tensor | None = None
         self.rows: list[int] = []
+
+    @property
+    def losses(self) -> Tensor | None:
+        """[steps], or None if there was no step."""
+        return None if self.written is None or not self.rows else self.written[: len(self.rows)]
 
     def add(self, losses: Tensor, rows: list[int]) -> None:
         """A pack's losses, [steps], each over so many rows."""
-        self.losses.append(losses)
+        start, end = len(self.rows), len(self.rows) + len(rows)
+        if self.written is None or self.written.dtype != losses.dtype:
+            self.written = losses.new_empty(ROOM)
+        if end > len(self.written):
+            self.written = torch.cat([self.written, self.written.new_empty(2 * end - len(self.written))])
+        self.written[start:end] = losses
         self.rows += rows
 
     def end(self, rows_per_pass: int | None) -> float:
@@ -28,16 +45,18 @@ class Interval:
         Args:
             rows_per_pass: given where losses are sums.
         """
-        losses, rows = torch.cat(self.losses).cpu().double(), torch.tensor(self.rows, dtype=torch.float64)
+        assert self.losses is not None
+        losses, rows = self.losses.cpu().double(), torch.tensor(self.rows, dtype=torch.float64)
         total = losses @ rows if rows_per_pass is None else losses.sum() * rows_per_pass
-        self.losses, self.rows = [], []
+        self.rows = []
         return (total / rows.sum()).item()
 
     def plain(self) -> dict[str, Any]:
         """For a checkpoint, on the CPU."""
-        return {"losses": torch.cat(self.losses).cpu() if self.losses else None, "rows": torch.tensor(self.rows)}
+        losses = self.losses
+        return {"losses": None if losses is None else losses.clone().cpu(), "rows": torch.tensor(self.rows)}
 
     def restore(self, plain: dict[str, Any], device: torch.device) -> None:
         """Takes back what `plain` gave."""
-        self.losses = [] if plain["losses"] is None else [plain["losses"].to(device)]
+        self.written = None if plain["losses"] is None else plain["losses"].to(device)
         self.rows = plain["rows"].tolist()

@@ -23,7 +23,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from fulmen import optimizers, schedulers
 from fulmen.backprop.by_hand import Gradient
 from fulmen.data.module import Pack
-from fulmen.data.tensors import Batch
+from fulmen.data.tensors import Batch, Rows
 from fulmen.divergence import Diverged as Diverged
 from fulmen.divergence import anomalies, finite
 from fulmen.evaluation import Evaluation
@@ -217,8 +217,8 @@ class Learner(LightningModule):
         assert isinstance(optimizer, Optimizer)
         return optimizer
 
-    def _splits(self) -> dict[str, Batch]:
-        splits: dict[str, Batch] = self.trainer.datamodule.splits  # type: ignore[attr-defined]
+    def _splits(self) -> dict[str, Rows]:
+        splits: dict[str, Rows] = self.trainer.datamodule.splits  # type: ignore[attr-defined]
         return splits
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -213,3 +214,20 @@ def test_choices_have_a_key_for_each_figure() -> None:
     wanted = {name: fulmen.compose([f"figures={name}"]).figures for name in ("none", "all")}
     assert not [key for key in vars(every) if wanted["none"][key]]
     assert [key for key in vars(every) if not wanted["all"][key]] == ["histograms"]
+
+
+@pytest.mark.parametrize("data", ["wiggle", "circles"])
+def test_of_very_many_rows_some_from_everywhere_are_shown(data: str, train: Train) -> None:
+    """And the figure says how many; of a thousand all are."""
+    run = train(f"data={data}", "data.train_size=1000", max_epochs=1)
+    for size, said in ((1000, ""), (3500, ", 1,000 of 3,500")):
+        made = subject(run, f"data={data}", f"data.train_size={size}")
+        whole = made.splits["train"].take(slice(None))
+        whole.x[:, 0] = torch.arange(size)
+        found = np.searchsorted(made.features(whole.x)[:, 0], made.points("train")[0][:, 0])
+        assert len(np.unique(found)) == 1000 and np.diff(found).max() < 2 * size / 1000
+        assert made.shown("train") == said
+        figure = values.fit(made) if data == "wiggle" else classes.regions(made)
+        assert figure is not None
+        legend = [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+        assert f"train{said}" in legend if data == "wiggle" else figure.axes[0].get_title().endswith(f"rows{said}")

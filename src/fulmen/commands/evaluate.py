@@ -27,7 +27,7 @@ import numpy as np
 
 from fulmen import preflight, recorded
 from fulmen.commands import arguments, trained
-from fulmen.data.source import SPLITS, Joint, Split
+from fulmen.data.source import SPLITS, Joint, Source, Split
 from fulmen.files import write_json
 from fulmen.words import ConfigurationError
 
@@ -54,8 +54,9 @@ def main(words: Sequence[str]) -> int:
     accelerator = arguments.one_of("accelerator", given.options.get("accelerator", "cpu"), ACCELERATORS)
     network = trained.load(given)
     device = _device(network, accelerator)
-    splits = _chosen(_splits(network, given.words), given.options.get("split"))
-    figures = _figures(network, splits, device, is_its_own=not given.words)
+    source, splits = _splits(network, given.words)
+    splits = _chosen(splits, given.options.get("split"), streams=source.streams)
+    figures = _figures(network, source, splits, device)
     from fulmen import report
 
     report.print_metrics(figures, title=network.path)
@@ -66,12 +67,12 @@ def main(words: Sequence[str]) -> int:
     return 0
 
 
-def _splits(network: "Trained", words: Sequence[str]) -> dict[str, Split]:
+def _splits(network: "Trained", words: Sequence[str]) -> tuple[Source, dict[str, Split]]:
     """The rows to measure on: those that the network was trained on, or those that `words` name."""
     if not words:
-        return network.source.load()
+        return network.source, network.source.load()
     config = recorded.with_data(network.config, words)
-    another_file = any(word.startswith("data.path=") for word in words)
+    another_file = "val_size" in config.data and any(word.startswith("data.path=") for word in words)
     if another_file:  # which nothing was trained on, so that there is nothing to hold out
         config.data.val_size = config.data.test_size = 0
         config.data.time = config.data.group = None
@@ -81,7 +82,7 @@ def _splits(network: "Trained", words: Sequence[str]) -> dict[str, Split]:
         source.recall(network.source.learned())
     _check_fit(source.joint, network.predictor.joint)
     splits = source.load()
-    return {"all": splits["train"]} if another_file else splits
+    return source, {"all": splits["train"]} if another_file else splits
 
 
 def _check_fit(data: Joint, network: Joint) -> None:
@@ -91,9 +92,11 @@ def _check_fit(data: Joint, network: Joint) -> None:
             raise ConfigurationError(f"this data does not fit the network: its {name} is {there}, not {wanted}")
 
 
-def _chosen(splits: dict[str, Split], name: str | None) -> dict[str, Split]:
+def _chosen(splits: dict[str, Split], name: str | None, *, streams: bool) -> dict[str, Split]:
     if name is None:
         return splits
+    if name == "all" and streams:
+        raise ConfigurationError("split=all brings every row into memory, and these stay in files; name one split")
     if name == "all" and name not in splits:
         parts = [splits[split] for split in SPLITS if split in splits]
         return {"all": Split(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))}
@@ -106,19 +109,21 @@ def _device(network: "Trained", accelerator: str) -> str:
     return accelerators.DEVICES[accelerators.find(accelerator, network.predictor.dtype)]
 
 
-def _figures(network: "Trained", splits: Mapping[str, Split], device: str, *, is_its_own: bool) -> dict[str, Any]:
+def _figures(network: "Trained", source: Source, splits: Mapping[str, Split], device: str) -> dict[str, Any]:
     """What `metrics.json` would hold, computed as in the run, with as many threads."""
     import torch
 
     from fulmen import report
-    from fulmen.data.tensors import fingerprint, tensors
+    from fulmen.data.tensors import Streamed, fingerprint, held
 
     torch.set_num_threads(network.threads)
     predictor = network.predictor
-    batches = {
-        name: tensors(predictor.scaling(split), predictor.joint.task, predictor.dtype) for name, split in splits.items()
+    streamed = {
+        name: Streamed(split, predictor.scaling, predictor.joint.task, predictor.dtype)
+        for name, split in splits.items()
     }
-    if is_its_own and "train" in batches and fingerprint(batches["train"]) != network.fingerprint:
+    rows = {name: split if source.streams else held(split) for name, split in streamed.items()}
+    if source is network.source and "train" in rows and fingerprint(rows["train"]) != network.fingerprint:
         report.warn("these are not the rows that it was trained on, so what it was trained on may be in any split")
     predictor.evaluation.net.to(device)
-    return predictor.evaluation.all_figures({name: batch.to(device) for name, batch in batches.items()})
+    return predictor.evaluation.all_figures({name: split.to(device) for name, split in rows.items()})

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from fulmen.commands import arguments, predict, trained
+from fulmen.data.parts import read
 from fulmen.data.source import SPLITS
 from fulmen.words import ConfigurationError
 
@@ -77,4 +78,4 @@ def _features(network: "Trained", file: str | None) -> NDArray[Any]:
         splits = network.source.load()
     except (ValueError, OSError) as error:
         raise ConfigurationError(f"the rows to check with are not there: {error} Or name others with input=") from error
-    return next(splits[name].x for name in reversed(SPLITS) if name in splits)[:MOST_ROWS]
+    return read(next(splits[name].x for name in reversed(SPLITS) if name in splits), slice(MOST_ROWS))

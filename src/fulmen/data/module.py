@@ -1,8 +1,8 @@
 """Feeds a source to the Trainer: tensors that live on the device, and training batches in packs.
 
 A DataLoader collates row by row, 8 ms for a batch of a thousand rows. What fits in memory is here one tensor for each
-field; an epoch's order is one permutation, a pure function of (seed, epoch); and consecutive batches are gathered at
-once and handed over as one *pack*, of which each batch is a view. The price is that the data must fit on the device.
+field, on the device; what does not stays in its files. An epoch's order is a pure function of (seed, epoch), and
+consecutive batches are gathered at once and handed over as one *pack*, of which each batch is a view.
 """
 
 import time
@@ -12,16 +12,17 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
+from fulmen.data.order import Order
 from fulmen.data.scaling import Scaling
 from fulmen.data.source import Joint, Source
-from fulmen.data.tensors import Batch, tensors
+from fulmen.data.tensors import Batch, Rows, Streamed, held
 from fulmen.plan import Plan
 
 SHORT, LONG = 0.025, 0.1
 """Seconds between which a pack of automatic length is kept: short, so that a stop or a progress line is prompt."""
 FIRST_LENGTH = 8
-LARGEST = 64 * 2**20
-"""Bytes of features that a pack of automatic length gathers at most."""
+LARGEST = 32 * 2**20
+"""Bytes that a pack of automatic length takes at most: of rows, and of their numbers."""
 
 
 class Pack:
@@ -42,12 +43,14 @@ class Packs:
     """
 
     def __init__(
-        self, data: Batch, plan: Plan, *, seed: int, length: int | None, start: Callable[[], int], share: slice
+        self, data: Rows, plan: Plan, *, seed: int, length: int | None, start: Callable[[], int], share: slice
     ) -> None:
-        self.data, self.plan, self.seed, self.start, self.share = data, plan, seed, start, share
+        self.data, self.plan, self.start, self.share = data, plan, start, share
         self.fixed = length
         self.length = length or FIRST_LENGTH
-        self.order_of: tuple[int, Tensor] = (-1, torch.empty(0))
+        row = data.take(slice(0, 1))
+        self.row_bytes = sum(values.nbytes for values in row) + torch.int64.itemsize
+        self.order = Order(data.rows, row.x.numel(), seed)
 
     def __iter__(self) -> Iterator[Pack]:
         step = self.start()
@@ -62,33 +65,25 @@ class Packs:
 
     def adapt(self, seconds: float) -> None:
         """Doubles or halves the length of packs. Results do not depend on it, so the clock may decide."""
-        row_bytes = self.data.x[:1].nbytes
         if seconds > LONG:
             self.length = max(1, self.length // 2)
-        elif seconds < SHORT and 2 * self.length * self.plan.batch_rows * row_bytes <= LARGEST:
+        elif seconds < SHORT and 2 * self.length * self.plan.batch_rows * self.row_bytes <= LARGEST:
             self.length *= 2
 
     def pack(self, step: int, count: int) -> Pack:
         """The `count` batches from `step` on."""
-        if self.plan.batch_rows >= self.plan.rows == len(self.data.x):
-            return Pack([self.data] * count)  # a full batch needs no order, and no copy
-        size = self.plan.batch_rows
-        rows = [
-            self.order(epoch)[place * size : (place + 1) * size]
-            for epoch, place in (divmod(s, self.plan.steps_per_epoch) for s in range(step, step + count))
-        ]
-        index, sizes = torch.cat(rows), [len(batch) for batch in rows]
-        xs = torch.split(self.data.x.index_select(0, index), sizes)
-        ys = torch.split(self.data.y.index_select(0, index), sizes)
+        if self.plan.batch_rows >= self.plan.rows == self.data.rows:
+            return Pack([self.data.take(slice(None))] * count)  # a full batch needs no order, and no copy
+        rows = [self.rows_of(*divmod(s, self.plan.steps_per_epoch)) for s in range(step, step + count)]
+        sizes = [len(batch) for batch in rows]
+        xs, ys = (torch.split(values, sizes) for values in self.data.take(torch.cat(rows)))
         return Pack([Batch(x, y) for x, y in zip(xs, ys, strict=True)])
 
-    def order(self, epoch: int) -> Tensor:
-        """The rows in the order of pass `epoch`, [rows], drawn on the CPU so that every device has the same."""
-        if self.order_of[0] != epoch:
-            generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
-            order = torch.randperm(len(self.data.x), generator=generator)[self.share][: self.plan.rows]
-            self.order_of = (epoch, order.to(self.data.x.device))
-        return self.order_of[1]
+    def rows_of(self, epoch: int, place: int) -> Tensor:
+        """Numbers of the rows of a batch, by its place in pass `epoch`: of this device's share of the pass's order."""
+        size, first, apart = self.plan.batch_rows, self.share.start or 0, self.share.step or 1
+        end = min((place + 1) * size, self.plan.rows)
+        return self.order.rows(epoch, first + place * size * apart, first + end * apart, apart)
 
 
 class DataModule(LightningDataModule):
@@ -109,7 +104,7 @@ class DataModule(LightningDataModule):
     def __init__(self, source: Source, *, dtype: torch.dtype, seed: int, pack: int | str) -> None:
         super().__init__()
         self.source, self.dtype, self.seed, self.pack = source, dtype, seed, pack
-        self.splits: dict[str, Batch] = {}
+        self.splits: dict[str, Rows] = {}
 
     @property
     def joint(self) -> Joint:
@@ -118,7 +113,7 @@ class DataModule(LightningDataModule):
     @property
     def rows(self) -> int:
         """Training rows."""
-        return len(self.splits["train"].x)
+        return self.splits["train"].rows
 
     def load(self) -> None:
         """Loads and scales all splits, before the Trainer starts: a wrong file is the user's to mend, not a failed run.
@@ -128,9 +123,8 @@ class DataModule(LightningDataModule):
         """
         splits = self.source.load()
         self.scaling = Scaling.fit(splits["train"], self.source.scale, self.joint.task)
-        self.splits = {
-            name: tensors(self.scaling(split), self.joint.task, self.dtype) for name, split in splits.items()
-        }
+        streamed = {name: Streamed(split, self.scaling, self.joint.task, self.dtype) for name, split in splits.items()}
+        self.splits = {name: rows if self.source.streams else held(rows) for name, rows in streamed.items()}
 
     def first_batch(self, rows: int) -> Batch:
         """The first `rows` rows of the run's first step, before the Trainer has moved them."""
@@ -143,7 +137,7 @@ class DataModule(LightningDataModule):
         return self.pack if isinstance(self.pack, int) else None if devices == 1 else FIRST_LENGTH
 
     def train_dataloader(self) -> Packs:
-        """Brings every split to the device, to stay. Each of several devices takes every n-th row of one order."""
+        """Brings every split that is held to the device. Each of several devices takes every n-th row of one order."""
         trainer = self.trainer
         assert trainer is not None
         device = trainer.strategy.root_device

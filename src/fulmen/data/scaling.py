@@ -3,6 +3,7 @@
 A scaling is plain numbers, so that a checkpoint can keep it and new rows are treated as the training rows were.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fulmen.data.parts import parts
 from fulmen.data.source import Split
 from fulmen.vocabulary import Task
 
@@ -25,10 +27,20 @@ class Standardizer:
 
     @classmethod
     def fit(cls, values: Values, axes: tuple[int, ...]) -> "Standardizer":
-        """Mean and deviation over `axes`; what is constant is only centred."""
-        mean, deviation = values.mean(axes, keepdims=True), values.std(axes, keepdims=True)
-        deviation[np.ptp(values, axes, keepdims=True) == 0] = 1  # the deviation itself may be a rounding error
-        return cls(mean, deviation)
+        """Mean and deviation over `axes`, added up part by part in double precision; what is constant is only centred.
+
+        They have the type of the values, and whole numbers that of floats that hold them.
+        """
+        count = math.prod(values.shape[axis] for axis in axes)
+        mean = sum(part.sum(axes, np.float64, keepdims=True) for part in parts(values)) / count
+        squares = sum(np.square(part - mean).sum(axes, keepdims=True) for part in parts(values))
+        low, high = (
+            reach.reduce([reach.reduce(part, axes, keepdims=True) for part in parts(values)])
+            for reach in (np.minimum, np.maximum)
+        )
+        deviation = np.where(low == high, 1, np.sqrt(squares / count))  # there it may be a rounding error
+        dtype = np.result_type(values.dtype, np.float32)
+        return cls(mean.astype(dtype), deviation.astype(dtype))
 
     def __call__(self, values: Values) -> Values:
         return (values - self.mean) / self.deviation

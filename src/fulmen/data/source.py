@@ -42,7 +42,7 @@ class Split(NamedTuple):
     """The rows of one split."""
 
     x: NDArray[Any]
-    """[N, *in_shape], floating."""
+    """[N, *in_shape], floating; mapped from a file it may also hold whole numbers."""
     y: NDArray[Any]
     """[N, T] floating for regression; [N] whole class numbers from 0 otherwise."""
 
@@ -71,6 +71,11 @@ class Source(ABC):
     @abstractmethod
     def load(self) -> dict[str, Split]:
         """Splits by name, of `train`, `val` and `test`; all but `train` may be absent. The same at every call."""
+
+    @property
+    def streams(self) -> bool:
+        """Whether the rows are to stay where `load` leaves them, in mapped files, and be read when they are needed."""
+        return False
 
     def learned(self) -> dict[str, Any]:
         """What the training rows taught the source, for a checkpoint: texts, numbers, yes or no, None, lists, dicts."""

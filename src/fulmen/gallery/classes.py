@@ -10,14 +10,17 @@ PLACES = 150
 """Along each of the two features."""
 SHOWN = 8
 """Images that were mistaken."""
+SEARCHED = 2**16
+"""Images among which they are looked for; the first, if there are more."""
 
 
-def regions(subject: Subject, title: str = "Decision regions, and the training rows") -> Figure | None:
+def regions(subject: Subject, title: str | None = None) -> Figure | None:
     """The plane of two features, in the colours of the classes."""
     joint = subject.joint
     if not subject.classifies or joint.in_shape != (2,):
         return None
     x, y = subject.points("train")
+    title = title or f"Decision regions, and the training rows{subject.shown('train')}"
     first, second = (around(x[:, feature], PLACES) for feature in (0, 1))
     plane = np.stack(np.meshgrid(first, second), axis=2)  # [V, U, 2]
     probabilities = subject.predictor.scores_of(plane.reshape(-1, 2)).reshape(*plane.shape[:2], -1)
@@ -37,8 +40,8 @@ def mistakes(subject: Subject) -> Figure | None:
     if not subject.classifies or not subject.has_grey_images:
         return None
     split = subject.held_out
-    batch, probabilities = subject.splits[split], subject.probabilities(split)
-    true = subject.targets(batch.y)
+    batch = subject.splits[split].take(slice(SEARCHED))
+    probabilities, true = subject.probabilities(batch.x), subject.targets(batch.y)
     wrong = np.flatnonzero(probabilities.argmax(1) != true)
     if not len(wrong):
         return None

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fulmen.data.source import Joint
-from fulmen.data.tensors import Batch
+from fulmen.data.tensors import Rows
 from fulmen.predictor import Predictor, final
 
 MOST = 1000
-"""Rows of a split that a figure shows as points; of more, every n-th."""
+"""Rows of a split that a figure shows as points; of more, one drawn from each of so many parts."""
 
 Values = NDArray[np.floating]
 
@@ -34,7 +34,7 @@ class Subject:
     """
 
     predictor: Predictor
-    splits: Mapping[str, Batch]
+    splits: Mapping[str, Rows]
     metrics: Mapping[str, Any]
     history: Sequence[tuple[int, Mapping[str, float]]]
 
@@ -62,9 +62,19 @@ class Subject:
 
     def points(self, split: str) -> tuple[Values, NDArray[Any]]:
         """At most `MOST` rows: features and targets, as `features` and `targets` give them."""
-        batch = self.splits[split]
-        rows = torch.arange(0, len(batch.x), max(1, -(-len(batch.x) // MOST)), device=batch.x.device)
-        return self.features(batch.x[rows]), self.targets(batch.y[rows])
+        rows = self.splits[split]
+        if rows.rows <= MOST:
+            batch = rows.take(slice(None))
+        else:
+            drawn = torch.rand(MOST, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+            ends = torch.arange(MOST + 1) * rows.rows // MOST
+            batch = rows.take(ends[:-1] + (drawn * ends.diff()).long())
+        return self.features(batch.x), self.targets(batch.y)
+
+    def shown(self, split: str) -> str:
+        """How many of a split's rows are among its points, where not all are: `, 1,000 of 5,000`."""
+        rows = self.splits[split].rows
+        return f", {MOST:,} of {rows:,}" if rows > MOST else ""
 
     def features(self, x: Tensor) -> Values:
         """Features as they were before any scaling, [N, *in_shape]."""
@@ -77,9 +87,9 @@ class Subject:
             return y.cpu().long().flatten().numpy()
         return self.predictor.evaluation.task.values(y.cpu().double()).numpy()
 
-    def probabilities(self, split: str) -> Values:
-        """What the network says of all rows of a split of classes, [N, K]."""
-        scores = self.predictor.evaluation.scores(self.splits[split].x.cpu())
+    def probabilities(self, x: Tensor) -> Values:
+        """What the network says of rows of classes, [N, K]."""
+        scores = self.predictor.evaluation.scores(x.cpu())
         return final(scores, self.predictor.evaluation.task).double().numpy()
 
 

@@ -16,5 +16,8 @@ def pairs(subject: Subject) -> Figure | None:
         return None
     x, y = subject.points("train")
     if subject.classifies:
-        return figures.pairs_of_classes(x, y, joint.feature_names, joint.target_names)
-    return figures.pairs_of_values(x, y[:, 0], joint.feature_names, joint.target_names[0])
+        figure = figures.pairs_of_classes(x, y, joint.feature_names, joint.target_names)
+    else:
+        figure = figures.pairs_of_values(x, y[:, 0], joint.feature_names, joint.target_names[0])
+    figure.suptitle(f"{figure.get_suptitle()}{subject.shown('train')}")
+    return figure

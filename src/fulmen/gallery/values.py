@@ -25,7 +25,9 @@ def fit(subject: Subject, title: str = "Regression fit") -> Figure | None:
     for split, name in LEGEND.items():
         if split in subject.splits:
             x, y = subject.points(split)
-            splits[name] = figures.Points(x[:, 0], y[:, 0], subject.predictor.scores_of(x)[:, 0])
+            splits[f"{name}{subject.shown(split)}"] = figures.Points(
+                x[:, 0], y[:, 0], subject.predictor.scores_of(x)[:, 0]
+            )
     grid = around(np.concatenate([points.x for points in splits.values()]), PLACES)
     curve = subject.predictor.scores_of(grid[:, None])[:, 0]
     return figures.fit(splits, grid, curve, _names(subject), title)
