@@ -31,7 +31,6 @@ Function = Callable[..., Sequence[Tensor]]
 """Of what it changes, the learning rate, the step and a batch; returns the loss and the gradients, as `trace` says."""
 TOLERANCES = {torch.float32: 1e-3, torch.float64: 1e-10}
 """How far, in relative norm, a compiled step may be from the learner's own; other types are not compiled."""
-
 OPTIONS = {
     "fallback_random": True,  # a network's random numbers are torch's own
     "constant_and_index_propagation": False,  # it counts beyond 64 bits, where dropout's hash wraps around
