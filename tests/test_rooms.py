@@ -61,8 +61,11 @@ ROOMS = {
     "baselines": {"counterparts", "data", "evaluation", "losses", "recipe", "report", "tasks"},
     "coefficients": {"data"},
     "exporting": {"data", "files", "precision", "predictor"},
+    "traced": {"data", "optimizers"},
+    "compiled": {"data", "optimizers", "report", "traced"},
     "learner": {
         "backprop",
+        "compiled",
         "evaluation",
         "interval",
         "divergence",

@@ -22,6 +22,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from fulmen import optimizers, schedulers
 from fulmen.backprop.by_hand import Gradient
+from fulmen.compiled import Compiled
 from fulmen.data.module import Pack
 from fulmen.data.tensors import Batch, Rows
 from fulmen.divergence import Diverged as Diverged
@@ -51,6 +52,7 @@ class Learner(LightningModule):
         score: which of the figures schedules watch.
         seed: of dropout.
         metadata: plain values that a checkpoint keeps beside the weights: what one needs to use them.
+        compiling: whether steps are compiled, where that is possible.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class Learner(LightningModule):
         score: str,
         seed: int,
         metadata: Mapping[str, Any],
+        compiling: bool = False,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -80,6 +83,8 @@ class Learner(LightningModule):
         self.dropouts = dropouts(evaluation.net, seed)
         self.interval = Interval()
         self.restored: dict[str, Any] | None = None
+        self.compiling = compiling
+        self.compiled: Compiled | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, *in_shape] -> [B, out_features], raw scores."""
@@ -101,6 +106,8 @@ class Learner(LightningModule):
         """
         first = self.trainer.global_step
         advance = self._raw_step() if self._is_plain() else self._lightning_step()
+        if self.compiled is not None:
+            advance = self.compiled.advance(advance)
         scheduler = self._step_scheduler()
         losses, rows = [], []
         for place, batch in enumerate(pack.batches):
@@ -240,5 +247,14 @@ class Learner(LightningModule):
             self.interval.restore(self.restored["interval"], self.device)
             torch.set_rng_state(self.restored["random"])
             self.restored = None
+        if self.compiling and self.trainer.is_global_zero:  # of several devices, where it is not possible, one says so
+            self.compiled = Compiled(
+                self.net,
+                self._optimizer(),
+                self.make_optimizer,
+                self._step,
+                plain=self._is_plain(),
+                by_hand=self.by_hand is not None,
+            )
         stopped = any(callback.stopped_epoch for callback in self.trainer.early_stopping_callbacks)
         self.trainer.should_stop = stopped or self.trainer.global_step >= self.plan.total_steps

@@ -73,6 +73,7 @@ RULES: Mapping[str, Rule] = {
     "trainer.patience": whole(1, or_else=[None]),
     "trainer.pack": whole(1, or_else=["auto"]),
     "trainer.points": whole(1),
+    "trainer.compile": YES_NO,
     "trainer.debug": YES_NO,
     **{f"figures.{field.name}": YES_NO for field in dataclasses.fields(Wanted)},
 }

@@ -151,6 +151,7 @@ def train(
                 metrics=METRICS[joint.task],
                 score=score,
                 seed=seed,
+                compiling=options.compile,
                 metadata=metadata(config, source, data.scaling, known_rows, threads),
             )
             saver = Saver(folder / "checkpoints", score=score, mode=mode(score), stop=stop, best=best)

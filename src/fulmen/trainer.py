@@ -55,6 +55,7 @@ class TrainerOptions:
     pack: int | str
     points: int
     debug: bool
+    compile: bool = False
 
     def __post_init__(self) -> None:
         if self.precision == "16-mixed" and self.gradient_clip is not None:
