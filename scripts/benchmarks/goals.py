@@ -49,13 +49,14 @@ def start() -> Iterator[Comparison]:
     template = "Hydra program that imports torch and Lightning first"
     for what, words in ASKED.items():
         mine, other = (partial(process, *command, *words) for command in (COMMAND, TEMPLATE))
-        yield Comparison(what, template, mine, other, goal=1 / 8, limit=0.7)
+        yield Comparison(what, template, mine, other, goal=1 / 8, limit=0.7, pairs=3)
     yield Comparison(
         "start to first step",
         '`python -c "import lightning.pytorch"`',
         partial(process, *COMMAND, *FIRST_STEP),
         partial(process, sys.executable, "-c", IMPORT),
         goal=1.15,
+        pairs=3,
     )
 
 
@@ -78,12 +79,15 @@ def steps(quick: bool) -> Iterator[Comparison]:
     long_mini, short_mini = ((*MINI_BATCH, f"trainer.max_epochs={number}") for number in (passes, few))
     long_full, short_full = ((*FULL_BATCH, f"trainer.max_steps={number}") for number in (count, fewer))
     digits = (*DIGITS, f"trainer.max_epochs={few}")
-    loader, plain = "plain loop, DataLoader", "plain loop"
+    loader, loop, layers = (f"the notebook's {kind}" for kind in ("DataLoader loop", "plain loop", "loop, `nn.Linear`"))
     yield training("step, mini-batch of 32", loader, peers.notebook, long_mini, passes * STEPS_A_PASS, 0.7)
     yield training("10 passes, mini-batches of 32", "Lightning as usually written", peers.lightning, short_mini)
-    yield training("step, full batch of 1000", plain, peers.plain, long_full, count, 1.0)
-    yield training("fit of 1001 steps, full batch of 1000", plain, peers.plain, short_full, goal=1.2)
-    yield training("digits, 784-50-10, 10 passes", "scikit-learn's MLPClassifier", peers.sklearn, digits, goal=1.0)
+    yield training("step, full batch of 1000", loop, peers.notebook, long_full, count, 1.0)
+    yield training("step, full batch of 1000", layers, peers.plain, long_full, count)
+    yield training("fit of 1001 steps, full batch of 1000", loop, peers.notebook, short_full, goal=1.2)
+    for kind, goal in ((np.float64, 1.0), (np.float32, None)):
+        name = f"scikit-learn's MLPClassifier, {kind.__name__}" + (", as the notebook" if goal else "")
+        yield training("digits, 784-50-10, 10 passes", name, partial(peers.sklearn, kind), digits, goal=goal)
 
 
 def training(
@@ -108,7 +112,7 @@ def compiled(quick: bool) -> Iterator[Comparison]:
     count = 50 * STEPS_A_PASS
     yield Comparison(
         "step, mini-batch of 32, `trainer.compile=true`",
-        "plain loop, DataLoader",
+        "the notebook's DataLoader loop",
         partial(ours.late_steps, *words, "trainer.compile=true"),
         lambda: peers.notebook(*short).per(count),
         goal=0.2,

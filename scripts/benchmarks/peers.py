@@ -9,6 +9,7 @@ from collections.abc import Callable
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
@@ -28,6 +29,22 @@ from fulmen.data.tensors import Batch
 from fulmen.parts import make
 from fulmen.precision import data_type
 from fulmen.predictor import new_network
+
+
+class Shallow(nn.Module):
+    """The notebooks' network: two matrices and two biases, sigmoids, probabilities."""
+
+    def __init__(self, layers: nn.Module) -> None:
+        super().__init__()
+        values = [value.detach().clone() for value in layers.parameters()]
+        self.w1, self.w2 = (nn.Parameter(value.mT.contiguous()) for value in values[::2])
+        self.b1, self.b2 = (nn.Parameter(value) for value in values[1::2])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, 2] -> [B, 1], probabilities."""
+        hidden = torch.sigmoid(torch.matmul(x, self.w1) + self.b1)
+        return torch.sigmoid(torch.matmul(hidden, self.w2) + self.b2)
+
 
 LOSSES: dict[str, Callable[[], nn.Module]] = {
     "regression": nn.MSELoss,
@@ -69,15 +86,18 @@ def parts(words: tuple[str, ...]) -> Parts:
 
 
 def notebook(*words: str) -> Cost:
-    """A DataLoader that shuffles, a step for each of its batches, the mean loss of each pass."""
+    """As the notebooks: `Shallow`, and every batch's loss kept; a DataLoader unless there is one batch."""
     of, losses = parts(words), []
-    loader = DataLoader(TensorDataset(*of.splits["train"]), of.batch_size, shuffle=True)
+    net = Shallow(of.net)
+    optimizer = make(composed(*words).optimizer)(net.parameters())
+    of = of._replace(net=net, loss_of=nn.BCELoss(), optimizer=optimizer)
+    rows = TensorDataset(*of.splits["train"])
+    full = of.batch_size >= len(rows)
+    batches = [of.splits["train"]] if full else DataLoader(rows, of.batch_size, shuffle=True)
     clock = Clock()
     for _ in range(of.epochs):
-        total = 0.0
-        for x, y in loader:
-            total += step(of, x, y).item()
-        losses.append(total / len(loader))
+        for x, y in batches:
+            losses.append(step(of, x, y).item())
     return clock.read()
 
 
@@ -174,10 +194,10 @@ def lightning(*words: str) -> Cost:
         return clock.read()
 
 
-def sklearn(*words: str) -> Cost:
-    """scikit-learn's MLPClassifier, with a run's settings."""
+def sklearn(kind: type[np.floating], *words: str) -> Cost:
+    """scikit-learn's MLPClassifier, with a run's settings, on rows of a kind of number."""
     of, config = parts(words), composed(*words)
-    x, y = (values.flatten(1).squeeze(1).numpy() for values in (of.splits["train"].x, of.splits["train"].y[:, None]))
+    x, y = of.splits["train"].x.flatten(1).numpy().astype(kind), of.splits["train"].y.numpy()
     classifier = MLPClassifier(
         list(config.model.hidden),
         activation=config.model.activation,
