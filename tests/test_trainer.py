@@ -105,7 +105,10 @@ def test_gpus_may_share_their_parameters(machine: Callable[[int, bool], None]) -
     [
         (MLP((2,), 1, hidden=[10]), (2,), 1000, False),
         (MLP((784,), 10, hidden=[50]), (784,), 64, False),
+        (MLP((784,), 10, hidden=[50]), (784,), 256, True),
+        (MLP((2,), 10, hidden=[10]), (2,), 10_000, True),  # few operations, but many numbers
         (MLP((784,), 10, hidden=[512]), (784,), 512, True),
+        (LeNet((1, 28, 28), 10), (1, 28, 28), 8, False),
         (LeNet((1, 28, 28), 10), (1, 28, 28), 512, True),
     ],
 )

@@ -14,7 +14,7 @@ from torch import nn
 
 from fulmen import accelerators
 from fulmen.checkpoint_io import AtomicCheckpointIO
-from fulmen.models.layers import work
+from fulmen.models.layers import widest, work
 from fulmen.plan import Plan
 from fulmen.precision import data_type
 from fulmen.schedulers import MakeScheduler, plateau
@@ -23,8 +23,10 @@ from fulmen.words import suggestion
 
 ALL_THREADS = torch.get_num_threads()
 """One for each core, unless the environment says otherwise (`OMP_NUM_THREADS`)."""
-SMALL_STEP = 5e8
-"""Operations in a step under which one thread is faster than several, which first have to agree."""
+SMALL_STEP = 5e7
+"""Operations in a step up to which several threads, which first have to agree, are no faster than one;"""
+SMALL_LAYER = 2**16
+"""and so many numbers in a layer's output: torch gives a thread 2^15 of them at least. See docs/performance.md."""
 
 
 COPIES = re.compile("spawn|fork|notebook")
@@ -107,7 +109,8 @@ def find_threads(options: TrainerOptions, net: nn.Module, in_shape: tuple[int, .
     if isinstance(options.threads, int):
         return options.threads
     operations = 6 * rows * work(net, in_shape)  # a multiplication and an addition, forward and twice as much backward
-    return 1 if operations < SMALL_STEP else ALL_THREADS
+    is_small = operations < SMALL_STEP and rows * widest(net, in_shape) < SMALL_LAYER
+    return 1 if is_small else ALL_THREADS
 
 
 def find_plan(options: TrainerOptions, rows: int, batch_size: int, scheduler: MakeScheduler | None, score: str) -> Plan:

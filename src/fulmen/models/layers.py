@@ -48,3 +48,8 @@ def parameter_count(module: nn.Module) -> int:
 def work(net: nn.Module, in_shape: tuple[int, ...]) -> int:
     """Multiplications of one row's forward pass: each parameter once at every place (of an image) it is applied to."""
     return sum(layer.parameters * math.prod(layer.out_shape[2:]) for layer in layers(net, in_shape))
+
+
+def widest(net: nn.Module, in_shape: tuple[int, ...]) -> int:
+    """Numbers in the largest output of a layer, for one row."""
+    return max(math.prod(layer.out_shape) for layer in layers(net, in_shape))

@@ -1,0 +1,96 @@
+"""Measures ours against its peers, on this machine, and writes docs/performance.md.
+
+usage: python scripts/benchmark.py [--quick] [option=value ...]
+
+options
+  only=NAME,NAME     start, steps, compiled, memory, features, growth, threads; by default all
+  quick=true         or --quick: small sizes, once each; whether everything still runs, and no figures to trust
+  output=FOLDER      where performance.md and its picture go; by default docs, and nowhere if not all is measured
+
+It takes some minutes. The page is printed, too.
+"""
+
+import dataclasses
+import os
+import sys
+from collections.abc import Sequence
+from itertools import chain
+from pathlib import Path
+
+from benchmarks import document, features, goals, growth, ours, threads
+from benchmarks.timing import Comparison, Result, compare
+
+from fulmen.commands import arguments
+from fulmen.words import ConfigurationError
+
+NAMES = ("start", "steps", "compiled", "memory", "features", "growth", "threads")
+OPTIONS = {"only": "what to measure", "quick": "true or false", "output": "a folder"}
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+def main(words: Sequence[str]) -> int:
+    """The command."""
+    if not {"--help", "-h"}.isdisjoint(words):
+        print(__doc__, end="")
+        return 0
+    try:
+        only, quick, output = options(words)
+    except ConfigurationError as error:
+        print(f"benchmark: {error}", file=sys.stderr)
+        return 1
+    found = measured(only, quick)
+    command = " ".join(["python scripts/benchmark.py", *(word for word in words if not word.startswith("output="))])
+    print(document.text(found, command))
+    if output is not None:
+        document.write(found, output, command)
+    return 0
+
+
+def options(words: Sequence[str]) -> tuple[list[str], bool, Path | None]:
+    """What to measure, whether quickly, and the folder of the page, if any.
+
+    Raises:
+        ConfigurationError: a word is none of these.
+    """
+    given = arguments.sort(["quick=true" if word == "--quick" else word for word in words], OPTIONS)
+    if given.subjects:
+        raise ConfigurationError(f"there is nothing to do with {given.subjects[0]}; --help says what there is")
+    quick = arguments.one_of("quick", given.options.get("quick", "false"), ("true", "false")) == "true"
+    only = given.options.get("only", ",".join(NAMES)).split(",")
+    for name in only:
+        arguments.one_of("only", name, NAMES)
+    if "output" in given.options:
+        return only, quick, Path(given.options["output"])
+    return only, quick, DOCS if set(only) == set(NAMES) and not quick else None
+
+
+def measured(only: Sequence[str], quick: bool) -> document.Findings:
+    """Everything that `only` names."""
+    found = document.Findings(load=os.getloadavg()[0] if hasattr(os, "getloadavg") else None)
+    ours.fit("trainer.max_epochs=1")  # whatever is imported late is imported now
+    comparisons = {
+        "start": goals.start(),
+        "steps": goals.steps(quick),
+        "compiled": goals.compiled(quick),
+        "memory": goals.memory(quick),
+    }
+    for comparison in chain.from_iterable(each for name, each in comparisons.items() if name in only):
+        found.goals.append(_compared(comparison, quick))
+    if "features" in only:
+        found.features = features.features(quick)
+    if "growth" in only:
+        found.curves = list(growth.curves(quick))
+    if "threads" in only:
+        found.threads = list(threads.choices(quick))
+    return found
+
+
+def _compared(comparison: Comparison, quick: bool) -> Result:
+    result = compare(dataclasses.replace(comparison, pairs=1) if quick else comparison)
+    print(f"{comparison.what}: {result.ratio:.3g} of {comparison.peer}", file=sys.stderr, flush=True)
+    return result
+
+
+if __name__ == "__main__":
+    os.environ.pop("OMP_NUM_THREADS", None)  # each measurement sets its threads
+    sys.exit(main(sys.argv[1:]))

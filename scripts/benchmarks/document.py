@@ -1,0 +1,205 @@
+"""What was measured, as a page in Markdown with a picture."""
+
+import math
+import os
+import platform
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from benchmarks.features import Features
+from benchmarks.growth import Curve
+from benchmarks.threads import Choice
+from benchmarks.timing import Result
+from fulmen.files import write_text
+
+LIBRARIES = ("torch", "lightning", "torchmetrics", "hydra-core", "scikit-learn", "numpy", "tensorboard")
+SCALES = {"s": 1.0, "µs": 1e6, "MB": 1e-6}
+FEATURE_GOAL = 0.05
+THREADS_GOAL = 1.2
+PICTURE = Path("pictures", "performance.png")
+BENDS = {
+    "passes": "A fit costs the Trainer, TensorBoard's file and two checkpoints before and after its steps.",
+    "rows": "Ours measures every split as scores, loss, accuracy, F1, AUROC (which sorts) and a confusion matrix, and "
+    "keeps a fingerprint of the training rows; the loop finds loss and accuracy.",
+}
+"""Why a curve of ours leaves the plain loop's."""
+
+
+@dataclass
+class Findings:
+    """All that was measured; what was not is empty."""
+
+    goals: list[Result] = field(default_factory=list)
+    features: Features | None = None
+    curves: list[Curve] = field(default_factory=list)
+    threads: list[Choice] = field(default_factory=list)
+    load: float | None = None
+    """Of the machine, before anything was measured."""
+
+
+def write(found: Findings, folder: Path, command: str) -> Path:
+    """Writes the page and its picture into a folder."""
+    page = folder / "performance.md"
+    (folder / PICTURE).parent.mkdir(parents=True, exist_ok=True)
+    draw(found, folder / PICTURE)
+    write_text(page, text(found, command))
+    return page
+
+
+def text(found: Findings, command: str) -> str:
+    """The page."""
+    parts = [
+        "# How fast it is",
+        f"Measured by `{command}`, which writes this page, on {time.strftime('%Y-%m-%d')}: {machine(found.load)}.",
+        f"Versions: Python {platform.python_version()}, {', '.join(f'{name} {version(name)}' for name in LIBRARIES)}.",
+        "Ours and a peer do the same work in turn, A B A B, with one thread each; a ratio is the median over pairs, in "
+        "brackets the smallest and the largest. A busy machine blurs seconds more than seconds of computing.",
+        *(_goals(found.goals) if found.goals else []),
+        *(_features(found.features) if found.features else []),
+        *(_growth(found.curves) if found.curves else []),
+        *(_threads(found.threads) if found.threads else []),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def machine(load: float | None) -> str:
+    """The processor, how many there are, and how busy they were."""
+    info = Path("/proc/cpuinfo")
+    names = (
+        [line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+        if info.exists()
+        else []
+    )
+    name = names[0] if names else platform.processor() or platform.machine()
+    busy = "" if load is None else f", where {load:.1f} processes were running before"
+    return f"{name}, {os.cpu_count()} cores, {platform.system()}{busy}"
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """In Markdown."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _amount(value: float, unit: str) -> str:
+    return (
+        f"{value * SCALES[unit]:.3g} {unit}" if value * SCALES[unit] < 1000 else f"{value * SCALES[unit]:,.0f} {unit}"
+    )
+
+
+def _share(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.2f}"
+
+
+def _goals(results: Iterable[Result]) -> list[str]:
+    rows = [_goal(result) for result in results]
+    head = ("what", "peer", "ours", "peer's", "ratio", "of computing", "goal", "")
+    picture = f"![ratios and growth]({PICTURE.as_posix()})"
+    return [
+        "## Goals",
+        "With everything on: metrics, validation, TensorBoard, history, checkpoints, the bar. A step's cost is "
+        "that of a long fit divided by its steps, checkpoints at both ends included.",
+        table(head, rows),
+        picture,
+    ]
+
+
+def _goal(result: Result) -> list[str]:
+    of, (mine, other) = result.of, result.amounts
+    goal = "for information" if of.goal is None else f"at most {of.goal:.3g}"
+    goal += "" if of.limit is None else f", {_amount(of.limit, of.unit)}"
+    verdict = {None: "", True: "met", False: "**missed**"}[result.is_met]
+    spread = f"{result.ratio:.2f} ({min(result.ratios):.2f} to {max(result.ratios):.2f})"
+    amounts = (_amount(mine, of.unit), _amount(other, of.unit))
+    return [of.what, of.peer, *amounts, spread, _share(result.cpu_ratio), goal, verdict]
+
+
+def _features(features: Features) -> list[str]:
+    rows = [
+        (
+            each.name,
+            _amount(each.seconds, "s"),
+            f"{each.share:.1%}",
+            "met" if each.share < FEATURE_GOAL else "**missed**",
+        )
+        for each in features.each
+    ]
+    return [
+        "## What each feature costs",
+        f"In the default run, {features.steps} steps: seconds in the feature's own calls, as a share of those that the "
+        f"steps alone take. The goal is under {FEATURE_GOAL:.0%} each.",
+        table(("feature", "in the run", "share of the steps", ""), rows),
+        f"The final figures are drawn once, after the training: {_amount(features.figures, 's')}, however long it was; "
+        "`figures=none` leaves them out.",
+    ]
+
+
+def _growth(curves: Iterable[Curve]) -> list[str]:
+    parts = ["## How cost grows", "Beside a plain loop without a DataLoader and without any of our features."]
+    for curve in curves:
+        rows = [
+            (f"{n:,}", *(_amount(a, curve.unit) for a in point.amounts), f"{point.ratio:.2f}")
+            for n, point in curve.points
+        ]
+        parts += [
+            f"### {curve.size.capitalize()}: {curve.what}",
+            table((curve.size, "ours", "plain loop", "ratio"), rows),
+        ]
+        parts += [BENDS[curve.size]] if curve.size in BENDS else []
+    return parts
+
+
+def _threads(choices: Iterable[Choice]) -> list[str]:
+    rows = [
+        (
+            each.net,
+            f"{each.rows:,}",
+            *(_amount(seconds, "µs") for seconds in (each.one, each.all)),
+            "all" if each.takes_all else "one",
+            f"{each.ratio:.2f}",
+            "met" if each.ratio <= THREADS_GOAL else "**missed**",
+        )
+        for each in choices
+    ]
+    head = ("network", "rows in a step", "one thread", "all threads", "`auto` takes", "against the better", "")
+    return [
+        "## Threads",
+        "A step with one thread and with all. What `trainer.threads=auto` takes is to be at most "
+        f"{THREADS_GOAL} times as slow as the better.",
+        table(head, rows),
+    ]
+
+
+def draw(found: Findings, path: Path) -> None:
+    """Bars of the ratios, and a curve for each size that cost grows with."""
+    figure = Figure((12, 11), layout="constrained")
+    _bars(figure.add_subplot(3, 1, 1), [result for result in found.goals if result.of.goal is not None])
+    for place, curve in enumerate(found.curves, 4):
+        _curve(figure.add_subplot(3, 3, place), curve)
+    figure.savefig(path, dpi=100)
+
+
+def _bars(axes: Axes, results: list[Result]) -> None:
+    names = [result.of.what.replace("`", "") for result in results]
+    shares = [result.ratio / (result.of.goal or 1) for result in results]
+    axes.barh(names, shares, color=["tab:green" if result.is_met else "tab:red" for result in results])
+    axes.axvline(1, color="black", linewidth=1)
+    axes.invert_yaxis()
+    axes.set_xlabel("ratio to the peer, as a share of the goal")
+
+
+def _curve(axes: Axes, curve: Curve) -> None:
+    sizes = [size for size, _ in curve.points]
+    for label, index in (("ours", 0), ("plain loop", 1)):
+        axes.loglog(
+            sizes, [result.amounts[index] * SCALES[curve.unit] for _, result in curve.points], "o-", label=label
+        )
+    axes.set_xlabel(curve.size)
+    axes.set_ylabel(f"{curve.what}, {curve.unit}")
+    axes.legend()

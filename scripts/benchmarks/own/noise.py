@@ -1,0 +1,26 @@
+"""Noise with as many features as one likes, to see how cost grows."""
+
+from dataclasses import dataclass
+
+from numpy.random import RandomState
+
+from fulmen.data.source import Joint, Split
+from fulmen.data.synthetic import Synthetic
+
+
+@dataclass(kw_only=True)
+class Noise(Synthetic):
+    """Features and one target from N(0, 1)."""
+
+    features: int
+
+    @property
+    def joint(self) -> Joint:
+        return Joint((self.features,), 1, "regression", tuple(f"x{i}" for i in range(self.features)), ("y",))
+
+    def load(self) -> dict[str, Split]:
+        return self.splits(self.draw)
+
+    def draw(self, random: RandomState, rows: int) -> Split:
+        """Features [N, F] and targets [N, 1] of one split."""
+        return Split(random.standard_normal((rows, self.features)), random.standard_normal((rows, 1)))

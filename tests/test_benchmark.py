@@ -1,0 +1,54 @@
+"""The benchmark runs, and writes down what it found; how fast anything is depends on the machine and is no test."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+COMMAND = [sys.executable, str(ROOT / "scripts" / "benchmark.py")]
+GOALS = (
+    "`--help`",
+    "`--cfg job`",
+    "completion in a shell",
+    "start to first step",
+    "step, mini-batch of 32",
+    "10 passes, mini-batches of 32",
+    "step, full batch of 1000",
+    "fit of 1001 steps, full batch of 1000",
+    "digits, 784-50-10, 10 passes",
+    *(["10 million rows of 2 features, drawn"] if sys.platform != "win32" else []),
+)
+FEATURES = ("metrics", "validation", "TensorBoard", "history", "checkpoints", "bar")
+SIZES = ("Features", "Width", "Depth", "Batch size", "Passes", "Rows")
+
+
+@pytest.mark.slow
+def test_every_benchmark_runs_and_has_its_row(tmp_path: Path) -> None:
+    words = ["--quick", f"output={tmp_path}"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([*COMMAND, *words], capture_output=True, encoding="utf-8", env=environment, timeout=280)
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "performance.md").read_text(encoding="utf-8")
+    assert not re.search(r"\b(nan|inf)\b", page)
+    rows = {line.split("|")[1].strip() for line in page.splitlines() if line.startswith("|")}
+    assert rows.issuperset([*GOALS, *FEATURES])
+    assert all(f"### {size}: " in page for size in SIZES) and "## Threads" in page
+    assert (tmp_path / "pictures" / "performance.png").stat().st_size > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["only=speed"], "must be one of start, steps"),
+        (["quick=maybe"], "quick is 'maybe'"),
+        (["fast"], "nothing to do with fast"),
+    ],
+)
+def test_a_wrong_word_gets_a_sentence(words: list[str], sentence: str) -> None:
+    done = subprocess.run([*COMMAND, *words], capture_output=True, encoding="utf-8")
+    assert done.returncode == 1 and sentence in done.stderr and "Traceback" not in done.stderr
