@@ -36,7 +36,7 @@ def claimed(folder: Path, *, goes_on: bool) -> Iterator[None]:
     """Holds a folder for one run while it lasts, against every other process on machines that share the disk.
 
     Args:
-        folder: made where it is absent, refused where anything is in it, unless
+        folder: made where it is absent, refused where anything is in it but what a sweep planned, unless
         goes_on: the run is there already.
 
     Raises:
@@ -105,7 +105,7 @@ def recording(
 def _claim(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if any(folder.iterdir()):
+        if any(folder.iterdir()) and not folders.is_planned(folder):
             raise FileExistsError
         (folder / "status.json").touch(exist_ok=False)  # of two that come this far, one
     except FileExistsError as error:
