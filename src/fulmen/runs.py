@@ -3,6 +3,7 @@
 The folder is the record: what anyone may want of a run later stands in files, each of them either whole or absent.
 """
 
+import functools
 import os
 import platform
 import socket
@@ -79,7 +80,8 @@ def recording(
     if not leads():
         yield {}
         return
-    write_text(folder / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
+    if not _has(folder, config):
+        write_text(folder / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
     began, before = datetime.now(UTC), folders.noted(folder)
     status: dict[str, Any] = {"state": "running", "error": None, "traceback": None, "started": began.isoformat()}
     status |= {**facts, **environment()}
@@ -100,6 +102,14 @@ def recording(
         seconds = before.get("seconds", 0.0) + (ended - began).total_seconds()
         status |= {"ended": ended.isoformat(), "seconds": seconds}
         write_json(folder / "status.json", status)
+
+
+def _has(folder: Path, config: Mapping[str, Any]) -> bool:
+    """Whether the configuration is there already, as a sweep's job and a run that goes on have it."""
+    try:
+        return folders.read_config(folder) == dict(config)
+    except ValueError:
+        return False
 
 
 def _claim(folder: Path) -> None:
@@ -128,10 +138,16 @@ def environment() -> dict[str, Any]:
     """Where a run runs: commit, versions, host."""
     return {
         **commit(),
-        "versions": {"fulmen": version("fulmen"), "python": platform.python_version()}
-        | {library: version(library) for library in LIBRARIES},
+        "versions": _versions(),
         "host": socket.gethostname(),
     }
+
+
+@functools.cache
+def _versions() -> dict[str, str]:
+    """Those of what runs, which stay as they are while it does; looking them up takes milliseconds."""
+    found = {"fulmen": version("fulmen"), "python": platform.python_version()}
+    return found | {library: version(library) for library in LIBRARIES}
 
 
 def commit() -> dict[str, Any]:

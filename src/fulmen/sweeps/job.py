@@ -17,6 +17,7 @@ from fulmen.composition import search_path
 from fulmen.experiment import attempt, record_refusal, resume, train
 from fulmen.files import write_json
 from fulmen.signals import Interrupted, raising
+from fulmen.sweeps import gpus
 from fulmen.sweeps.record import PERMISSIONS, Sweep
 from fulmen.sweeps.record import read as read_sweep
 from fulmen.targets import listed
@@ -37,6 +38,8 @@ class Job:
     """The folder that the sweep was typed in; relative paths start there."""
     home: int
     """The process that launches."""
+    shares_gpus: bool
+    """Whether each worker is to see one GPU of several."""
 
     def __call__(self, config: Mapping[str, Any]) -> None:
         """Called by launchers with the configuration of `conf/job.yaml`, which names the folder.
@@ -46,6 +49,8 @@ class Job:
         """
         os.chdir(self.cwd)
         search_path(self.config_dir)  # makes Python files of the user's own importable
+        if self.shares_gpus and os.getpid() != self.home:
+            gpus.take_one(Path(config["folder"]).parent)
         try:
             with raising():
                 self.run(Path(config["folder"]))

@@ -114,7 +114,8 @@ def held(folder: Path) -> Iterator[None]:
         yield
     finally:
         with suppress(OSError):  # Windows keeps it while it is held
-            (folder / LOCK).unlink()
+            for path in (folder / LOCK, *folder.glob(".worker-*")):
+                path.unlink()
         lock.release()
 
 

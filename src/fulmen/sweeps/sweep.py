@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from fulmen.sweeps import leaderboard, presets, record, resume
+from fulmen.sweeps import gpus, leaderboard, presets, record, resume
 from fulmen.sweeps.grid import grid, records
 from fulmen.sweeps.job import Job
 from fulmen.sweeps.launch import Launcher, run_all, split
@@ -44,7 +44,7 @@ def sweep(words: Sequence[str], config_dir: str | None) -> int:
     say(f"{_runs(len(planned))} over {_over(plan)}")
     say(f"sweep folder: {folder}")
     with record.held(folder):
-        return _run(plan, folder, range(len(planned)), launcher, Job(allowed, own, os.getcwd(), os.getpid()))
+        return _run(plan, folder, range(len(planned)), launcher, _job(allowed, own, launcher))
 
 
 def go_on(words: Sequence[str], config_dir: str | None) -> int:
@@ -65,7 +65,11 @@ def go_on(words: Sequence[str], config_dir: str | None) -> int:
             return int(bool(kept))
         say(f"{_runs(len(pending))} of {plan.jobs} to go, over {_over(plan)}")
         say(f"sweep folder: {request.folder}")
-        return _run(plan, request.folder, pending, launcher, Job(request.permissions, own, os.getcwd(), os.getpid()))
+        return _run(plan, request.folder, pending, launcher, _job(request.permissions, own, launcher))
+
+
+def _job(permissions: list[str], config_dir: str | None, launcher: Launcher) -> Job:
+    return Job(permissions, config_dir, os.getcwd(), os.getpid(), launcher.name in gpus.SHARED_OUT_HERE)
 
 
 def _run(plan: Sweep, folder: Path, pending: Sequence[int], launcher: Launcher, job: Job) -> int:
