@@ -94,7 +94,7 @@ def test_more_settings_are_lines_through_parallel_axes() -> None:
     settings = [["a", "1", "x"], ["b", "2", "x"], ["a", "3", "y"]]
     figure = ranking(["p", "q", "r"], settings, [1.0, 2.0, 3.0], [0.0] * 3, "val/loss")
     lines = [line.get_ydata() for line in figure.axes[0].lines if len(np.asarray(line.get_ydata())) == 3]
-    assert np.asarray(lines).tolist() == [[0, 0, 0], [1, 0.5, 0], [0, 1, 1]]
+    assert np.asarray(lines).tolist() == [[0, 1, 1], [1, 0.5, 0], [0, 0, 0]], "the best on top"
 
 
 @pytest.mark.parametrize("scores", [[0.5], [1.0, 1.0], [1.0, float("inf")]])

@@ -28,7 +28,7 @@ def ranking(
 
     Args:
         keys: [K], what varies.
-        settings: [G, K], the values as typed.
+        settings: [G, K], the values as typed; best first.
         scores: [G], means over seeds.
         spreads: [G], standard deviations; 0 of one run.
         score: its name.
@@ -96,9 +96,10 @@ def _lines(keys: Sequence[str], settings: Sequence[Sequence[str]], scores: Value
         for place, name in enumerate(names):
             height = place / (len(names) - 1) if len(names) > 1 else 0.5
             heights[[row[column] == name for row in settings], column] = height
-            axes.annotate(short(name, 14), (column, height), (4, 0), textcoords="offset points", fontsize=8, zorder=4)
+            label = axes.annotate(short(name, 14), (column, height), (5, 0), textcoords="offset points", fontsize=8)
+            label.set(zorder=4, va="center", bbox={"color": "white", "alpha": 0.8, "pad": 1})
         axes.axvline(column, color="grey", linewidth=1)
-    for heights_of_one, value in zip(heights, scores, strict=True):
+    for heights_of_one, value in zip(heights[::-1], scores[::-1], strict=True):  # the first on top of the others
         axes.plot(range(len(keys)), heights_of_one, color=colours(norm(value)), alpha=0.8, linewidth=1.5)
     axes.set_xticks(range(len(keys)), [short(key) for key in keys])
     axes.set_yticks([])
