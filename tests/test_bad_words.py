@@ -44,7 +44,7 @@ BAD_WORDS = {
     "-m seed=0,1 hydra.sweep.dir=out": r"hydra.sweep.dir=out is a word of Hydra's own.* run_dir=<folder>",
     "hydra.verbose=true": r"would change nothing",
     "+hydra.x=1": r"would change nothing",
-    "hydra/launcher=joblib": r"hydra/launcher=joblib is not there yet; -m runs a grid",
+    "hydra/launcher=joblib": r"hydra/launcher=joblib says where a sweep runs; add -m",
     "hydra.sweeper.n_trials=3": r"hydra.sweeper.n_trials=3 is not there yet",
     "optimizer.lr=${nope}": r"Interpolation key .nope. not found",
     "--model=deep": r"there is no option --model",

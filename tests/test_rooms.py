@@ -9,9 +9,17 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "fulmen"
 FILES = sorted(SOURCE.rglob("*.py"))
 
-MAY_KNOW_HYDRA = {"flags", "words", "composition", "parts", "preflight", "recorded", "sweeps.grid", "targets"}
+MAY_KNOW_HYDRA = {"flags", "words", "composition", "parts", "preflight", "recorded", "targets"} | {
+    "sweeps.grid",
+    "sweeps.launch",
+}
 """Hydra's own library; OmegaConf alone is a way to read YAML."""
-MAY_START_RUNS = {"cli": {"experiment", "sweeps.grid"}, "experiment": {"run"}, "sweeps.grid": {"experiment"}}
+MAY_START_RUNS = {
+    "cli": {"experiment", "sweeps.sweep"},
+    "experiment": {"run"},
+    "sweeps.grid": {"experiment"},
+    "sweeps.job": {"experiment"},
+}
 ROOMS = {
     "vocabulary": set(),
     "names": set(),
@@ -105,7 +113,7 @@ def test_rooms_know_only_what_they_may(path: Path) -> None:
         assert not [full for full in imports(path) if full.partition(".")[0] == "hydra"]
     starters = {
         target
-        for target in ("cli", "run", "experiment", "sweeps.grid")
+        for target in ("cli", "run", "experiment", "sweeps.sweep")
         for known in ours
         if known.startswith(f"{target}.")
     }

@@ -16,7 +16,7 @@ from fulmen.words import ConfigurationError, search_path, suggestion
 
 HYDRAS_FLAGS = ("--cfg", "--info", "--resolve", "--package", "--shell-completion", "--hydra-help")
 HYDRAS_SHORT = ("-c", "-i", "-p", "-sc")
-COMMANDS = ("evaluate", "predict", "export", "compare", "clean")
+COMMANDS = ("evaluate", "predict", "export", "compare", "leaderboard", "clean")
 """What follows `fulmen` when nothing is to be trained; each is a file in `commands/`."""
 REFUSED = ("--config-name", "--config-path", "-cn", "-cp", "--experimental-rerun")
 
@@ -66,12 +66,8 @@ def _dispatch(arguments: list[str]) -> int:
     _take_flag(arguments, "--run", "-r")
     for word in arguments:
         _check_flag(word)
-    if multirun:
-        if any(word.startswith(("resume=", "rerun=")) for word in arguments):
-            raise ConfigurationError("resume= and rerun= are for single runs; leave -m out")
-        from fulmen.sweeps.grid import sweep
-
-        return sweep(arguments, config_dir)
+    if multirun or any(word.startswith("sweep=") for word in arguments):
+        return _sweep(arguments, config_dir)
     return _single(arguments, config_dir)
 
 
@@ -111,6 +107,18 @@ def _resume(folder: Path, words: list[str], config_dir: str | None) -> int:
 
     search_path(config_dir)  # makes Python files of the user's own importable
     return _tell(*experiment.attempt(functools.partial(experiment.resume, words=words), folder))
+
+
+def _sweep(words: list[str], config_dir: str | None) -> int:
+    from fulmen.sweeps import sweep
+
+    if any(word.startswith("rerun=") for word in words):
+        raise ConfigurationError("rerun= is for single runs; leave -m out")
+    if any(word.startswith("resume=") for word in words):
+        return sweep.go_on(words, config_dir)
+    if any(word.startswith("retry=") for word in words):
+        raise ConfigurationError("retry= goes with -m resume=<folder of a sweep>")
+    return sweep.sweep(words, config_dir)
 
 
 def _take_word(words: list[str], name: str) -> str | None:

@@ -6,7 +6,7 @@ table of rules, then together: data against loss, score and model.
 
 import dataclasses
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from hydra.errors import HydraException
@@ -97,18 +97,42 @@ def check(config: DictConfig) -> Source:
         plain: Any = OmegaConf.to_container(config, resolve=True)
     except OmegaConfBaseException as error:
         raise ConfigurationError(" ".join(str(error).split("\n")[0].split())) from error
-    for key, rule in RULES.items():
+    _check_rules(plain, RULES)
+    data = source(config.data)
+    _check_data(data)
+    _check_together(plain, data)
+    return data
+
+
+def check_again(plain: Mapping[str, Any], changed: Iterable[str], data: Source) -> None:
+    """Checks a configuration that is one checked before, but for some values.
+
+    Args:
+        plain: the configuration, without references.
+        changed: keys of the other values.
+        data: what the `data` section describes, not loaded.
+
+    Raises:
+        ConfigurationError: as `check`.
+    """
+    _check_rules(plain, [key for key in changed if key in RULES])
+    _check_data(data)
+    _check_together(plain, data)
+
+
+def _check_rules(plain: Mapping[str, Any], keys: Iterable[str]) -> None:
+    for key in keys:
         group, _, name = key.rpartition(".")
         section: Any = plain[group] if group else plain
         ours = not group or section.get("_target_", "") in targets.shipped()
         if ours and name in section:
-            _apply(key, section[name], rule)
-    data = source(config)
-    _check_data(data)
+            _apply(key, section[name], RULES[key])
+
+
+def _check_together(plain: Mapping[str, Any], data: Source) -> None:
     _check_loss(plain, data)
     _check_score(plain["score"], data)
     _check_output(plain["model"].get("output_activation", "identity"), data)
-    return data
 
 
 def _apply(key: str, value: Any, rule: Rule) -> None:
@@ -117,28 +141,28 @@ def _apply(key: str, value: Any, rule: Rule) -> None:
         raise ConfigurationError(f"{key} is {'null' if value is None else repr(value)}, and must be {wanted}")
 
 
-def source(config: DictConfig) -> Source:
-    """The data source that a configuration describes, not loaded.
+def source(section: DictConfig) -> Source:
+    """The data source that a configuration's `data` section describes, not loaded.
 
     Raises:
         ConfigurationError: one of its keys is wrong.
     """
-    kind = get_class(config.data._target_)
+    kind = get_class(section._target_)
     if not issubclass(kind, Source):
-        raise ConfigurationError(f"data._target_ is {config.data._target_}, which is no fulmen.data.source.Source")
+        raise ConfigurationError(f"data._target_ is {section._target_}, which is no fulmen.data.source.Source")
     hints = typing.get_type_hints(kind)
     for field in dataclasses.fields(kind):
-        if field.name in config.data and field.name not in COMMON:
-            value = config.data[field.name]
+        if field.name in section and field.name not in COMMON:
+            value = section[field.name]
             _apply(
                 f"data.{field.name}",
                 OmegaConf.to_object(value) if OmegaConf.is_config(value) else value,
                 of_type(hints[field.name]),
             )
     for name, rule in COMMON.items():
-        _apply(f"data.{name}", config.data[name], rule)
+        _apply(f"data.{name}", section[name], rule)
     try:
-        found = instantiate(config.data, _convert_="all")
+        found = instantiate(section, _convert_="all")
     except HydraException as error:
         raise ConfigurationError(str(error.__cause__ or error).split("\n")[0]) from error
     assert isinstance(found, Source)

@@ -3,6 +3,7 @@
 The folder is the record: what anyone may want of a run later stands in files, each of them either whole or absent.
 """
 
+import functools
 import os
 import platform
 import socket
@@ -36,7 +37,7 @@ def claimed(folder: Path, *, goes_on: bool) -> Iterator[None]:
     """Holds a folder for one run while it lasts, against every other process on machines that share the disk.
 
     Args:
-        folder: made where it is absent, refused where anything is in it, unless
+        folder: made where it is absent, refused where anything is in it but what a sweep planned, unless
         goes_on: the run is there already.
 
     Raises:
@@ -79,7 +80,8 @@ def recording(
     if not leads():
         yield {}
         return
-    write_text(folder / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
+    if not _has(folder, config):
+        write_text(folder / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
     began, before = datetime.now(UTC), folders.noted(folder)
     status: dict[str, Any] = {"state": "running", "error": None, "traceback": None, "started": began.isoformat()}
     status |= {**facts, **environment()}
@@ -102,10 +104,18 @@ def recording(
         write_json(folder / "status.json", status)
 
 
+def _has(folder: Path, config: Mapping[str, Any]) -> bool:
+    """Whether the configuration is there already, as a sweep's job and a run that goes on have it."""
+    try:
+        return folders.read_config(folder) == dict(config)
+    except ValueError:
+        return False
+
+
 def _claim(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if any(folder.iterdir()):
+        if any(folder.iterdir()) and not folders.is_planned(folder):
             raise FileExistsError
         (folder / "status.json").touch(exist_ok=False)  # of two that come this far, one
     except FileExistsError as error:
@@ -128,10 +138,16 @@ def environment() -> dict[str, Any]:
     """Where a run runs: commit, versions, host."""
     return {
         **commit(),
-        "versions": {"fulmen": version("fulmen"), "python": platform.python_version()}
-        | {library: version(library) for library in LIBRARIES},
+        "versions": _versions(),
         "host": socket.gethostname(),
     }
+
+
+@functools.cache
+def _versions() -> dict[str, str]:
+    """Those of what runs, which stay as they are while it does; looking them up takes milliseconds."""
+    found = {"fulmen": version("fulmen"), "python": platform.python_version()}
+    return found | {library: version(library) for library in LIBRARIES}
 
 
 def commit() -> dict[str, Any]:

@@ -3,10 +3,9 @@
 Nothing here imports torch; what help needs does not even import Hydra.
 """
 
-import itertools
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,12 +62,25 @@ def read(word: str) -> "Override":
     """A word as Hydra reads it.
 
     Raises:
+        ConfigurationError: Hydra cannot, or the word is about Hydra itself.
+    """
+    override = parse(word)
+    _check_not_hydras(override)
+    return override
+
+
+def parse(word: str) -> "Override":
+    """A word as Hydra reads it, which may be about Hydra itself.
+
+    Raises:
         ConfigurationError: Hydra cannot.
     """
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
     key, equals, _ = word.partition("=")
+    if key == "sweep":
+        raise ConfigurationError(f"{word} stands for many runs, and here is one; leave it out, or train with it")
     if not key.strip("+~ ") or (not equals and not key.startswith("~")):
         raise ConfigurationError(f"cannot read {word!r}; write key=value")
     if word.startswith("-"):
@@ -80,7 +92,6 @@ def read(word: str) -> "Override":
         raise ConfigurationError(f"cannot read {word!r}; {way_out}") from error
     if not override.key_or_group:
         raise ConfigurationError(f"cannot read {word!r}; write key=value")
-    _check_not_hydras(override)
     return override
 
 
@@ -95,8 +106,10 @@ def _check_not_hydras(override: "Override") -> None:
         return
     if key == "hydra.searchpath":
         raise ConfigurationError("hydra.searchpath is not for you to set; give a folder of choices with --config-dir")
-    if re.match("hydra[./](launcher|sweeper)", key):
-        raise ConfigurationError(f"{line} is not there yet; -m runs a grid on this machine, one run after the other")
+    if re.match("hydra[./]launcher", key):
+        raise ConfigurationError(f"{line} says where a sweep runs; add -m")
+    if re.match("hydra[./]sweeper", key):
+        raise ConfigurationError(f"{line} is not there yet; -m runs a grid, and sweep= a preset")
     raise ConfigurationError(
         f"{line} is a word of Hydra's own, and would change nothing; a run's folder is run_dir=<folder>"
     )
@@ -107,17 +120,22 @@ def quoted(word: str) -> str:
     key, _, value = word.partition("=")
     if key not in PATHS or value[:1] in "'\"" or value in ("", "null") or value.startswith("${"):
         return word
-    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-    return f"{key}='{escaped}'"
+    return f"{key}={as_value(value)}"
 
 
-def expand(overrides: Sequence["Override"], folders: Sequence[Path]) -> Iterator[list[str]]:
-    """The words of every job that a sweep's words stand for: the product of what each of them names, the last fastest.
+def as_value(text: str) -> str:
+    """A text in quotes, whatever is in it."""
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+def product(overrides: Sequence["Override"], folders: Sequence[Path]) -> list[list[str]]:
+    """For each of a sweep's words those that it stands for, whose combinations are the sweep's jobs.
 
     Raises:
         ConfigurationError: a word names nothing, or asks for a search, which is not a grid.
     """
-    yield from (list(job) for job in itertools.product(*(_values(override, folders) for override in overrides)))
+    return [_values(override, folders) for override in overrides]
 
 
 def _values(override: "Override", folders: Sequence[Path]) -> list[str]:

@@ -77,7 +77,7 @@ def _splits(network: "Trained", words: Sequence[str]) -> tuple[Source, dict[str,
         config.data.val_size = config.data.test_size = 0
         config.data.time = config.data.group = None
         config.data.leave_out = []
-    source = preflight.source(config)
+    source = preflight.source(config.data)
     if type(source) is type(network.source):
         source.recall(network.source.learned())
     _check_fit(source.joint, network.predictor.joint)

@@ -12,5 +12,6 @@ from fulmen.figures.images import weights as weights
 from fulmen.figures.nodes import nodes as nodes
 from fulmen.figures.pairs import pairs_of_classes as pairs_of_classes
 from fulmen.figures.pairs import pairs_of_values as pairs_of_values
+from fulmen.figures.ranking import ranking as ranking
 from fulmen.figures.regions import regions as regions
 from fulmen.figures.training import training as training

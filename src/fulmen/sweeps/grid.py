@@ -1,93 +1,167 @@
-"""`-m`: a run for every combination of the values that the words list.
+"""A grid: a run for every combination of the values that the words list.
 
-All jobs are composed and checked before the first one starts, so a typo in the last of them costs nothing, and what
-runs is the configuration as it was when the sweep was typed.
+All jobs are composed and checked before the first one starts, so a typo in the last of them costs nothing. Hydra takes
+a tenth of a second to compose a configuration, so that is done once for each distinct set of choices; jobs that differ
+in values of keys are copies with other values in them.
 """
 
+import copy
 import functools
-import json
-from collections.abc import Sequence
+import itertools
+import operator
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from omegaconf import DictConfig
-from rich.console import Console
+from hydra.core.override_parser.types import Override, OverrideType
+from omegaconf import DictConfig, OmegaConf
 
 from fulmen import preflight
 from fulmen.composition import compose
-from fulmen.experiment import attempt, record_refusal, train
-from fulmen.names import stamp
-from fulmen.words import ConfigurationError, check_choice, expand, read, search_path
+from fulmen.data.source import Source
+from fulmen.experiment import record
+from fulmen.settings import leaves
+from fulmen.words import ConfigurationError, check_choice, groups, product, read, search_path
 
-SWEEPS = Path("logs/sweeps")
+COMPOSED_ANEW = ("trainer.max_epochs", "trainer.max_steps", "data.epochs", "allow_targets", "trust_checkpoint")
+"""Keys that decide more than their own value."""
+ENVIRONMENT = re.compile(r"\$\{oc\.env:[^{}]*\}")
+OTHER = re.compile(r"\$\{([\w.]+)\}")
+"""A reference to the environment, and one to another key."""
 
 
-def sweep(words: Sequence[str], config_dir: str | None) -> int:
-    """Runs every job in a folder of its own, whatever becomes of the others.
+@dataclass(frozen=True)
+class Grid:
+    """The combinations, and which of their words differ."""
 
-    Returns:
-        0 if every job completed, else 1.
+    factors: list[list[str]]
+    """For each word that was typed the words that it stands for, one or several."""
+
+    @property
+    def varying(self) -> dict[str, list[str]]:
+        """The keys and groups that vary, and the values of each, as typed."""
+        several = [factor for factor in self.factors if len(factor) > 1]
+        return {factor[0].partition("=")[0]: [word.partition("=")[2] for word in factor] for factor in several}
+
+    @property
+    def jobs(self) -> list[list[str]]:
+        """The words of every job, in the order of their numbers: the last word varies fastest."""
+        return [list(job) for job in itertools.product(*self.factors)]
+
+    def job(self, number: int) -> list[str]:
+        """The words of one job."""
+        words = []
+        for factor in reversed(self.factors):
+            number, place = divmod(number, len(factor))
+            words.append(factor[place])
+        return words[::-1]
+
+
+def grid(words: Sequence[str], config_dir: str | None) -> Grid:
+    """The grid that words describe.
 
     Raises:
-        ConfigurationError: a job's configuration is wrong; nothing is written then.
+        ConfigurationError: a word names a choice that does not exist or nothing at all, or asks for a search.
     """
-    jobs = plan(words, config_dir)
-    folder = SWEEPS / stamp()
-    varying = [word for word in words if read(word).is_sweep_override()]
-    console = Console()
-    console.print(f"{len(jobs)} jobs over {', '.join(varying) or 'one configuration'}", highlight=False, soft_wrap=True)
-    console.print(f"sweep folder: {folder}", highlight=False, soft_wrap=True)
-    codes = []
-    for number, config in enumerate(jobs):
-        job = folder / str(number)
-        own_words = _own_words(config, varying)
-        run = functools.partial(_run, config, own_words)
-        code, message = attempt(run, job, debug=config.trainer.debug)
-        if code and not job.exists():
-            record_refusal(message, config, job)
-        line = f"job {number}  {own_words}  {message or _score(job, config.score)}"
-        console.print(line, highlight=False, soft_wrap=True, markup=False)
-        codes.append(code)
-    console.print(f"{codes.count(0)} of {len(jobs)} jobs completed", highlight=False)
-    console.print(f"see them: tensorboard --logdir {folder}", highlight=False, soft_wrap=True)
-    return int(any(codes))
-
-
-def _run(config: DictConfig, name: str, folder: Path) -> None:
-    train(config, folder=folder, name=name, verbose=False)
-
-
-def plan(words: Sequence[str], config_dir: str | None) -> list[DictConfig]:
-    """The checked configuration of every job."""
     folders = search_path(config_dir)
     overrides = [read(word) for word in words]
     for override in overrides:
         if not override.is_sweep_override():
             check_choice(override, folders)
-    jobs = [_compose(job, config_dir) for job in expand(overrides, folders)]
-    if any(config.run_dir is not None for config in jobs):
-        raise ConfigurationError(f"run_dir is for single runs, and those of a sweep go to {SWEEPS}; leave it out")
-    for config in jobs:
-        preflight.check(config)
-        if config.trainer.devices > 1:
-            raise ConfigurationError("trainer.devices is for single runs; the runs of a sweep have one device each")
-    return jobs
+    return Grid(product(overrides, folders))
+
+
+def records(jobs: Sequence[Sequence[str]], config_dir: str | None) -> Iterator[dict[str, Any]]:
+    """Each job's configuration, checked, as `config.yaml` keeps it.
+
+    Args:
+        jobs: the words of each; they all have the same keys.
+        config_dir: the user's own choices.
+
+    Raises:
+        ConfigurationError: one of them is wrong.
+    """
+    cheap = _cheap(jobs, search_path(config_dir))
+    composed: dict[tuple[str, ...], Original] = {}
+    sources: dict[str, Source] = {}
+    for words in jobs:
+        chosen = tuple(word for word in words if word not in cheap)
+        if chosen not in composed:
+            composed[chosen] = Original(_compose(words, config_dir))
+        values = {cheap[word].key_or_group: cheap[word].value() for word in words if word in cheap}
+        original = composed[chosen]
+        job = original.copy(values) if original.can_be_copied else Original(_compose(words, config_dir)).record
+        data = repr(job["data"])
+        if data not in sources:
+            sources[data] = preflight.source(OmegaConf.create(job["data"]))
+        preflight.check_again(job, values, sources[data])
+        yield job
+
+
+def _cheap(jobs: Sequence[Sequence[str]], folders: Sequence[Path]) -> Mapping[str, Override]:
+    """The words that only give a key a plain value."""
+    overrides = {word: read(word) for word in dict.fromkeys(itertools.chain(*jobs))}
+    keys = [overrides[word].key_or_group for word in jobs[0]]
+    alone = {key for key in keys if sum(_overlap(key, other) for other in keys) == 1}
+    return {
+        word: override
+        for word, override in overrides.items()
+        if override.type is OverrideType.CHANGE
+        and override.key_or_group in alone - {*groups(folders), *COMPOSED_ANEW}
+        and not re.search(r"_target_|[{$]", word)
+    }
+
+
+def _overlap(one: str, other: str) -> bool:
+    """Whether two keys are the same, or one is inside the other."""
+    return f"{one}.".startswith(f"{other}.") or f"{other}.".startswith(f"{one}.")
 
 
 def _compose(words: Sequence[str], config_dir: str | None) -> DictConfig:
     """The configuration of a job, which draws no figures unless a word is about them: they would take longest."""
-    if any(read(word).key_or_group.partition(".")[0] == "figures" for word in words):
-        return compose(words, config_dir)
-    config = compose([*words, "figures=none"], config_dir)
-    config.overrides = list(words)
-    return config
+    about_figures = any(read(word).key_or_group.partition(".")[0] == "figures" for word in words)
+    return compose([*words, *([] if about_figures else ["figures=none"])], config_dir)
 
 
-def _own_words(config: DictConfig, varying: Sequence[str]) -> str:
-    """What tells a job from the others."""
-    keys = {word.partition("=")[0] for word in varying}
-    return " ".join(word for word in config.overrides if word.partition("=")[0] in keys)
+class Original:
+    """A composed configuration, of which others are copies.
+
+    Raises:
+        ConfigurationError: it is wrong.
+    """
+
+    def __init__(self, config: DictConfig) -> None:
+        self.record = record(config, preflight.check(config))
+        _check_single_runs(config)
+        plain = OmegaConf.to_container(config, resolve=False)
+        assert isinstance(plain, dict)
+        values = leaves({str(key): value for key, value in plain.items() if key != "overrides"})
+        found = {key: str(value) for key, value in values if "${" in str(value)}
+        others = {key: value for key, value in found.items() if not ENVIRONMENT.fullmatch(value)}
+        self.references = {key: OTHER.fullmatch(value) for key, value in others.items()}
+        self.can_be_copied = None not in self.references.values()
+
+    def copy(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The same with other values, which what refers to their keys takes, too."""
+        found = copy.deepcopy(self.record)
+        for key, value in values.items():
+            for place in self._places(key):
+                *path, name = place.split(".")
+                functools.reduce(operator.getitem, path, found)[name] = value
+        return found
+
+    def _places(self, key: str) -> Iterator[str]:
+        yield key
+        for place, reference in self.references.items():
+            if reference is not None and reference[1] == key:
+                yield from self._places(place)
 
 
-def _score(folder: Path, score: str) -> str:
-    metrics = json.loads((folder / "metrics.json").read_text("utf-8"))
-    return f"{score} {metrics[score]:.4g}" if score in metrics else ""
+def _check_single_runs(config: DictConfig) -> None:
+    """Finds what only single runs may have."""
+    if config.run_dir is not None:
+        raise ConfigurationError("run_dir is for single runs, and those of a sweep go to logs/sweeps; leave it out")
+    if config.trainer.devices > 1:
+        raise ConfigurationError("trainer.devices is for single runs; the runs of a sweep have one device each")

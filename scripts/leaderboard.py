@@ -1,0 +1,8 @@
+"""Ranks runs by their score: the same as `fulmen leaderboard`."""
+
+import sys
+
+from fulmen.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main(["leaderboard", *sys.argv[1:]]))

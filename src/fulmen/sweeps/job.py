@@ -1,0 +1,98 @@
+"""One job: the run in a folder that was planned, from the configuration that is there. This is what launchers call.
+
+Whatever happens is written into the folder, and nothing is returned, so that it does not matter in which process, or on
+which machine, a job runs.
+"""
+
+import functools
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from fulmen import folders, recorded
+from fulmen.experiment import attempt, record_refusal, resume, train
+from fulmen.files import write_json
+from fulmen.signals import Interrupted, raising
+from fulmen.sweeps import gpus
+from fulmen.sweeps.record import PERMISSIONS, Sweep
+from fulmen.sweeps.record import read as read_sweep
+from fulmen.targets import listed
+from fulmen.words import read, search_path
+
+UNFINISHED: Final = ("running", "interrupted")
+"""States of a job that goes on from its last checkpoint; `running` is what a killed process could not correct."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """Runs the job in a folder."""
+
+    permissions: list[str]
+    """Words that allow something, as typed now."""
+    config_dir: str | None
+    cwd: str
+    """The folder that the sweep was typed in; relative paths start there."""
+    home: int
+    """The process that launches."""
+    shares_gpus: bool
+    """Whether each worker is to see one GPU of several."""
+
+    def __call__(self, config: Mapping[str, Any]) -> None:
+        """Called by launchers with the configuration of `conf/job.yaml`, which names the folder.
+
+        Raises:
+            Interrupted: a signal came, and this is the process that launches.
+        """
+        os.chdir(self.cwd)
+        search_path(self.config_dir)  # makes Python files of the user's own importable
+        if self.shares_gpus and os.getpid() != self.home:
+            gpus.take_one(Path(config["folder"]).parent)
+        try:
+            with raising():
+                self.run(Path(config["folder"]))
+        except Interrupted:
+            if os.getpid() == self.home:
+                raise
+
+    def run(self, folder: Path) -> None:
+        """Begins or goes on with the run in the folder, unless it has ended, or another process is at it."""
+        status = folders.noted(folder)
+        if folders.held(folder) or status.get("state", UNFINISHED[0]) not in UNFINISHED:
+            return
+        if status:
+            code, message = attempt(self._go_on, folder)
+            if code and folders.noted(folder) == status:
+                write_json(folder / "status.json", status | {"error": message})
+            return
+        code, message = attempt(self._begin, folder)
+        if code and folders.is_planned(folder):
+            record_refusal(message, recorded.configuration(folder), folder)
+
+    def _go_on(self, folder: Path) -> None:
+        resume(folder, self.permissions, verbose=False)
+
+    def _begin(self, folder: Path) -> None:
+        sweep, number = _sweep(folder.parent), int(folder.name)
+        config = recorded.configuration(folder)
+        words = [word for word in sweep.job_words(number) if word.partition("=")[0] not in PERMISSIONS]
+        config.overrides = [*words, *self.permissions]
+        for override in map(read, self.permissions):
+            config[override.key_or_group] = override.value()
+        config.allow_targets = listed(config.allow_targets)
+        train(config, folder=folder, name=" ".join(sweep.own_words(number)), verbose=False)
+
+
+@functools.cache
+def _sweep(folder: Path) -> Sweep:
+    """What a sweep's folder says, which does not change."""
+    return read_sweep(folder)
+
+
+def forget(folder: Path) -> None:
+    """Leaves of a job what was planned: its configuration."""
+    for child in folder.iterdir():
+        if child.name != "config.yaml":
+            shutil.rmtree(child) if child.is_dir() else child.unlink()

@@ -1,0 +1,179 @@
+"""Runs in order of their score, and configurations by the mean over their seeds.
+
+Two seeds of one configuration are two samples of one thing: what is ranked is their mean, with the standard deviation
+beside it, so that a lead that is smaller than the spread is seen to be none.
+"""
+
+import csv
+import io
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from rich.markup import escape
+from rich.table import Table
+
+from fulmen.files import replacing, write_text
+from fulmen.sweeps.record import Sweep
+from fulmen.sweeps.results import Result
+from fulmen.vocabulary import mode
+
+SEEDS: Final = ("seed", "data.seed")
+"""Keys that make another sample and no other configuration."""
+FILE_WIDTH: Final = 1000
+"""Letters of a line where no terminal is: nothing needs to be folded in a file."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A run."""
+
+    job: str
+    """Its number in a sweep, or else the name of its folder."""
+    state: str
+    settings: Mapping[str, str]
+    """The keys that vary, as typed."""
+    metrics: Mapping[str, Any]
+    folder: Path
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs of one configuration, which differ in their seeds."""
+
+    settings: Mapping[str, str]
+    scores: list[float]
+
+    @property
+    def mean(self) -> float:
+        return statistics.fmean(self.scores)
+
+    @property
+    def spread(self) -> float | None:
+        """The standard deviation over the seeds; None of one run."""
+        return statistics.stdev(self.scores) if len(self.scores) > 1 else None
+
+
+@dataclass(frozen=True)
+class Board:
+    """Runs, ranked."""
+
+    score: str
+    keys: list[str]
+    """Those that vary."""
+    rows: list[Row]
+    """In the order of their scores; then those that have none."""
+    groups: list[Group] = field(init=False)
+    """In the order of their means."""
+
+    def __post_init__(self) -> None:
+        sign = 1 if mode(self.score) == "min" else -1
+        self.rows.sort(key=lambda row: sign * row.metrics[self.score] if self.scored(row) else float("inf"))
+        found: dict[tuple[str | None, ...], Group] = {}
+        keys = [key for key in self.keys if key not in SEEDS]
+        for row in filter(self.scored, self.rows):
+            settings = {key: row.settings[key] for key in keys if key in row.settings}
+            group = found.setdefault(tuple(map(settings.get, keys)), Group(settings, []))
+            group.scores.append(row.metrics[self.score])
+        object.__setattr__(self, "groups", sorted(found.values(), key=lambda group: sign * group.mean))
+
+    def scored(self, row: Row) -> bool:
+        """Whether the row has a score."""
+        return self.score in row.metrics
+
+    @property
+    def failures(self) -> list[Row]:
+        return [row for row in self.rows if row.error]
+
+
+def of_sweep(sweep: Sweep, results: Iterable[Result], score: str | None = None) -> Board:
+    """The leaderboard of a sweep, by its own score or another."""
+    rows = []
+    for result in results:
+        words = (word.partition("=") for word in sweep.own_words(result.number))
+        settings = {key: value for key, _, value in words}
+        rows.append(Row(str(result.number), result.state, settings, result.metrics, result.folder, result.error))
+    return Board(score or sweep.score, list(sweep.varying), rows)
+
+
+def write(board: Board, folder: Path) -> None:
+    """Writes `leaderboard.csv`, `leaderboard.md` and, where there is something to see, `leaderboard.png`."""
+    write_text(folder / "leaderboard.csv", _csv(board))
+    write_text(folder / "leaderboard.md", _markdown(board))
+    if board.groups:
+        from fulmen.figures import ranking  # and with it matplotlib
+
+        keys = [key for key in board.keys if key not in SEEDS]
+        settings = [[group.settings.get(key, "") for key in keys] for group in board.groups]
+        spreads = [group.spread or 0.0 for group in board.groups]
+        figure = ranking(keys, settings, [group.mean for group in board.groups], spreads, board.score)
+        with replacing(folder / "leaderboard.png") as file:
+            figure.savefig(file, format="png")
+
+
+def table(board: Board, most: int) -> Table:
+    """The best configurations, with mean, spread and number of seeds."""
+    header, rows = _ranks(board)
+    title = f"{board.score}, {'smallest' if mode(board.score) == 'min' else 'largest'} first"
+    found = Table(*map(escape, header), title=title)
+    for row in rows[:most]:
+        found.add_row(*map(escape, row))
+    if len(rows) > most:
+        found.caption = f"{len(rows) - most} more in leaderboard.md"
+    return found
+
+
+def _ranks(board: Board) -> tuple[list[str], list[list[str]]]:
+    keys = [key for key in board.keys if key not in SEEDS]
+    several = any(len(group.scores) > 1 for group in board.groups)
+    header = ["", *keys, board.score, *(["spread", "seeds"] if several else [])]
+    rows = []
+    for place, group in enumerate(board.groups, start=1):
+        spread = "" if group.spread is None else f"{group.spread:.2g}"
+        beside = [spread, str(len(group.scores))] if several else []
+        rows.append([str(place), *(group.settings.get(key, "") for key in keys), f"{group.mean:.4g}", *beside])
+    return header, rows
+
+
+def _csv(board: Board) -> str:
+    metrics = list(dict.fromkeys(name for row in board.rows for name in row.metrics))
+    file = io.StringIO()
+    out = csv.writer(file, lineterminator="\n")
+    out.writerow(["job", "state", "score", *board.keys, *metrics, "folder"])
+    for row in board.rows:
+        settings = [row.settings.get(key, "") for key in board.keys]
+        figures = [row.metrics.get(name, "") for name in metrics]
+        out.writerow([row.job, row.state, row.metrics.get(board.score, ""), *settings, *figures, row.folder.as_posix()])
+    return file.getvalue()
+
+
+def _markdown(board: Board) -> str:
+    better = "smaller" if mode(board.score) == "min" else "larger"
+    parts = [f"# Leaderboard\n\nBy `{board.score}`; {better} is better.\n"]
+    if board.groups:
+        parts.append(_table(*_ranks(board)))
+    if any(len(group.scores) > 1 for group in board.groups):
+        parts.append("The score is the mean over the seeds, the spread its standard deviation.\n")
+    header = ["run", "state", board.score, *board.keys]
+    runs = [
+        [row.job, row.state, _figure(row.metrics.get(board.score)), *(row.settings.get(key, "") for key in board.keys)]
+        for row in board.rows
+    ]
+    parts.append("## Runs\n\n" + _table(header, runs))
+    if board.failures:
+        causes = [[row.job, row.state, row.error, f"`{row.folder.as_posix()}`"] for row in board.failures]
+        parts.append("## Failures\n\n" + _table(["run", "state", "why", "folder"], causes))
+    return "\n".join(parts)
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    cells = ([cell.replace("|", "\\|").replace("\n", " ") for cell in line] for line in lines)
+    return "".join(f"| {' | '.join(line)} |\n" for line in cells)
+
+
+def _figure(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else ""

@@ -1,0 +1,96 @@
+"""What a sweep says while it goes: a line for each job that ends, how many are done, how long the rest may take."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from fulmen.sweeps import results
+from fulmen.sweeps.record import Sweep
+from fulmen.sweeps.results import Result, read
+
+SECONDS: Final = 0.5
+"""Between two looks at the folders."""
+
+
+class Progress:
+    """Notices jobs that end.
+
+    Args:
+        sweep: what runs.
+        folder: the sweep's.
+        pending: the numbers of the jobs that are to run now.
+        say: prints a line.
+    """
+
+    def __init__(self, sweep: Sweep, folder: Path, pending: Sequence[int], say: Callable[[str], None]) -> None:
+        self.sweep, self.say, self.began = sweep, say, time.monotonic()
+        self.waiting = [folder / str(number) for number in pending]
+        self.before = {place: _changed(place) for place in self.waiting}
+        before = (read(folder / str(number)) for number in range(sweep.jobs) if number not in set(pending))
+        self.ended = [result for result in before if result.ended]
+        self.new = 0
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Looks at the folders every now and then, and once more at the end."""
+        over = threading.Event()
+
+        def look() -> None:
+            while not over.wait(SECONDS):
+                self.look()
+
+        thread = threading.Thread(target=look, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+            self.look()
+
+    def look(self) -> None:
+        """Says which jobs have ended since the last look."""
+        for place in list(self.waiting):
+            if _changed(place) == self.before[place]:
+                continue
+            result = read(place)
+            if result.ended:
+                self.waiting.remove(place)
+                self.ended.append(result)
+                self.new += 1
+                self.say(self._line(result))
+
+    def _line(self, result: Result) -> str:
+        done, failed = sum(other.done for other in self.ended), len(results.failures(self.ended))
+        best = results.best(self.ended, self.sweep.score)
+        parts = [f"{done} of {self.sweep.jobs} done", f"{failed} failed"]
+        if best is not None:
+            parts.append(f"best {best.metrics[self.sweep.score]:.4g} (job {best.number})")
+        if self.waiting:
+            each = (time.monotonic() - self.began) / self.new
+            parts.append(f"about {_duration(each * len(self.waiting))} left")
+        end = f"{result.state}: {result.error}" if not result.done else self._score(result)
+        words = " ".join(self.sweep.own_words(result.number))
+        return f"job {result.number}  {words}  {end}  ({', '.join(parts)})"
+
+    def _score(self, result: Result) -> str:
+        score = self.sweep.score
+        return f"{score} {result.metrics[score]:.4g}" if score in result.metrics else result.state
+
+
+def _changed(folder: Path) -> int:
+    """When the status was last written; 0 where there is none."""
+    try:
+        return (folder / "status.json").stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes / 60:.1f} h"

@@ -1,0 +1,68 @@
+"""What became of the jobs of a sweep, read from their folders.
+
+Nothing here imports torch, and only files in JSON are read: it is done again and again while a sweep runs.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from fulmen import folders
+from fulmen.vocabulary import mode
+
+DONE: Final = ("completed", "pruned")
+PLANNED: Final = "planned"
+"""What is said of a job without a status."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """A job, as its folder has it now."""
+
+    number: int
+    """-1 of a single run."""
+    folder: Path
+    state: str
+    """That of its status; `planned` before it begins, `interrupted` where it was killed."""
+    error: str
+    metrics: dict[str, Any]
+
+    @property
+    def done(self) -> bool:
+        return self.state in DONE
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more happens to it by itself."""
+        return self.state not in (PLANNED, folders.WORKED_IN)
+
+
+def read(folder: Path) -> Result:
+    """What became of the job in a folder."""
+    status = folders.noted(folder)
+    if status.get("state") == folders.WORKED_IN and not folders.held(folder):
+        status = folders.noted(folder)  # it may have ended in between
+        if status.get("state") == folders.WORKED_IN:
+            status |= {"state": "interrupted", "error": "its process was killed, or ran out of memory"}
+    state = status.get("state", PLANNED)
+    metrics = folders.read_metrics(folder) if state in DONE else {}
+    number = int(folder.name) if folder.name.isdecimal() else -1
+    return Result(number, folder, state, str(status.get("error") or ""), metrics)
+
+
+def read_all(sweep: Path, jobs: int) -> list[Result]:
+    """What became of every job of a sweep, in the order of their numbers."""
+    return [read(sweep / str(number)) for number in range(jobs)]
+
+
+def best(results: Iterable[Result], score: str) -> Result | None:
+    """The best of those that have the score."""
+    there = [result for result in results if score in result.metrics]
+    sign = 1 if mode(score) == "min" else -1
+    return min(there, key=lambda result: sign * result.metrics[score], default=None)
+
+
+def failures(results: Sequence[Result]) -> list[Result]:
+    """Jobs that came to no good end."""
+    return [result for result in results if result.ended and not result.done]

@@ -1,0 +1,102 @@
+"""Which jobs of a sweep are still to run.
+
+Complete jobs are kept as they are, interrupted ones go on from their checkpoints, and jobs that failed run again where
+that is asked for. Numbers never change, because a job is its folder.
+"""
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from fulmen import folders
+from fulmen.files import place
+from fulmen.sweeps.job import forget
+from fulmen.sweeps.record import PERMISSIONS, Sweep, permissions
+from fulmen.sweeps.results import PLANNED, Result, read_all
+from fulmen.words import ConfigurationError, suggestion
+
+RETRIED: Final = ("failed", "diverged")
+"""What `retry=` may name."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is said beside `-m`."""
+
+    folder: Path
+    retry: tuple[str, ...]
+    permissions: list[str]
+
+
+def read_request(words: Sequence[str]) -> Request:
+    """Reads `resume=FOLDER`, `retry=failed,diverged` and permissions.
+
+    Raises:
+        ConfigurationError: another word is there.
+    """
+    values = {word.partition("=")[0]: word.partition("=")[2] for word in words}
+    for name in values:
+        if name not in ("resume", "retry", *PERMISSIONS):
+            near = suggestion(name, ["retry", *PERMISSIONS])
+            raise ConfigurationError(
+                f"a sweep goes on as it was planned, and {name}= is none of retry=, hydra/launcher= and "
+                f"{'=, '.join(PERMISSIONS)}={near}"
+            )
+    retry = tuple(values["retry"].split(",")) if "retry" in values else ()
+    for state in retry:
+        if state not in RETRIED:
+            near = suggestion(state, RETRIED)
+            raise ConfigurationError(f"retry={state} is none of {', '.join(RETRIED)}{near}")
+    if "resume" not in values or not values["resume"]:
+        raise ConfigurationError("resume= wants the folder of a sweep")
+    folder = place(values["resume"])
+    return Request(folder, retry, permissions(words))
+
+
+def check_permissions(sweep: Sweep, request: Request) -> None:
+    """A file gives no permission, not even the one that was typed when the sweep began.
+
+    Raises:
+        ConfigurationError: says what to type.
+    """
+    given = {word.partition("=")[0] for word in request.permissions}
+    missing = [word for word in sweep.permissions if word.partition("=")[0] not in given]
+    if missing:
+        raise ConfigurationError(
+            f"{request.folder} began with a permission, which counts only where it is typed; add {shlex.join(missing)}"
+        )
+
+
+def pending(sweep: Sweep, request: Request) -> list[int]:
+    """The numbers of the jobs that are to run; those that begin anew are as they were planned.
+
+    Raises:
+        ConfigurationError: one of them runs in another process, or its configuration is gone.
+    """
+    found = [result for result in read_all(request.folder, sweep.jobs) if _is_pending(result, request.retry)]
+    for result in found:
+        if not (result.folder / "config.yaml").exists():
+            raise ConfigurationError(
+                f"{result.folder / 'config.yaml'} is gone, and with it what job {result.number} was"
+            )
+        if folders.held(result.folder):
+            raise ConfigurationError(f"job {result.number} still runs, in another process; wait until it has ended")
+    for result in found:
+        if result.state in (PLANNED, *request.retry):
+            forget(result.folder)
+    return [result.number for result in found]
+
+
+def _is_pending(result: Result, retry: Sequence[str]) -> bool:
+    return not result.done and (result.state not in RETRIED or result.state in retry)
+
+
+def nothing_to_do(request: Request, kept: Sequence[Result]) -> str:
+    """The sentence about a sweep without pending jobs."""
+    if not kept:
+        return f"{request.folder} is complete: nothing more to do"
+    states = ",".join(dict.fromkeys(result.state for result in kept))
+    how = states.replace(",", " or ")
+    return f"{request.folder} has nothing more to do, but {len(kept)} of its jobs {how}; to repeat them: retry={states}"

@@ -1,0 +1,129 @@
+"""A sweep from its words to its leaderboard, and one that goes on after it was stopped."""
+
+import os
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from fulmen.sweeps import gpus, leaderboard, presets, record, resume
+from fulmen.sweeps.grid import grid, records
+from fulmen.sweeps.job import Job
+from fulmen.sweeps.launch import Launcher, run_all, split
+from fulmen.sweeps.progress import Progress
+from fulmen.sweeps.record import Sweep
+from fulmen.sweeps.results import Result, failures, read_all
+from fulmen.words import ConfigurationError
+
+SHOWN = 10
+"""Rows of the leaderboard that are printed; all are in its files."""
+
+
+def sweep(words: Sequence[str], config_dir: str | None) -> int:
+    """Plans a sweep, runs its jobs, whatever becomes of the others, and ranks them.
+
+    Returns:
+        0 if every job completed or was pruned, else 1.
+
+    Raises:
+        ConfigurationError: a job's configuration is wrong; nothing is written then.
+        Interrupted: a signal came; what has run is kept.
+    """
+    about_launcher, typed = split(presets.expanded(words, config_dir))
+    combinations = grid(typed, config_dir)
+    planned = list(records(combinations.jobs, config_dir))
+    scores = {found["score"] for found in planned}
+    if len(scores) > 1:
+        raise ConfigurationError(f"a sweep ranks its runs by one score, and these are {', '.join(sorted(scores))}")
+    launcher = Launcher(about_launcher)
+    own = None if config_dir is None else str(Path(config_dir).resolve())
+    allowed = record.permissions(typed)
+    plan = Sweep([*words], combinations.factors, combinations.varying, scores.pop(), len(planned), own, allowed)
+    folder = record.write(plan, planned)
+    say(f"{_runs(len(planned))} over {_over(plan)}")
+    say(f"sweep folder: {folder}")
+    with record.held(folder):
+        return _run(plan, folder, range(len(planned)), launcher, _job(allowed, own, launcher))
+
+
+def go_on(words: Sequence[str], config_dir: str | None) -> int:
+    """Finishes a sweep that was stopped, in its own folder: jobs that are complete are kept as they are.
+
+    Returns, Raises: as `sweep`.
+    """
+    about_launcher, others = split(words)
+    request = resume.read_request(others)
+    plan = record.read(request.folder)
+    resume.check_permissions(plan, request)
+    launcher = Launcher(about_launcher)
+    own = plan.config_dir if config_dir is None else str(Path(config_dir).resolve())
+    with record.held(request.folder):
+        if not (pending := resume.pending(plan, request)):
+            kept = failures(read_all(request.folder, plan.jobs))
+            say(resume.nothing_to_do(request, kept))
+            return int(bool(kept))
+        say(f"{_runs(len(pending))} of {plan.jobs} to go, over {_over(plan)}")
+        say(f"sweep folder: {request.folder}")
+        return _run(plan, request.folder, pending, launcher, _job(request.permissions, own, launcher))
+
+
+def _job(permissions: list[str], config_dir: str | None, launcher: Launcher) -> Job:
+    return Job(permissions, config_dir, os.getcwd(), os.getpid(), launcher.name in gpus.SHARED_OUT_HERE)
+
+
+def _run(plan: Sweep, folder: Path, pending: Sequence[int], launcher: Launcher, job: Job) -> int:
+    """Runs what is pending and ends with the leaderboard, also when a signal stops it."""
+    progress = Progress(plan, folder, pending, say)
+    try:
+        with progress.watching():
+            run_all([(folder / str(number)).absolute() for number in pending], launcher, job)
+    except BaseException:
+        _end(plan, folder)
+        say(f"stopped; to go on: {_go_on_command(plan, folder)}")
+        raise
+    return int(any(not result.done for result in _end(plan, folder)))
+
+
+def _end(plan: Sweep, folder: Path) -> list[Result]:
+    """Writes the leaderboard, and says what has become of the jobs."""
+    found = read_all(folder, plan.jobs)
+    board = leaderboard.of_sweep(plan, found)
+    leaderboard.write(board, folder)
+    console = Console() if Console().is_terminal else Console(width=leaderboard.FILE_WIDTH)
+    if board.groups:
+        console.print(leaderboard.table(board, SHOWN))
+    say(f"{sum(result.done for result in found)} of {_runs(plan.jobs)} completed")
+    for result in failures(found):
+        words = " ".join(plan.own_words(result.number))
+        say(f"job {result.number}  {words}  {result.state}: {result.error}")
+        say(f"  alone: {_rerun_command(plan, result)}")
+    if waiting := [result for result in found if not result.ended]:
+        say(f"{_runs(len(waiting))} not begun or not ended")
+    say(f"leaderboard: {folder / 'leaderboard.md'}, .csv and .png")
+    say(f"see them:    tensorboard --logdir {folder}")
+    return found
+
+
+def _rerun_command(plan: Sweep, result: Result) -> str:
+    own = [] if plan.config_dir is None else ["--config-dir", plan.config_dir]
+    return shlex.join(["python", "train.py", *own, f"rerun={result.folder}", *plan.permissions])
+
+
+def _go_on_command(plan: Sweep, folder: Path) -> str:
+    return shlex.join(["python", "train.py", "-m", f"resume={folder}", *plan.permissions])
+
+
+def _runs(count: int) -> str:
+    return "1 run" if count == 1 else f"{count} runs"
+
+
+def _over(plan: Sweep) -> str:
+    """What varies, and over what."""
+    factors = [f"{key}={','.join(values)}" for key, values in plan.varying.items()]
+    return " × ".join(factors) if factors else "one configuration"
+
+
+def say(line: str) -> None:
+    """Prints a line as it is."""
+    print(line, flush=True)

@@ -1,0 +1,113 @@
+"""What tests of sweeps share: a folder to start them in, with a model that does what its mood says."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from fulmen.cli import main
+
+CODE = """\
+import os
+import signal
+import sys
+from torch import nn
+
+class Moody(nn.Linear):
+    def __init__(self, in_shape, out_features, mood, number):
+        super().__init__(in_shape[0], out_features)
+        self.mood, self.number, self.steps = mood, number, 0
+
+    def forward(self, x):
+        out = super().forward(x)
+        self.steps += self.training
+        if not self.training or self.steps < 3:
+            return out
+        if os.environ.get("STRUCK") == str(self.number):
+            os.kill(os.getpid(), getattr(signal, os.environ["STRUCK_BY"]))
+        if self.mood == "killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self.mood == "raises":
+            raise RuntimeError("no | luck")
+        if self.mood == "hungry":
+            raise MemoryError
+        if self.mood == "exits":
+            sys.exit(0)
+        return out * float("nan") if self.mood == "diverges" else out
+"""
+CHOICE = "# As it likes\n_target_: moody.Moody\n_partial_: true\nmood: fine\nnumber: 0\n"
+WORDS = [
+    "--config-dir",
+    "own",
+    "allow_targets=[moody]",
+    "model=moody",
+    "data=circles",
+    "logger=none",
+    "accelerator=cpu",
+]
+
+
+@dataclass
+class Place:
+    """A folder in which a sweep is started."""
+
+    here: Path
+
+    @property
+    def folder(self) -> Path:
+        """The sweep's."""
+        (found,) = self.here.glob("logs/sweeps/*")
+        return found
+
+    def sweep(self, *words: str) -> int:
+        """Starts one in this process."""
+        return main(["-m", *WORDS, "trainer.max_epochs=2", *words])
+
+    def go_on(self, *words: str) -> int:
+        return main(["-m", f"resume={self.folder}", *words])
+
+    def process(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Runs the command in a process of its own."""
+        return subprocess.run(
+            [sys.executable, "-m", "fulmen.cli", *words],
+            cwd=self.here,
+            env=os.environ | environment,
+            capture_output=True,
+            encoding="utf-8",
+            timeout=280,
+        )
+
+    def sweep_apart(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Starts a sweep in a process of its own."""
+        return self.process("-m", *WORDS, "trainer.max_epochs=2", *words, **environment)
+
+    def states(self) -> dict[int, str]:
+        """Of the jobs that have begun, as their statuses say."""
+        paths = self.folder.glob("*/status.json")
+        return {int(path.parent.name): json.loads(path.read_text("utf-8"))["state"] for path in paths}
+
+    def board(self) -> list[dict[str, str]]:
+        """The rows of the leaderboard."""
+        with (self.folder / "leaderboard.csv").open(newline="", encoding="utf-8") as file:
+            return [{**row, "folder": Path(row["folder"]).name} for row in csv.DictReader(file)]
+
+    def times(self, *numbers: int) -> dict[str, int]:
+        """When each file of some jobs was last written."""
+        files = [path for number in numbers for path in (self.folder / str(number)).rglob("*") if path.is_file()]
+        return {str(path): path.stat().st_mtime_ns for path in files}
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.delitem(sys.modules, "moody", raising=False)
+    (tmp_path / "own" / "model").mkdir(parents=True)
+    (tmp_path / "own" / "moody.py").write_text(CODE)
+    (tmp_path / "own" / "model" / "moody.yaml").write_text(CHOICE)
+    return Place(tmp_path)

@@ -1,0 +1,89 @@
+"""Jobs that raise, exit, diverge or are killed: recorded with their cause, and the rest runs, under every launcher."""
+
+import json
+import os
+import shlex
+from importlib.util import find_spec
+from typing import Any
+
+import pytest
+
+from fulmen.cli import main
+
+MOODS = "model.mood=fine,raises,exits,diverges,fine"
+ENDS = {0: "completed", 1: "failed", 2: "failed", 3: "diverged", 4: "completed"}
+
+
+def check_five(place: Any, said: str) -> None:
+    assert place.states() == ENDS
+    rows = place.board()
+    assert [row["state"] for row in rows] == ["completed", "completed", "failed", "failed", "diverged"]
+    assert float(rows[0]["score"]) <= float(rows[1]["score"]) and rows[0]["score"] == rows[0]["val/loss"]
+    text = (place.folder / "leaderboard.md").read_text("utf-8")
+    for number, cause in {1: "RuntimeError: no | luck", 2: "SystemExit: 0", 3: "diverged: "}.items():
+        assert f"job {number}  model.mood={MOODS.split('=')[1].split(',')[number]}  " in said
+        assert cause in said and cause.removeprefix("diverged: ").replace("|", "\\|") in text
+    assert "2 of 5 runs completed" in said
+
+
+def test_a_job_that_fails_does_not_hurt_the_rest(place: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert place.sweep(f"{MOODS},hungry") == 1
+    folder, said = place.folder, capsys.readouterr().out
+    assert place.states() == ENDS | {5: "failed"}
+    assert "MemoryError" in json.loads((folder / "5" / "status.json").read_text())["error"]
+    assert (folder / "leaderboard.png").exists() and not list(folder.glob("*/figures"))
+    (alone,) = [line.split(":", 1)[1] for line in said.splitlines() if "alone:" in line and line.count("/1 ")]
+    assert main(shlex.split(alone)[2:]) == 1, "the command that reruns it alone does"
+    assert "no | luck" in next(place.here.glob("logs/runs/*/status.json")).read_text()
+
+
+LAUNCHERS = {"joblib": "joblib", "submitit_local": "submitit", "ray": "ray"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_every_launcher_records_the_same(launcher: str, place: Any) -> None:
+    if find_spec(f"hydra_plugins.hydra_{LAUNCHERS[launcher]}_launcher") is None:
+        pytest.skip(f"the extra {LAUNCHERS[launcher]} is not installed")
+    assert place.sweep(MOODS) == 1
+    basic = place.board()
+    os.rename(place.here / "logs", place.here / "basic")
+    done = place.sweep_apart(MOODS, f"hydra/launcher={launcher}")
+    assert done.returncode == 1, done.stderr
+    check_five(place, done.stdout)
+    assert place.board() == basic
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_takes_nobody_with_it(place: Any) -> None:
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    done = place.sweep_apart("model.mood=fine,killed,fine,fine", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
+    assert done.returncode == 1, done.stderr
+    assert place.states() == {0: "completed", 1: "failed", 2: "completed", 3: "completed"}
+    assert "killed" in json.loads((place.folder / "1" / "status.json").read_text())["error"]
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["hydra/launcher=jobib"], "did you mean joblib?"),
+        (["hydra/launcher=joblib", "hydra.launcher.n_job=2"], "did you mean hydra.launcher.n_jobs?"),
+        (["hydra/launcher=joblib", "hydra.launcher.n_jobs=many"], "many"),
+        (["hydra.launcher.n_jobs=2"], "hydra/launcher=basic has no keys"),
+        (["sweep=optimisers"], "did you mean optimizers?"),
+        (["retry=failed"], "retry= goes with -m resume="),
+        (["score=val/loss,val/accuracy"], "one score"),
+        (["resume=logs/sweeps/none"], "there is no folder"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_is_wrong_is_said_before_anything_is_written(
+    words: list[str], sentence: str, place: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if "joblib" in " ".join(words):
+        pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    assert main(["-m", *words]) == 1
+    said = capsys.readouterr().err
+    assert sentence in said and said.count("\n") == 1
+    assert not (place.here / "logs").exists()

@@ -1,0 +1,92 @@
+"""A sweep that was stopped goes on: what is complete stays, what is missing runs, no number is used twice."""
+
+import json
+import signal
+from typing import Any
+
+import pytest
+from filelock import FileLock
+
+from fulmen.cli import main
+from fulmen.sweeps import results
+
+EIGHT = "model.number=range(8)"
+
+
+def test_a_sweep_that_was_killed_goes_on(place: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    killed = place.sweep_apart(EIGHT, STRUCK="3", STRUCK_BY="SIGKILL")
+    assert killed.returncode == -signal.SIGKILL
+    folder = place.folder
+    assert place.states() == dict.fromkeys(range(3), "completed") | {3: "running"}
+    before = place.times(0, 1, 2)
+    assert place.go_on() == 1
+    assert "add 'allow_targets=[moody]'" in capsys.readouterr().err, "a file gives no permission"
+    (place.here / "own" / "model" / "moody.yaml").write_text(
+        "# Changed\n_target_: moody.Moody\n_partial_: true\nmood: raises\n"
+    )
+    assert place.go_on("allow_targets=[moody]") == 0
+    assert place.states() == dict.fromkeys(range(8), "completed")
+    assert place.times(0, 1, 2) == before
+    assert sorted(path.name for path in folder.iterdir() if path.is_dir()) == [str(number) for number in range(8)]
+    assert "5 runs of 8 to go" in capsys.readouterr().out
+    assert place.go_on("allow_targets=[moody]") == 0
+    assert "nothing more to do" in capsys.readouterr().out and place.times(0, 1, 2) == before
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGINT", 130)])
+def test_a_signal_stops_a_sweep_cleanly(
+    name: str, code: int, place: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("STRUCK", "1")
+    monkeypatch.setenv("STRUCK_BY", name)
+    assert place.sweep("model.number=range(3)") == code
+    folder = place.folder.relative_to(place.here)
+    assert place.states() == {0: "completed", 1: "interrupted"}
+    assert f"python train.py -m resume={folder} 'allow_targets=[moody]'" in capsys.readouterr().out
+    assert [row["state"] for row in place.board()] == ["completed", "interrupted", "planned"]
+    monkeypatch.delenv("STRUCK")
+    assert place.go_on("allow_targets=[moody]") == 0
+    assert place.states() == dict.fromkeys(range(3), "completed")
+    assert "resumed" in json.loads((folder / "1" / "status.json").read_text())
+
+
+def test_failures_run_again_when_asked(place: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert place.sweep("model.mood=fine,raises,diverges") == 1
+    folder = place.folder
+    before = place.times(0)
+    assert place.go_on("allow_targets=[moody]") == 1
+    assert "retry=failed,diverged" in capsys.readouterr().out
+    mended = (place.here / "own" / "moody.py").read_text().replace('if self.mood == "raises"', "if False")
+    (place.here / "own" / "moody.py").write_text(mended)
+    again = place.process("-m", f"resume={folder}", "retry=failed", "allow_targets=[moody]")
+    assert again.returncode == 1, again.stderr
+    assert place.states() == {0: "completed", 1: "completed", 2: "diverged"}
+    assert place.times(0) == before
+    assert json.loads((folder / "1" / "status.json").read_text())["overrides"][-1] == "allow_targets=[moody]"
+
+
+def test_two_processes_cannot_run_the_same_sweep(place: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert place.sweep() == 0
+    folder = place.folder
+    with FileLock(folder / ".lock"):
+        assert place.go_on("allow_targets=[moody]") == 1
+    assert "held by another process" in capsys.readouterr().err
+    with FileLock(folder / "0" / ".lock"):
+        (folder / "0" / "status.json").write_text('{"state": "running"}')
+        assert results.read(folder / "0").state == "running"
+        assert place.go_on("allow_targets=[moody]") == 1
+    assert "job 0 still runs" in capsys.readouterr().err
+
+
+def test_what_cannot_go_on_is_said(place: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    (place.here / "logs" / "sweeps" / "torn" / "0").mkdir(parents=True)
+    (place.here / "logs" / "sweeps" / "torn" / "0" / "config.yaml").write_text("seed: 0\n")
+    for words, sentence in {
+        ("resume=logs/sweeps/torn",): "stopped before its first job",
+        ("resume=logs/sweeps/tron",): "did you mean torn?",
+        ("resume=logs/sweeps/torn", "retry=faild"): "did you mean failed?",
+        ("resume=logs/sweeps/torn", "seed=1"): "goes on as it was planned",
+        ("resume=",): "wants the folder of a sweep",
+    }.items():
+        assert main(["-m", *words]) == 1
+        assert sentence in capsys.readouterr().err
