@@ -31,13 +31,14 @@ class Standardizer:
 
         They have the type of the values, and whole numbers that of floats that hold them.
         """
+        total, low, high = np.zeros(()), np.array(np.inf), np.array(-np.inf)
+        for part in parts(values):
+            total = total + part.sum(axes, np.float64, keepdims=True)
+            low = np.minimum(low, part.min(axes, keepdims=True))
+            high = np.maximum(high, part.max(axes, keepdims=True))
         count = math.prod(values.shape[axis] for axis in axes)
-        mean = sum(part.sum(axes, np.float64, keepdims=True) for part in parts(values)) / count
+        mean = total / count
         squares = sum(np.square(part - mean).sum(axes, keepdims=True) for part in parts(values))
-        low, high = (
-            reach.reduce([reach.reduce(part, axes, keepdims=True) for part in parts(values)])
-            for reach in (np.minimum, np.maximum)
-        )
         deviation = np.where(low == high, 1, np.sqrt(squares / count))  # there it may be a rounding error
         dtype = np.result_type(values.dtype, np.float32)
         return cls(mean.astype(dtype), deviation.astype(dtype))
