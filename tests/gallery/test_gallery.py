@@ -198,10 +198,10 @@ def test_a_figure_that_fails_is_one_line_and_takes_nothing_with_it(
 def test_sweeps_draw_only_what_is_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     words = ["-m", "data=circles", "logger=none", "trainer.max_epochs=1", "seed=0"]
-    assert main(words) == 0 and not list(tmp_path.rglob("*.png"))
+    assert main(words) == 0 and not list(tmp_path.rglob("figures/*.png"))
     (status,) = tmp_path.rglob("status.json")
     assert "figures=none" not in status.read_text(), "the words typed are those typed"
-    assert main([*words, "figures=default"]) == 0 and len(list(tmp_path.rglob("*.png"))) == 3
+    assert main([*words, "figures=default"]) == 0 and len(list(tmp_path.rglob("figures/*.png"))) == 3
 
 
 def test_a_key_that_is_no_yes_or_no_is_refused(refused: Callable[..., str]) -> None:

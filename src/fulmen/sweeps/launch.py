@@ -5,8 +5,10 @@ one whose worker was killed knows less than the folders do.
 """
 
 import os
+import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -22,12 +24,14 @@ from omegaconf.errors import OmegaConfBaseException
 from fulmen.files import write_json
 from fulmen.folders import WORKED_IN, held, noted
 from fulmen.settings import leaves
+from fulmen.signals import Interrupted
 from fulmen.sweeps.job import Job
 from fulmen.sweeps.results import PLANNED, read
 from fulmen.words import ConfigurationError, as_value, conf_dir, parse, suggestion
 
 BASIC: Final = "basic"
 KILLED_TWICE: Final = "its process was killed, or ran out of memory, and once more when it ran alone"
+SECONDS_TO_END: Final = 30.0
 CHOICE, KEYS = "hydra/launcher", "hydra.launcher."
 
 
@@ -174,8 +178,13 @@ def run_all(places: Sequence[Path], launcher: Launcher, job: Job) -> None:
 
 def _attempt(places: Sequence[Path], launcher: Launcher, job: Job) -> str:
     """Launches, and waits for what may still run when the launcher breaks off; what the launcher said then."""
+    before_it = _processes(places)
     try:
         launcher.launch(places, job)
+    except Interrupted:
+        if launcher.name == "submitit_local":
+            _stop(places, _processes(places) - before_it)
+        raise
     except Exception as error:  # of whichever library is behind it
         deadline = time.monotonic() + launcher.kind.patience
         before = [read(place).state for place in places]
@@ -185,6 +194,21 @@ def _attempt(places: Sequence[Path], launcher: Launcher, job: Job) -> str:
                 before, deadline = now, time.monotonic() + launcher.kind.patience
         return f"{type(error).__name__}: {' '.join(str(error).split())}"
     return ""
+
+
+def _processes(places: Sequence[Path]) -> set[int]:
+    """Those that submitit has started for the jobs of a sweep: each has a folder named by its id."""
+    return {int(path.name) for path in places[0].parent.glob(".submitit/*") if path.name.isdecimal()}
+
+
+def _stop(places: Sequence[Path], processes: Iterable[int]) -> None:
+    """Ends jobs that outlive the process that launched them; they save a checkpoint first."""
+    for process in processes:
+        with suppress(OSError):  # it has ended
+            os.kill(process, signal.SIGTERM)
+    deadline = time.monotonic() + SECONDS_TO_END
+    while folders_held(places) and time.monotonic() < deadline:
+        time.sleep(0.1)
 
 
 def folders_held(places: Sequence[Path]) -> bool:

@@ -57,7 +57,10 @@ class Progress:
             if _changed(place) == self.before[place]:
                 continue
             result = read(place)
-            if result.ended:
+            if result.state == "interrupted":  # it may go on
+                self.before[place] = _changed(place)
+                self.say(f"job {result.number}  {' '.join(self.sweep.own_words(result.number))}  {result.error}")
+            elif result.ended:
                 self.waiting.remove(place)
                 self.ended.append(result)
                 self.new += 1

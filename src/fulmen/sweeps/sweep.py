@@ -97,7 +97,8 @@ def _end(plan: Sweep, folder: Path) -> list[Result]:
     for result in failures(found):
         words = " ".join(plan.own_words(result.number))
         say(f"job {result.number}  {words}  {result.state}: {result.error}")
-        say(f"  alone: {_rerun_command(plan, result)}")
+        if result.state != "interrupted":  # which goes on with the sweep
+            say(f"  alone: {_rerun_command(plan, result)}")
     if waiting := [result for result in found if not result.ended]:
         say(f"{_runs(len(waiting))} not begun or not ended")
     say(f"leaderboard: {folder / 'leaderboard.md'}, .csv and .png")
