@@ -181,8 +181,8 @@ def _threads(choices: Iterable[Choice]) -> list[str]:
     return [
         "## Threads",
         "The fastest step seen with one thread and with all. What `trainer.threads=auto` takes is to be at most "
-        f"{THREADS_GOAL} times as slow as the better. Where other processes are busy, threads wait for each other and one "
-        "is always better: this table means something on a quiet machine only.",
+        f"{THREADS_GOAL} times as slow as the better. Where other processes are busy, threads wait for each other and "
+        "one is always better: this table means something on a quiet machine only.",
         table(head, rows),
     ]
 
