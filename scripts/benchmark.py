@@ -79,7 +79,10 @@ def measured(only: Sequence[str], quick: bool) -> document.Findings:
     if "features" in only:
         found.features = features.features(quick)
     if "growth" in only:
-        found.curves = list(growth.curves(quick))
+        for curve in growth.curves(quick):
+            found.curves.append(curve)
+            ratios = ", ".join(f"{result.ratio:.3g}" for _, result in curve.points)
+            print(f"{curve.size}: {ratios} of a plain loop", file=sys.stderr, flush=True)
     if "threads" in only:
         found.threads = list(threads.choices(quick))
     return found

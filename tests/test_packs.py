@@ -285,7 +285,7 @@ def test_packs_choose_their_length_by_the_clock(seconds: float, before: int, aft
 
 
 def test_packs_stay_small_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LARGEST", 16 * BATCH * 4)  # 16 batches of 8 rows of 4 bytes
+    monkeypatch.setattr(module, "LARGEST_ON_CPU", 16 * BATCH * 4)  # 16 batches of 8 rows of 4 bytes
     packs = small_packs(None)
     for _ in range(9):
         packs.adapt(0.0)

@@ -49,14 +49,13 @@ def start() -> Iterator[Comparison]:
     template = "Hydra program that imports torch and Lightning first"
     for what, words in ASKED.items():
         mine, other = (partial(process, *command, *words) for command in (COMMAND, TEMPLATE))
-        yield Comparison(what, template, mine, other, goal=1 / 8, limit=0.7, pairs=3)
+        yield Comparison(what, template, mine, other, goal=1 / 8, limit=0.7)
     yield Comparison(
         "start to first step",
         '`python -c "import lightning.pytorch"`',
         partial(process, *COMMAND, *FIRST_STEP),
         partial(process, sys.executable, "-c", IMPORT),
         goal=1.15,
-        pairs=3,
     )
 
 

@@ -91,7 +91,7 @@ class Comparison:
     limit: float | None = None
     count: int = 1
     unit: str = "s"
-    pairs: int = 5
+    pairs: int = 3
 
 
 @dataclass(frozen=True)
