@@ -190,9 +190,10 @@ def _threads(choices: Iterable[Choice]) -> list[str]:
 def draw(found: Findings, path: Path) -> None:
     """Bars of the ratios, and a curve for each size that cost grows with."""
     figure = Figure((12, 11), layout="constrained")
-    _bars(figure.add_subplot(3, 1, 1), [result for result in found.goals if result.of.goal is not None])
-    for place, curve in enumerate(found.curves, 4):
-        _curve(figure.add_subplot(3, 3, place), curve)
+    grid = figure.add_gridspec(3, 3)
+    _bars(figure.add_subplot(grid[0, :]), [result for result in found.goals if result.of.goal is not None])
+    for place, curve in enumerate(found.curves):
+        _curve(figure.add_subplot(grid[1 + place // 3, place % 3]), curve)
     figure.savefig(path, dpi=100)
 
 
