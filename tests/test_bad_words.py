@@ -45,7 +45,7 @@ BAD_WORDS = {
     "hydra.verbose=true": r"would change nothing",
     "+hydra.x=1": r"would change nothing",
     "hydra/launcher=joblib": r"hydra/launcher=joblib says where a sweep runs; add -m",
-    "hydra.sweeper.n_trials=3": r"hydra.sweeper.n_trials=3 is not there yet",
+    "hydra.sweeper.n_trials=3": r"hydra.sweeper.n_trials=3 is about a search; add -m sweep=optuna",
     "optimizer.lr=${nope}": r"Interpolation key .nope. not found",
     "--model=deep": r"there is no option --model",
     "--hepl": r"there is no option --hepl; did you mean --help\?",

@@ -177,7 +177,9 @@ digits = pytest.mark.skipif(not MNIST.is_dir(), reason=f"MNIST's files are not i
 @digits
 @pytest.mark.slow
 def test_softmax_regression_of_digits_is_as_good_as_sagas(experiment: Experiment) -> None:
-    metrics = experiment("mnist_softmax", 0, f"data_root={MNIST}").metrics
+    """On 1500 digits, which saga learns in seconds; docs/reproduction.md has all 5000."""
+    few = ("data.train_size=1500", "penalty.weight=3.3333e-4")  # 1 / (2 · C · rows)
+    metrics = experiment("mnist_softmax", 0, f"data_root={MNIST}", *few).metrics
     assert metrics["test/accuracy"] == pytest.approx(metrics["baseline/test/accuracy"], abs=0.015)
 
 

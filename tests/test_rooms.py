@@ -12,6 +12,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 MAY_KNOW_HYDRA = {"flags", "words", "composition", "parts", "preflight", "recorded", "targets"} | {
     "sweeps.grid",
     "sweeps.launch",
+    "sweeps.space",
 }
 """Hydra's own library; OmegaConf alone is a way to read YAML."""
 MAY_START_RUNS = {

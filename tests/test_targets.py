@@ -6,6 +6,7 @@ import pytest
 
 import fulmen
 from fulmen import targets
+from fulmen.cli import main
 from fulmen.words import ConfigurationError, conf_dir
 
 DANGEROUS = [
@@ -56,7 +57,6 @@ def test_an_allowed_module_does_not_lend_its_name_to_others(allowed: str, target
         ("model/evil", "hidden:\n  - _target_: os.system\n"),
         ("model/evil", "target: os.system\n_target_: ${.target}\n"),
         ("experiment/evil", "# @package _global_\nhydra:\n  callbacks:\n    evil:\n      _target_: os.system\n"),
-        ("hydra/launcher/evil", "_target_: os.system\n"),
         ("hydra/job_logging/evil", "version: 1\nhandlers:\n  a:\n    (): os.system\n"),
         ("hydra/hydra_logging/evil", "version: 1\nhandlers:\n  a:\n    class: os.system\n"),
     ],
@@ -68,6 +68,14 @@ def test_files_from_elsewhere_may_not_either(name: str, content: str, tmp_path: 
     group = name.removesuffix("/evil")
     with pytest.raises(ConfigurationError, match=r"none of Fulmen's parts|Hydra's own|is not there yet"):
         fulmen.compose([f"{group}=evil"], config_dir=tmp_path)
+
+
+def test_nor_may_what_starts_the_runs_of_a_sweep(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "hydra" / "launcher" / "evil.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text("_target_: os.system\n")
+    assert main(["-m", "--config-dir", str(tmp_path), "hydra/launcher=evil", "seed=0,1"]) == 1
+    assert "there is no hydra/launcher=evil; there are basic, joblib" in capfd.readouterr().err
 
 
 def test_one_module_needs_no_brackets() -> None:

@@ -16,6 +16,7 @@ from fulmen.parts import make
 from fulmen.words import ConfigurationError, Finished
 
 if TYPE_CHECKING:
+    from fulmen.callbacks.pruning import Judge
     from fulmen.run import Run
 
 PARTS = ("model", "optimizer", "scheduler", "loss", "penalty", "init", "backprop", "logger", "figures", "baseline")
@@ -30,6 +31,7 @@ def train(
     name: str = "",
     verbose: bool = True,
     rerun: Path | None = None,
+    judge: "Judge | None" = None,
 ) -> "Run":
     """Trains what a configuration describes, and records it.
 
@@ -39,16 +41,18 @@ def train(
         name: what the dashboard calls it; by default its experiment, or its data, model and optimizer.
         verbose: whether to print configuration, progress and figures.
         rerun: the folder of the run that this one repeats.
+        judge: says while the run trains whether it is worth its time.
 
     Raises:
         ValueError: a value is wrong, parts do not fit each other or the machine, or the data cannot be had; nothing is
             written then.
         FileExistsError: the folder is not empty, or in use.
         fulmen.learner.Diverged: the loss is no longer finite.
+        fulmen.callbacks.pruning.Pruned: the judge ended the run.
     """
     folder = folder or new_folder(config)
     if rerun is None:
-        return _train(config, folder, {}, name, verbose=verbose)
+        return _train(config, folder, {}, name, verbose=verbose, judge=judge)
     threads = folders.noted(rerun).get("threads") if recorded.is_repeated(rerun, config) else None
     run = _train(config, folder, {"rerun": str(rerun)}, name, verbose=verbose, threads=threads)
     from fulmen.runs import leads
@@ -58,7 +62,9 @@ def train(
     return run
 
 
-def resume(folder: str | Path, words: Sequence[str] = (), *, verbose: bool = True) -> "Run":
+def resume(
+    folder: str | Path, words: Sequence[str] = (), *, verbose: bool = True, judge: "Judge | None" = None
+) -> "Run":
     """Goes on with the run in `folder`, from its last checkpoint and in that very folder.
 
     On the CPU it ends with the weights that it would have ended with undisturbed, to the last bit.
@@ -68,6 +74,7 @@ def resume(folder: str | Path, words: Sequence[str] = (), *, verbose: bool = Tru
         words: those that may stand beside `resume=`: `trainer.max_epochs`, `trainer.max_steps`, `accelerator`,
             `trust_checkpoint`, `allow_targets`.
         verbose: as for `train`.
+        judge: as for `train`.
 
     Raises:
         ValueError: there is no run in `folder`, it has nothing more to do, it diverged, or as `train`.
@@ -85,7 +92,7 @@ def resume(folder: str | Path, words: Sequence[str] = (), *, verbose: bool = Tru
         raise Finished(
             f"{folder} {why} after {before['steps']} steps: nothing more to do; {longer}rerun={folder} with changes"
         )
-    return _train(config, folder, {}, verbose=verbose, resume=True, threads=before.get("threads"))
+    return _train(config, folder, {}, verbose=verbose, resume=True, threads=before.get("threads"), judge=judge)
 
 
 def _train(
@@ -97,6 +104,7 @@ def _train(
     verbose: bool,
     resume: bool = False,
     threads: int | None = None,
+    judge: "Judge | None" = None,
 ) -> "Run":
     targets.check(config, typed=config.overrides)
     source = preflight.check(config)
@@ -118,6 +126,7 @@ def _train(
         resume=resume,
         threads=threads,
         trust=config.trust_checkpoint is True,
+        judge=judge,
     )
 
 

@@ -15,6 +15,7 @@ from fulmen.baselines import MakeBaseline
 from fulmen.callbacks.film import Film
 from fulmen.callbacks.histograms import Histograms
 from fulmen.callbacks.progress import Progress
+from fulmen.callbacks.pruning import Judge, Pruning
 from fulmen.callbacks.saver import Saver
 from fulmen.coefficients import coefficients
 from fulmen.data.module import DataModule
@@ -65,6 +66,7 @@ def train(
     resume: bool = False,
     threads: int | None = None,
     trust: bool = False,
+    judge: Judge | None = None,
 ) -> Run:
     """Trains a model on data and writes the run down.
 
@@ -92,12 +94,14 @@ def train(
         resume: whether the run in `folder` goes on from its last checkpoint.
         threads: of the CPU, as the run had before; None to find out.
         trust: whether that checkpoint may hold more than plain values, see `checkpoints.load`.
+        judge: says while the run trains whether it is worth its time; None where nobody asks.
 
     Raises:
         ValueError: parts do not fit each other or the machine, or the data cannot be had; nothing is written then.
         FileExistsError: the folder is not empty, or in use.
         Finished: a run that was to go on has nothing more to do.
         Diverged: the loss or a parameter is no longer finite.
+        Pruned: the judge ended the run.
         Interrupted: SIGINT or SIGTERM came; the last checkpoint is saved.
     """
     joint = source.joint
@@ -163,12 +167,13 @@ def train(
                 loggers.show_hyperparameters(board, config, batch_size)
             film = Film() if figures.animation else None
             watching = [*([film] if film else []), *([Histograms()] if figures.histograms else [])]
+            pruning = [] if judge is None else [Pruning(judge, score, plan.total_steps)]
             trainer = build(
                 options,
                 accelerator,
                 score=score,
                 loggers=[*history, *boards],
-                callbacks=[*([Progress(plan.total_steps, score)] if verbose else []), *watching, saver],
+                callbacks=[*([Progress(plan.total_steps, score)] if verbose else []), *watching, saver, *pruning],
                 trust=trust,
             )
             if options.debug and verbose and leads and step == 0:

@@ -20,6 +20,7 @@ import yaml
 from filelock import FileLock, Timeout
 
 from fulmen import folders
+from fulmen.callbacks.pruning import Pruned
 from fulmen.files import write_json, write_text
 from fulmen.learner import Diverged
 from fulmen.signals import Interrupted
@@ -129,6 +130,8 @@ def _claim(folder: Path) -> None:
 
 
 def _failure(error: BaseException) -> dict[str, Any]:
+    if isinstance(error, Pruned):
+        return {"state": "pruned", "pruned": str(error)}
     state = {Diverged: "diverged", Interrupted: "interrupted"}.get(type(error), "failed")
     sentence = str(error) if state != "failed" else f"{type(error).__name__}: {error}"
     return {"state": state, "error": sentence, "traceback": "".join(traceback.format_exception(error))}

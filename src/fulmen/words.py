@@ -109,7 +109,7 @@ def _check_not_hydras(override: "Override") -> None:
     if re.match("hydra[./]launcher", key):
         raise ConfigurationError(f"{line} says where a sweep runs; add -m")
     if re.match("hydra[./]sweeper", key):
-        raise ConfigurationError(f"{line} is not there yet; -m runs a grid, and sweep= a preset")
+        raise ConfigurationError(f"{line} is about a search; add -m sweep=optuna")
     raise ConfigurationError(
         f"{line} is a word of Hydra's own, and would change nothing; a run's folder is run_dir=<folder>"
     )
@@ -151,7 +151,8 @@ def _values(override: "Override", folders: Sequence[Path]) -> list[str]:
         values = list(override.sweep_string_iterator())
     else:
         raise ConfigurationError(
-            f"{line} asks for a search, and a sweep over a grid takes lists: {key}=a,b or range(1,4)"
+            f"{line} asks for a search, and a sweep over a grid takes lists: {key}=a,b or range(1,4); "
+            "to search, add sweep=optuna"
         )
     if not values:
         raise ConfigurationError(f"{line} names nothing that exists")

@@ -14,4 +14,7 @@ from fulmen.figures.pairs import pairs_of_classes as pairs_of_classes
 from fulmen.figures.pairs import pairs_of_values as pairs_of_values
 from fulmen.figures.ranking import ranking as ranking
 from fulmen.figures.regions import regions as regions
+from fulmen.figures.search import front as front
+from fulmen.figures.search import history as history
+from fulmen.figures.search import importance as importance
 from fulmen.figures.training import training as training

@@ -10,17 +10,21 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from fulmen import folders, recorded
 from fulmen.experiment import attempt, record_refusal, resume, train
 from fulmen.files import write_json
+from fulmen.folders import SWEEP
 from fulmen.signals import Interrupted, raising
 from fulmen.sweeps import gpus
 from fulmen.sweeps.record import PERMISSIONS, Sweep
 from fulmen.sweeps.record import read as read_sweep
 from fulmen.targets import listed
 from fulmen.words import read, search_path
+
+if TYPE_CHECKING:
+    from fulmen.callbacks.pruning import Judge
 
 UNFINISHED: Final = ("running", "interrupted")
 """States of a job that goes on from its last checkpoint; `running` is what a killed process could not correct."""
@@ -72,7 +76,7 @@ class Job:
             record_refusal(message, recorded.configuration(folder), folder)
 
     def _go_on(self, folder: Path) -> None:
-        resume(folder, self.permissions, verbose=False)
+        resume(folder, self.permissions, verbose=False, judge=_judge(folder))
 
     def _begin(self, folder: Path) -> None:
         sweep, number = _sweep(folder.parent), int(folder.name)
@@ -82,13 +86,27 @@ class Job:
         for override in map(read, self.permissions):
             config[override.key_or_group] = override.value()
         config.allow_targets = listed(config.allow_targets)
-        train(config, folder=folder, name=" ".join(sweep.own_words(number)), verbose=False)
+        train(config, folder=folder, name=" ".join(sweep.own_words(number)), verbose=False, judge=_judge(folder))
 
 
-@functools.cache
 def _sweep(folder: Path) -> Sweep:
-    """What a sweep's folder says, which does not change."""
+    """What a sweep's folder says now."""
+    return _read(folder, (folder / SWEEP).stat().st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=1)
+def _read(folder: Path, _changed: int) -> Sweep:
+    """Read once for all jobs of a grid, which does not change; a search does."""
     return read_sweep(folder)
+
+
+def _judge(folder: Path) -> "Judge | None":
+    """What decides whether the run in a job's folder is worth its time; None in a grid."""
+    if _sweep(folder.parent).search is None:
+        return None
+    from fulmen.sweeps.storage import judge  # and with it Optuna
+
+    return judge(_sweep(folder.parent), folder)
 
 
 def forget(folder: Path) -> None:

@@ -17,12 +17,40 @@ from fulmen.files import write_text
 from fulmen.folders import LOCK, SWEEP, absent
 from fulmen.names import stamp
 from fulmen.sweeps.grid import Grid
+from fulmen.sweeps.space import Dimension
 from fulmen.words import ConfigurationError
 
 SWEEPS: Final = Path("logs/sweeps")
 PERMISSIONS: Final = ("allow_targets", "trust_checkpoint")
 Dumper: Final = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 """The one in C where PyYAML has it: 1 ms a configuration instead of 5."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a search has chosen for one job."""
+
+    number: int
+    """The trial's in the study, where the same may have other numbers than jobs."""
+    words: list[str]
+
+
+@dataclass(frozen=True)
+class Search:
+    """What a search is about, and what it has chosen so far."""
+
+    options: dict[str, Any]
+    """The keys of `hydra.sweeper`."""
+    space: list[Dimension]
+    fixed: list[str]
+    """The words that all jobs have."""
+    seed: int
+    objectives: list[str]
+    """Figures of `metrics.json`."""
+    study: str
+    """Its name in the storage."""
+    trials: list[Trial]
+    """In the order of the jobs' numbers; it grows."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +69,15 @@ class Sweep:
     """The folder of the user's own choices."""
     permissions: list[str]
     """The words that were typed to allow something; they count only where they are typed."""
+    search: Search | None = None
+    """None of a grid, whose jobs are known beforehand."""
 
     def job_words(self, number: int) -> list[str]:
         """All words of a job."""
-        return Grid(self.grid).job(number)
+        if self.search is None:
+            return Grid(self.grid).job(number)
+        chosen = self.search.trials[number].words if number < len(self.search.trials) else []
+        return [*self.search.fixed, *chosen]
 
     def own_words(self, number: int) -> list[str]:
         """The words that tell a job from the others."""
@@ -68,12 +101,23 @@ def write(sweep: Sweep, records: Sequence[Mapping[str, Any]]) -> Path:
         for number, record in enumerate(records):
             (folder / str(number)).mkdir()
             (folder / str(number) / "config.yaml").write_text(_yaml(record), "utf-8")
-        write_text(folder / SWEEP, _yaml(asdict(sweep)))
+        rewrite(sweep, folder)
     except OSError as error:
         raise ConfigurationError(
             f"{folder} cannot be made ({error.strerror or error}); start from a folder that you may write to"
         ) from error
     return folder
+
+
+def rewrite(sweep: Sweep, folder: Path) -> None:
+    """Writes `sweep.yaml`, whole or not at all."""
+    write_text(folder / SWEEP, _yaml(asdict(sweep)))
+
+
+def plan(record: Mapping[str, Any], folder: Path) -> None:
+    """Makes the folder of one more job; one that was left half-made is taken."""
+    folder.mkdir(exist_ok=True)
+    write_text(folder / "config.yaml", _yaml(record))
 
 
 def read(folder: Path) -> Sweep:
@@ -93,8 +137,9 @@ def read(folder: Path) -> Sweep:
             else absent(folder).replace("no run in", "no sweep in").replace("runs are in logs/runs", "they are in logs")
         )
     try:
-        return Sweep(**yaml.safe_load(path.read_text("utf-8")))
-    except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
+        found = yaml.safe_load(path.read_text("utf-8"))
+        return Sweep(**found | {"search": _search(found.get("search"))})
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError) as error:
         raise ConfigurationError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
 
 
@@ -114,9 +159,16 @@ def held(folder: Path) -> Iterator[None]:
         yield
     finally:
         with suppress(OSError):  # Windows keeps it while it is held
-            for path in (folder / LOCK, *folder.glob(".worker-*")):
+            for path in (*folder.glob("*.lock"), *folder.glob(".worker-*")):
                 path.unlink()
         lock.release()
+
+
+def _search(found: dict[str, Any] | None) -> Search | None:
+    if found is None:
+        return None
+    space, trials = ([kind(**each) for each in found[name]] for kind, name in ((Dimension, "space"), (Trial, "trials")))
+    return Search(**found | {"space": space, "trials": trials})
 
 
 def _yaml(content: Mapping[str, Any]) -> str:

@@ -37,6 +37,11 @@ class Result:
         """Whether nothing more happens to it by itself."""
         return self.state not in (PLANNED, folders.WORKED_IN)
 
+    @property
+    def over(self) -> bool:
+        """Whether nothing more happens to it, unless it is asked to run once more."""
+        return self.ended and self.state != "interrupted"
+
 
 def read(folder: Path) -> Result:
     """What became of the job in a folder."""

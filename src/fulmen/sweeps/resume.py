@@ -72,10 +72,13 @@ def check_permissions(sweep: Sweep, request: Request) -> None:
 def pending(sweep: Sweep, request: Request) -> list[int]:
     """The numbers of the jobs that are to run; those that begin anew are as they were planned.
 
+    A search has planned no more of them than it has begun.
+
     Raises:
         ConfigurationError: one of them runs in another process, or its configuration is gone.
     """
-    found = [result for result in read_all(request.folder, sweep.jobs) if _is_pending(result, request.retry)]
+    planned = sweep.jobs if sweep.search is None else len(sweep.search.trials)
+    found = [result for result in read_all(request.folder, planned) if _is_pending(result, request.retry)]
     for result in found:
         if not (result.folder / "config.yaml").exists():
             raise ConfigurationError(
@@ -86,7 +89,7 @@ def pending(sweep: Sweep, request: Request) -> list[int]:
     for result in found:
         if result.state in (PLANNED, *request.retry):
             forget(result.folder)
-    return [result.number for result in found]
+    return [*(result.number for result in found), *range(planned, sweep.jobs)]
 
 
 def _is_pending(result: Result, retry: Sequence[str]) -> bool:

@@ -4,10 +4,11 @@ import os
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from fulmen.sweeps import gpus, leaderboard, presets, record, resume
+from fulmen.sweeps import gpus, leaderboard, options, presets, record, resume, search, searching
 from fulmen.sweeps.grid import grid, records
 from fulmen.sweeps.job import Job
 from fulmen.sweeps.launch import Launcher, run_all, split
@@ -15,6 +16,9 @@ from fulmen.sweeps.progress import Progress
 from fulmen.sweeps.record import Sweep
 from fulmen.sweeps.results import Result, failures, read_all
 from fulmen.words import ConfigurationError
+
+if TYPE_CHECKING:
+    from fulmen.sweeps.study import Study
 
 SHOWN = 10
 """Rows of the leaderboard that are printed; all are in its files."""
@@ -30,6 +34,8 @@ def sweep(words: Sequence[str], config_dir: str | None) -> int:
         ConfigurationError: a job's configuration is wrong; nothing is written then.
         Interrupted: a signal came; what has run is kept.
     """
+    if search.named(words):
+        return _search(words, config_dir)
     about_launcher, typed = split(presets.expanded(words, config_dir))
     combinations = grid(typed, config_dir)
     planned = list(records(combinations.jobs, config_dir))
@@ -47,14 +53,27 @@ def sweep(words: Sequence[str], config_dir: str | None) -> int:
         return _run(plan, folder, range(len(planned)), launcher, _job(allowed, own, launcher))
 
 
+def _search(words: Sequence[str], config_dir: str | None) -> int:
+    """As `sweep`, with jobs that are chosen one after the other."""
+    about_launcher, others = split(words)
+    plan = search.plan(others, config_dir)
+    launcher = Launcher(about_launcher)
+    folder = record.write(plan, [])
+    say(f"{_runs(plan.jobs)} to choose from {_over(plan)}")
+    say(f"sweep folder: {folder}")
+    with record.held(folder):
+        return _run(plan, folder, range(plan.jobs), launcher, _job(plan.permissions, plan.config_dir, launcher))
+
+
 def go_on(words: Sequence[str], config_dir: str | None) -> int:
     """Finishes a sweep that was stopped, in its own folder: jobs that are complete are kept as they are.
 
     Returns, Raises: as `sweep`.
     """
     about_launcher, others = split(words)
+    about_search, others = options.split(others)
     request = resume.read_request(others)
-    plan = record.read(request.folder)
+    plan = search.extended(record.read(request.folder), about_search)
     resume.check_permissions(plan, request)
     launcher = Launcher(about_launcher)
     own = plan.config_dir if config_dir is None else str(Path(config_dir).resolve())
@@ -75,17 +94,21 @@ def _job(permissions: list[str], config_dir: str | None, launcher: Launcher) -> 
 def _run(plan: Sweep, folder: Path, pending: Sequence[int], launcher: Launcher, job: Job) -> int:
     """Runs what is pending and ends with the leaderboard, also when a signal stops it."""
     progress = Progress(plan, folder, pending, say)
+    study = None if plan.search is None else search.opened(plan.search, folder)
     try:
         with progress.watching():
-            run_all([(folder / str(number)).absolute() for number in pending], launcher, job)
+            if study is None:
+                run_all([(folder / str(number)).absolute() for number in pending], launcher, job)
+            else:
+                plan = searching.run(plan, folder, study, launcher, job)
     except BaseException:
-        _end(plan, folder)
+        _end(plan, folder, study)
         say(f"stopped; to go on: {_go_on_command(plan, folder)}")
         raise
-    return int(any(not result.done for result in _end(plan, folder)))
+    return int(any(not result.done for result in _end(plan, folder, study)))
 
 
-def _end(plan: Sweep, folder: Path) -> list[Result]:
+def _end(plan: Sweep, folder: Path, study: "Study | None") -> list[Result]:
     """Writes the leaderboard, and says what has become of the jobs."""
     found = read_all(folder, plan.jobs)
     board = leaderboard.of_sweep(plan, found)
@@ -93,7 +116,9 @@ def _end(plan: Sweep, folder: Path) -> list[Result]:
     console = Console() if Console().is_terminal else Console(width=leaderboard.FILE_WIDTH)
     if board.groups:
         console.print(leaderboard.table(board, SHOWN))
-    say(f"{sum(result.done for result in found)} of {_runs(plan.jobs)} completed")
+    pruned = sum(result.state == "pruned" for result in found)
+    completed = sum(result.done for result in found) - pruned
+    say(f"{completed} of {_runs(plan.jobs)} completed" + (f", {pruned} pruned" if pruned else ""))
     for result in failures(found):
         words = " ".join(plan.own_words(result.number))
         say(f"job {result.number}  {words}  {result.state}: {result.error}")
@@ -102,6 +127,8 @@ def _end(plan: Sweep, folder: Path) -> list[Result]:
     if waiting := [result for result in found if not result.ended]:
         say(f"{_runs(len(waiting))} not begun or not ended")
     say(f"leaderboard: {folder / 'leaderboard.md'}, .csv and .png")
+    if study is not None and (drawn := searching.pictures(folder, study)):
+        say(f"pictures:    {', '.join(map(str, drawn))}")
     say(f"see them:    tensorboard --logdir {folder}")
     return found
 

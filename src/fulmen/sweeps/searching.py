@@ -1,0 +1,105 @@
+"""A search while it goes: what runs next, from the folders of the jobs and from the study, and pictures at the end."""
+
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from fulmen.files import replacing
+from fulmen.sweeps import record
+from fulmen.sweeps.grid import records
+from fulmen.sweeps.job import Job
+from fulmen.sweeps.launch import Launcher, run_all
+from fulmen.sweeps.record import PERMISSIONS, Sweep
+from fulmen.sweeps.results import read as read_result
+from fulmen.vocabulary import mode
+from fulmen.words import ConfigurationError
+
+if TYPE_CHECKING:
+    from fulmen.sweeps.study import Study
+
+REFUSED: Final = 10
+"""Choices one after the other that make no configuration, after which something is wrong with the words."""
+
+
+def run(sweep: Sweep, folder: Path, study: "Study", launcher: Launcher, job: Job) -> Sweep:
+    """Runs jobs until there are as many as were wanted, first those that were left unfinished.
+
+    Returns:
+        The sweep, which has fewer jobs where other machines ran some of the study's.
+    """
+    assert sweep.search is not None
+    trials, at_once = sweep.search.trials, sweep.search.options["n_jobs"]
+    study.recover()
+    waiting = _unfinished(sweep, folder, study)
+    while batch := waiting[:at_once] or _planned(sweep, folder, study, job):
+        waiting = waiting[at_once:]
+        run_all([(folder / str(number)).absolute() for number in batch], launcher, job)
+        ended = [number for number in batch if read_result(folder / str(number)).over]
+        for number in ended:
+            study.tell(trials[number], read_result(folder / str(number)))
+        if not ended:
+            return sweep  # another process is at them
+    sweep = replace(sweep, jobs=len(trials))
+    record.rewrite(sweep, folder)
+    return sweep
+
+
+def _unfinished(sweep: Sweep, folder: Path, study: "Study") -> list[int]:
+    """Jobs that have not ended; of those that have, the study is told if it does not know."""
+    assert sweep.search is not None
+    found, trials = [], sweep.search.trials
+    for number, trial in enumerate(trials):
+        result, known = read_result(folder / str(number)), not study.runs(trial)
+        if result.over and not known:
+            study.tell(trial, result)
+        if not result.over:
+            found.append(number)
+        if not result.over and known:
+            trials[number] = study.again(trial)
+            record.rewrite(sweep, folder)
+    return found
+
+
+def _planned(sweep: Sweep, folder: Path, study: "Study", job: Job) -> list[int]:
+    """Plans the next jobs; none when there are enough."""
+    assert sweep.search is not None
+    search = sweep.search
+    planned: list[int] = []
+    fixed = [word for word in search.fixed if word.partition("=")[0] not in PERMISSIONS]
+    for refused in count():
+        if study.count >= sweep.jobs or len(planned) == search.options["n_jobs"]:
+            break
+        trial = study.ask()
+        try:
+            (found,) = records([[*fixed, *job.permissions, *trial.words]], job.config_dir)
+        except ConfigurationError:
+            study.lose(trial.number)
+            if refused >= REFUSED:
+                raise
+            continue
+        number = len(search.trials)
+        record.plan(found, folder / str(number))
+        search.trials.append(trial)
+        record.rewrite(sweep, folder)
+        planned.append(number)
+    return planned
+
+
+def pictures(folder: Path, study: "Study") -> list[Path]:
+    """Draws how the search went, what mattered and, of two objectives, the front between them."""
+    from fulmen import figures  # and with them matplotlib
+
+    found, names = study.completed(), study.search.objectives
+    drawn = {}
+    if found and len(names) == 1:
+        numbers, values = zip(*found, strict=True)
+        drawn["history"] = figures.history(numbers, [value[0] for value in values], names[0], mode(names[0]))
+        if shares := study.importances():
+            drawn["importance"] = figures.importance([*shares], [*shares.values()], names[0])
+    if found and len(names) == 2:
+        drawn["front"] = figures.front([value for _, value in found], study.best(), names)
+    for name, figure in drawn.items():
+        with replacing(folder / f"{name}.png") as file:
+            figure.savefig(file, format="png")
+    return [folder / f"{name}.png" for name in drawn]

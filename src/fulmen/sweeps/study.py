@@ -1,0 +1,171 @@
+"""The study behind a search: Optuna, which is asked what to try next and told how it went.
+
+`sweep.yaml` says which trial each job is, so a process may be killed anywhere between the two: whatever is then
+in only one of them is found at the next start.
+"""
+
+import itertools
+import math
+import random
+import secrets
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import optuna
+from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, RandomSampler, TPESampler
+from optuna.trial import FrozenTrial, TrialState
+
+from fulmen.sweeps.record import Search, Trial
+from fulmen.sweeps.results import Result
+from fulmen.sweeps.storage import JOURNAL, cut, open_study
+
+LOST: Final = "lost"
+"""Marks a trial that was asked for and never became a job."""
+AGAIN: Final = "again"
+"""Marks a trial that repeats a failed one."""
+FEWEST: Final = 4
+"""Completed trials from which anything can be said of what matters."""
+
+
+class Study:
+    """The study of one search.
+
+    Args:
+        search: what it is about.
+        folder: the sweep's.
+
+    Raises:
+        ConfigurationError: the storage cannot be opened, or holds another study of that name.
+    """
+
+    def __init__(self, search: Search, folder: Path) -> None:
+        self.search, self.is_private = search, search.options["storage"] is None
+        self.distributions = {one.key: one.distribution for one in search.space}
+        if self.is_private:
+            cut(folder / JOURNAL)
+        self.optuna = open_study(search, folder)
+
+    @property
+    def count(self) -> int:
+        """Trials that are a run, or were one."""
+        if self.is_private:
+            return len(self.search.trials)
+        return sum(LOST not in trial.user_attrs and trial.state != TrialState.WAITING for trial in self._trials())
+
+    def ask(self) -> Trial:
+        """What to try next. A repeated run would end as it did, so a sampler that repeats one is passed over."""
+        if self.search.options["sampler"] == "grid" and not self._waits():
+            self._enqueue_next_point()
+        trial = self._ask(_sampler(self.search, len(self._trials())))
+        if trial.words not in self._tried(but=trial.number):
+            return trial
+        self.lose(trial.number)
+        if all(one.points for one in self.search.space):
+            self._enqueue_next_point()
+        return self._ask(RandomSampler(seed=trial.number))
+
+    def _ask(self, sampler: BaseSampler) -> Trial:
+        self.optuna.sampler = sampler
+        trial = self.optuna.ask(self.distributions)
+        return Trial(trial.number, self._words(trial.params))
+
+    def _words(self, params: dict[str, Any]) -> list[str]:
+        return [f"{one.key}={one.text(params[one.key])}" for one in self.search.space]
+
+    def _tried(self, but: int = -1) -> list[list[str]]:
+        """The words of all trials that are a run, and were chosen as a whole."""
+        found = (one for one in self._trials() if one.number != but and LOST not in one.user_attrs)
+        return [self._words(one.params) for one in found if one.params.keys() == self.distributions.keys()]
+
+    def runs(self, trial: Trial) -> bool:
+        """Whether nothing was told of a trial yet."""
+        return self._trials()[trial.number].state == TrialState.RUNNING
+
+    def tell(self, trial: Trial, result: Result) -> None:
+        """Says how a run went; a figure that is no number is a failure, like all that is not completed or pruned."""
+        values = [float(result.metrics.get(name, math.nan)) for name in self.search.objectives]
+        if result.state == "pruned":
+            self.optuna.tell(trial.number, state=TrialState.PRUNED)
+        elif result.state == "completed" and all(map(math.isfinite, values)):
+            self.optuna.tell(trial.number, values)
+        else:
+            self.optuna.tell(trial.number, state=TrialState.FAIL)
+
+    def lose(self, number: int) -> None:
+        """Fails a trial that became no job."""
+        trial = self._trials()[number]
+        optuna.trial.Trial(self.optuna, trial._trial_id).set_user_attr(LOST, True)
+        self.optuna.tell(number, state=TrialState.FAIL)
+
+    def recover(self) -> None:
+        """Tries once more what was chosen and never became a job, because the process was killed just then.
+
+        In a database that others use, nobody can say that of a trial of theirs.
+        """
+        known = {trial.number for trial in self.search.trials}
+        for trial in self._trials() if self.is_private else ():
+            if trial.state == TrialState.RUNNING and trial.number not in known:
+                self.lose(trial.number)
+                if trial.params.keys() == self.distributions.keys():
+                    self.optuna.enqueue_trial(trial.params)
+
+    def again(self, trial: Trial) -> Trial:
+        """A new trial with the parameters of one that has failed, of which nothing more can be told."""
+        token = secrets.token_hex(8)
+        before = self._trials()[trial.number]
+        self.optuna.add_trial(
+            optuna.trial.create_trial(
+                state=TrialState.RUNNING,
+                params=before.params,
+                distributions=before.distributions,
+                user_attrs={AGAIN: token},
+            )
+        )
+        new = next(one for one in reversed(self._trials()) if one.user_attrs.get(AGAIN) == token)
+        return Trial(new.number, trial.words)
+
+    def completed(self) -> list[tuple[int, list[float]]]:
+        """Number and values of the trials that came to their end."""
+        found = self.optuna.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        return [(trial.number, trial.values) for trial in found]
+
+    def best(self) -> list[bool]:
+        """Which of them no other is better than in every objective."""
+        best = {trial.number for trial in self.optuna.best_trials}
+        return [number in best for number, _ in self.completed()]
+
+    def importances(self) -> dict[str, float]:
+        """What share of the differences each key explains; nothing where there is too little to say."""
+        if len(self.completed()) < FEWEST or len({values[0] for _, values in self.completed()}) == 1:
+            return {}
+        evaluator = optuna.importance.FanovaImportanceEvaluator(seed=self.search.seed)
+        return optuna.importance.get_param_importances(self.optuna, evaluator=evaluator)
+
+    def _trials(self) -> list[FrozenTrial]:
+        return self.optuna.get_trials(deepcopy=False)
+
+    def _waits(self) -> bool:
+        return any(trial.state == TrialState.WAITING for trial in self._trials())
+
+    def _enqueue_next_point(self) -> None:
+        """Lets a point be tried that was not. Optuna's own grid counts lost trials, and would leave out theirs."""
+        points = list(itertools.product(*(one.points or [] for one in self.search.space)))
+        random.Random(self.search.seed).shuffle(points)
+        named = (dict(zip(self.distributions, point, strict=True)) for point in points)
+        tried = self._tried()
+        if new := next((point for point in named if self._words(point) not in tried), None):
+            self.optuna.enqueue_trial(new)
+
+
+def _sampler(search: Search, trials: int) -> BaseSampler:
+    """How the next values are chosen. Each trial has its own seed: a search that goes on repeats nothing."""
+    seed = int(np.random.SeedSequence([search.seed, trials]).generate_state(1)[0])
+    first = search.options["n_startup_trials"]
+    if search.options["sampler"] == "tpe":
+        return TPESampler(n_startup_trials=first, seed=seed)
+    if search.options["sampler"] == "gp":
+        return GPSampler(n_startup_trials=first, seed=seed, warn_independent_sampling=False)
+    if search.options["sampler"] == "cmaes":
+        return CmaEsSampler(n_startup_trials=max(first, 1), seed=seed, warn_independent_sampling=False)
+    return RandomSampler(seed=seed)
