@@ -2,7 +2,9 @@
 
 import importlib.util
 import os
+import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -26,6 +28,20 @@ def test_every_experiment_has_a_row_and_its_place_in_the_document() -> None:
     for name in experiments:
         assert f"### `experiment={name}`" in DOCUMENT
     assert f"**{len(WANTED)} of {len(WANTED)} are in range.**" in DOCUMENT
+
+
+def test_the_documents_verdicts_follow_from_its_figures() -> None:
+    judged = 0
+    for line in DOCUMENT.splitlines():
+        cells = [cell.strip() for cell in line.split("|")]
+        range_ = re.fullmatch(r"(\S+) to (\S+)", cells[2]) if len(cells) == 7 else None
+        if range_ is None:
+            continue
+        low, high = map(float, range_.groups())
+        middle = float((cells[3] or cells[4]).split()[0])
+        assert cells[5] == ("in range" if low <= middle <= high else "**out of range**"), line
+        judged += 1
+    assert judged >= 40
 
 
 def test_every_picture_of_the_document_is_there() -> None:
