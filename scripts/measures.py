@@ -69,7 +69,7 @@ def _least_squares(run: Run) -> NDArray[np.float64]:
     """Coefficients and intercept, [F + 1], of scikit-learn's LinearRegression on the run's training rows."""
     from sklearn.linear_model import LinearRegression
 
-    x, y = preflight.source(recorded.configuration(run.folder)).load()["train"]
+    x, y = preflight.source(recorded.configuration(run.folder).data).load()["train"]
     fitted = LinearRegression().fit(x, y)
     return np.append(fitted.coef_, fitted.intercept_)
 
@@ -84,7 +84,7 @@ def _objective(run: Run) -> float:
 def _untrained(run: Run) -> float:
     """The loss of the test rows with the weights that the run began with."""
     config = recorded.configuration(run.folder)
-    source = preflight.source(config)
+    source = preflight.source(config.data)
     net = new_network(make(config.model), source.joint, config.trainer.precision, config.seed, make(config.init))
     data = DataModule(source, dtype=run.predictor.dtype, seed=config.seed, pack=1)
     data.load()
@@ -116,7 +116,7 @@ def _all_digits(root: str | None) -> tuple[NDArray[Any], NDArray[Any]]:
     """MNIST's 70,000 digits, [N, 784], and their labels, [N]."""
     sizes = ["data.train_size=60000", "data.val_size=0", "data.test_size=10000"]
     words = ["data=mnist", *sizes, *([] if root is None else [f"data_root={root}"])]
-    splits = preflight.source(fulmen.compose(words)).load()
+    splits = preflight.source(fulmen.compose(words).data).load()
     x, y = (np.concatenate(parts) for parts in zip(splits["train"], splits["test"], strict=True))
     return x.reshape(len(x), -1), y
 

@@ -287,19 +287,7 @@ def _head(wanted: Sequence[str], seeds: Sequence[int]) -> list[str]:
         f"{minutes:.0f} minutes of training in all, on one thread each of {os.cpu_count()} cores",
         f"({platform.system()} {platform.machine()}); {used}; commit {commits}.",
         "",
-        "*In range* means that the median of ours lies between the 5th and the 95th percentile of 40 seeds of a plain,",
-        "correct loop in PyTorch with the same recipe. Some ranges are others: a figure measured elsewhere, give or take",
-        "half of its last digit or more (`val/mse` in lesson 001, the line's and the plane's `train/mse` in lesson 003,",
-        "`p(0,0)` and `p(-1,-1)`); the least and the most that were measured (digits); one value that must be met exactly",
-        "(`parameters`, `shapes`). Or it is a distance that is bounded, from scikit-learn's result on the same rows or from",
-        "another experiment's weights: where results must agree that of every seed, else the median of all.",
-        "",
-        "scikit-learn's figures are those of its counterpart (`baseline=sklearn`) on the same rows. Figures are named as in",
-        "a run's `metrics.json`; `objective` is the training loss of the last passes with the penalty in it, `w0`, `w1` ...",
-        "and `bias` are a linear model's, `p(0,0)` is the probability of class 1 at a point, `coefficients` and `weights`",
-        "are the largest difference of one, `untrained` is what the first weights give, `baseline` is scikit-learn's,",
-        "`all_70000` too, on digits drawn from training and test set alike.",
-        "",
+        (HERE / "reading.md").read_text("utf-8"),
     ]
 
 
