@@ -16,6 +16,7 @@ import pytest
 import yaml
 from filelock import FileLock
 
+from fulmen import folders
 from fulmen.predictor import Run
 
 ROOT = Path(__file__).parents[1]
@@ -129,10 +130,10 @@ def test_a_run_that_fails_is_a_sentence_and_others_go_on(tmp_path: Path) -> None
 def test_a_signal_ends_it_with_a_sentence_and_all_its_processes(number: int, code: int, tmp_path: Path) -> None:
     shutil.copytree(SCRIPTS, tmp_path / "scripts")
     command = [sys.executable, "scripts/reproduce.py", "seeds=2", "only=wiggle_deep_wide", "output=found.md"]
-    begun = tmp_path / "logs" / "reproduction" / "wiggle_deep_wide" / "0" / "history.csv"
+    row = tmp_path / "logs" / "reproduction" / "wiggle_deep_wide"
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
         end = time.monotonic() + 100
-        while not begun.exists() and time.monotonic() < end:
+        while len([*row.glob("*/history.csv")]) < 2 and time.monotonic() < end:
             time.sleep(0.1)
         if number == signal.SIGINT:  # as a terminal sends it: to all
             os.killpg(process.pid, number)
@@ -141,9 +142,9 @@ def test_a_signal_ends_it_with_a_sentence_and_all_its_processes(number: int, cod
         _, said = process.communicate(timeout=60)
     assert (process.returncode, said.count("\n")) == (code, 1), said
     assert said.startswith(f"reproduce: stopped by {signal.Signals(number).name}")
-    time.sleep(1)
-    with pytest.raises(ProcessLookupError):
-        os.killpg(process.pid, 0)
+    runs = [run for run in row.iterdir() if run.is_dir()]
+    assert [folders.noted(run)["state"] for run in runs] == ["running"] * 2  # they wrote nothing more,
+    assert not any(map(folders.held, runs))  # and are gone
 
 
 @pytest.mark.parametrize(
