@@ -1,8 +1,10 @@
 """Figures of a finished run beside those of its metrics.json, as scripts/reproduction.yaml names them."""
 
 import functools
+import re
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,8 +12,9 @@ from numpy.typing import NDArray
 
 import fulmen
 from fulmen import folders, preflight, recorded
+from fulmen.data.module import DataModule
 from fulmen.parts import make
-from fulmen.predictor import Run
+from fulmen.predictor import Run, new_network
 
 
 def figure(name: str, run: Run) -> float:
@@ -24,17 +27,26 @@ def figure(name: str, run: Run) -> float:
         return float(run.metrics[name])
     if name in FURTHER:
         return FURTHER[name](run)
+    if (place := _place(name)) is not None:
+        return float(_weights(run)[place])
     if name.startswith("p("):
         point = np.array([[float(number) for number in name[2:-1].split(",")]])
         return float(run.predict_proba(point)[0, 1])
-    raise ValueError(f"{run.folder} has no figure {name!r}; it has {', '.join((*run.metrics, *FURTHER))}, p(x1,x2)")
+    there = ", ".join((*run.metrics, *FURTHER, "w0", "w1", "bias", "p(x1,x2)"))
+    raise ValueError(f"{run.folder} has no figure {name!r}; it has {there}")
+
+
+def _place(name: str) -> int | None:
+    """Where a linear model's `w0`, `w1` ... or `bias` stands among its parameters; None for another figure."""
+    return -1 if name == "bias" else int(name[1:]) if re.fullmatch(r"w\d", name) else None
 
 
 def theirs(name: str, run: Run) -> float | None:
     """The same figure of scikit-learn's counterpart, where the run has that beside it and it has the figure."""
     if f"baseline/{name}" not in run.metrics:
         linear = recorded.configuration(run.folder).choices.model == "linear" and "baseline/train/loss" in run.metrics
-        return float(_least_squares(run)[{"w0": 0, "bias": -1}[name]]) if linear and name in ("w0", "bias") else None
+        place = _place(name)
+        return float(_least_squares(run)[place]) if linear and place is not None else None
     return float(run.metrics[f"baseline/{name}"])
 
 
@@ -57,7 +69,7 @@ def _least_squares(run: Run) -> NDArray[np.float64]:
     """Coefficients and intercept, [F + 1], of scikit-learn's LinearRegression on the run's training rows."""
     from sklearn.linear_model import LinearRegression
 
-    x, y = preflight.source(recorded.configuration(run.folder)).load()["train"]
+    x, y = preflight.source(recorded.configuration(run.folder).data).load()["train"]
     fitted = LinearRegression().fit(x, y)
     return np.append(fitted.coef_, fitted.intercept_)
 
@@ -67,6 +79,16 @@ def _objective(run: Run) -> float:
     penalty = make(recorded.configuration(run.folder).penalty)
     loss = folders.read(run.folder).history["train/loss"][-1]
     return loss if penalty is None else loss + float(penalty([p.detach() for p in run.model.parameters()]))
+
+
+def _untrained(run: Run) -> float:
+    """The loss of the test rows with the weights that the run began with."""
+    config = recorded.configuration(run.folder)
+    source = preflight.source(config.data)
+    net = new_network(make(config.model), source.joint, config.trainer.precision, config.seed, make(config.init))
+    data = DataModule(source, dtype=run.predictor.dtype, seed=config.seed, pack=1)
+    data.load()
+    return replace(run.predictor.evaluation, net=net).figures(data.splits["test"], ())["loss"]
 
 
 def _drawn_from_all(run: Run) -> float:
@@ -94,14 +116,13 @@ def _all_digits(root: str | None) -> tuple[NDArray[Any], NDArray[Any]]:
     """MNIST's 70,000 digits, [N, 784], and their labels, [N]."""
     sizes = ["data.train_size=60000", "data.val_size=0", "data.test_size=10000"]
     words = ["data=mnist", *sizes, *([] if root is None else [f"data_root={root}"])]
-    splits = preflight.source(fulmen.compose(words)).load()
+    splits = preflight.source(fulmen.compose(words).data).load()
     x, y = (np.concatenate(parts) for parts in zip(splits["train"], splits["test"], strict=True))
     return x.reshape(len(x), -1), y
 
 
 FURTHER: Mapping[str, Callable[[Run], float]] = {
     "objective": _objective,
-    "bias": lambda run: _weights(run)[-1],
-    "w0": lambda run: _weights(run)[0],
+    "untrained/test/loss": _untrained,
     "all_70000/test/accuracy": _drawn_from_all,
 }

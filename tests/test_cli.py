@@ -12,6 +12,7 @@ import pytest
 
 import fulmen
 from fulmen.cli import main
+from fulmen.signals import Interrupted, raising
 from fulmen.words import choices, conf_dir, groups
 
 ROOT = Path(__file__).parents[1]
@@ -128,6 +129,23 @@ def test_a_signal_ends_a_run_with_its_checkpoint_saved(number: int, code: int, t
     status = json.loads((tmp_path / "run" / "status.json").read_text())
     assert (status["state"], status["device"]) == ("interrupted", "cpu") and status["steps"] > 0
     assert (tmp_path / "run" / "checkpoints" / "last.ckpt").exists()
+
+
+@pytest.mark.parametrize("hidden_by", [AttributeError, None])
+def test_a_signal_is_not_hidden_by_a_library_that_takes_it_for_its_own_failure(
+    hidden_by: type[Exception] | None,
+) -> None:
+    def work() -> None:
+        with raising():
+            try:
+                signal.raise_signal(signal.SIGTERM)
+            except BaseException:
+                if hidden_by is not None:
+                    raise hidden_by from None
+
+    with pytest.raises(Interrupted) as stopped:
+        work()
+    assert stopped.value.exit_code == 143
 
 
 def test_a_signal_before_the_run_leaves_nothing(tmp_path: Path) -> None:

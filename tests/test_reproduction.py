@@ -2,16 +2,21 @@
 
 import importlib.util
 import os
+import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 import yaml
+from filelock import FileLock
 
+from fulmen import folders
 from fulmen.predictor import Run
 
 ROOT = Path(__file__).parents[1]
@@ -26,6 +31,20 @@ def test_every_experiment_has_a_row_and_its_place_in_the_document() -> None:
     for name in experiments:
         assert f"### `experiment={name}`" in DOCUMENT
     assert f"**{len(WANTED)} of {len(WANTED)} are in range.**" in DOCUMENT
+
+
+def test_the_documents_verdicts_follow_from_its_figures() -> None:
+    judged = 0
+    for line in DOCUMENT.splitlines():
+        cells = [cell.strip() for cell in line.split("|")]
+        range_ = re.fullmatch(r"(\S+) to (\S+)", cells[2]) if len(cells) == 7 else None
+        if range_ is None:
+            continue
+        low, high = map(float, range_.groups())
+        middle = float((cells[3] or cells[4]).split()[0])
+        assert cells[5] == ("in range" if low <= middle <= high else "**out of range**"), line
+        judged += 1
+    assert judged >= 40
 
 
 def test_every_picture_of_the_document_is_there() -> None:
@@ -75,14 +94,57 @@ def test_reproducing_goes_on_and_judges(tmp_path: Path) -> None:
 
     runs = tmp_path / "logs" / "reproduction"
     (runs / "perceptron_48" / "0" / "metrics.json").unlink()  # half a run is none
+    (runs / "regression_3d_short" / "0.sources").write_text("of other code")
     before = (runs / "perceptron_48" / "1" / "metrics.json").stat().st_mtime_ns
     again = reproduce(tmp_path, *words)
     assert again.returncode == 1, again.stderr
-    assert again.stdout.count("is kept") == 3
+    assert again.stdout.count("is kept") == 2
     assert (runs / "perceptron_48" / "1" / "metrics.json").stat().st_mtime_ns == before
     assert (runs / "perceptron_48" / "0" / "metrics.json").is_file()
     same = [line for line in found.splitlines() if line.startswith("|")]
     assert [line for line in (tmp_path / "found.md").read_text("utf-8").splitlines() if line.startswith("|")] == same
+
+
+@pytest.mark.slow
+def test_a_run_that_fails_is_a_sentence_and_others_go_on(tmp_path: Path) -> None:
+    shutil.copytree(SCRIPTS, tmp_path / "scripts")
+    row = WANTED["perceptron_48"] | {"experiment": "perceptron_48"}
+    wild = {"notebook": "003", "experiment": "regression_1d", "words": ["optimizer.lr=1e30"]}
+    rows = {"wild": wild, "fine": row, "taken": row, "after": row | {"within": {"weights of wild": 1}}}
+    (tmp_path / "scripts" / "reproduction.yaml").write_text(yaml.safe_dump(rows, sort_keys=False), encoding="utf-8")
+    taken = tmp_path / "logs" / "reproduction" / "taken" / "0"
+    taken.mkdir(parents=True)
+    with FileLock(taken / ".lock"):
+        done = reproduce(tmp_path, "seeds=1", "only=taken,fine,after", "output=found.md")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert re.search(r"wild, seed 0, failed: the loss became (nan|inf) at step \d+; try", done.stdout)
+    found = (tmp_path / "found.md").read_text("utf-8")
+    assert "**1 of 3 are in range.**" in found and found.count("**not measured: seed 0: ") == 2
+    assert f"**not measured: seed 0: {taken.relative_to(tmp_path)} is held by another process**" in found
+    assert found.count("**not measured: seed 0: the loss became") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no groups of processes that signals go to")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_it_with_a_sentence_and_all_its_processes(number: int, code: int, tmp_path: Path) -> None:
+    shutil.copytree(SCRIPTS, tmp_path / "scripts")
+    command = [sys.executable, "scripts/reproduce.py", "seeds=2", "only=wiggle_deep_wide", "output=found.md"]
+    row = tmp_path / "logs" / "reproduction" / "wiggle_deep_wide"
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+        end = time.monotonic() + 100
+        while len([*row.glob("*/history.csv")]) < 2 and time.monotonic() < end:
+            time.sleep(0.1)
+        if number == signal.SIGINT:  # as a terminal sends it: to all
+            os.killpg(process.pid, number)
+        else:
+            process.send_signal(number)
+        _, said = process.communicate(timeout=60)
+    assert (process.returncode, said.count("\n")) == (code, 1), said
+    assert said.startswith(f"reproduce: stopped by {signal.Signals(number).name}")
+    runs = [run for run in row.iterdir() if run.is_dir()]
+    assert [folders.noted(run)["state"] for run in runs] == ["running"] * 2  # they wrote nothing more,
+    assert not any(map(folders.held, runs))  # and are gone
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from urllib.request import Request, urlopen
 import pytest
 import torch
 import yaml
+from lightning.pytorch.loggers import TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 
@@ -191,6 +192,14 @@ def test_hyperparameters_are_a_short_list_of_plain_values() -> None:
     found = loggers.hyperparameters(config, batch_rows=200)
     named = {"model": "deep", "model.hidden [nodes]": "4-2", "optimizer.lr": 0.1, "data.batch_size [rows]": 200}
     assert found == named | {"seed": 0}
+
+
+@pytest.mark.parametrize("hidden", [{"width": 8}, [[8, 4], [2]], {"widths": [{"first": 8}]}])
+def test_a_models_own_key_with_anything_in_it_is_a_hyperparameter(hidden: object, tmp_path: Path) -> None:
+    logger = TensorBoardLogger(tmp_path)
+    loggers.show_hyperparameters(logger, {"model": {"hidden": hidden}}, batch_rows=8)
+    logger.experiment.flush()
+    assert isinstance(loggers.hyperparameters({"model": {"hidden": hidden}}, 8)["model.hidden [nodes]"], str)
 
 
 def test_regression_has_its_metrics(tmp_path: Path) -> None:

@@ -128,6 +128,9 @@ def show_hyperparameters(logger: Logger, config: Mapping[str, Any], batch_rows: 
 
     Lightning would send a list of the columns as well. TensorBoard takes that of one run, whichever, for all runs, so
     a column that this one lacks would be nowhere; without a list it finds the columns of all, and which of them differ.
+
+    A run that goes on sends nothing here, though `trainer.max_epochs` may be another now: TensorBoard keeps the first
+    hyperparameters that it reads in a run's folder, whatever comes after them.
     """
     if isinstance(logger, TensorBoardLogger):
         from torch.utils.tensorboard.summary import hparams  # and with it TensorBoard, which not every run needs
@@ -161,5 +164,12 @@ def hyperparameters(config: Mapping[str, Any], batch_rows: int) -> dict[str, str
         if key == "data.batch_size" and value is not None:
             value = batch_rows  # it may be the word full
         if value is not None:
-            found[f"{key} [{unit}]" if unit else key] = "-".join(map(str, value)) if isinstance(value, list) else value
+            found[f"{key} [{unit}]" if unit else key] = _plain(value)
     return found
+
+
+def _plain(value: Any) -> str | float | bool:
+    """What TensorBoard takes as a hyperparameter; a model of the user's own may have a key with anything in it."""
+    if isinstance(value, list):
+        return "-".join(map(str, value))
+    return value if isinstance(value, bool | int | float | str) else str(value)

@@ -7,6 +7,8 @@ from typing import Final
 
 LONGEST: Final = 60
 """Letters of a readable name: Windows allows 260 in a whole path, some systems 255 bytes in a name."""
+CUT: Final = "~"
+"""Stands for what a name lacks; what was typed has none."""
 
 
 def stamp() -> str:
@@ -16,5 +18,27 @@ def stamp() -> str:
 
 def readable(words: str) -> str:
     """What was typed, as a folder may be called on every system: `model.hidden=[8,4] seed=1` loses its brackets."""
-    plain = re.sub(r"[^\w.,=+ -]+", "-", re.sub(r"[\[\]{}()'\"]", "", words))
-    return plain[:LONGEST].strip(" .-")
+    plain = re.sub(r"[^\w.,=+ -]+", "-", re.sub(r"[\[\]{}()'\"]", "", words)).strip(" .-")
+    return plain if len(plain) <= LONGEST else _shortened(plain)
+
+
+def _shortened(plain: str) -> str:
+    """A name that lacks something and says nothing wrong: a value is there as a whole, or not at all.
+
+    Keys lose their groups (`optimizer.lr=` is `lr=`), where that leaves no two alike. If that is not enough, words are
+    left out, the first ones before the last ones, which vary fastest in a sweep.
+    """
+    words = [word.partition("=") for word in re.split(r" +(?=[\w.+-]+=)", plain)]
+    last = [key.rpartition(".")[2] for key, _, _ in words]
+    short = [
+        f"{name}={value}" if equals and last.count(name) == 1 else f"{key}{equals}{value}"
+        for name, (key, equals, value) in zip(last, words, strict=True)
+    ]
+    if len(" ".join(short)) <= LONGEST:
+        return " ".join(short)
+    kept: list[str] = []
+    for word in reversed(short):
+        if len(" ".join([CUT, word, *kept])) <= LONGEST:
+            kept.insert(0, word)
+    key, equals, _ = words[-1]
+    return " ".join([CUT, *kept]) if kept else (key + equals)[: LONGEST - 1] + CUT

@@ -32,15 +32,30 @@ class Stop:
             raise Interrupted(self.noted)
 
 
-def _raise(signum: int, _frame: FrameType | None) -> None:
-    raise Interrupted(signum)
-
-
 @contextmanager
 def raising() -> Iterator[None]:
-    """Signals raise `Interrupted` wherever the program is."""
-    with _handling(_raise):
-        yield
+    """Signals raise `Interrupted` wherever the program is.
+
+    That may be inside of a library that takes it for a failure of its own, and says so or goes on; then it is raised
+    once more here.
+    """
+    came: list[int] = []
+
+    def interrupt(signum: int, _frame: FrameType | None) -> None:
+        came.append(signum)
+        raise Interrupted(signum)
+
+    with _handling(interrupt):
+        try:
+            yield
+        except Interrupted:
+            raise
+        except BaseException as error:
+            if came:
+                raise Interrupted(came[0]) from error
+            raise
+        if came:
+            raise Interrupted(came[0])
 
 
 @contextmanager
@@ -48,9 +63,9 @@ def noting() -> Iterator[Stop]:
     """Signals are noted in the `Stop`; a second one raises, for whoever cannot wait."""
     stop = Stop()
 
-    def note(signum: int, frame: FrameType | None) -> None:
+    def note(signum: int, _frame: FrameType | None) -> None:
         if stop.noted is not None:
-            _raise(signum, frame)
+            raise Interrupted(signum)
         stop.noted = signum
 
     with _handling(note):

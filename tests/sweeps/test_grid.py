@@ -79,7 +79,22 @@ def test_planned_configurations_equal_composing_each_anew(words: list[str]) -> N
         ("data.path='C:\\rows?.csv'", "data.path=C-rows-.csv"),
         ("data.path=$HOME/a.csv", "data.path=-HOME-a.csv"),
         ("data.path=../..", "data.path="),
-        ("é" * 200, "é" * 60),
+        ("é" * 200, "é" * 59 + "~"),
+        (
+            "model.hidden=[64,32] model.activation=relu optimizer.lr=0.001 seed=12",
+            "hidden=64,32 activation=relu lr=0.001 seed=12",
+        ),
+        (
+            "data.seed=1 model.activation=leaky_relu trainer.max_epochs=1000 seed=12",
+            "data.seed=1 activation=leaky_relu max_epochs=1000 seed=12",
+        ),
+        (
+            "model=feedforward data.seed=100 optimizer=nesterov model.activation=leaky_relu seed=12",
+            "~ optimizer=nesterov activation=leaky_relu seed=12",
+        ),
+        (f"seed=12 data.path={'very' * 20} model=mlp", "~ seed=12 model=mlp"),
+        (f"seed=12{' ' * 60}", "seed=12"),
+        (f"data.path={'very' * 20}", "data.path=~"),
         ("", ""),
     ],
 )
