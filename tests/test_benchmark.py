@@ -21,7 +21,11 @@ GOALS = (
     "step, full batch of 1000",
     "fit of 1001 steps, full batch of 1000",
     "digits, 784-50-10, 10 passes",
-    *(["10 million rows of 2 features, drawn"] if sys.platform != "win32" else []),
+    *(
+        [f"10 million rows of 2 features, {kind}" for kind in ("drawn", "`data=arrays`")]
+        if sys.platform != "win32"
+        else []
+    ),
 )
 FEATURES = ("metrics", "validation", "TensorBoard", "history", "checkpoints", "bar")
 SIZES = ("Features", "Width", "Depth", "Batch size", "Passes", "Rows")

@@ -12,7 +12,6 @@ import numpy as np
 
 from benchmarks import ours, peers
 from benchmarks.timing import Clock, Comparison, Cost
-from fulmen.words import choices, conf_dir
 
 HERE = Path(__file__).parent
 COMMAND = (sys.executable, str(HERE.parents[1] / "train.py"))
@@ -104,7 +103,7 @@ def training(
 
 def compiled(quick: bool) -> Iterator[Comparison]:
     """Steps after compilation, which takes half a minute: `--quick` leaves it out."""
-    if quick or "compile" not in ours.composed().trainer:
+    if quick:
         return
     words = (*MINI_BATCH, "trainer.max_epochs=500")
     short = (*MINI_BATCH, "trainer.max_epochs=50")
@@ -135,16 +134,15 @@ def memory(quick: bool) -> Iterator[Comparison]:
         unit="MB",
         pairs=1,
     )
-    if "arrays" in choices("data", [conf_dir()]):
-        yield Comparison(
-            "10 million rows of 2 features, `data=arrays`",
-            held,
-            partial(more_memory_of_arrays, rows),
-            lambda: Cost(size, float("nan")),
-            goal=1.5,
-            unit="MB",
-            pairs=1,
-        )
+    yield Comparison(
+        "10 million rows of 2 features, `data=arrays`",
+        held,
+        partial(more_memory_of_arrays, rows),
+        lambda: Cost(size, float("nan")),
+        goal=1.5,
+        unit="MB",
+        pairs=1,
+    )
 
 
 def more_memory_of_arrays(rows: int) -> Cost:
