@@ -48,4 +48,6 @@ def photograph(page: Page, address: str) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        sys.exit(f"screenshots: {sys.argv[1]} is one word too many; it takes none")
     main()

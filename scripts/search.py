@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import statistics
+import sys
 import tempfile
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -87,9 +88,8 @@ Written by `python scripts/search.py` on {datetime.now(UTC):%Y-%m-%d}, on {machi
 with Python {platform.python_version()}, {libraries}.
 
 For each seed a search of {TRIALS} runs with `hydra.sweeper.sampler=tpe hydra.sweeper.pruner=median`, and after it one
-with `random` and `none`, of which those runs count that had ended when the first search had. Other programs ran
-beside them, with a mean load of {load:.1f} over the last quarter of an hour. The words
-of both, with `seed=0` to `seed={SEEDS[-1]}`:
+with `random` and `none`, of which those runs count that had ended when the first search had. Over the last quarter of
+an hour {load:.1f} processes ran on average, one of them this. The words of both, with `seed=0` to `seed={SEEDS[-1]}`:
 
 ```sh
 python train.py -m sweep=optuna hydra.sweeper.n_trials={TRIALS} {words}
@@ -107,4 +107,6 @@ Five seeds of one small task say that much and no more.
 
 
 if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        sys.exit(f"search: {sys.argv[1]} is one word too many; it takes none, some minutes, and writes {PAGE.name}")
     main()
