@@ -1,5 +1,7 @@
 """Sources built as a run builds them: from their YAML files."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,21 @@ def source() -> Callable[..., Source]:
         return made
 
     return make
+
+
+@pytest.fixture
+def load_without_torch(tmp_path: Path) -> Callable[..., None]:
+    """Loads the data that words name, in a process that has not imported torch when it has read everything."""
+
+    def load(*words: str) -> None:
+        code = (
+            "import sys, fulmen; from fulmen import preflight; "
+            f"preflight.check(fulmen.compose({[*words]})).load(); sys.exit('torch' in sys.modules)"
+        )
+        done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, encoding="utf-8")
+        assert done.returncode == 0, done.stderr
+
+    return load
 
 
 @pytest.fixture
