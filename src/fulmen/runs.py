@@ -10,14 +10,11 @@ import socket
 import subprocess
 import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-
-import yaml
-from filelock import FileLock, Timeout
 
 from fulmen import folders
 from fulmen.callbacks.pruning import Pruned
@@ -50,17 +47,9 @@ def claimed(folder: Path, *, goes_on: bool) -> Iterator[None]:
         return
     if not goes_on:
         _claim(folder)
-    lock = FileLock(folder / folders.LOCK)
-    try:
-        lock.acquire(timeout=0.2)  # as long as somebody may take to look whether it is held
-    except Timeout as error:
-        raise FileExistsError(f"{folder} is held by another process, which trains that very run") from error
-    try:
+    refusal = FileExistsError(f"{folder} is held by another process, which trains that very run")
+    with folders.holding(folder, refusal):
         yield
-    finally:
-        with suppress(OSError):  # Windows keeps it while it is held
-            (folder / folders.LOCK).unlink()
-        lock.release()
 
 
 @contextmanager
@@ -82,7 +71,7 @@ def recording(
         yield {}
         return
     if not _has(folder, config):
-        write_text(folder / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
+        write_text(folder / "config.yaml", folders.yaml_text(config))
     began, before = datetime.now(UTC), folders.noted(folder)
     status: dict[str, Any] = {"state": "running", "error": None, "traceback": None, "started": began.isoformat()}
     status |= {**facts, **environment()}

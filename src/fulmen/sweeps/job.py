@@ -16,9 +16,10 @@ from fulmen import folders, recorded
 from fulmen.experiment import attempt, record_refusal, resume, train
 from fulmen.files import write_json
 from fulmen.folders import SWEEP
+from fulmen.recorded import PERMISSIONS
 from fulmen.signals import Interrupted, raising
 from fulmen.sweeps import gpus
-from fulmen.sweeps.record import PERMISSIONS, Sweep
+from fulmen.sweeps.record import Sweep
 from fulmen.sweeps.record import read as read_sweep
 from fulmen.targets import listed
 from fulmen.words import read, search_path

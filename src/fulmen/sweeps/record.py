@@ -11,19 +11,17 @@ from pathlib import Path
 from typing import Any, Final
 
 import yaml
-from filelock import FileLock, Timeout
 
+from fulmen import folders
 from fulmen.files import write_text
-from fulmen.folders import LOCK, SWEEP, absent
+from fulmen.folders import SWEEP, absent
 from fulmen.names import stamp
+from fulmen.recorded import PERMISSIONS
 from fulmen.sweeps.grid import Grid
 from fulmen.sweeps.space import Dimension
 from fulmen.words import ConfigurationError
 
 SWEEPS: Final = Path("logs/sweeps")
-PERMISSIONS: Final = ("allow_targets", "trust_checkpoint")
-Dumper: Final = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-"""The one in C where PyYAML has it: 1 ms a configuration instead of 5."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +98,7 @@ def write(sweep: Sweep, records: Sequence[Mapping[str, Any]]) -> Path:
         folder.mkdir(parents=True)
         for number, record in enumerate(records):
             (folder / str(number)).mkdir()
-            (folder / str(number) / "config.yaml").write_text(_yaml(record), "utf-8")
+            (folder / str(number) / "config.yaml").write_text(folders.yaml_text(record), "utf-8")
         rewrite(sweep, folder)
     except OSError as error:
         raise ConfigurationError(
@@ -111,13 +109,13 @@ def write(sweep: Sweep, records: Sequence[Mapping[str, Any]]) -> Path:
 
 def rewrite(sweep: Sweep, folder: Path) -> None:
     """Writes `sweep.yaml`, whole or not at all."""
-    write_text(folder / SWEEP, _yaml(asdict(sweep)))
+    write_text(folder / SWEEP, folders.yaml_text(asdict(sweep)))
 
 
 def plan(record: Mapping[str, Any], folder: Path) -> None:
     """Makes the folder of one more job; one that was left half-made is taken."""
     folder.mkdir(exist_ok=True)
-    write_text(folder / "config.yaml", _yaml(record))
+    write_text(folder / "config.yaml", folders.yaml_text(record))
 
 
 def read(folder: Path) -> Sweep:
@@ -150,18 +148,14 @@ def held(folder: Path) -> Iterator[None]:
     Raises:
         ConfigurationError: one does.
     """
-    lock = FileLock(folder / LOCK)
-    try:
-        lock.acquire(timeout=0.2)
-    except Timeout as error:
-        raise ConfigurationError(f"{folder} is held by another process, which runs that very sweep") from error
-    try:
-        yield
-    finally:
-        with suppress(OSError):  # Windows keeps it while it is held
-            for path in (*folder.glob("*.lock"), *folder.glob(".worker-*")):
-                path.unlink()
-        lock.release()
+    refusal = ConfigurationError(f"{folder} is held by another process, which runs that very sweep")
+    with folders.holding(folder, refusal):
+        try:
+            yield
+        finally:
+            for path in (*folder.glob("*.journal.lock"), *folder.glob(".worker-*")):
+                with suppress(OSError):  # Windows keeps it while it is held
+                    path.unlink()
 
 
 def _search(found: dict[str, Any] | None) -> Search | None:
@@ -169,7 +163,3 @@ def _search(found: dict[str, Any] | None) -> Search | None:
         return None
     space, trials = ([kind(**each) for each in found[name]] for kind, name in ((Dimension, "space"), (Trial, "trials")))
     return Search(**found | {"space": space, "trials": trials})
-
-
-def _yaml(content: Mapping[str, Any]) -> str:
-    return str(yaml.dump(content, Dumper=Dumper, sort_keys=False, allow_unicode=True))

@@ -12,8 +12,9 @@ from typing import Final
 
 from fulmen import folders
 from fulmen.files import place
+from fulmen.recorded import PERMISSIONS
 from fulmen.sweeps.job import forget
-from fulmen.sweeps.record import PERMISSIONS, Sweep, permissions
+from fulmen.sweeps.record import Sweep, permissions
 from fulmen.sweeps.results import PLANNED, Result, read_all
 from fulmen.words import ConfigurationError, suggestion
 

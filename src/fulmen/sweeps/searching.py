@@ -1,16 +1,16 @@
 """A search while it goes: what runs next, from the folders of the jobs and from the study, and pictures at the end."""
 
 from dataclasses import replace
-from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from fulmen.files import replacing
+from fulmen.recorded import PERMISSIONS
 from fulmen.sweeps import record
 from fulmen.sweeps.grid import records
 from fulmen.sweeps.job import Job
 from fulmen.sweeps.launch import Launcher, run_all
-from fulmen.sweeps.record import PERMISSIONS, Sweep
+from fulmen.sweeps.record import Sweep
 from fulmen.sweeps.results import read as read_result
 from fulmen.vocabulary import mode
 from fulmen.words import ConfigurationError
@@ -67,15 +67,15 @@ def _planned(sweep: Sweep, folder: Path, study: "Study", job: Job) -> list[int]:
     search = sweep.search
     planned: list[int] = []
     fixed = [word for word in search.fixed if word.partition("=")[0] not in PERMISSIONS]
-    for refused in count():
-        if study.count >= sweep.jobs or len(planned) == search.options["n_jobs"]:
-            break
+    refused = 0
+    while study.count < sweep.jobs and len(planned) < search.options["n_jobs"]:
         trial = study.ask()
         try:
             (found,) = records([[*fixed, *job.permissions, *trial.words]], job.config_dir)
         except ConfigurationError:
             study.lose(trial.number)
-            if refused >= REFUSED:
+            refused += 1
+            if refused > REFUSED:
                 raise
             continue
         number = len(search.trials)

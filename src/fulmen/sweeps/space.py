@@ -7,6 +7,7 @@ trainer.max_epochs=range(10, 50, 10)          as in a grid, without the end
 model.hidden=choice([8],[16,16])              one of a list; choice() may be left out
 """
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -153,8 +154,6 @@ def probes(dimensions: Sequence[Dimension], groups: Sequence[str], fixed: Sequen
         groups: the names of groups; the others are keys.
         fixed: the words that all jobs have.
     """
-    import itertools
-
     chosen = [[f"{one.key}={value}" for value in one.probes] for one in dimensions if one.key in groups]
     keys: Mapping[str, list[str]] = {one.key: one.probes for one in dimensions if one.key not in groups}
     rows = max(map(len, keys.values()), default=1)
