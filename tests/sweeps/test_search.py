@@ -44,6 +44,24 @@ def states_of(place: Any) -> list[str]:
     return [trial.state.name for trial in study_of(place).trials]
 
 
+DIGITS = ["data=mnist_5k", "data.train_size=choice(100,4500)", "data.val_size=choice(4500,100)", "data.test_size=50"]
+"""Of the four combinations one wants more digits than there are, and none that is checked beforehand."""
+
+
+@pytest.mark.parametrize("wanted", [3, 4])
+def test_what_makes_no_configuration_is_passed_over(
+    wanted: int, place: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = [f"hydra.sweeper.n_trials={wanted}", "hydra.sweeper.sampler=random", "hydra.sweeper.pruner=none"]
+    short = ["model=linear", "trainer.max_epochs=null", "trainer.max_steps=2", "logger=none", "accelerator=cpu"]
+    assert main(["-m", "sweep=optuna", *own, *DIGITS, *short]) == 0
+    said = capsys.readouterr().out
+    assert "3 of 3 runs completed" in said and set(place.states().values()) == {"completed"}
+    assert ("the search ends with 3 runs" in said) == (wanted == 4)
+    assert main(["-m", f"resume={place.folder}"]) == 0
+    assert "nothing more to do" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("sampler", ["tpe", "random", "cmaes", "gp"])
 def test_every_sampler_searches(sampler: str, place: Any, capsys: pytest.CaptureFixture[str]) -> None:
     own = ["hydra.sweeper.n_trials=5", "hydra.sweeper.n_startup_trials=2", f"hydra.sweeper.sampler={sampler}"]

@@ -1,5 +1,6 @@
 """A search while it goes: what runs next, from the folders of the jobs and from the study, and pictures at the end."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -22,17 +23,17 @@ REFUSED: Final = 10
 """Choices one after the other that make no configuration, after which something is wrong with the words."""
 
 
-def run(sweep: Sweep, folder: Path, study: "Study", launcher: Launcher, job: Job) -> Sweep:
+def run(sweep: Sweep, folder: Path, study: "Study", launcher: Launcher, job: Job, say: Callable[[str], None]) -> Sweep:
     """Runs jobs until there are as many as were wanted, first those that were left unfinished.
 
     Returns:
-        The sweep, which has fewer jobs where other machines ran some of the study's.
+        The sweep, which has fewer jobs where other machines ran some of the study's, or no more can be made.
     """
     assert sweep.search is not None
     trials, at_once = sweep.search.trials, sweep.search.options["n_jobs"]
     study.recover()
     waiting = _unfinished(sweep, folder, study)
-    while batch := waiting[:at_once] or _planned(sweep, folder, study, job):
+    while batch := waiting[:at_once] or _planned(sweep, folder, study, job, say):
         waiting = waiting[at_once:]
         run_all([(folder / str(number)).absolute() for number in batch], launcher, job)
         ended = [number for number in batch if read_result(folder / str(number)).over]
@@ -61,8 +62,8 @@ def _unfinished(sweep: Sweep, folder: Path, study: "Study") -> list[int]:
     return found
 
 
-def _planned(sweep: Sweep, folder: Path, study: "Study", job: Job) -> list[int]:
-    """Plans the next jobs; none when there are enough."""
+def _planned(sweep: Sweep, folder: Path, study: "Study", job: Job, say: Callable[[str], None]) -> list[int]:
+    """Plans the next jobs; none when there are enough, or when what is left to choose makes no configuration."""
     assert sweep.search is not None
     search = sweep.search
     planned: list[int] = []
@@ -72,12 +73,17 @@ def _planned(sweep: Sweep, folder: Path, study: "Study", job: Job) -> list[int]:
         trial = study.ask()
         try:
             (found,) = records([[*fixed, *job.permissions, *trial.words]], job.config_dir)
-        except ConfigurationError:
+        except ConfigurationError as error:
             study.lose(trial.number)
             refused += 1
-            if refused > REFUSED:
+            if refused < REFUSED:
+                continue
+            if not search.trials:
                 raise
-            continue
+            say(
+                f"the search ends with {len(search.trials)} runs: {REFUSED} choices in a row are refused, as in: {error}"
+            )
+            break
         number = len(search.trials)
         record.plan(found, folder / str(number))
         search.trials.append(trial)

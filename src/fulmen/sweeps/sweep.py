@@ -100,7 +100,7 @@ def _run(plan: Sweep, folder: Path, pending: Sequence[int], launcher: Launcher, 
             if study is None:
                 run_all([(folder / str(number)).absolute() for number in pending], launcher, job)
             else:
-                plan = searching.run(plan, folder, study, launcher, job)
+                plan = searching.run(plan, folder, study, launcher, job, say)
     except BaseException:
         _end(plan, folder, study)
         say(f"stopped; to go on: {_go_on_command(plan, folder)}")
