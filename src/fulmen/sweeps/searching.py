@@ -80,9 +80,8 @@ def _planned(sweep: Sweep, folder: Path, study: "Study", job: Job, say: Callable
                 continue
             if not search.trials:
                 raise
-            say(
-                f"the search ends with {len(search.trials)} runs: {REFUSED} choices in a row are refused, as in: {error}"
-            )
+            runs = f"{len(search.trials)} runs"
+            say(f"the search ends with {runs}: {REFUSED} choices in a row are refused, as in: {error}")
             break
         number = len(search.trials)
         record.plan(found, folder / str(number))
