@@ -16,18 +16,18 @@ from fulmen.callbacks import saver
 from fulmen.data.tensors import Batch
 from fulmen.evaluation import Evaluation
 from fulmen.experiment import resume
-from fulmen.learner import Learner
+from fulmen.stepping import Stepping
 
 names: dict[str, Any] = globals()
 torch.set_num_threads(1)
 saver.SECONDS, saver.SHARE = 0.0, 1e9  # saves at every place where it may
-loss, by_hand = Learner._loss, ByHand.__call__
+loss, by_hand = Stepping._loss, ByHand.__call__
 
 
-def kill_or_go_on(learner: Learner, x: Tensor, y: Tensor, step: int) -> Tensor:
+def kill_or_go_on(stepping: Stepping, x: Tensor, y: Tensor, step: int) -> Tensor:
     if step == names["KILL_AT"]:
         os.kill(os.getpid(), names["SIGNAL"])
-    return loss(learner, x, y, step)
+    return loss(stepping, x, y, step)
 
 
 def kill_or_go_on_by_hand(gradient: ByHand, batch: Batch, step: int) -> tuple[Tensor, Tensor]:
@@ -42,7 +42,7 @@ def kill(*_: object) -> None:
 
 if names["KILL_AT"] == "evaluation":
     Evaluation.all_figures = kill  # type: ignore[method-assign, assignment]
-Learner._loss = kill_or_go_on  # type: ignore[method-assign, assignment]
+Stepping._loss = kill_or_go_on  # type: ignore[method-assign, assignment]
 ByHand.__call__ = kill_or_go_on_by_hand  # type: ignore[method-assign, assignment]
 if names["WORDS"] is None:
     resume(Path(names["FOLDER"]), verbose=False)

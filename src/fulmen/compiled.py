@@ -25,7 +25,8 @@ from torch.optim import LBFGS, Optimizer
 from fulmen import report
 from fulmen.data.tensors import Batch
 from fulmen.optimizers import MakeOptimizer
-from fulmen.traced import Advance, Impossible, MakeAdvance, changing, settings, trace
+from fulmen.stepping import Advance
+from fulmen.traced import Impossible, MakeAdvance, changing, settings, trace
 
 Function = Callable[..., Sequence[Tensor]]
 """Of what it changes, the learning rate, the step and a batch; returns the loss and the gradients, as `trace` says."""

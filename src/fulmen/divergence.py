@@ -1,7 +1,7 @@
 """How a run that diverges is noticed: by its losses, and by its gradients where `trainer.debug` looks for those."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -16,8 +16,8 @@ class Diverged(ArithmeticError):
 
 
 @contextmanager
-def anomalies(step: int) -> Iterator[None]:
-    """Says of torch's anomaly detection, which ends a backward pass at its first NaN, what it is.
+def anomalies(step: Callable[[], int]) -> Iterator[None]:
+    """Says of torch's anomaly detection, which ends a backward pass at its first NaN, what it is, at which `step`.
 
     Raises:
         Diverged: a gradient is not a number; names the operation and the step.
@@ -28,7 +28,7 @@ def anomalies(step: int) -> Iterator[None]:
         found = re.search(r"Function '(\w+)' returned nan values", str(error))
         if found is None:
             raise
-        raise Diverged(f"the gradient of {found[1]} became nan at step {step}") from error
+        raise Diverged(f"the gradient of {found[1]} became nan at step {step()}") from error
 
 
 def finite(losses: Tensor, first: int) -> Tensor:

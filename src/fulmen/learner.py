@@ -6,8 +6,7 @@ their sum) done once a pack. The mathematics is that of packs of one, to the las
 clipping, accumulation and schedules are here and not in the Trainer.
 """
 
-import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -15,42 +14,34 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.plugins.precision import DoublePrecision, HalfPrecision, Precision
 from lightning.pytorch.strategies import SingleDeviceStrategy
-from torch import Tensor, nn
-from torch.nn.utils import clip_grad_norm_
+from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from fulmen import optimizers, schedulers
-from fulmen.backprop.by_hand import Gradient
 from fulmen.compiled import Compiled
 from fulmen.data.module import Pack
-from fulmen.data.tensors import Batch, Rows
+from fulmen.data.tensors import Rows
 from fulmen.divergence import Diverged as Diverged
 from fulmen.divergence import anomalies, finite
 from fulmen.evaluation import Evaluation
 from fulmen.interval import Interval
-from fulmen.losses import is_sum
-from fulmen.models.dropout import dropouts
-from fulmen.penalties import Penalty
 from fulmen.plan import Plan
 from fulmen.schedulers import MakeScheduler
+from fulmen.stepping import Advance, Stepping
 
 
 class Learner(LightningModule):
     """A network, what it is trained to do, and how.
 
     Args:
-        evaluation: the network, how its output is read and measured, and the loss that is minimized, together with
-        penalty: a function of the parameters, or None.
-        by_hand: finds the gradient of both; None for autograd.
+        evaluation: the network, how its output is read and measured, and the loss that is minimized.
+        stepping: how the optimizer takes a step.
         make_optimizer: makes the optimizer from the parameters.
         make_scheduler: makes the learning rate's schedule, or None for a constant rate.
         plan: how the run is divided.
-        batch_size: rows that go through the network at once; a step takes `plan.batch_rows`.
-        gradient_clip: largest norm of the gradient, or None.
         metrics: names of what is measured on the validation rows after each interval.
         score: which of the figures schedules watch.
-        seed: of dropout.
         metadata: plain values that a checkpoint keeps beside the weights: what one needs to use them.
         compiling: whether steps are compiled, where that is possible.
     """
@@ -59,28 +50,21 @@ class Learner(LightningModule):
         self,
         evaluation: Evaluation,
         *,
-        penalty: Penalty | None,
-        by_hand: Gradient | None,
+        stepping: Stepping,
         make_optimizer: optimizers.MakeOptimizer,
         make_scheduler: MakeScheduler | None,
         plan: Plan,
-        batch_size: int,
-        gradient_clip: float | None,
         metrics: tuple[str, ...],
         score: str,
-        seed: int,
         metadata: Mapping[str, Any],
         compiling: bool = False,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.evaluation, self.net = evaluation, evaluation.net
-        self.penalty, self.by_hand, self.plan = penalty, by_hand, plan
+        self.stepping, self.plan = stepping, plan
         self.make_optimizer, self.make_scheduler = make_optimizer, make_scheduler
-        self.batch_size, self.gradient_clip = batch_size, gradient_clip
         self.metrics, self.score, self.metadata = metrics, score, metadata
-        self.sums = is_sum(evaluation.loss)
-        self.dropouts = dropouts(evaluation.net, seed)
         self.interval = Interval()
         self.restored: dict[str, Any] | None = None
         self.compiling = compiling
@@ -104,21 +88,20 @@ class Learner(LightningModule):
         Raises:
             Diverged: a loss is not finite, or a gradient, where that is looked for; names the step.
         """
-        first = self.trainer.global_step
-        advance = self._raw_step() if self._is_plain() else self._lightning_step()
+        first, is_plain = self.trainer.global_step, self._is_plain()
+        advance = self.stepping.plain(self._optimizer()) if is_plain else self._lightning()
         if self.compiled is not None:
             advance = self.compiled.advance(advance)
         scheduler = self._step_scheduler()
-        losses, rows = [], []
-        for place, batch in enumerate(pack.batches):
-            with anomalies(first + place + 1):
-                losses.append(advance(batch, first + place))
-            rows.append(len(batch.x))
-            if scheduler is not None:
-                scheduler.step()
-        if self._is_plain():
+        losses: list[Tensor] = []
+        with anomalies(lambda: first + len(losses) + 1):
+            for step, batch in enumerate(pack.batches, first):
+                losses.append(advance(batch, step))
+                if scheduler is not None:
+                    scheduler.step()
+        if is_plain:
             self._count_steps(len(losses))
-        self.interval.add(finite(torch.stack(losses), first), rows)
+        self.interval.add(finite(torch.stack(losses), first), [len(batch.x) for batch in pack.batches])
 
     def _is_plain(self) -> bool:
         """Whether a step needs nothing of Lightning: one device, and a precision that scales no gradient."""
@@ -126,67 +109,11 @@ class Learner(LightningModule):
         plain = type(precision) in (Precision, DoublePrecision, HalfPrecision)
         return plain and isinstance(self.trainer.strategy, SingleDeviceStrategy)
 
-    def _raw_step(self) -> Callable[[Batch, int], Tensor]:
-        optimizer = self.optimizers(use_pl_optimizer=False)
-        assert isinstance(optimizer, Optimizer)
-        return self._step(optimizer.step, torch.autograd.backward)
-
-    def _lightning_step(self) -> Callable[[Batch, int], Tensor]:
+    def _lightning(self) -> Advance:
         """Through Lightning's own calls, which count steps, scale and synchronize."""
         optimizer = self.optimizers()
         assert isinstance(optimizer, LightningOptimizer)
-        return self._step(lambda closure: optimizer.step(closure=closure), self.manual_backward)
-
-    def _step(
-        self, update: Callable[[Callable[[], Any]], Any], backward: Callable[[Tensor], Any]
-    ) -> Callable[[Batch, int], Tensor]:
-        """A function that trains on one batch and returns its loss, without the penalty, detached."""
-        parameters = list(self.net.parameters())
-        gradient = self.by_hand or functools.partial(self._gradient, parameters, backward)
-
-        def advance(batch: Batch, step: int) -> Tensor:
-            seen: list[Tensor] = []
-
-            def closure() -> Tensor:
-                for parameter in parameters:
-                    parameter.grad = None
-                loss, objective = gradient(batch, step)
-                seen.append(loss)
-                if self.gradient_clip is not None:
-                    clip_grad_norm_(parameters, self.gradient_clip)
-                return objective
-
-            update(closure)
-            return seen[0]  # L-BFGS evaluates several times; the first is the loss of the weights before the step
-
-        return advance
-
-    def _gradient(
-        self, parameters: list[nn.Parameter], backward: Callable[[Tensor], Any], batch: Batch, step: int
-    ) -> tuple[Tensor, Tensor]:
-        """Adds up the gradients of loss and penalty; returns the whole batch's loss without and with it, detached."""
-        size, rows = self.batch_size, len(batch.x)
-        first = step * -(-self.plan.batch_rows // size)  # so that no two passes through the network share a number
-        if rows <= size:
-            loss = self._loss(batch.x, batch.y, first)
-            objective = loss if self.penalty is None else loss + self.penalty(parameters)
-            backward(objective)
-            return loss.detach(), objective.detach()
-        total = batch.x.new_zeros(())
-        for place, (x, y) in enumerate(zip(torch.split(batch.x, size), torch.split(batch.y, size), strict=True)):
-            part = self._loss(x, y, first + place) * (1 if self.sums else len(x) / rows)
-            backward(part)
-            total = total + part.detach()
-        if self.penalty is None:
-            return total, total
-        penalty = self.penalty(parameters)
-        backward(penalty)
-        return total, total + penalty.detach()
-
-    def _loss(self, x: Tensor, y: Tensor, step: int) -> Tensor:
-        for layer in self.dropouts:
-            layer.step.fill_(step)
-        return self.evaluation.loss(self.net(x), y, self.evaluation.task)
+        return self.stepping.make(lambda closure: optimizer.step(closure=closure), self.manual_backward)
 
     def _step_scheduler(self) -> LRScheduler | None:
         scheduler = self.lr_schedulers()
@@ -205,7 +132,7 @@ class Learner(LightningModule):
     def on_train_epoch_end(self) -> None:
         """Ends an interval: evaluates, records a row, lets the schedule and the end of the run follow from it."""
         step = self.trainer.global_step
-        loss = self.interval.end(self.plan.rows if self.sums else None)
+        loss = self.interval.end(self.plan.rows if self.stepping.sums else None)
         row = {"lr": self._optimizer().param_groups[0]["lr"], "train/loss": loss}
         validation = self._splits().get("val")
         if validation is not None:
@@ -252,9 +179,9 @@ class Learner(LightningModule):
                 self.net,
                 self._optimizer(),
                 self.make_optimizer,
-                self._step,
+                self.stepping.make,
                 plain=self._is_plain(),
-                by_hand=self.by_hand is not None,
+                by_hand=self.stepping.by_hand is not None,
             )
         stopped = any(callback.stopped_epoch for callback in self.trainer.early_stopping_callbacks)
         self.trainer.should_stop = stopped or self.trainer.global_step >= self.plan.total_steps

@@ -1,5 +1,6 @@
 """Penalties on the size of the parameters, added to the loss that is trained on. All parameters count, biases too."""
 
+import functools
 from collections.abc import Callable, Iterable
 
 import torch
@@ -26,6 +27,27 @@ def elastic_net(parameters: Iterable[Tensor], *, weight: float, l1_ratio: float)
     """weight · (l1_ratio · Σ|p| + (1 - l1_ratio) · Σp²) (Zou and Hastie, 2005)."""
     flat = _flat(parameters)
     return weight * (l1_ratio * flat.abs().sum() + (1 - l1_ratio) * flat.square().sum())
+
+
+def shares(penalty: Penalty) -> tuple[float, float] | None:
+    """(a, b) of a penalty Σ(a |p| + b p²); None for one of the user's own."""
+    options = penalty.keywords if isinstance(penalty, functools.partial) else {}
+    weight, function = options.get("weight", 0.0), getattr(penalty, "func", penalty)
+    ratio = {l1: 1.0, l2: 0.0, elastic_net: options.get("l1_ratio")}.get(function)
+    return None if ratio is None else (weight * ratio, weight * (1 - ratio))
+
+
+@torch.no_grad()
+def add_slope(shares: tuple[float, float], parameters: Iterable[Tensor]) -> None:
+    """Adds a sign(p) + 2 b p, the derivative of a penalty of these shares, to every parameter's `.grad`."""
+    of_size, of_square = shares
+    for parameter in parameters:
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+        if of_size:
+            parameter.grad.add_(parameter.sign(), alpha=of_size)
+        if of_square:
+            parameter.grad.add_(parameter, alpha=2 * of_square)
 
 
 def _flat(parameters: Iterable[Tensor]) -> Tensor:

@@ -37,6 +37,7 @@ from fulmen.predictor import Run as Run
 from fulmen.recipe import Recipe
 from fulmen.schedulers import MakeScheduler
 from fulmen.signals import noting
+from fulmen.stepping import Stepping
 from fulmen.trainer import TrainerOptions, build, find_accelerator, find_plan, find_threads
 from fulmen.vocabulary import METRICS, mode
 
@@ -121,6 +122,15 @@ def train(
     task, known_rows = task_of(net, joint, data.scaling), fingerprint(data.splits["train"])
     evaluation = Evaluation(net, task, loss, options.precision)
     by_hand = find_gradient(backprop, evaluation, penalty, batch_size, options.devices)
+    stepping = Stepping(
+        evaluation,
+        penalty=penalty,
+        by_hand=by_hand,
+        gradient_clip=options.gradient_clip,
+        batch_size=batch_size,
+        batch_rows=plan.batch_rows,
+        seed=seed,
+    )
     recipe = Recipe(
         loss=loss,
         penalty=penalty,
@@ -145,16 +155,12 @@ def train(
             torch.set_num_threads(threads)
             learner = Learner(
                 evaluation,
-                penalty=penalty,
-                by_hand=by_hand,
+                stepping=stepping,
                 make_optimizer=optimizer,
                 make_scheduler=scheduler,
                 plan=plan,
-                batch_size=batch_size,
-                gradient_clip=options.gradient_clip,
                 metrics=METRICS[joint.task],
                 score=score,
-                seed=seed,
                 compiling=options.compile,
                 metadata=metadata(config, source, data.scaling, known_rows, threads),
             )

@@ -19,11 +19,9 @@ from torch.overrides import TorchFunctionMode
 
 from fulmen.data.tensors import Batch
 from fulmen.optimizers import MakeOptimizer
+from fulmen.stepping import Advance, Backward, Update
 
-Advance = Callable[[Batch, Any], Tensor]
-"""Trains on the batch of step so-and-so, and returns its loss, []."""
-MakeAdvance = Callable[[Callable[[Callable[[], Any]], Any], Callable[[Tensor], Any]], Advance]
-"""Makes one of what calls the optimizer with a closure, and of what finds the gradient of a loss."""
+MakeAdvance = Callable[[Update, Backward], Advance]
 
 
 class Impossible(Exception):

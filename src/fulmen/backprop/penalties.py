@@ -1,6 +1,5 @@
 """Penalties beside their derivatives. The chain is short: each parameter counts by itself."""
 
-import functools
 from collections.abc import Iterable
 from types import ModuleType
 
@@ -9,24 +8,24 @@ from fulmen.backprop.arrays import Array
 
 
 class Penalty:
-    """P = w Σ (r |p| + (1 - r) p²), ∂P/∂p = w (r sign(p) + (1 - r) 2 p): for r = 1 the lasso, for r = 0 the ridge.
+    """P = Σ (a |p| + b p²), ∂P/∂p = a sign(p) + 2 b p: with a alone the lasso, with b alone the ridge.
 
     Args:
         xp: `numpy` or `torch`.
-        weight: w.
-        l1_ratio: r.
+        of_size: a.
+        of_square: b.
     """
 
-    def __init__(self, xp: ModuleType, *, weight: float, l1_ratio: float) -> None:
-        self.xp, self.weight, self.l1_ratio = xp, weight, l1_ratio
+    def __init__(self, xp: ModuleType, of_size: float, of_square: float) -> None:
+        self.xp, self.of_size, self.of_square = xp, of_size, of_square
 
     def value(self, parameters: Iterable[Array]) -> Array:
         """P, one number, of parameters of any shape."""
-        return self.weight * sum((self.l1_ratio * abs(p) + (1 - self.l1_ratio) * p**2).sum() for p in parameters)
+        return sum((self.of_size * abs(p) + self.of_square * p**2).sum() for p in parameters)
 
     def gradient(self, p: Array) -> Array:
         """∂P/∂p, in the shape of p."""
-        return self.weight * (self.l1_ratio * self.xp.sign(p) + (1 - self.l1_ratio) * 2 * p)
+        return self.of_size * self.xp.sign(p) + 2 * self.of_square * p
 
 
 def formula(xp: ModuleType, penalty: penalties.Penalty) -> Penalty:
@@ -35,12 +34,9 @@ def formula(xp: ModuleType, penalty: penalties.Penalty) -> Penalty:
     Raises:
         ValueError: there are none.
     """
-    function = penalty.func if isinstance(penalty, functools.partial) else penalty
-    options = penalty.keywords if isinstance(penalty, functools.partial) else {}
-    ratio = {penalties.l1: 1.0, penalties.l2: 0.0}
-    if function in ratio:
-        options = {**options, "l1_ratio": ratio[function]}
-    elif function is not penalties.elastic_net:
+    found = penalties.shares(penalty)
+    if found is None:
+        function = getattr(penalty, "func", penalty)
         name = getattr(function, "__name__", type(function).__name__)
         raise ValueError(f"the penalty {name} has no formulas for back-propagation by hand; take backprop=autograd")
-    return Penalty(xp, **options)
+    return Penalty(xp, *found)
