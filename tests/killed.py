@@ -21,13 +21,13 @@ from fulmen.stepping import Stepping
 names: dict[str, Any] = globals()
 torch.set_num_threads(1)
 saver.SECONDS, saver.SHARE = 0.0, 1e9  # saves at every place where it may
-loss, by_hand = Stepping._loss, ByHand.__call__
+number, by_hand = Stepping._number, ByHand.__call__
 
 
-def kill_or_go_on(stepping: Stepping, x: Tensor, y: Tensor, step: int) -> Tensor:
+def kill_or_go_on(stepping: Stepping, step: int) -> None:
     if step == names["KILL_AT"]:
         os.kill(os.getpid(), names["SIGNAL"])
-    return loss(stepping, x, y, step)
+    number(stepping, step)
 
 
 def kill_or_go_on_by_hand(gradient: ByHand, batch: Batch, step: int) -> tuple[Tensor, Tensor]:
@@ -42,7 +42,7 @@ def kill(*_: object) -> None:
 
 if names["KILL_AT"] == "evaluation":
     Evaluation.all_figures = kill  # type: ignore[method-assign, assignment]
-Stepping._loss = kill_or_go_on  # type: ignore[method-assign, assignment]
+Stepping._number = kill_or_go_on  # type: ignore[method-assign, assignment]
 ByHand.__call__ = kill_or_go_on_by_hand  # type: ignore[method-assign, assignment]
 if names["WORDS"] is None:
     resume(Path(names["FOLDER"]), verbose=False)

@@ -28,7 +28,7 @@ ROOMS = {
     "plan": set(),
     "files": set(),
     "importing": set(),
-    "folders": {"words"},
+    "folders": {"files", "words"},
     "space": {"folders", "files", "words"},
     "settings": set(),
     "tables": {"folders", "settings", "vocabulary"},
@@ -70,11 +70,13 @@ ROOMS = {
     "baselines": {"counterparts", "data", "evaluation", "losses", "recipe", "report", "tasks"},
     "coefficients": {"data"},
     "exporting": {"data", "files", "precision", "predictor"},
-    "stepping": {"backprop", "data", "evaluation", "losses", "models", "optimizers", "penalties"},
+    "stepping": {"backprop", "data", "evaluation", "losses", "models", "optimizers", "penalties", "replayed"},
+    "replayed": {"evaluation", "losses"},
     "traced": {"data", "optimizers", "stepping"},
     "compiled": {"data", "optimizers", "report", "stepping", "traced"},
     "learner": {
         "compiled",
+        "loggers",
         "evaluation",
         "interval",
         "divergence",
@@ -83,6 +85,7 @@ ROOMS = {
         "stepping",
         "plan",
         "data",
+        "replayed",
     },
 }
 """What each room may import of Fulmen."""

@@ -15,6 +15,7 @@ from typing import Any, Final
 import yaml
 from filelock import FileLock, Timeout
 
+from fulmen.files import TEMPORARY
 from fulmen.words import ConfigurationError, suggestion
 
 NEEDED = {"choices", "seed", "score", "weights", "data", "model", "optimizer", "scheduler", "loss", "penalty", "init"}
@@ -147,7 +148,18 @@ def is_run(folder: Path) -> bool:
 
 def is_planned(folder: Path) -> bool:
     """Whether a folder is that of a sweep's job that has not begun: its configuration is there, and nothing else."""
-    return (folder.parent / SWEEP).is_file() and [child.name for child in folder.iterdir()] == ["config.yaml"]
+    return (folder.parent / SWEEP).is_file() and _content(folder) == ["config.yaml"]
+
+
+def is_free(folder: Path) -> bool:
+    """Whether a run may begin in a folder."""
+    return not _content(folder) or is_planned(folder)
+
+
+def _content(folder: Path) -> list[str]:
+    """What is in a folder, but for what a process leaves that is killed before it has written anything whole."""
+    names = [child.name for child in folder.iterdir()]
+    return [name for name in names if name != LOCK and not name.startswith(TEMPORARY)]
 
 
 def runs_in(folder: Path) -> list[Path]:

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from fulmen import optimizers, schedulers
+from fulmen import loggers, optimizers, replayed, schedulers
 from fulmen.compiled import Compiled
 from fulmen.data.module import Pack
 from fulmen.data.tensors import Rows
@@ -139,8 +139,7 @@ class Learner(LightningModule):
             figures = self.evaluation.figures(validation, self.metrics)
             row |= {f"val/{name}": value for name, value in figures.items()}
         self.trainer.callback_metrics.update({name: torch.tensor(value) for name, value in row.items()})
-        for logger in self.loggers:
-            logger.log_metrics(row, step)
+        loggers.log(self.trainer.loggers, row, step)
         scheduler = self.lr_schedulers()
         if isinstance(scheduler, ReduceLROnPlateau) and self.score in row:
             scheduler.step(row[self.score])
@@ -183,5 +182,8 @@ class Learner(LightningModule):
                 plain=self._is_plain(),
                 by_hand=self.stepping.by_hand is not None,
             )
+        steps = self.plan.total_steps - self.trainer.global_step
+        if steps >= replayed.LONG and self._is_plain() and not self.compiling and not torch.is_anomaly_enabled():
+            self.stepping.replay()
         stopped = any(callback.stopped_epoch for callback in self.trainer.early_stopping_callbacks)
         self.trainer.should_stop = stopped or self.trainer.global_step >= self.plan.total_steps

@@ -70,6 +70,18 @@ def _wait_for_a_second_after(begun: Iterable[Path]) -> None:
         time.sleep(newest + 1 - time.time())
 
 
+def log(loggers: Iterable[Logger], row: Mapping[str, float], step: int) -> None:
+    """Sends the figures of a step. To TensorBoard as one event: Lightning makes one of each, in four times the time."""
+    for logger in loggers:
+        if isinstance(logger, TensorBoardLogger):
+            from tensorboard.compat.proto.summary_pb2 import Summary
+
+            values = [Summary.Value(tag=name, simple_value=value) for name, value in row.items()]
+            logger.experiment._get_file_writer().add_summary(Summary(value=values), step)
+        else:
+            logger.log_metrics(dict(row), step)
+
+
 def flush(loggers: Iterable[Logger]) -> None:
     """Has rows and points on the disk before a checkpoint is: a run that goes on from it has no gap then."""
     for logger in loggers:

@@ -46,9 +46,11 @@ def claimed(folder: Path, *, goes_on: bool) -> Iterator[None]:
         yield
         return
     if not goes_on:
-        _claim(folder)
+        _make(folder)
     refusal = FileExistsError(f"{folder} is held by another process, which trains that very run")
     with folders.holding(folder, refusal):
+        if not goes_on:
+            _check_free(folder)  # once more: another process may have come first, and have ended
         yield
 
 
@@ -102,20 +104,25 @@ def _has(folder: Path, config: Mapping[str, Any]) -> bool:
         return False
 
 
-def _claim(folder: Path) -> None:
+def _make(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if any(folder.iterdir()) and not folders.is_planned(folder):
-            raise FileExistsError
-        (folder / "status.json").touch(exist_ok=False)  # of two that come this far, one
+        _check_free(folder)
     except FileExistsError as error:
-        what = "is not empty" if folder.is_dir() else "is a file"
-        raise FileExistsError(
-            f"{folder} {what}, and every run has a folder of its own; name one that does not exist"
-        ) from error
+        raise _taken(folder) from error
     except OSError as error:
         way_out = "start from a folder that you may write to, or, for a single run, name another place with run_dir="
         raise ValueError(f"{folder} cannot be made ({error.strerror}); {way_out}") from error
+
+
+def _check_free(folder: Path) -> None:
+    if not folders.is_free(folder):
+        raise _taken(folder)
+
+
+def _taken(folder: Path) -> FileExistsError:
+    what = "is not empty" if folder.is_dir() else "is a file"
+    return FileExistsError(f"{folder} {what}, and every run has a folder of its own; name one that does not exist")
 
 
 def _failure(error: BaseException) -> dict[str, Any]:

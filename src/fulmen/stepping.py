@@ -5,6 +5,7 @@ be, is left out here.
 """
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +21,7 @@ from fulmen.losses import is_sum
 from fulmen.models.dropout import dropouts
 from fulmen.optimizers import GD
 from fulmen.penalties import Penalty, add_slope, shares
+from fulmen.replayed import Differentiate, Replayed, is_known
 
 Advance = Callable[[Batch, Any], Tensor]
 """Trains on the batch of step so-and-so; returns its loss without the penalty, [], detached."""
@@ -58,6 +60,7 @@ class Stepping:
         self.sums = is_sum(evaluation.loss)
         self.dropouts = dropouts(evaluation.net, seed)
         self.parts = -(-batch_rows // batch_size)
+        self.replayed: Replayed | None = None
 
     def plain(self, optimizer: Optimizer) -> Advance:
         """With nothing but torch.
@@ -68,7 +71,14 @@ class Stepping:
         known = type(optimizer) is GD or type(optimizer).__module__.startswith("torch.optim.")
         if isinstance(optimizer, LBFGS) or not known:
             return self.make(optimizer.step, torch.autograd.backward)
-        return self.make(lambda gradient: (gradient(), optimizer.step()), torch.autograd.backward, of_sum=False)
+        step = _bare(optimizer)
+
+        def update(gradient: Callable[[], Any]) -> None:
+            gradient()
+            with torch.no_grad():
+                step()
+
+        return self.make(update, torch.autograd.backward, of_sum=False)
 
     def make(self, update: Update, backward: Backward, *, of_sum: bool = True) -> Advance:
         """A function that trains on one batch.
@@ -78,12 +88,14 @@ class Stepping:
             backward: finds the gradient of a loss.
             of_sum: whether penalty and loss are added up, as `update` may ask for and scaled gradients need; else the
                 penalty's gradient is added by its formula, if that is known, without autograd's dozen of operations on
-                all parameters.
+                all parameters, and the loss's is replayed.
         """
         parameters = list(self.evaluation.net.parameters())
         formula = None if of_sum or self.penalty is None else shares(self.penalty)
         penalty = self.penalty if formula is None else None
-        gradient = self.by_hand or functools.partial(self._gradient, parameters, backward, penalty)
+        own = functools.partial(self._differentiate, backward)
+        differentiate = own if of_sum or self.replayed is None else self.replayed
+        gradient = self.by_hand or functools.partial(self._gradient, parameters, backward, differentiate, penalty)
         clip = self.gradient_clip
 
         def advance(batch: Batch, step: int) -> Tensor:
@@ -105,20 +117,36 @@ class Stepping:
 
         return advance
 
+    def replay(self) -> None:
+        """Finds gradients without autograd from now on, where that is known to give the same."""
+        if self.by_hand is None and is_known(self.evaluation):
+            self.replayed = Replayed(self.evaluation, functools.partial(self._differentiate, torch.autograd.backward))
+
     def _gradient(
-        self, parameters: list[nn.Parameter], backward: Backward, penalty: Penalty | None, batch: Batch, step: int
+        self,
+        parameters: list[nn.Parameter],
+        backward: Backward,
+        differentiate: Differentiate,
+        penalty: Penalty | None,
+        batch: Batch,
+        step: int,
     ) -> tuple[Tensor, Tensor]:
         """Adds up the gradients of loss and penalty; returns the whole batch's loss without and with it, detached."""
         size, rows = self.batch_size, len(batch.x)
         first = step * self.parts  # so that no two passes through the network share a number
         if rows <= size:
-            loss = self._loss(batch.x, batch.y, first)
-            objective = loss if penalty is None else loss + penalty(parameters)
+            self._number(first)
+            if penalty is None:
+                loss = differentiate(*batch)
+                return loss, loss
+            loss = self._loss(*batch)
+            objective = loss + penalty(parameters)
             backward(objective)
             return loss.detach(), objective.detach()
         total = batch.x.new_zeros(())
         for place, (x, y) in enumerate(zip(torch.split(batch.x, size), torch.split(batch.y, size), strict=True)):
-            part = self._loss(x, y, first + place) * (1 if self.sums else len(x) / rows)
+            self._number(first + place)
+            part = self._loss(x, y) * (1 if self.sums else len(x) / rows)
             backward(part)
             total = total + part.detach()
         if penalty is None:
@@ -127,7 +155,23 @@ class Stepping:
         backward(added)
         return total, total + added.detach()
 
-    def _loss(self, x: Tensor, y: Tensor, step: int) -> Tensor:
+    def _number(self, place: int) -> None:
+        """Which pass through the network it is: dropout's masks follow from that."""
         for layer in self.dropouts:
-            layer.step.fill_(step)
+            layer.step.fill_(place)
+
+    def _differentiate(self, backward: Backward, x: Tensor, y: Tensor) -> Tensor:
+        loss = self._loss(x, y)
+        backward(loss)
+        return loss.detach()
+
+    def _loss(self, x: Tensor, y: Tensor) -> Tensor:
         return self.evaluation.loss(self.evaluation.net(x), y, self.evaluation.task)
+
+
+def _bare(optimizer: Optimizer) -> Callable[[], Any]:
+    """The optimizer's step without its marks for profilers, a tenth of a small one; hooks and schedules want all."""
+    own = vars(optimizer)
+    if "step" in own or any(own[name] for name in own if name.startswith("_optimizer_step_")):
+        return optimizer.step
+    return functools.partial(inspect.unwrap(type(optimizer).step), optimizer)

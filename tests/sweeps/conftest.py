@@ -5,8 +5,10 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -71,10 +73,12 @@ class Place:
     def go_on(self, *words: str) -> int:
         return main(["-m", f"resume={self.folder}", *words])
 
-    def process(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    def process(
+        self, *words: str, program: Sequence[str] = ("-m", "fulmen.cli"), **environment: str
+    ) -> subprocess.CompletedProcess[str]:
         """Runs the command in a process of its own."""
         return subprocess.run(
-            [sys.executable, "-m", "fulmen.cli", *words],
+            [sys.executable, *program, *words],
             cwd=self.here,
             env=os.environ | environment,
             capture_output=True,
@@ -82,9 +86,9 @@ class Place:
             timeout=280,
         )
 
-    def sweep_apart(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    def sweep_apart(self, *words: str, **how: Any) -> subprocess.CompletedProcess[str]:
         """Starts a sweep in a process of its own."""
-        return self.process("-m", *WORDS, "trainer.max_epochs=2", *words, **environment)
+        return self.process("-m", *WORDS, "trainer.max_epochs=2", *words, **how)
 
     def states(self) -> dict[int, str]:
         """Of the jobs that have begun, as their statuses say."""

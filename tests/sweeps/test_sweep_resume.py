@@ -33,6 +33,24 @@ def test_a_sweep_that_was_killed_goes_on(place: Any, capsys: pytest.CaptureFixtu
     assert "nothing more to do" in capsys.readouterr().out and place.times(0, 1, 2) == before
 
 
+KILLED_AT_ONCE = """\
+import os, signal, sys
+from fulmen import runs
+from fulmen.cli import main
+runs.environment = lambda: os.kill(os.getpid(), signal.SIGKILL)
+sys.exit(main(sys.argv[1:]))
+"""
+"""Before a run has written its first status."""
+
+
+def test_a_job_that_was_killed_before_its_first_word_begins_anew(place: Any) -> None:
+    killed = place.sweep_apart("model.number=range(2)", program=("-c", KILLED_AT_ONCE))
+    assert killed.returncode == -signal.SIGKILL and place.states() == {}
+    assert (place.folder / "0" / ".lock").exists(), "it was at work"
+    assert place.go_on("allow_targets=[moody]") == 0
+    assert place.states() == {0: "completed", 1: "completed"}
+
+
 @pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGINT", 130)])
 def test_a_signal_stops_a_sweep_cleanly(
     name: str, code: int, place: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
