@@ -120,6 +120,14 @@ def test_small_steps_take_one_thread_and_large_ones_all(
     assert find_threads(options(threads=3), net, in_shape, rows) == 3
 
 
+def test_many_class_probabilities_are_worth_several_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trainer, "ALL_THREADS", 16)
+    net = MLP((2,), 10, hidden=[10])
+    assert find_threads(OPTIONS, net, (2,), 1000) == 1
+    assert find_threads(OPTIONS, net, (2,), 1000, classes=10) == 16
+    assert find_threads(OPTIONS, net, (2,), 100, classes=10) == 1
+
+
 @pytest.mark.parametrize(
     ("precision", "dtype"),
     [

@@ -36,6 +36,7 @@ SIZES: list[tuple[tuple[int, ...], tuple[int, ...], int]] = [
     ((1000,), (1000, 1000), 256),
 ]
 """Shape of a row, widths of hidden layers, rows in a step."""
+CLASSES = 10
 IMAGES = [1, 16, 32, 64]
 """Rows in a step of LeNet."""
 
@@ -61,16 +62,16 @@ class Choice(NamedTuple):
 def choices(quick: bool) -> Iterator[Choice]:
     """A few sizes around which the choice changes, and those far from there."""
     for in_shape, hidden, rows in SIZES[:2] if quick else SIZES:
-        net = MLP(in_shape, 10, hidden=hidden)
-        yield _choice("-".join(map(str, (*in_shape, *hidden, 10))), net, in_shape, rows, quick)
+        net = MLP(in_shape, CLASSES, hidden=hidden)
+        yield _choice("-".join(map(str, (*in_shape, *hidden, CLASSES))), net, in_shape, rows, quick)
     for rows in IMAGES[:1] if quick else IMAGES:
-        yield _choice("LeNet, 28 x 28", LeNet((1, 28, 28), 10), (1, 28, 28), rows, quick)
+        yield _choice("LeNet, 28 x 28", LeNet((1, 28, 28), CLASSES), (1, 28, 28), rows, quick)
 
 
 def _choice(name: str, net: nn.Module, in_shape: tuple[int, ...], rows: int, quick: bool) -> Choice:
     options = make(composed("trainer.threads=auto").trainer)
     with mock.patch.object(trainer, "ALL_THREADS", ALL):
-        chosen = find_threads(options, net, in_shape, rows)
+        chosen = find_threads(options, net, in_shape, rows, CLASSES)
     step, before = _stepper(net, in_shape, rows), torch.get_num_threads()
     found: dict[int, list[float]] = {1: [], ALL: []}
     for _ in range(1 if quick else ROUNDS):
@@ -83,7 +84,7 @@ def _choice(name: str, net: nn.Module, in_shape: tuple[int, ...], rows: int, qui
 
 def _stepper(net: nn.Module, in_shape: tuple[int, ...], rows: int) -> Callable[[], object]:
     optimizer = torch.optim.Adam(net.parameters(), fused=True)
-    x, y = torch.randn(rows, *in_shape), torch.randint(10, (rows,))
+    x, y = torch.randn(rows, *in_shape), torch.randint(CLASSES, (rows,))
 
     def step() -> None:
         optimizer.zero_grad()

@@ -118,7 +118,8 @@ def train(
         raise ValueError(f"score={score}, but this data has no rows for validation; take score=train/loss")
     batch_size = data.rows if source.batch_size == "full" else source.batch_size
     data.plan = plan = find_plan(options, data.rows, batch_size, scheduler, score)
-    threads = threads or find_threads(options, net, joint.in_shape, min(batch_size, data.rows))
+    classes = joint.out_features if joint.task == "multiclass" else 0
+    threads = threads or find_threads(options, net, joint.in_shape, min(batch_size, data.rows), classes)
     task, known_rows = task_of(net, joint, data.scaling), fingerprint(data.splits["train"])
     evaluation = Evaluation(net, task, loss, options.precision)
     by_hand = find_gradient(backprop, evaluation, penalty, batch_size, options.devices)

@@ -26,8 +26,9 @@ ALL_THREADS = torch.get_num_threads()
 SMALL_STEP = 5e7
 """Operations in a step up to which several threads, which first have to agree, are no faster than one;"""
 SMALL_LAYER = 2**16
-"""and so many numbers in a layer's output: torch gives a thread 2^15 of them at least. See docs/performance.md."""
-
+"""and so many numbers in a layer's output: torch gives a thread 2^15 of them at least,"""
+SMALL_SOFTMAX = 2**12
+"""but of class probabilities, whose exponentials take longer, 2^11. See docs/performance.md."""
 
 COPIES = re.compile("spawn|fork|notebook")
 """Strategies that do not start their processes anew."""
@@ -95,7 +96,9 @@ def _check_strategy(strategy: str, accelerator: str) -> None:
         raise ValueError(f"there is no trainer.strategy={strategy} here{near} there are {', '.join(there)}")
 
 
-def find_threads(options: TrainerOptions, net: nn.Module, in_shape: tuple[int, ...], rows: int) -> int:
+def find_threads(
+    options: TrainerOptions, net: nn.Module, in_shape: tuple[int, ...], rows: int, classes: int = 0
+) -> int:
     """Threads to compute with: as said, or by an estimate of a step's work.
 
     From sizes and not from a clock, so that a repeated run has the same: more threads change the last bits of sums.
@@ -105,12 +108,13 @@ def find_threads(options: TrainerOptions, net: nn.Module, in_shape: tuple[int, .
         net: on the CPU.
         in_shape: of a row.
         rows: that go through the network at once.
+        classes: of which a softmax finds the probabilities.
     """
     if isinstance(options.threads, int):
         return options.threads
     operations = 6 * rows * work(net, in_shape)  # a multiplication and an addition, forward and twice as much backward
     is_small = operations < SMALL_STEP and rows * widest(net, in_shape) < SMALL_LAYER
-    return 1 if is_small else ALL_THREADS
+    return 1 if is_small and rows * classes < SMALL_SOFTMAX else ALL_THREADS
 
 
 def find_plan(options: TrainerOptions, rows: int, batch_size: int, scheduler: MakeScheduler | None, score: str) -> Plan:
