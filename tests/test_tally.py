@@ -75,6 +75,9 @@ def test_a_class_without_rows(kind: vocabulary.Task) -> None:
     found, expected = added_up(task, out, y).figures(METRICS[kind]), task.metrics(out, y, METRICS[kind])
     assert found.keys() == {"loss", *METRICS[kind]} - {"auroc"}
     assert_allclose([found["accuracy"], found["f1"]], [expected["accuracy"], expected["f1"]], rtol=1e-6)
+    predicted = out.flatten() > 0 if kind == "binary" else out.argmax(1)
+    kinds = {"average": "macro"} if kind == "multiclass" else {"zero_division": 0.0}
+    assert_allclose(found["f1"], metrics.f1_score(y.flatten(), predicted, **kinds), rtol=1e-12)
 
 
 def test_of_a_constant_target_r2_is_as_at_once() -> None:

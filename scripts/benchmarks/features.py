@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 from unittest import mock
 
 from lightning.pytorch import Trainer
-from lightning.pytorch.loggers import TensorBoardLogger
 
 from benchmarks import ours
 from benchmarks.timing import Clock, Cost, Watch, watching
+from fulmen import loggers
 from fulmen.callbacks.progress import Progress
 from fulmen.callbacks.saver import Saver
 from fulmen.evaluation import Evaluation
@@ -22,7 +22,7 @@ HOOKS = ("on_train_start", "on_train_batch_end", "on_train_epoch_end", "on_train
 PARTS: dict[str, tuple[Any, tuple[str, ...]]] = {
     "metrics": (Task, ("metrics",)),
     "validation": (Evaluation, ("figures",)),
-    "TensorBoard": (TensorBoardLogger, ("log_metrics",)),
+    "TensorBoard": (loggers, ("show_scalars",)),
     "history": (History, ("log_metrics",)),
     "checkpoints": (Saver, HOOKS),
     "bar": (Progress, ("on_train_start", "on_train_batch_end", "on_train_epoch_start", "on_train_end")),

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fulmen.losses import Loss, is_sum
-from fulmen.tasks import Task
+from fulmen.tasks import Task, accuracy, f1
 
 RANKED = 2**24
 """Probabilities that are kept for the area under the ROC curve. Where rows have more in all, every n-th row counts."""
@@ -78,15 +78,10 @@ class Tally:
         return self.spread.r2()
 
     def _accuracy(self) -> float:
-        return float(np.trace(self.counts) / self.rows)
+        return accuracy(self.counts)
 
     def _f1(self) -> float:
-        """Of class 1, or the mean over classes that occur, in truth or in predictions."""
-        both = self.counts.sum(0) + self.counts.sum(1)
-        found = 2 * self.counts.diagonal()[both > 0] / both[both > 0]
-        if self.task.kind == "binary":
-            return float(2 * self.counts[1, 1] / both[1]) if both[1] else 0.0
-        return float(found.mean())
+        return f1(self.counts, self.task.kind)
 
     def _auroc(self) -> float:
         """The mean over classes of one against the rest."""

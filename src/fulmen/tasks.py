@@ -1,7 +1,7 @@
 """What is learned: values (regression), one of two classes (binary), one of several (multiclass).
 
-A task turns a model's raw scores into predictions and measures them. Its metrics are torchmetrics' own functions; the
-area under the ROC curve is not, because there it takes longer than the rest of an evaluation.
+A task turns a model's raw scores into predictions and measures them, with torchmetrics' functions but for what takes
+longest there: accuracy and F1 are read from one confusion matrix, and the area under the ROC curve comes from ranks.
 
 Shapes: B rows, T targets, K classes. Scores `out` and targets `y` are
 [B, T] and [B, T] for regression, [B, 1] and [B, 1] (0 or 1) for binary, [B, K] and [B] (int64) for multiclass.
@@ -11,9 +11,12 @@ import math
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 from torchmetrics.functional import classification as classes
 from torchmetrics.functional import regression as values
@@ -73,12 +76,12 @@ class Task:
         """
         if self.kind == "regression":
             deviation = out.new_tensor(self.deviation)
-            prediction, target = out * deviation, y * deviation
+            seen = Seen(out * deviation, y * deviation, np.empty((0, 0)))
         else:
-            prediction, target = self.probabilities(out), y.long()
+            seen = Seen(self.probabilities(out), y.long(), np.array(self.confusion(out, y)))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torchmetrics warns of what is undefined; it is left out below
-            found = {name: _measure(METRICS[self.kind][name], prediction, target) for name in names}
+            found = {name: float(METRICS[self.kind][name](seen)) for name in names}
         return {name: value for name, value in found.items() if math.isfinite(value)}
 
     def confusion(self, out: Tensor, y: Tensor) -> list[list[int]]:
@@ -90,16 +93,42 @@ class Task:
         return rows
 
 
-def _measure(metric: Callable[[Tensor, Tensor], Tensor], prediction: Tensor, target: Tensor) -> float:
-    return float("nan") if len(target) < 2 and metric is _r2 else metric(prediction, target).item()
+class Seen(NamedTuple):
+    """What is measured."""
+
+    prediction: Tensor
+    target: Tensor
+    counts: NDArray[Any]
+    """Of classes: rows by true class (first index) and predicted class (second), [K, K]."""
 
 
-def _r2(prediction: Tensor, target: Tensor) -> Tensor:
-    """1 - squared error / squared deviation, the mean over targets.
+def accuracy(counts: NDArray[Any]) -> float:
+    """The share of rows on the diagonal of a confusion matrix, [K, K]."""
+    return float(np.trace(counts) / counts.sum())
+
+
+def f1(counts: NDArray[Any], kind: vocabulary.Task) -> float:
+    """2 · right / (rows of a class + rows taken for it): of class 1 of two, or the mean over classes that occur.
+
+    Args:
+        counts: a confusion matrix, [K, K].
+        kind: `binary` or `multiclass`.
+    """
+    both = counts.sum(0) + counts.sum(1)
+    if kind == "binary":
+        return float(2 * counts[1, 1] / both[1]) if both[1] else 0.0
+    return float((2 * counts.diagonal()[both > 0] / both[both > 0]).mean())
+
+
+def _r2(seen: Seen) -> Tensor | float:
+    """1 - squared error / squared deviation, the mean over targets; undefined for a single row.
 
     In units of each target's deviation, because torchmetrics takes errors below 1e-4 for none, and squares of large
     numbers lose what is small.
     """
+    prediction, target, _ = seen
+    if len(target) < 2:
+        return math.nan
     mean, deviation = target.mean(0), target.std(0, correction=0)
     deviation = torch.where(deviation > 0, deviation, 1)
     return values.r2_score((prediction - mean) / deviation, (target - mean) / deviation)
@@ -123,22 +152,23 @@ def _areas(scores: Tensor, belongs: Tensor) -> Tensor:
     return ((ranks * belongs).sum(1) - inside * (inside + 1)) / (2 * inside * outside)
 
 
-def _multiclass_auroc(prediction: Tensor, target: Tensor) -> Tensor:
-    """The mean over classes of one against the rest."""
-    return _areas(prediction, F.one_hot(target, prediction.shape[1]).bool()).mean()
-
-
-METRICS: dict[vocabulary.Task, dict[str, Callable[[Tensor, Tensor], Tensor]]] = {
-    "regression": {"mse": values.mean_squared_error, "mae": values.mean_absolute_error, "r2": _r2},
+METRICS: dict[vocabulary.Task, dict[str, Callable[[Seen], Tensor | float]]] = {
+    "regression": {
+        "mse": lambda seen: values.mean_squared_error(seen.prediction, seen.target),
+        "mae": lambda seen: values.mean_absolute_error(seen.prediction, seen.target),
+        "r2": _r2,
+    },
     "binary": {
-        "accuracy": lambda p, y: classes.binary_accuracy(p, y, validate_args=False),
-        "f1": lambda p, y: classes.binary_f1_score(p, y, validate_args=False),
-        "auroc": lambda p, y: _areas(p, y.bool()).mean(),
+        "accuracy": lambda seen: accuracy(seen.counts),
+        "f1": lambda seen: f1(seen.counts, "binary"),
+        "auroc": lambda seen: _areas(seen.prediction, seen.target.bool()).mean(),
     },
     "multiclass": {
-        "accuracy": lambda p, y: classes.multiclass_accuracy(p, y, p.shape[1], average="micro", validate_args=False),
-        "f1": lambda p, y: classes.multiclass_f1_score(p, y, p.shape[1], average="macro", validate_args=False),
-        "auroc": _multiclass_auroc,
+        "accuracy": lambda seen: accuracy(seen.counts),
+        "f1": lambda seen: f1(seen.counts, "multiclass"),
+        "auroc": lambda seen: _areas(
+            seen.prediction, F.one_hot(seen.target, seen.prediction.shape[1]).bool()
+        ).mean(),  # one against the rest
     },
 }
-"""Functions of prediction and target, by the names of `vocabulary.METRICS`."""
+"""What is measured, by the names of `vocabulary.METRICS`."""
