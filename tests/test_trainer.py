@@ -101,22 +101,23 @@ def test_gpus_may_share_their_parameters(machine: Callable[[int, bool], None]) -
 
 
 @pytest.mark.parametrize(
-    ("net", "in_shape", "rows", "many"),
+    ("net", "in_shape", "rows", "threads"),
     [
-        (MLP((2,), 1, hidden=[10]), (2,), 1000, False),
-        (MLP((784,), 10, hidden=[50]), (784,), 64, False),
-        (MLP((784,), 10, hidden=[50]), (784,), 256, True),
-        (MLP((2,), 10, hidden=[10]), (2,), 10_000, True),  # few operations, but many numbers
-        (MLP((784,), 10, hidden=[512]), (784,), 512, True),
-        (LeNet((1, 28, 28), 10), (1, 28, 28), 8, False),
-        (LeNet((1, 28, 28), 10), (1, 28, 28), 512, True),
+        (MLP((2,), 1, hidden=[10]), (2,), 1000, 1),
+        (MLP((784,), 10, hidden=[50]), (784,), 64, 2),
+        (MLP((784,), 10, hidden=[50]), (784,), 256, 16),
+        (MLP((2,), 10, hidden=[10]), (2,), 10_000, 16),  # few operations, but many numbers
+        (MLP((784,), 10, hidden=[512]), (784,), 512, 16),
+        (LeNet((1, 28, 28), 10), (1, 28, 28), 1, 1),
+        (LeNet((1, 28, 28), 10), (1, 28, 28), 8, 2),
+        (LeNet((1, 28, 28), 10), (1, 28, 28), 512, 16),
     ],
 )
-def test_small_steps_take_one_thread_and_large_ones_all(
-    net: nn.Module, in_shape: tuple[int, ...], rows: int, many: bool, monkeypatch: pytest.MonkeyPatch
+def test_small_steps_take_one_thread_larger_ones_two_and_large_ones_all(
+    net: nn.Module, in_shape: tuple[int, ...], rows: int, threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(trainer, "ALL_THREADS", 16)
-    assert find_threads(OPTIONS, net, in_shape, rows) == (16 if many else 1)
+    assert find_threads(OPTIONS, net, in_shape, rows) == threads
     assert find_threads(options(threads=3), net, in_shape, rows) == 3
 
 
@@ -124,8 +125,10 @@ def test_many_class_probabilities_are_worth_several_threads(monkeypatch: pytest.
     monkeypatch.setattr(trainer, "ALL_THREADS", 16)
     net = MLP((2,), 10, hidden=[10])
     assert find_threads(OPTIONS, net, (2,), 1000) == 1
-    assert find_threads(OPTIONS, net, (2,), 1000, classes=10) == 16
+    assert find_threads(OPTIONS, net, (2,), 1000, classes=10) == 2
     assert find_threads(OPTIONS, net, (2,), 100, classes=10) == 1
+    monkeypatch.setattr(trainer, "ALL_THREADS", 1)
+    assert find_threads(OPTIONS, net, (2,), 1000, classes=10) == 1
 
 
 @pytest.mark.parametrize(

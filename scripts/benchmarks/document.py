@@ -174,7 +174,7 @@ def _threads(choices: Iterable[Choice]) -> list[str]:
             each.net,
             f"{each.rows:,}",
             *(_amount(seconds, "µs") for seconds in (each.one, each.all)),
-            "all" if each.takes_all else "one",
+            str(each.threads),
             f"{each.ratio:.2f}",
             "met" if each.ratio <= THREADS_GOAL else "**missed**",
         )

@@ -97,8 +97,8 @@ def training(
     goal: float | None = None,
 ) -> Comparison:
     """A fit against a loop over the same rows from the same weights."""
-    unit = "µs" if count > 1 else "s"  # of a step, or of all
-    return Comparison(what, peer, partial(ours.fit, *words), partial(loop, *words), goal, None, count, unit)
+    unit, pairs = ("µs", 3) if count > 1 else ("s", 9)  # of a step, or of all; what is short is soon disturbed
+    return Comparison(what, peer, partial(ours.fit, *words), partial(loop, *words), goal, None, count, unit, pairs)
 
 
 def compiled(quick: bool) -> Iterator[Comparison]:

@@ -50,13 +50,15 @@ class Choice(NamedTuple):
     """Seconds of the fastest step with one thread: what takes longer was disturbed."""
     all: float
     """And with all."""
-    takes_all: bool
-    """What `auto` chooses."""
+    threads: int
+    """Those that `auto` takes,"""
+    auto: float
+    """and with them."""
 
     @property
     def ratio(self) -> float:
-        """The choice against the better."""
-        return (self.all if self.takes_all else self.one) / min(self.one, self.all)
+        """The choice against the better of one and all."""
+        return self.auto / min(self.one, self.all)
 
 
 def choices(quick: bool) -> Iterator[Choice]:
@@ -73,13 +75,13 @@ def _choice(name: str, net: nn.Module, in_shape: tuple[int, ...], rows: int, qui
     with mock.patch.object(trainer, "ALL_THREADS", ALL):
         chosen = find_threads(options, net, in_shape, rows, CLASSES)
     step, before = _stepper(net, in_shape, rows), torch.get_num_threads()
-    found: dict[int, list[float]] = {1: [], ALL: []}
+    found: dict[int, list[float]] = {1: [], ALL: [], chosen: []}
     for _ in range(1 if quick else ROUNDS):
         for threads, seconds in found.items():
             torch.set_num_threads(threads)
             seconds.append(_seconds(step, 0.01 if quick else SECONDS))
     torch.set_num_threads(before)
-    return Choice(name, rows, min(found[1]), min(found[ALL]), chosen > 1)
+    return Choice(name, rows, min(found[1]), min(found[ALL]), chosen, min(found[chosen]))
 
 
 def _stepper(net: nn.Module, in_shape: tuple[int, ...], rows: int) -> Callable[[], object]:

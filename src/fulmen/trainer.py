@@ -23,12 +23,12 @@ from fulmen.words import suggestion
 
 ALL_THREADS = torch.get_num_threads()
 """One for each core, unless the environment says otherwise (`OMP_NUM_THREADS`)."""
-SMALL_STEP = 5e7
-"""Operations in a step up to which several threads, which first have to agree, are no faster than one;"""
-SMALL_LAYER = 2**16
-"""and so many numbers in a layer's output: torch gives a thread 2^15 of them at least,"""
+SMALL_STEP, LARGE_STEP = 1e7, 5e7
+"""Operations in a step from which on two threads, which first have to agree, are faster than one; and all of them;"""
+LARGE_LAYER = 2**16
+"""as from so many numbers in a layer's output, of which torch gives a thread 2^15 at least;"""
 SMALL_SOFTMAX = 2**12
-"""but of class probabilities, whose exponentials take longer, 2^11. See docs/performance.md."""
+"""but of class probabilities, whose exponentials take longer, two threads share 2^12. See docs/performance.md."""
 
 COPIES = re.compile("spawn|fork|notebook")
 """Strategies that do not start their processes anew."""
@@ -113,8 +113,9 @@ def find_threads(
     if isinstance(options.threads, int):
         return options.threads
     operations = 6 * rows * work(net, in_shape)  # a multiplication and an addition, forward and twice as much backward
-    is_small = operations < SMALL_STEP and rows * widest(net, in_shape) < SMALL_LAYER
-    return 1 if is_small and rows * classes < SMALL_SOFTMAX else ALL_THREADS
+    if operations >= LARGE_STEP or rows * widest(net, in_shape) >= LARGE_LAYER:
+        return ALL_THREADS
+    return min(2, ALL_THREADS) if operations >= SMALL_STEP or rows * classes >= SMALL_SOFTMAX else 1
 
 
 def find_plan(options: TrainerOptions, rows: int, batch_size: int, scheduler: MakeScheduler | None, score: str) -> Plan:
