@@ -90,6 +90,28 @@ def test_two_settings_are_a_map() -> None:
     assert [text.get_text() for text in figure.axes[0].texts] == ["2", "1", "3"]
 
 
+def test_two_settings_that_a_search_draws_are_points_on_a_plane() -> None:
+    settings = [["3", "0.001"], ["1", "0.1"], ["2", "10"]]
+    figure = ranking(["depth", "optimizer.lr"], settings, [1.0, 2.0, 3.0], [0.0] * 3, "val/loss")
+    axes, bar = figure.axes
+    assert (axes.get_xlabel(), axes.get_ylabel(), bar.get_ylabel()) == ("optimizer.lr", "depth", "val/loss")
+    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "linear")
+    points, ring = axes.collections
+    assert np.asarray(points.get_offsets()).tolist() == [[10, 2], [0.1, 1], [0.001, 3]]
+    assert np.asarray(points.get_array()).tolist() == [3.0, 2.0, 1.0], "the best on top"
+    assert np.asarray(ring.get_offsets()).tolist() == [[0.001, 3]]
+
+
+def test_many_numbers_stand_on_parallel_axes_by_size() -> None:
+    rates = [10.0 ** (place / 2) for place in range(13)]
+    settings = [[str(rate), "x", "y"] for rate in rates]
+    figure = ranking(["lr", "q", "r"], settings, [1.0] * 13, [0.0] * 13, "val/loss")
+    axes = figure.axes[0]
+    heights = [np.asarray(line.get_ydata())[0] for line in axes.lines if len(np.asarray(line.get_ydata())) == 3]
+    assert heights[::-1] == pytest.approx([place / 12 for place in range(13)])
+    assert [text.get_text() for text in axes.texts if text.get_text() not in "xy"] == ["1.0", "1000000.0"]
+
+
 def test_more_settings_are_lines_through_parallel_axes() -> None:
     settings = [["a", "1", "x"], ["b", "2", "x"], ["a", "3", "y"]]
     figure = ranking(["p", "q", "r"], settings, [1.0, 2.0, 3.0], [0.0] * 3, "val/loss")

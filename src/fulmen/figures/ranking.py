@@ -1,4 +1,4 @@
-"""Scores of many configurations: a curve over one setting, a map of two, lines through more."""
+"""Scores of many configurations: a curve over one setting, a map of two or points on a plane, lines through more."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -14,6 +14,8 @@ from fulmen.figures.style import COLOURS, Values, plain, sheet, short, spans_dec
 
 MOST_NUMBERS: Final = 100
 """Of cells up to which a map shows the scores as numbers, too."""
+MOST_NAMES: Final = 12
+"""Of numbers on an axis of parallel coordinates, up to which each has its place and its name."""
 MAP: Final = "cividis"
 
 
@@ -37,7 +39,7 @@ def ranking(
     if len(keys) == 1:
         return _curve(keys[0], [row[0] for row in settings], found, np.array(spreads, dtype=float), score)
     if len(keys) == 2:
-        return _heat_map(keys, settings, found, score)
+        return (_plane if _are_scattered(settings) else _heat_map)(keys, settings, found, score)
     if len(keys) > 2:
         return _lines(keys, settings, found, score)
     return _curve("", ["all"] * len(settings), found, np.array(spreads, dtype=float), score)
@@ -57,6 +59,26 @@ def _curve(key: str, values: Sequence[str], scores: Values, spreads: Values, sco
         axes.margins(x=0.15)
     axes.set_yscale("log" if spans_decades(scores) else "linear")
     axes.grid(alpha=0.3)
+    return figure
+
+
+def _are_scattered(settings: Sequence[Sequence[str]]) -> bool:
+    """Whether pairs of numbers fill less than half of the table of all pairs, as those that a search draws."""
+    first, second = zip(*settings, strict=True)
+    cells = len(set(first)) * len(set(second))
+    return 2 * len(settings) < cells and _numbers(first) is not None and _numbers(second) is not None
+
+
+def _plane(keys: Sequence[str], settings: Sequence[Sequence[str]], scores: Values, score: str) -> Figure:
+    """A point for each pair of numbers, coloured by its score; the best is ringed."""
+    figure = sheet()
+    axes = figure.add_subplot(xlabel=plain(keys[1]), ylabel=plain(keys[0]))
+    (y, _, y_decades), (x, _, x_decades) = (_places([row[place] for row in settings]) for place in (0, 1))
+    points = axes.scatter(x[::-1], y[::-1], c=scores[::-1], cmap=MAP, norm=_norm(scores), s=60, zorder=3)
+    axes.scatter(x[:1], y[:1], s=160, facecolors="none", edgecolors="black", zorder=4)
+    axes.set(xscale="log" if x_decades else "linear", yscale="log" if y_decades else "linear")
+    axes.grid(alpha=0.3)
+    figure.colorbar(points, label=plain(score))
     return figure
 
 
@@ -92,10 +114,9 @@ def _lines(keys: Sequence[str], settings: Sequence[Sequence[str]], scores: Value
     norm, colours = _norm(scores), colormaps[MAP]
     heights = np.empty((len(settings), len(keys)))
     for column in range(len(keys)):
-        names = _ordered([row[column] for row in settings])
-        for place, name in enumerate(names):
-            height = place / (len(names) - 1) if len(names) > 1 else 0.5
-            heights[[row[column] == name for row in settings], column] = height
+        values = [row[column] for row in settings]
+        heights[:, column], names = _heights(values)
+        for name, height in names.items():
             label = axes.annotate(short(name, 14), (column, height), (5, 0), textcoords="offset points", fontsize=8)
             label.set(zorder=4, va="center", bbox={"color": "white", "alpha": 0.8, "pad": 1})
         axes.axvline(column, color="grey", linewidth=1)
@@ -107,6 +128,18 @@ def _lines(keys: Sequence[str], settings: Sequence[Sequence[str]], scores: Value
     axes.spines[:].set_visible(False)
     figure.colorbar(ScalarMappable(norm, colours), ax=axes, label=plain(score))
     return figure
+
+
+def _heights(values: Sequence[str]) -> tuple[Values, dict[str, float]]:
+    """Where values stand on an axis from 0 to 1, and the names beside it: evenly, or many numbers by size."""
+    names = _ordered(values)
+    numbers, _, decades = _places(values)
+    if len(names) > MOST_NAMES and _numbers(values) is not None:
+        sizes = np.log(numbers) if decades else numbers
+        heights = (sizes - sizes.min()) / (sizes.max() - sizes.min())
+        return heights, {names[0]: 0.0, names[-1]: 1.0}
+    places = {name: place / (len(names) - 1) if len(names) > 1 else 0.5 for place, name in enumerate(names)}
+    return np.array([places[value] for value in values]), places
 
 
 def _places(values: Sequence[str]) -> tuple[Values, list[str] | None, bool]:
