@@ -153,6 +153,14 @@ def test_a_search_is_extended(place: Any, capsys: pytest.CaptureFixture[str]) ->
     before = place.times(0, 1)
     assert place.go_on() == 0
     assert "is complete: nothing more to do" in capsys.readouterr().out
+    drawn = ("history.png", "leaderboard.png", "leaderboard.md")
+    for name in drawn:
+        (place.folder / name).unlink()  # as if it had been stopped while it drew
+    assert place.go_on() == 0
+    assert all((place.folder / name).exists() for name in drawn)
+    times = {name: (place.folder / name).stat().st_mtime_ns for name in drawn}
+    assert place.go_on() == 0
+    assert times == {name: (place.folder / name).stat().st_mtime_ns for name in drawn}
     assert place.go_on("hydra.sweeper.n_trials=4") == 0
     assert place.states() == dict.fromkeys(range(4), "completed") and place.times(0, 1) == before
     assert len({tuple(words) for words in words_of(place)}) == 4

@@ -100,9 +100,7 @@ def of_sweep(sweep: Sweep, results: Iterable[Result], score: str | None = None) 
 
 
 def write(board: Board, folder: Path) -> None:
-    """Writes `leaderboard.csv`, `leaderboard.md` and, where there is something to see, `leaderboard.png`."""
-    write_text(folder / "leaderboard.csv", _csv(board))
-    write_text(folder / "leaderboard.md", _markdown(board))
+    """Writes `leaderboard.png`, where there is something to see, `leaderboard.csv` and, last, `leaderboard.md`."""
     if board.groups:
         from fulmen.figures import ranking  # and with it matplotlib
 
@@ -112,6 +110,17 @@ def write(board: Board, folder: Path) -> None:
         figure = ranking(keys, settings, [group.mean for group in board.groups], spreads, board.score)
         with replacing(folder / "leaderboard.png") as file:
             figure.savefig(file, format="png")
+    write_text(folder / "leaderboard.csv", _csv(board))
+    write_text(folder / "leaderboard.md", _markdown(board))
+
+
+def is_current(folder: Path, results: Iterable[Result]) -> bool:
+    """Whether the leaderboard in a sweep's folder is whole, and no job has ended since it was written."""
+    board = folder / "leaderboard.md"
+    statuses = [result.folder / "status.json" for result in results]
+    return board.exists() and all(
+        path.stat().st_mtime_ns <= board.stat().st_mtime_ns for path in statuses if path.exists()
+    )
 
 
 def table(board: Board, most: int) -> Table:

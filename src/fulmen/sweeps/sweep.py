@@ -79,7 +79,10 @@ def go_on(words: Sequence[str], config_dir: str | None) -> int:
     own = plan.config_dir if config_dir is None else str(Path(config_dir).resolve())
     with record.held(request.folder):
         if not (pending := resume.pending(plan, request)):
-            kept = failures(read_all(request.folder, plan.jobs))
+            found = read_all(request.folder, plan.jobs)
+            if not leaderboard.is_current(request.folder, found):  # it was stopped while it drew
+                _end(plan, request.folder, None if plan.search is None else search.opened(plan.search, request.folder))
+            kept = failures(found)
             say(resume.nothing_to_do(request, kept))
             return int(bool(kept))
         say(f"{_runs(len(pending))} of {plan.jobs} to go, over {_over(plan)}")
@@ -112,6 +115,7 @@ def _end(plan: Sweep, folder: Path, study: "Study | None") -> list[Result]:
     """Writes the leaderboard, and says what has become of the jobs."""
     found = read_all(folder, plan.jobs)
     board = leaderboard.of_sweep(plan, found)
+    drawn = [] if study is None else searching.pictures(folder, study)
     leaderboard.write(board, folder)
     console = Console() if Console().is_terminal else Console(width=leaderboard.FILE_WIDTH)
     if board.groups:
@@ -127,7 +131,7 @@ def _end(plan: Sweep, folder: Path, study: "Study | None") -> list[Result]:
     if waiting := [result for result in found if not result.ended]:
         say(f"{_runs(len(waiting))} not begun or not ended")
     say(f"leaderboard: {folder / 'leaderboard.md'}, .csv and .png")
-    if study is not None and (drawn := searching.pictures(folder, study)):
+    if drawn:
         say(f"pictures:    {', '.join(map(str, drawn))}")
     say(f"see them:    tensorboard --logdir {folder}")
     return found
