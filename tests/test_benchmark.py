@@ -21,6 +21,7 @@ GOALS = (
     "step, full batch of 1000",
     "fit of 1001 steps, full batch of 1000",
     "digits, 784-50-10, 10 passes",
+    "a run of 3 short ones in a sweep, beside its training",
     *(
         [f"10 million rows of 2 features, {kind}" for kind in ("drawn", "`data=arrays`")]
         if sys.platform != "win32"

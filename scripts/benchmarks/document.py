@@ -124,8 +124,9 @@ def _goals(results: Sequence[Result]) -> list[str]:
 
 def _goal(result: Result) -> list[str]:
     of, (mine, other) = result.of, result.amounts
-    goal = "for information" if of.goal is None else f"at most {of.goal:.3g}"
-    goal += "" if of.limit is None else f", {_amount(of.limit, of.unit)}"
+    limits = [] if of.goal is None or math.isinf(of.goal) else [f"{of.goal:.3g}"]
+    limits += [] if of.limit is None else [_amount(of.limit, of.unit)]
+    goal = f"at most {', '.join(limits)}" if limits else "for information"
     verdict = {None: "", True: "met", False: "**missed**"}[result.is_met]
     spread = f"{result.ratio:.2f} ({min(result.ratios):.2f} to {max(result.ratios):.2f})"
     amounts = (_amount(mine, of.unit), _amount(other, of.unit))
@@ -194,7 +195,10 @@ def draw(found: Findings, path: Path) -> None:
     """Bars of the ratios, and a curve for each size that cost grows with."""
     figure = Figure((12, 11), layout="constrained")
     grid = figure.add_gridspec(3, 3)
-    _bars(figure.add_subplot(grid[0, :]), [result for result in found.goals if result.of.goal is not None])
+    _bars(
+        figure.add_subplot(grid[0, :]),
+        [result for result in found.goals if result.of.goal is not None and math.isfinite(result.of.goal)],
+    )
     for place, curve in enumerate(found.curves):
         _curve(figure.add_subplot(grid[1 + place // 3, place % 3]), curve)
     figure.savefig(path, dpi=100)

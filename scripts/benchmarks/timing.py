@@ -76,7 +76,7 @@ class Comparison:
         peer: does the same.
         ours: does it once and says what it cost.
         theirs: likewise.
-        goal: the largest ratio that is good; None where the ratio is for information.
+        goal: the largest ratio that is good, infinite where the amount alone counts; None: it is for information.
         limit: the largest amount that is good.
         count: equal parts, such as steps, that both consist of, and whose cost is wanted.
         unit: of that cost.
