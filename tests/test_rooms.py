@@ -11,7 +11,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 MAY_KNOW_HYDRA = {"flags", "words", "composition", "parts", "preflight", "recorded", "targets"} | {
     "sweeps.grid",
-    "sweeps.launch",
+    "sweeps.launcher",
     "sweeps.space",
 }
 """Hydra's own library; OmegaConf alone is a way to read YAML."""

@@ -10,7 +10,8 @@ from fulmen.recorded import PERMISSIONS
 from fulmen.sweeps import record
 from fulmen.sweeps.grid import records
 from fulmen.sweeps.job import Job
-from fulmen.sweeps.launch import Launcher, run_all
+from fulmen.sweeps.launch import run_all
+from fulmen.sweeps.launcher import Launcher
 from fulmen.sweeps.record import Sweep
 from fulmen.sweeps.results import read as read_result
 from fulmen.vocabulary import mode

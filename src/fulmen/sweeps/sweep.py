@@ -11,7 +11,8 @@ from rich.console import Console
 from fulmen.sweeps import gpus, leaderboard, options, presets, record, resume, search, searching
 from fulmen.sweeps.grid import grid, records
 from fulmen.sweeps.job import Job
-from fulmen.sweeps.launch import Launcher, run_all, split
+from fulmen.sweeps.launch import run_all
+from fulmen.sweeps.launcher import Launcher, split
 from fulmen.sweeps.progress import Progress
 from fulmen.sweeps.record import Sweep
 from fulmen.sweeps.results import Result, failures, read_all
