@@ -150,6 +150,7 @@ def build(
     """A Trainer without what the learner does itself: its loops for validation, its bar, its counting of epochs."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", ".*`isinstance\\(treespec, LeafSpec\\)`.*")
+    warnings.filterwarnings("ignore", "The `srun` command is available")  # of a run on a cluster's login node
     stopping = (
         []
         if options.patience is None

@@ -4,6 +4,7 @@ import json
 import os
 import shlex
 from importlib.util import find_spec
+from shutil import which
 from typing import Any
 
 import pytest
@@ -37,7 +38,7 @@ def test_a_job_that_fails_does_not_hurt_the_rest(place: Any, capsys: pytest.Capt
     assert "no | luck" in next(place.here.glob("logs/runs/*/status.json")).read_text()
 
 
-LAUNCHERS = {"joblib": "joblib", "submitit_local": "submitit", "ray": "ray"}
+LAUNCHERS = {"joblib": "joblib", "submitit_local": "submitit", "ray": "ray", "submitit_slurm": "submitit"}
 
 
 @pytest.mark.slow
@@ -45,6 +46,8 @@ LAUNCHERS = {"joblib": "joblib", "submitit_local": "submitit", "ray": "ray"}
 def test_every_launcher_records_the_same(launcher: str, place: Any) -> None:
     if find_spec(f"hydra_plugins.hydra_{LAUNCHERS[launcher]}_launcher") is None:
         pytest.skip(f"the extra {LAUNCHERS[launcher]} is not installed")
+    if launcher == "submitit_slurm" and which("sbatch") is None:
+        pytest.skip("there is no Slurm here")
     assert place.sweep(MOODS) == 1
     basic = place.board()
     os.rename(place.here / "logs", place.here / "basic")

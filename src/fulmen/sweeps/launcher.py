@@ -86,6 +86,11 @@ class Launcher:
         if self.settings._target_ != self.kind.target:
             raise ConfigurationError(f"hydra.launcher._target_ is not for you to set; choose with {CHOICE}=")
 
+    @property
+    def outlived(self) -> bool:
+        """Whether jobs go on when the process that launched them has ended: a cluster has them in its queue."""
+        return self.name == "submitit_slurm"
+
     def launch(self, folders: Sequence[Path], job: Job) -> None:
         """Runs the jobs in the folders.
 

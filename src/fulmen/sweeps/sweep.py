@@ -107,6 +107,8 @@ def _run(plan: Sweep, folder: Path, pending: Sequence[int], launcher: Launcher, 
                 plan = searching.run(plan, folder, study, launcher, job, say)
     except BaseException:
         _end(plan, folder, study)
+        if launcher.outlived:
+            say("what Slurm has of its jobs goes on; squeue lists them, and scancel ends them")
         say(f"stopped; to go on: {_go_on_command(plan, folder)}")
         raise
     return int(any(not result.done for result in _end(plan, folder, study)))
