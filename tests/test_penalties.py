@@ -11,6 +11,7 @@ from numpy.testing import assert_allclose
 from torch import Tensor
 
 import fulmen
+from fulmen import penalties
 from fulmen.run import Run
 
 WEIGHT = 0.3
@@ -53,6 +54,24 @@ def test_value_and_gradient_are_those_of_the_definition(name: str, parameters: l
     for parameter in parameters:
         assert parameter.grad is not None
         assert_allclose(parameter.grad, GRADIENTS[name](parameter.detach().numpy()))
+
+
+@pytest.mark.parametrize("name", DEFINITIONS)
+def test_the_formula_adds_the_gradient_to_what_is_there(name: str, parameters: list[Tensor]) -> None:
+    """Also where nothing is; parameters that do not learn stay without."""
+    shares = penalties.shares(penalty(name))
+    assert shares is not None
+    for parameter in parameters[1:]:
+        parameter.grad = torch.ones_like(parameter)
+    frozen = torch.ones(2)
+    penalties.add_slope(shares, [*parameters, frozen])
+    for place, parameter in enumerate(parameters):
+        assert_allclose(parameter.grad, GRADIENTS[name](parameter.detach().numpy()) + (1 if place else 0))
+    assert frozen.grad is None
+
+
+def test_a_penalty_of_ones_own_has_no_formula() -> None:
+    assert penalties.shares(lambda parameters: sum(p.abs().max() for p in parameters)) is None
 
 
 def test_no_penalty_is_none() -> None:

@@ -116,10 +116,17 @@ def evaluation(*layers: nn.Module, loss: losses.Loss = losses.auto) -> Evaluatio
 def test_of_layers_and_losses_of_ones_own_nothing_is_known() -> None:
     assert is_known(evaluation(nn.BatchNorm1d(8), nn.ReLU(), loss=functools.partial(losses.huber, delta=1.0)))
     assert not is_known(evaluation(Counting(8, 8)))
-    assert not is_known(evaluation(nn.Dropout(0.5)))
-    assert not is_known(evaluation(nn.RReLU()))
     assert not is_known(evaluation(nn.utils.parametrizations.weight_norm(nn.Linear(8, 8))))
     assert not is_known(evaluation(loss=own_loss))
+
+
+def test_hooks_may_do_anything() -> None:
+    hooked = nn.Linear(8, 8)
+    hooked.register_forward_hook(lambda *_: print("forward"))
+    assert not is_known(evaluation(hooked))
+    watched = nn.Linear(8, 8)
+    watched.weight.register_hook(print)  # type: ignore[no-untyped-call]
+    assert not is_known(evaluation(watched))
 
 
 Batches = list[Batch]
@@ -148,6 +155,17 @@ def drawn(*shape: int) -> Batches:
         Batch(torch.randn(rows, *shape, generator=random), torch.randint(2, (rows, 1), generator=random).float())
         for rows in (16, 16, 6, 16, 6)
     ]
+
+
+@pytest.mark.parametrize("layer", [nn.Dropout(0.5), nn.RReLU()])
+def test_random_numbers_are_drawn_in_the_same_order(layer: nn.Module) -> None:
+    of = evaluation(layer)
+    torch.manual_seed(3)
+    expected, _ = learned(of, drawn(2), replays=False)
+    torch.manual_seed(3)
+    found, stepping = learned(of, drawn(2), replays=True)
+    assert same(found, expected)
+    assert stepping.replayed is not None and None not in stepping.replayed.functions.values()
 
 
 def test_buffers_change_once_a_step() -> None:

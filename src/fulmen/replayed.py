@@ -19,9 +19,7 @@ from fulmen.evaluation import Evaluation
 LONG = 4000
 """Steps from which on it pays."""
 KNOWN = ("torch.nn.modules.", "fulmen.models.")
-"""Where layers are that do nothing but operations on tensors,"""
-RANDOM = (nn.modules.dropout._DropoutNd, nn.RReLU)
-"""and those among them that draw random numbers."""
+"""Where layers are that do nothing but operations on tensors."""
 
 Differentiate = Callable[[Tensor, Tensor], Tensor]
 """Finds every parameter's `.grad` for rows x, y; returns their loss, [], detached."""
@@ -31,11 +29,12 @@ aten = torch.ops.aten
 
 
 def is_known(evaluation: Evaluation) -> bool:
-    """Whether network and loss do nothing but operations on tensors."""
-    loss = getattr(evaluation.loss, "func", evaluation.loss)
-    return loss.__module__ == losses.__name__ and all(
-        type(layer).__module__.startswith(KNOWN) and not isinstance(layer, RANDOM) for layer in evaluation.net.modules()
-    )
+    """Whether network and loss do nothing but operations on tensors; hooks may do anything."""
+    loss, layers = getattr(evaluation.loss, "func", evaluation.loss), list(evaluation.net.modules())
+    hooks = [value for layer in layers for name, value in vars(layer).items() if name.endswith("_hooks")]
+    hooks += [parameter._backward_hooks for parameter in evaluation.net.parameters()]
+    known = all(type(layer).__module__.startswith(KNOWN) for layer in layers)
+    return known and loss.__module__ == losses.__name__ and not any(hooks)
 
 
 class Replayed:
@@ -69,15 +68,15 @@ class Replayed:
         """By autograd; what finds the same, to the last bit, is kept."""
         copies = [buffer.clone() for buffer in self.buffers]
         try:
-            function: Function | None = trace(self.evaluation, self.parameters, self.buffers, x, y)
-            with torch.no_grad():
-                found = function(*self.parameters, *copies, x, y) if function else []
+            function = trace(self.evaluation, self.parameters, self.buffers, x, y)
+            with torch.no_grad(), torch.random.fork_rng([x.device] if x.is_cuda else []):
+                found = function(*self.parameters, *copies, x, y)
         except Exception:  # whatever code says that meets tensors without values
-            function, found = None, []
+            self.functions[len(x)] = None
+            return self.own(x, y)
         loss = self.own(x, y)
         expected = [loss, *(parameter.grad for parameter in self.parameters), *self.buffers]
-        same = function is not None and all(map(_equal, [*found, *copies], expected))
-        self.functions[len(x)] = function if same else None
+        self.functions[len(x)] = function if all(map(_equal, [*found, *copies], expected)) else None
         return loss
 
 
