@@ -39,7 +39,7 @@ def shares(penalty: Penalty) -> tuple[float, float] | None:
 
 @torch.no_grad()
 def add_slope(shares: tuple[float, float], parameters: Iterable[Tensor]) -> None:
-    """Adds a sign(p) + 2 b p, the derivative of a penalty of these shares, to `.grad` of every parameter that learns."""
+    """Adds a sign(p) + 2 b p, the derivative of a penalty of these shares, to `.grad` of what learns."""
     of_size, of_square = shares
     for parameter in (parameter for parameter in parameters if parameter.requires_grad):
         if parameter.grad is None:
