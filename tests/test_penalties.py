@@ -28,9 +28,9 @@ GRADIENTS = {
 
 
 @functools.cache
-def penalty(name: str) -> Callable[[list[Tensor]], Tensor]:
+def penalty(name: str) -> penalties.Penalty:
     words = [f"penalty={name}", f"penalty.weight={WEIGHT}"]
-    made: Callable[[list[Tensor]], Tensor] = instantiate(
+    made: penalties.Penalty = instantiate(
         fulmen.compose([*words, "penalty.l1_ratio=0.25"] if name == "elastic_net" else words).penalty
     )
     return made
