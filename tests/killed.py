@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 import fulmen
+from fulmen import replayed
 from fulmen.backprop.by_hand import ByHand
 from fulmen.callbacks import saver
 from fulmen.data.tensors import Batch
@@ -21,6 +22,7 @@ from fulmen.stepping import Stepping
 names: dict[str, Any] = globals()
 torch.set_num_threads(1)
 saver.SECONDS, saver.SHARE = 0.0, 1e9  # saves at every place where it may
+replayed.LONG = 1  # what is replayed in part ends like what is not replayed at all
 number, by_hand = Stepping._number, ByHand.__call__
 
 
