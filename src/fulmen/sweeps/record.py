@@ -132,7 +132,9 @@ def read(folder: Path) -> Sweep:
         raise ConfigurationError(
             f"{folder} has no {SWEEP}: it was stopped before its first job, so there is nothing to go on with"
             if unfinished
-            else absent(folder).replace("no run in", "no sweep in").replace("runs are in logs/runs", "they are in logs")
+            else absent(folder)
+            .replace("no run in", "no sweep in")
+            .replace("runs are in logs/runs", "sweeps are in logs/sweeps")
         )
     try:
         found = yaml.safe_load(path.read_text("utf-8"))
