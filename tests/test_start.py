@@ -37,6 +37,8 @@ MAY_IMPORT = {
 RUN = {*PLANNING, "tqdm"}
 TENSORBOARD = {"tensorboard", "google", "absl", "fsspec"}
 """And a run, beyond those of `import lightning.pytorch`, which are torch, matplotlib, scipy and more."""
+S3 = {"boto3", "botocore", "s3transfer", "jmespath", "urllib3", "certifi"}
+"""TensorBoard can write to S3, so it imports these wherever they are installed, and Ray's launcher installs them."""
 
 HEAVY = {"torch", "lightning", "sklearn", "pandas", "matplotlib", "scipy", "tensorboard"}
 
@@ -97,7 +99,7 @@ def test_a_run_imports_what_it_needs_and_looking_at_it_no_torch(tmp_path: Path) 
     )
     assert packages(lean) <= packages(lightnings) | RUN
     assert not [name for name in lean if name.startswith(("fulmen.figures", "fulmen.gallery.draw"))]
-    assert packages(default) <= packages(lightnings) | RUN | TENSORBOARD
+    assert packages(default) <= packages(lightnings) | RUN | TENSORBOARD | S3
     assert "sklearn" in packages(circles)
     assert (tmp_path / "default" / "figures" / "curves.png").exists()
 
