@@ -47,10 +47,10 @@ def main(words: Sequence[str]) -> int:
 
 
 def options(words: Sequence[str]) -> tuple[list[str], bool, Path | None]:
-    """What to measure, whether quickly, and the folder of the page, if any.
+    """What to measure, whether quickly, and the folder of the page, if any, which is made.
 
     Raises:
-        ConfigurationError: a word is none of these.
+        ConfigurationError: a word is none of these, or that cannot be a folder.
     """
     given = arguments.sort(["quick=true" if word == "--quick" else word for word in words], OPTIONS)
     if given.subjects:
@@ -60,7 +60,7 @@ def options(words: Sequence[str]) -> tuple[list[str], bool, Path | None]:
     for name in only:
         arguments.one_of("only", name, NAMES)
     if "output" in given.options:
-        return only, quick, Path(given.options["output"])
+        return only, quick, arguments.folder("output", given.options["output"])
     return only, quick, DOCS if set(only) == set(NAMES) and not quick else None
 
 

@@ -52,6 +52,7 @@ def test_every_benchmark_runs_and_has_its_row(tmp_path: Path) -> None:
         (["only=speed"], "must be one of start, steps"),
         (["quick=maybe"], "quick is 'maybe'"),
         (["fast"], "nothing to do with fast"),
+        ([f"output={__file__}/page"], "cannot be a folder"),
     ],
 )
 def test_a_wrong_word_gets_a_sentence(

@@ -160,6 +160,15 @@ class Net(nn.Module):
         return out
 
 
+class Twice(nn.Sequential):
+    """One layer under two names, and one weight in two layers."""
+
+    def __init__(self) -> None:
+        layer, one, other = nn.Linear(8, 8), nn.Linear(8, 8), nn.Linear(8, 8)
+        other.weight = one.weight
+        super().__init__(layer, nn.Tanh(), layer, one, other)
+
+
 class Fading(nn.Module):
     """Replaces its buffer instead of changing it."""
 
@@ -250,6 +259,7 @@ def train_parts(folder: Path, between: Callable[[], nn.Module], optimizer: Calla
         (functools.partial(nn.BatchNorm1d, 8), functools.partial(SGD, lr=0.1), None),
         (functools.partial(nn.Dropout, 0.3), functools.partial(Adam, lr=0.01, amsgrad=True), None),
         (Fading, functools.partial(Adam, lr=0.01), None),
+        (Twice, functools.partial(Adam, lr=0.01), None),
         (nn.Identity, functools.partial(Heavy, lr=0.1), None),
         (nn.Identity, functools.partial(Numbering, lr=0.1), "more than tensors"),
         (Deciding, functools.partial(SGD, lr=0.1), "decides by values"),

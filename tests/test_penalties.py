@@ -1,7 +1,8 @@
 """Penalties against their definitions, alone and in training."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -71,8 +72,19 @@ def test_the_formula_adds_the_gradient_to_what_is_there(name: str, parameters: l
     assert frozen.grad is None
 
 
+@dataclass
+class Largest:
+    """Of one's own; and as it can change, not to be looked up in a table."""
+
+    weight: float = 1.0
+
+    def __call__(self, parameters: Iterable[Tensor]) -> Tensor:
+        return self.weight * next(iter(parameters)).abs().max()
+
+
 def test_a_penalty_of_ones_own_has_no_formula() -> None:
     assert penalties.shares(lambda parameters: next(iter(parameters)).abs().max()) is None
+    assert penalties.shares(Largest()) is None
 
 
 def test_no_penalty_is_none() -> None:

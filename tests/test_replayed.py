@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.optim import SGD
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from fulmen import losses, replayed
 from fulmen.data.tensors import Batch
@@ -118,6 +119,9 @@ def test_of_layers_and_losses_of_ones_own_nothing_is_known() -> None:
     assert not is_known(evaluation(Counting(8, 8)))
     assert not is_known(evaluation(nn.utils.parametrizations.weight_norm(nn.Linear(8, 8))))
     assert not is_known(evaluation(loss=own_loss))
+    patched = nn.Linear(8, 8)
+    patched.forward = lambda x: x  # type: ignore[assignment, method-assign]
+    assert not is_known(evaluation(patched))
 
 
 def test_hooks_may_do_anything() -> None:
@@ -127,6 +131,13 @@ def test_hooks_may_do_anything() -> None:
     watched = nn.Linear(8, 8)
     watched.weight.register_hook(print)  # type: ignore[no-untyped-call]
     assert not is_known(evaluation(watched))
+    counted = nn.Linear(8, 8)
+    counted.weight.register_post_accumulate_grad_hook(print)  # type: ignore[no-untyped-call]
+    assert not is_known(evaluation(counted))
+    everywhere = nn.modules.module.register_module_forward_hook(lambda *_: None)
+    assert not is_known(evaluation())
+    everywhere.remove()
+    assert is_known(evaluation())
 
 
 Batches = list[Batch]
@@ -177,6 +188,24 @@ def test_buffers_change_once_a_step() -> None:
     assert any(value.ndim == 0 and value == 5 for value in found[5:]), "batches that were counted"
 
 
+def test_a_layer_may_have_two_names_and_two_layers_one_weight() -> None:
+    again, one, other = nn.Linear(8, 8), nn.Linear(8, 8), nn.Linear(8, 8)
+    other.weight = one.weight
+    of = evaluation(again, nn.Tanh(), again, one, nn.BatchNorm1d(8), other)
+    expected, _ = learned(of, drawn(2), replays=False)
+    found, stepping = learned(of, drawn(2), replays=True)
+    assert same(found, expected)
+    assert stepping.replayed is not None and None not in stepping.replayed.functions.values()
+
+
+def test_a_first_layer_may_write_to_the_rows() -> None:
+    of = Evaluation(nn.Sequential(nn.CELU(inplace=True), nn.Linear(2, 1)), Task("binary", 1), losses.auto, "32-true")
+    one, other = drawn(2), drawn(2)
+    expected, _ = learned(of, one, replays=False)
+    found, _ = learned(of, other, replays=True)
+    assert same(found, expected) and all(torch.equal(a.x, b.x) for a, b in zip(one, other, strict=True))
+
+
 def test_images_are_no_other_thing() -> None:
     of = Evaluation(LeNet((1, 28, 28), 1, activation="relu", dropout=0.1), Task("binary", 1), losses.auto, "32-true")
     expected, _ = learned(of, drawn(1, 28, 28), replays=False)
@@ -208,12 +237,15 @@ def test_what_finds_something_else_is_not_kept(monkeypatch: pytest.MonkeyPatch, 
     assert stepping.replayed is not None and stepping.replayed.functions == {16: None, 6: None}
 
 
-def test_hooks_of_an_optimizer_are_called_at_every_step() -> None:
+@pytest.mark.parametrize("everyones", [False, True])
+def test_hooks_of_an_optimizer_are_called_at_every_step(everyones: bool) -> None:
     of, called = evaluation(nn.Sigmoid()), list[int]()
     stepping = Stepping(of, penalty=None, by_hand=None, gradient_clip=None, batch_size=16, batch_rows=16, seed=0)
     optimizer = SGD(of.net.parameters(), lr=0.1)
-    optimizer.register_step_post_hook(lambda *_: called.append(1))
+    register = register_optimizer_step_post_hook if everyones else optimizer.register_step_post_hook
+    hook = register(lambda *_: called.append(1))
     advance = stepping.plain(optimizer)
     for step, batch in enumerate(drawn(2)):
         advance(batch, step)
+    hook.remove()
     assert len(called) == 5

@@ -113,11 +113,12 @@ def test_probabilities_sum_to_one(generator: torch.Generator) -> None:
         ("binary", torch.randn(1, 1), torch.zeros(1, 1), "auroc"),
         ("multiclass", torch.randn(6, 4), torch.tensor([0, 1, 2, 0, 1, 2]), "auroc"),
         ("multiclass", torch.randn(1, 4), torch.tensor([3]), "auroc"),
+        ("binary", torch.tensor([[0.3], [torch.nan], [0.1]]), torch.tensor([[1.0], [0], [0]]), "auroc"),
     ],
 )
 @pytest.mark.filterwarnings("error")
 def test_what_is_undefined_is_left_out(kind: vocabulary.Task, out: Tensor, y: Tensor, left_out: str) -> None:
-    """The area under the curve, where a class has no rows; R², where there is one row."""
+    """The area under the curve, where a class has no rows or a score is none; R², where there is one row."""
     found = Task(kind, out.shape[1]).metrics(out, y, vocabulary.METRICS[kind])
     assert found.keys() == set(vocabulary.METRICS[kind]) - {left_out}
 

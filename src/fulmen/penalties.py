@@ -33,7 +33,8 @@ def shares(penalty: Penalty) -> tuple[float, float] | None:
     """(a, b) of a penalty Σ(a |p| + b p²); None for one of the user's own."""
     options = penalty.keywords if isinstance(penalty, functools.partial) else {}
     weight, function = options.get("weight", 0.0), getattr(penalty, "func", penalty)
-    ratio = {l1: 1.0, l2: 0.0, elastic_net: options.get("l1_ratio")}.get(function)
+    ratios = [(l1, 1.0), (l2, 0.0), (elastic_net, options.get("l1_ratio"))]
+    ratio = next((ratio for known, ratio in ratios if function is known), None)
     return None if ratio is None else (weight * ratio, weight * (1 - ratio))
 
 

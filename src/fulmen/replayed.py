@@ -1,4 +1,4 @@
-"""The gradient by autograd's own operations, called one after the other: a third faster for small networks.
+"""The gradient by autograd's own operations, called one after the other: a small step is a sixth shorter.
 
 At every step autograd builds a chain of what it has to undo, and walks it; the operations are always the same. Torch's
 `make_fx` notes them once, down to the last bit of what they find. That takes some 0.05 s for each shape of batches, so
@@ -12,12 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.fx import Graph, Node
+from torch.nn.modules.module import _has_any_global_hook
 
 from fulmen import losses
 from fulmen.evaluation import Evaluation
 
 LONG = 4000
-"""Steps from which on it pays."""
+"""Steps from which on it pays, in any case: of two shapes after 500 to 2000, where a step takes less than 1 ms."""
 KNOWN = ("torch.nn.modules.", "fulmen.models.")
 """Where layers are that do nothing but operations on tensors."""
 
@@ -32,9 +33,25 @@ def is_known(evaluation: Evaluation) -> bool:
     """Whether network and loss do nothing but operations on tensors; hooks may do anything."""
     loss, layers = getattr(evaluation.loss, "func", evaluation.loss), list(evaluation.net.modules())
     hooks = [value for layer in layers for name, value in vars(layer).items() if name.endswith("_hooks")]
-    hooks += [parameter._backward_hooks for parameter in evaluation.net.parameters()]
-    known = all(type(layer).__module__.startswith(KNOWN) for layer in layers)
-    return known and loss.__module__ == losses.__name__ and not any(hooks)
+    for parameter in evaluation.net.parameters():
+        hooks += [parameter._backward_hooks, parameter._post_accumulate_grad_hooks]
+    known = all(type(layer).__module__.startswith(KNOWN) and "forward" not in vars(layer) for layer in layers)
+    is_ours = getattr(loss, "__module__", None) == losses.__name__
+    return known and is_ours and not any(hooks) and not _has_any_global_hook()  # type: ignore[no-untyped-call]
+
+
+def places(net: nn.Module) -> dict[str, Tensor]:
+    """Every parameter and buffer by each of its names, as `functional_call` wants it without `tie_weights`.
+
+    Layers may share a parameter, which then has several names; of a layer that has several names itself one counts, as
+    what is put there is put there once.
+    """
+    return {
+        f"{prefix}.{name}" if prefix else name: tensor
+        for prefix, layer in net.named_modules()
+        for name, tensor in (*layer._parameters.items(), *layer._buffers.items())
+        if tensor is not None
+    }
 
 
 class Replayed:
@@ -66,17 +83,17 @@ class Replayed:
 
     def _first(self, x: Tensor, y: Tensor) -> Tensor:
         """By autograd; what finds the same, to the last bit, is kept."""
-        copies = [buffer.clone() for buffer in self.buffers]
+        copies, rows = [buffer.clone() for buffer in self.buffers], [x.clone(), y.clone()]
         try:
             function = trace(self.evaluation, self.parameters, self.buffers, x, y)
             with torch.no_grad(), torch.random.fork_rng([x.device] if x.is_cuda else []):
-                found = function(*self.parameters, *copies, x, y)
+                found = function(*self.parameters, *copies, *rows)
         except Exception:  # whatever code says that meets tensors without values
             self.functions[len(x)] = None
             return self.own(x, y)
         loss = self.own(x, y)
-        expected = [loss, *(parameter.grad for parameter in self.parameters), *self.buffers]
-        self.functions[len(x)] = function if all(map(_equal, [*found, *copies], expected)) else None
+        expected = [loss, *(parameter.grad for parameter in self.parameters), *self.buffers, x, y]
+        self.functions[len(x)] = function if all(map(_equal, [*found, *copies, *rows], expected)) else None
         return loss
 
 
@@ -94,14 +111,16 @@ def trace(
     """
     from torch.fx.experimental.proxy_tensor import make_fx
 
-    net = evaluation.net
-    names = [name for name, _ in net.named_parameters()], [name for name, _ in net.named_buffers()]
+    named = places(evaluation.net)
+    index = {id(tensor): place for place, tensor in enumerate([*parameters, *buffers])}
 
     def differentiate(*flat: Tensor) -> list[Tensor]:
         *tensors, x, y = flat
         own = [tensor.detach().requires_grad_() for tensor in tensors[: len(parameters)]]
-        given = dict(zip([*names[0], *names[1]], [*own, *tensors[len(parameters) :]], strict=True))
-        loss = evaluation.loss(functional_call(net, given, x), y, evaluation.task)
+        taken = [*own, *tensors[len(parameters) :]]
+        given = {name: taken[index[id(tensor)]] for name, tensor in named.items()}
+        out = functional_call(evaluation.net, given, x, tie_weights=False)
+        loss = evaluation.loss(out, y, evaluation.task)
         return [loss.detach(), *torch.autograd.grad(loss, own)]
 
     graph = make_fx(differentiate, tracing_mode="fake")(*parameters, *buffers, x, y)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import LBFGS, Optimizer
+from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
 from fulmen.backprop.by_hand import Gradient
 from fulmen.data.tensors import Batch
@@ -68,7 +69,7 @@ class Stepping:
         Torch's optimizers call a closure once, before all else, so that it can be called without them as well; all but
         L-BFGS, which asks for loss and gradient at several places. Of others nothing is known.
         """
-        known = type(optimizer) is GD or type(optimizer).__module__.startswith("torch.optim.")
+        known = type(optimizer) is GD or f"{type(optimizer).__module__}.".startswith("torch.optim.")
         if isinstance(optimizer, LBFGS) or not known:
             return self.make(optimizer.step, torch.autograd.backward)
         step = _bare(optimizer)
@@ -171,7 +172,7 @@ class Stepping:
 
 def _bare(optimizer: Optimizer) -> Callable[[], Any]:
     """The optimizer's step without its marks for profilers, a tenth of a small one; hooks and schedules want all."""
-    own = vars(optimizer)
-    if "step" in own or any(own[name] for name in own if name.startswith("_optimizer_step_")):
+    own, everyones = vars(optimizer), (_global_optimizer_pre_hooks, _global_optimizer_post_hooks)
+    if "step" in own or any(everyones) or any(own[name] for name in own if name.startswith("_optimizer_step_")):
         return optimizer.step
     return functools.partial(inspect.unwrap(type(optimizer).step), optimizer)

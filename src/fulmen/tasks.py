@@ -138,18 +138,17 @@ def _areas(scores: Tensor, belongs: Tensor) -> Tensor:
     """The area under the ROC curve of each class: how often a row of the class scores above another, ties half.
 
     By ranks (Mann and Whitney, 1947), in integers, so exact; one sort for all classes, in half the time that
-    torchmetrics takes for its curves. Not a number where all rows are of the class, or none.
+    torchmetrics takes for its curves. Not a number where all rows are of the class, or none, or a score is none.
 
     Shapes: [B, K] and [B, K], of truth values -> [K].
     """
     columns, belongs = scores.T.contiguous(), belongs.T  # [B, K] -> [K, B]
     ordered = columns.sort(1).values
-    ranks = (
-        torch.searchsorted(ordered, columns) + torch.searchsorted(ordered, columns, right=True) + 1
-    )  # twice the mean
-    inside = belongs.sum(1)
+    twice = torch.searchsorted(ordered, columns) + torch.searchsorted(ordered, columns, right=True) + 1
+    inside = belongs.sum(1)  # twice: the mean rank of each row and its equals
     outside = belongs.shape[1] - inside
-    return ((ranks * belongs).sum(1) - inside * (inside + 1)) / (2 * inside * outside)
+    areas = ((twice * belongs).sum(1) - inside * (inside + 1)).double() / (2 * inside * outside)
+    return areas.where(~ordered[:, -1].isnan(), math.nan)  # which sorts to the end
 
 
 METRICS: dict[vocabulary.Task, dict[str, Callable[[Seen], Tensor | float]]] = {

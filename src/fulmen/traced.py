@@ -19,6 +19,7 @@ from torch.overrides import TorchFunctionMode
 
 from fulmen.data.tensors import Batch
 from fulmen.optimizers import MakeOptimizer
+from fulmen.replayed import places
 from fulmen.stepping import Advance, Backward, Update
 
 MakeAdvance = Callable[[Update, Backward], Advance]
@@ -76,18 +77,18 @@ def trace(
     from torch.fx.experimental.proxy_tensor import make_fx
     from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
-    weights, buffers = dict(net.named_parameters()), dict(net.named_buffers())
-    states = [list(optimizer.state.get(parameter, ())) for parameter in weights.values()]
+    named, parameters = places(net), list(net.parameters())
+    states = [list(optimizer.state.get(parameter, ())) for parameter in parameters]
 
     def whole(*flat: Tensor) -> Any:
         *tensors, rate, step, x, y = flat
         given = iter(tensors)
-        own = {name: next(given).detach().requires_grad_(weight.requires_grad) for name, weight in weights.items()}
-        own |= {name: next(given) for name in buffers}
+        own = {id(weight): next(given).detach().requires_grad_(weight.requires_grad) for weight in parameters}
+        own |= {id(buffer): next(given) for buffer in net.buffers()}
         state = [{name: next(given) for name in names} for names in states]
         note = functools.partial(_note, net, settings(optimizer), make_optimizer, make_advance)
-        named = {f"net.{name}": tensor for name, tensor in own.items()}
-        return functional_call(_Within(net, note), named, (state, rate, step, Batch(x, y)))
+        taken = {f"net.{name}": own[id(tensor)] for name, tensor in named.items()}
+        return functional_call(_Within(net, note), taken, (state, rate, step, Batch(x, y)), tie_weights=False)
 
     try:
         return make_fx(whole, tracing_mode="fake")(*changing(net, optimizer), rate, step, *batch)

@@ -64,6 +64,20 @@ def output(arguments: Arguments, endings: Collection[str] = ()) -> Path | None:
     return path
 
 
+def folder(name: str, value: str) -> Path:
+    """The folder that an option names, which is made.
+
+    Raises:
+        ConfigurationError: it cannot be one.
+    """
+    path = place(value)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"{name}={path} cannot be a folder: {error.strerror or error}") from error
+    return path
+
+
 def one_of(name: str, value: str, there: Collection[str]) -> str:
     """An option's value.
 

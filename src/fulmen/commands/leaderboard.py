@@ -20,7 +20,6 @@ from rich.console import Console
 
 from fulmen import folders
 from fulmen.commands import arguments
-from fulmen.files import place
 from fulmen.settings import TARGET, Settings, differing, settings, short
 from fulmen.sweeps import leaderboard, record, results
 from fulmen.sweeps.leaderboard import Board, Row
@@ -108,9 +107,4 @@ def _runs_in(folder: Path) -> Iterator[Path]:
 def _output(given: arguments.Arguments, subjects: Sequence[Path]) -> Path:
     if "output" not in given.options:
         return subjects[0] if _is_sweep(subjects) else Path()
-    folder = place(given.options["output"])
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigurationError(f"output={folder} cannot be a folder: {error.strerror or error}") from error
-    return folder
+    return arguments.folder("output", given.options["output"])
