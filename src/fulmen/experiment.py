@@ -2,7 +2,6 @@
 
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -156,16 +155,6 @@ def attempt(run: Callable[[Path], object], folder: Path, *, debug: bool = False)
             traceback.print_exception(error)
         return (DIVERGED if type(error).__name__ == "Diverged" else FAILED), _sentence(error, folder)
     return 0, ""
-
-
-def record_refusal(why: str, config: DictConfig, folder: Path) -> None:
-    """Makes the folder of a run that was refused, so that a sweep's record has no gap."""
-    from fulmen.runs import claimed, recording
-
-    facts = {"overrides": list(config.overrides), "seed": config.seed}
-    kept = record(config, preflight.check(config))
-    with suppress(ValueError), claimed(folder, goes_on=False), recording(folder, kept, facts):
-        raise ValueError(why)
 
 
 def _sentence(error: BaseException, folder: Path) -> str:

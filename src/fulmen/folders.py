@@ -125,10 +125,12 @@ def held(folder: Path) -> bool:
 def holding(folder: Path, refusal: Exception) -> Iterator[None]:
     """Holds a folder while it lasts, against every other process on machines that share the disk.
 
+    A thread that holds a folder may do so once more.
+
     Raises:
         Exception: `refusal`, where another process holds it.
     """
-    lock = FileLock(folder / LOCK)
+    lock = FileLock(folder / LOCK, is_singleton=True)
     try:
         lock.acquire(timeout=0.2)  # as long as somebody may take to look whether it is held
     except Timeout:
@@ -136,8 +138,9 @@ def holding(folder: Path, refusal: Exception) -> Iterator[None]:
     try:
         yield
     finally:
-        with suppress(OSError):  # Windows keeps it while it is held
-            (folder / LOCK).unlink()
+        if lock.lock_counter == 1:
+            with suppress(OSError):  # Windows keeps it while it is held
+                (folder / LOCK).unlink()
         lock.release()
 
 

@@ -96,6 +96,13 @@ def recording(
         write_json(folder / "status.json", status)
 
 
+def record_failure(folder: Path, error: BaseException) -> None:
+    """Notes why a run did not come so far as to be recorded, in a folder that is held."""
+    now = datetime.now(UTC).isoformat()
+    before = {"started": now, "seconds": 0.0, **environment(), **folders.noted(folder)}
+    write_json(folder / "status.json", before | _failure(error) | {"ended": now})
+
+
 def _has(folder: Path, config: Mapping[str, Any]) -> bool:
     """Whether the configuration is there already, as a sweep's job and a run that goes on have it."""
     try:
@@ -130,7 +137,13 @@ def _failure(error: BaseException) -> dict[str, Any]:
         return {"state": "pruned", "pruned": str(error)}
     state = {Diverged: "diverged", Interrupted: "interrupted"}.get(type(error), "failed")
     sentence = str(error) if state != "failed" else f"{type(error).__name__}: {error}"
-    return {"state": state, "error": sentence, "traceback": "".join(traceback.format_exception(error))}
+    said = {"error": sentence, "traceback": "".join(traceback.format_exception(error))}
+    return {"state": state, **{name: _readable(text) for name, text in said.items()}}
+
+
+def _readable(text: str) -> str:
+    """A text that can be written and printed: an error may quote a file's name that is no UTF-8."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def environment() -> dict[str, Any]:

@@ -33,16 +33,21 @@ class Stop:
 
 
 @contextmanager
-def raising() -> Iterator[None]:
+def raising(first: Callable[[], object] = lambda: None) -> Iterator[None]:
     """Signals raise `Interrupted` wherever the program is.
 
     That may be inside of a library that takes it for a failure of its own, and says so or goes on; then it is raised
     once more here.
+
+    Args:
+        first: is called before that; a second signal does not wait for it.
     """
     came: list[int] = []
 
     def interrupt(signum: int, _frame: FrameType | None) -> None:
         came.append(signum)
+        if len(came) == 1:
+            first()
         raise Interrupted(signum)
 
     with _handling(interrupt):

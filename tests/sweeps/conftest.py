@@ -24,6 +24,12 @@ class Moody(nn.Linear):
     def __init__(self, in_shape, out_features, mood, number):
         super().__init__(in_shape[0], out_features)
         self.mood, self.number, self.steps = mood, number, 0
+        if mood == "stillborn":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if mood == "unmade":
+            raise RuntimeError("no net")
+        if mood == "impatient":
+            raise KeyboardInterrupt
 
     def forward(self, x):
         out = super().forward(x)
@@ -32,12 +38,16 @@ class Moody(nn.Linear):
             return out
         if os.environ.get("STRUCK") == str(self.number):
             os.kill(os.getpid(), getattr(signal, os.environ["STRUCK_BY"]))
+        if self.mood == "stops" and self.steps == 3:
+            os.kill(os.getppid(), signal.SIGTERM)
         if self.mood == "killed":
             os.kill(os.getpid(), signal.SIGKILL)
         if self.mood == "raises":
             raise RuntimeError("no | luck")
         if self.mood == "hungry":
             raise MemoryError
+        if self.mood == "garbled":
+            raise OSError("no file called \\udcff")
         if self.mood == "exits":
             sys.exit(0)
         return out * float("nan") if self.mood == "diverges" else out

@@ -28,10 +28,13 @@ def check_five(place: Any, said: str) -> None:
 
 
 def test_a_job_that_fails_does_not_hurt_the_rest(place: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    assert place.sweep(f"{MOODS},hungry") == 1
+    assert place.sweep(f"{MOODS},hungry,unmade,impatient,garbled") == 1
     folder, said = place.folder, capsys.readouterr().out
-    assert place.states() == ENDS | {5: "failed"}
-    assert "MemoryError" in json.loads((folder / "5" / "status.json").read_text())["error"]
+    assert place.states() == ENDS | dict.fromkeys(range(5, 9), "failed")
+    ends = [json.loads((folder / str(number) / "status.json").read_text()) for number in range(9)]
+    assert "MemoryError" in ends[5]["error"] and "KeyboardInterrupt" in ends[7]["error"]
+    assert ends[6]["error"] == "RuntimeError: no net" and "in __init__" in ends[6]["traceback"]
+    assert ends[8]["error"].startswith("OSError: no file called")
     assert (folder / "leaderboard.png").exists() and not list(folder.glob("*/figures"))
     (alone,) = [line.split(":", 1)[1] for line in said.splitlines() if "alone:" in line and line.count("/1 ")]
     assert main(shlex.split(alone)[2:]) == 1, "the command that reruns it alone does"
@@ -61,10 +64,23 @@ def test_every_launcher_records_the_same(launcher: str, place: Any) -> None:
 @pytest.mark.slow
 def test_a_worker_that_is_killed_takes_nobody_with_it(place: Any) -> None:
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
-    done = place.sweep_apart("model.mood=fine,killed,fine,fine", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
+    moods = "model.mood=fine,killed,stillborn,fine"
+    done = place.sweep_apart(moods, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
     assert done.returncode == 1, done.stderr
-    assert place.states() == {0: "completed", 1: "failed", 2: "completed", 3: "completed"}
-    assert "killed" in json.loads((place.folder / "1" / "status.json").read_text())["error"]
+    assert place.states() == {0: "completed", 1: "failed", 2: "failed", 3: "completed"}
+    for number in (1, 2):
+        assert "killed" in json.loads((place.folder / str(number) / "status.json").read_text())["error"]
+
+
+@pytest.mark.slow
+def test_a_signal_lets_the_workers_save(place: Any) -> None:
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    long = ("trainer.max_epochs=100000", "model.mood=fine,stops,fine,fine")
+    done = place.sweep_apart(*long, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
+    assert done.returncode == 143 and "Traceback" not in done.stderr
+    assert place.states() == {0: "interrupted", 1: "interrupted"}
+    assert len([*place.folder.glob("*/checkpoints/last.ckpt")]) == 2
+    assert not [*place.folder.rglob(".lock"), *place.folder.rglob(".stop")]
 
 
 @pytest.mark.parametrize(

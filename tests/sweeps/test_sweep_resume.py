@@ -51,6 +51,24 @@ def test_a_job_that_was_killed_before_its_first_word_begins_anew(place: Any) -> 
     assert place.states() == {0: "completed", 1: "completed"}
 
 
+def test_what_can_no_longer_be_run_is_recorded_and_the_rest_runs(
+    place: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A job that had begun, and one that had not."""
+    table = place.here / "rows.csv"
+    table.write_text("a,y\n" + "".join(f"{row},{row % 2}\n" for row in range(60)))
+    monkeypatch.setenv("STRUCK", "1")
+    monkeypatch.setenv("STRUCK_BY", "SIGTERM")
+    rows = ("data=table", "data.path=rows.csv", "data.target=y")
+    assert place.sweep(*rows, "model.number=range(3)") == 143
+    table.unlink()
+    assert place.go_on("allow_targets=[moody]") == 1
+    assert place.states() == {0: "completed", 1: "failed", 2: "failed"}
+    assert capsys.readouterr().out.count("rows.csv") >= 2
+    for number in (1, 2):
+        assert "rows.csv" in json.loads((place.folder / str(number) / "status.json").read_text("utf-8"))["error"]
+
+
 @pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGINT", 130)])
 def test_a_signal_stops_a_sweep_cleanly(
     name: str, code: int, place: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

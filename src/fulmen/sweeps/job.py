@@ -7,28 +7,34 @@ which machine, a job runs.
 import functools
 import os
 import shutil
-from collections.abc import Mapping
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from fulmen import folders, recorded
-from fulmen.experiment import attempt, record_refusal, resume, train
-from fulmen.files import write_json
+from fulmen.experiment import resume, train
 from fulmen.folders import SWEEP
 from fulmen.recorded import PERMISSIONS
 from fulmen.signals import Interrupted, raising
 from fulmen.sweeps import gpus
-from fulmen.sweeps.record import Sweep
+from fulmen.sweeps.record import STOP, Sweep
 from fulmen.sweeps.record import read as read_sweep
 from fulmen.targets import listed
-from fulmen.words import read, search_path
+from fulmen.words import ConfigurationError, read, search_path
 
 if TYPE_CHECKING:
     from fulmen.callbacks.pruning import Judge
 
 UNFINISHED: Final = ("running", "interrupted")
 """States of a job that goes on from its last checkpoint; `running` is what a killed process could not correct."""
+
+
+SECONDS: Final = 0.2
+"""Between two looks at whether the sweep is stopped."""
 
 
 @dataclass(frozen=True)
@@ -53,28 +59,33 @@ class Job:
         """
         os.chdir(self.cwd)
         search_path(self.config_dir)  # makes Python files of the user's own importable
-        if self.shares_gpus and os.getpid() != self.home:
-            gpus.take_one(Path(config["folder"]).parent)
-        try:
+        folder = Path(config["folder"])
+        if os.getpid() == self.home:
             with raising():
-                self.run(Path(config["folder"]))
-        except Interrupted:
-            if os.getpid() == self.home:
-                raise
+                self.run(folder)
+            return
+        if self.shares_gpus:
+            gpus.take_one(folder.parent)
+        with suppress(Interrupted), raising(), _stopping(folder.parent):
+            self.run(folder)
 
     def run(self, folder: Path) -> None:
         """Begins or goes on with the run in the folder, unless it has ended, or another process is at it."""
-        status = folders.noted(folder)
-        if folders.held(folder) or status.get("state", UNFINISHED[0]) not in UNFINISHED:
+        if folders.held(folder):
             return
-        if status:
-            code, message = attempt(self._go_on, folder)
-            if code and folders.noted(folder) == status:
-                write_json(folder / "status.json", status | {"error": message})
-            return
-        code, message = attempt(self._begin, folder)
-        if code and folders.is_planned(folder):
-            record_refusal(message, recorded.configuration(folder), folder)
+        with folders.holding(folder, ConfigurationError(f"{folder} is held by another process")):
+            status = folders.noted(folder)
+            if status.get("state", UNFINISHED[0]) not in UNFINISHED:
+                return
+            try:
+                (self._go_on if status else self._begin)(folder)
+            except Interrupted:
+                raise
+            except BaseException as error:  # whatever a network's code may raise, Python's own ways to end included
+                if folders.noted(folder) == status:
+                    from fulmen.runs import record_failure
+
+                    record_failure(folder, error)
 
     def _go_on(self, folder: Path) -> None:
         resume(folder, self.permissions, verbose=False, judge=_judge(folder))
@@ -88,6 +99,32 @@ class Job:
             config[override.key_or_group] = override.value()
         config.allow_targets = listed(config.allow_targets)
         train(config, folder=folder, name=" ".join(sweep.own_words(number)), verbose=False, judge=_judge(folder))
+
+
+@contextmanager
+def _stopping(sweep: Path) -> Iterator[None]:
+    """Ends this process's job, as a signal would, when the sweep is stopped; none begins then.
+
+    What launches can do no more than kill its workers, and one that is killed saves no checkpoint.
+    """
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.is_set():
+            if (sweep / STOP).exists():
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
+            over.wait(SECONDS)
+
+    if (sweep / STOP).exists():
+        raise Interrupted(signal.SIGTERM)
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def _sweep(folder: Path) -> Sweep:

@@ -4,19 +4,19 @@ What became of a job is read from its folder, never from what a launcher says: o
 than the folders do.
 """
 
-import os
-import signal
+import functools
 import time
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Final
 
 from fulmen.files import write_json
-from fulmen.folders import WORKED_IN, held, noted
-from fulmen.signals import Interrupted
+from fulmen.folders import held, noted
+from fulmen.signals import raising
 from fulmen.sweeps.job import Job
-from fulmen.sweeps.launcher import CHOICE, Launcher
+from fulmen.sweeps.launcher import BASIC, CHOICE, Launcher
+from fulmen.sweeps.record import STOP
 from fulmen.sweeps.results import PLANNED, read
 from fulmen.words import ConfigurationError
 
@@ -47,19 +47,16 @@ def run_all(places: Sequence[Path], launcher: Launcher, job: Job) -> None:
     for place in [place for place in places if read(place).state == "interrupted"]:
         _attempt([place], launcher, job)
         status = noted(place)
-        if status.get("state") == WORKED_IN and not held(place):
+        if read(place).state == "interrupted" and status.get("state") != "interrupted":  # which was a signal's doing
             write_json(place / "status.json", status | {"state": "failed", "error": KILLED_TWICE})
 
 
 def _attempt(places: Sequence[Path], launcher: Launcher, job: Job) -> str:
     """Launches, and waits for what may still run when the launcher breaks off; what the launcher said then."""
-    before_it = _processes(places)
+    is_apart = launcher.name != BASIC and not launcher.outlived
     try:
-        launcher.launch(places, job)
-    except Interrupted:
-        if launcher.name == "submitit_local":
-            _stop(places, _processes(places) - before_it)
-        raise
+        with raising(functools.partial(_stop, places)) if is_apart else nullcontext():
+            launcher.launch(places, job)
     except Exception as error:  # of whichever library is behind it
         deadline = time.monotonic() + launcher.kind.patience
         before = [read(place).state for place in places]
@@ -71,16 +68,9 @@ def _attempt(places: Sequence[Path], launcher: Launcher, job: Job) -> str:
     return ""
 
 
-def _processes(places: Sequence[Path]) -> set[int]:
-    """Those that submitit has started for the jobs of a sweep: each has a folder named by its id."""
-    return {int(path.name) for path in places[0].parent.glob(".submitit/*") if path.name.isdecimal()}
-
-
-def _stop(places: Sequence[Path], processes: Iterable[int]) -> None:
-    """Ends jobs that outlive the process that launched them; they save a checkpoint first."""
-    for process in processes:
-        with suppress(OSError):  # it has ended
-            os.kill(process, signal.SIGTERM)
+def _stop(places: Sequence[Path]) -> None:
+    """Ends jobs in other processes; they save a checkpoint first, and so need a moment."""
+    (places[0].parent / STOP).touch()
     deadline = time.monotonic() + SECONDS_TO_END
     while folders_held(places) and time.monotonic() < deadline:
         time.sleep(0.1)

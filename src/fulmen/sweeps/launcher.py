@@ -4,6 +4,7 @@ A launcher is handed folders, one a job.
 """
 
 import os
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -18,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from fulmen.settings import leaves
+from fulmen.signals import STOPS
 from fulmen.sweeps.job import Job
 from fulmen.words import ConfigurationError, as_value, conf_dir, parse, suggestion
 
@@ -115,6 +117,8 @@ class Launcher:
 
     def _launch(self, folders: Sequence[Path], job: Job) -> None:
         config = self._compose(folders[0].parent)
+        if self.name == "ray":
+            _start_ray(config.hydra.launcher.ray.init)
         with initialize_config_dir(str(conf_dir()), job_name="fulmen", version_base="1.3"):
             context = HydraContext(_hydra().config_loader, Callbacks(config))
             plugin = Plugins.instance().instantiate_launcher(hydra_context=context, task_function=job, config=config)
@@ -142,6 +146,17 @@ class Launcher:
     def _typed(self, word: str) -> bool:
         key = word.lstrip("+").partition("=")[0]
         return any(other.lstrip("+~").partition("=")[0] == key for other in self.words)
+
+
+def _start_ray(settings: DictConfig) -> None:
+    """Before its launcher does, because Ray answers a SIGTERM by killing its workers, which then save nothing."""
+    import ray
+
+    handlers = [(signum, signal.getsignal(signum)) for signum in STOPS]
+    if not ray.is_initialized():
+        ray.init(**{str(name): value for name, value in OmegaConf.to_container(settings).items()})  # type: ignore[union-attr]
+    for signum, handler in handlers:
+        signal.signal(signum, handler)
 
 
 def _compose(words: list[str]) -> DictConfig:

@@ -13,7 +13,7 @@ from fulmen.vocabulary import mode
 
 DONE: Final = ("completed", "pruned")
 PLANNED: Final = "planned"
-"""What is said of a job without a status."""
+"""The state of a job that has not begun."""
 
 
 @dataclass(frozen=True)
@@ -45,15 +45,21 @@ class Result:
 
 def read(folder: Path) -> Result:
     """What became of the job in a folder."""
-    status = folders.noted(folder)
-    if status.get("state") == folders.WORKED_IN and not folders.held(folder):
-        status = folders.noted(folder)  # it may have ended in between
-        if status.get("state") == folders.WORKED_IN:
+    status = _status(folder)
+    if status["state"] == folders.WORKED_IN and not folders.held(folder):
+        status = _status(folder)  # it may have ended in between
+        if status["state"] == folders.WORKED_IN:
             status |= {"state": "interrupted", "error": "its process was killed, or ran out of memory"}
-    state = status.get("state", PLANNED)
+    state = status["state"]
     metrics = folders.read_metrics(folder) if state in DONE else {}
     number = int(folder.name) if folder.name.isdecimal() else -1
     return Result(number, folder, state, str(status.get("error") or ""), metrics)
+
+
+def _status(folder: Path) -> dict[str, Any]:
+    """What was last noted; where that is nothing, a lock tells a job that has begun from one that has not."""
+    noted = folders.noted(folder)
+    return {"state": folders.WORKED_IN if (folder / folders.LOCK).exists() else PLANNED, **noted}
 
 
 def read_all(sweep: Path, jobs: int) -> list[Result]:
