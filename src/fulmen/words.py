@@ -79,6 +79,8 @@ def parse(word: str) -> "Override":
     from hydra.errors import HydraException
 
     key, equals, _ = word.partition("=")
+    if key != "sweep" and key.strip("+~ ") == "sweep":
+        raise ConfigurationError(f"{word} has a sign too many; a sweep is named with {word.strip('+~ ')}")
     if key == "sweep":
         raise ConfigurationError(f"{word} stands for many runs, and here is one; leave it out, or train with it")
     if not key.strip("+~ ") or (not equals and not key.startswith("~")):

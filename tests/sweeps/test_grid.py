@@ -59,6 +59,7 @@ def test_a_grid_is_the_product_of_what_the_words_list() -> None:
         ["model.hidden=[3]", "++optimizer.lr=0.1,0.2", "optimizer.weight_decay=0,0.1", "figures=none"],
         ["data.batch_size=16,full", "data.seed=${seed}", "seed=3,4", "score=val/accuracy", "figures=none"],
         ["data=mnist_5k", "data_root=${oc.env:NOWHERE,null},/b", "seed=0,1", "figures=none"],
+        ["model.hidden.0=8,9", "figures=none"],
         ["model.activation=relu,tanh", "penalty=none,l2", "init=glob(he*)", "figures=none"],
     ],
     ids=" ".join,

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from fulmen.cli import main
 from fulmen.figures import ranking
 from fulmen.run import Run
-from fulmen.sweeps.leaderboard import Board, Row, write
+from fulmen.sweeps.leaderboard import Board, Row, draw, write
 
 
 def row(job: int, score: float | None, **settings: str) -> Row:
@@ -45,6 +45,7 @@ def test_runs_and_configurations_are_in_the_order_of_their_scores(score: str) ->
 
 def test_the_files_hold_every_run(tmp_path: Path) -> None:
     write(board("val/accuracy"), tmp_path)
+    draw(board("val/accuracy"), tmp_path)
     with (tmp_path / "leaderboard.csv").open(newline="") as file:
         header, *rows = csv.reader(file)
     assert header == ["job", "state", "score", "optimizer", "seed", "val/accuracy", "val/loss", "folder"]

@@ -48,11 +48,11 @@ DIGITS = ["data=mnist_5k", "data.train_size=choice(100,4500)", "data.val_size=ch
 """Of the four combinations one wants more digits than there are, and none that is checked beforehand."""
 
 
-@pytest.mark.parametrize("wanted", [3, 4])
+@pytest.mark.parametrize(("wanted", "sampler"), [(3, "random"), (4, "random"), (4, "grid"), (4, "tpe")])
 def test_what_makes_no_configuration_is_passed_over(
-    wanted: int, place: Any, capsys: pytest.CaptureFixture[str]
+    wanted: int, sampler: str, place: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    own = [f"hydra.sweeper.n_trials={wanted}", "hydra.sweeper.sampler=random", "hydra.sweeper.pruner=none"]
+    own = [f"hydra.sweeper.n_trials={wanted}", f"hydra.sweeper.sampler={sampler}", "hydra.sweeper.pruner=none"]
     short = ["model=linear", "trainer.max_epochs=null", "trainer.max_steps=2", "logger=none", "accelerator=cpu"]
     assert main(["-m", "sweep=optuna", *own, *DIGITS, *short]) == 0
     said = capsys.readouterr().out
@@ -208,7 +208,7 @@ def test_a_search_that_is_killed_goes_on(when: str, place: Any) -> None:
         assert words_of(place) == chosen, "as if nothing had happened"
 
 
-def test_a_database_is_shared(place: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_database_is_shared(place: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("STUDIES", f"sqlite:///{(place.here / 'studies.db').as_posix()}")
     own = ["hydra.sweeper.n_trials=3", "hydra.sweeper.storage=${oc.env:STUDIES}", RATE]
     assert main([*SEARCH, *own]) == 0
@@ -216,11 +216,23 @@ def test_a_database_is_shared(place: Any, monkeypatch: pytest.MonkeyPatch) -> No
     assert "sqlite" not in (first / "sweep.yaml").read_text() and not (first / JOURNAL).exists()
     first.rename(place.here / "first")
     assert main([*SEARCH, *own]) == 0, "another machine that comes late"
-    assert place.states() == {}
-    search = record.read(place.folder).search
+    assert "has its 3 runs: nothing more to do" in capsys.readouterr().out
+    assert not [*place.here.glob("logs/sweeps/*")]
+    search = record.read(place.here / "first").search
     assert search is not None
     _storage("${oc.env:STUDIES}").remove_session()
     assert len(optuna.load_study(study_name=search.study, storage=_storage("${oc.env:STUDIES}")).trials) == 3
+
+
+def test_a_repeated_trial_counts_once_in_a_database(place: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STUDIES", f"sqlite:///{(place.here / 'studies.db').as_posix()}")
+    own = ["sweep=optuna", "hydra.sweeper.sampler=random", "hydra.sweeper.storage=${oc.env:STUDIES}"]
+    assert place.sweep(*own, "hydra.sweeper.n_trials=2", "model.number=range(9)", "model.mood=raises") == 1
+    code = place.here / "own" / "moody.py"
+    code.write_text(code.read_text().replace('raise RuntimeError("no | luck")', "pass"))
+    sys.modules.pop("moody")
+    assert place.go_on("retry=failed", "hydra.sweeper.n_trials=3", "allow_targets=[moody]") == 0
+    assert place.states() == dict.fromkeys(range(3), "completed")
 
 
 @pytest.mark.parametrize(
@@ -259,6 +271,10 @@ def test_a_database_is_shared(place: Any, monkeypatch: pytest.MonkeyPatch) -> No
         (["sweep=optuna", RATE, "hydra.sweeper.study_name=x"], "add hydra.sweeper.storage="),
         (["sweep=optuna", RATE, "sweep=seeds"], "takes no other sweep="),
         (["sweep=optuna", RATE, "run_dir=one"], "run_dir is for single runs"),
+        (["sweep=optuna", RATE, "hydra.sweeper.storage=${oc.env:NO_STUDIES}"], "'NO_STUDIES' not found"),
+        (["sweep=optuna", RATE, "hydra.sweeper.n_trials=3,4"], "names several values"),
+        (["sweep=optuna", RATE, "optimizer.lr=0.1"], "give optimizer.lr= once"),
+        (["+sweep=seeds"], "sweep=seeds"),
         ([RATE], "to search, add sweep=optuna"),
         ([RATE, "hydra.sweeper.n_trials=3"], "add -m sweep=optuna"),
     ],

@@ -80,6 +80,8 @@ def test_a_signal_stops_a_sweep_cleanly(
     assert place.states() == {0: "completed", 1: "interrupted"}
     assert f"python train.py -m resume={folder} 'allow_targets=[moody]'" in capsys.readouterr().out
     assert [row["state"] for row in place.board()] == ["completed", "interrupted", "planned"]
+    assert main([f"resume={folder}"]) == 1
+    assert "is a sweep, and no run; to go on with it, add -m" in capsys.readouterr().err
     monkeypatch.delenv("STRUCK")
     assert place.go_on("allow_targets=[moody]") == 0
     assert place.states() == dict.fromkeys(range(3), "completed")

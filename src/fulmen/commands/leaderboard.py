@@ -50,6 +50,7 @@ def main(words: Sequence[str]) -> int:
         )
     output = _output(given, subjects)
     leaderboard.write(board, output)
+    leaderboard.draw(board, output)
     console = Console() if Console().is_terminal else Console(width=leaderboard.FILE_WIDTH)
     console.print(leaderboard.table(board, len(board.groups)))
     for row in board.failures:

@@ -22,6 +22,7 @@ from fulmen import preflight
 from fulmen.composition import compose
 from fulmen.data.source import Source
 from fulmen.experiment import record
+from fulmen.recorded import PERMISSIONS
 from fulmen.settings import leaves
 from fulmen.words import ConfigurationError, check_choice, groups, product, read, search_path
 
@@ -66,11 +67,28 @@ def grid(words: Sequence[str], config_dir: str | None) -> Grid:
         ConfigurationError: a word names a choice that does not exist or nothing at all, or asks for a search.
     """
     folders = search_path(config_dir)
-    overrides = [read(word) for word in words]
+    overrides = parsed(words)
     for override in overrides:
         if not override.is_sweep_override():
             check_choice(override, folders)
     return Grid(product(overrides, folders))
+
+
+def parsed(words: Sequence[str]) -> list[Override]:
+    """The words of a sweep as Hydra reads them.
+
+    Raises:
+        ConfigurationError: Hydra cannot, one that stands for several values is not the only one about its key, or one
+            that allows something stands for several.
+    """
+    overrides = [read(word) for word in words]
+    for override in filter(Override.is_sweep_override, overrides):
+        word, key = override.input_line, override.key_or_group
+        if others := [other.input_line for other in overrides if other.key_or_group == key and other is not override]:
+            raise ConfigurationError(f"{word} and {others[0]} are about the same; give {key}= once, with all values")
+        if key in PERMISSIONS:
+            raise ConfigurationError(f"{word} would vary what is allowed; give one value, for all runs")
+    return overrides
 
 
 def records(jobs: Sequence[Sequence[str]], config_dir: str | None) -> Iterator[dict[str, Any]]:
@@ -110,7 +128,7 @@ def _cheap(jobs: Sequence[Sequence[str]], folders: Sequence[Path]) -> Mapping[st
         for word, override in overrides.items()
         if override.type is OverrideType.CHANGE
         and override.key_or_group in alone - {*groups(folders), *COMPOSED_ANEW}
-        and not re.search(r"_target_|[{$]", word)
+        and not re.search(r"_target_|[{$]|^[^=]*\.\d", word)  # the last: a place in a list
     }
 
 

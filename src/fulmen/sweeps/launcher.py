@@ -70,6 +70,8 @@ class Launcher:
     def __init__(self, words: Sequence[str]) -> None:
         self.name = BASIC
         for override in map(parse, words):
+            if override.is_sweep_override():
+                raise ConfigurationError(f"a sweep has one launcher, and {override.input_line} names several values")
             if override.key_or_group == CHOICE:
                 self.name = str(override.value())
         if self.name not in LAUNCHERS:

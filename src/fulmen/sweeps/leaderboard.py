@@ -45,7 +45,12 @@ class Group:
     """Runs of one configuration, which differ in their seeds."""
 
     settings: Mapping[str, str]
-    scores: list[float]
+    by_seed: dict[tuple[str | None, ...], float]
+    """A seed's run is one sample, however often it was repeated."""
+
+    @property
+    def scores(self) -> list[float]:
+        return [*self.by_seed.values()]
 
     @property
     def mean(self) -> float:
@@ -76,8 +81,8 @@ class Board:
         keys = [key for key in self.keys if key not in SEEDS]
         for row in filter(self.scored, self.rows):
             settings = {key: row.settings[key] for key in keys if key in row.settings}
-            group = found.setdefault(tuple(map(settings.get, keys)), Group(settings, []))
-            group.scores.append(row.metrics[self.score])
+            group = found.setdefault(tuple(map(settings.get, keys)), Group(settings, {}))
+            group.by_seed[tuple(map(row.settings.get, SEEDS))] = row.metrics[self.score]
         object.__setattr__(self, "groups", sorted(found.values(), key=lambda group: sign * group.mean))
 
     def scored(self, row: Row) -> bool:
@@ -100,26 +105,31 @@ def of_sweep(sweep: Sweep, results: Iterable[Result], score: str | None = None) 
 
 
 def write(board: Board, folder: Path) -> None:
-    """Writes `leaderboard.png`, where there is something to see, `leaderboard.csv` and, last, `leaderboard.md`."""
-    if board.groups:
-        from fulmen.figures import ranking  # and with it matplotlib
-
-        keys = [key for key in board.keys if key not in SEEDS]
-        settings = [[group.settings.get(key, "") for key in keys] for group in board.groups]
-        spreads = [group.spread or 0.0 for group in board.groups]
-        figure = ranking(keys, settings, [group.mean for group in board.groups], spreads, board.score)
-        with replacing(folder / "leaderboard.png") as file:
-            figure.savefig(file, format="png")
+    """Writes `leaderboard.csv` and `leaderboard.md`."""
     write_text(folder / "leaderboard.csv", _csv(board))
     write_text(folder / "leaderboard.md", _markdown(board))
 
 
-def is_current(folder: Path, results: Iterable[Result]) -> bool:
-    """Whether the leaderboard in a sweep's folder is whole, and no job has ended since it was written."""
-    board = folder / "leaderboard.md"
-    statuses = [result.folder / "status.json" for result in results]
-    return board.exists() and all(
-        path.stat().st_mtime_ns <= board.stat().st_mtime_ns for path in statuses if path.exists()
+def draw(board: Board, folder: Path) -> None:
+    """Draws `leaderboard.png`, where there is something to see."""
+    if not board.groups:
+        return
+    from fulmen.figures import ranking  # and with it matplotlib
+
+    keys = [key for key in board.keys if key not in SEEDS]
+    settings = [[group.settings.get(key, "") for key in keys] for group in board.groups]
+    spreads = [group.spread or 0.0 for group in board.groups]
+    figure = ranking(keys, settings, [group.mean for group in board.groups], spreads, board.score)
+    with replacing(folder / "leaderboard.png") as file:
+        figure.savefig(file, format="png")
+
+
+def is_current(board: Board, folder: Path) -> bool:
+    """Whether a sweep's leaderboard was written and drawn after all its jobs had ended."""
+    last = folder / ("leaderboard.png" if board.groups else "leaderboard.md")
+    statuses = [row.folder / "status.json" for row in board.rows]
+    return last.exists() and all(
+        path.stat().st_mtime_ns <= last.stat().st_mtime_ns for path in statuses if path.exists()
     )
 
 

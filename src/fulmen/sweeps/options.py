@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import yaml
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from fulmen.rules import Rule, many, one_of, text, whole
 from fulmen.words import ConfigurationError, conf_dir, parse, suggestion
@@ -41,7 +42,9 @@ def read(words: Sequence[str]) -> dict[str, Any]:
     found: dict[str, Any] = yaml.safe_load((conf_dir() / "sweep" / "optuna.yaml").read_text("utf-8"))
     for override in map(parse, map(_quoted, words)):
         name = override.key_or_group.removeprefix(KEYS)
-        if name not in found or override.is_sweep_override():
+        if override.is_sweep_override():
+            raise ConfigurationError(f"{override.input_line} names several values, and a search has one")
+        if name not in found:
             near = suggestion(name, found) or ";"
             raise ConfigurationError(f"there is no {override.input_line} in {WORD}{near} it has {', '.join(found)}")
         found[name] = override.value()
@@ -60,8 +63,16 @@ def check_installed() -> None:
 
 
 def address(storage: str) -> str:
-    """The address of a database, with what it takes from the environment, such as a password, put in."""
-    return str(OmegaConf.create({"storage": storage}).storage)
+    """The address of a database, with what it takes from the environment, such as a password, put in.
+
+    Raises:
+        ConfigurationError: the environment does not have that.
+    """
+    try:
+        return str(OmegaConf.create({"storage": storage}).storage)
+    except OmegaConfBaseException as error:
+        why = str(error).partition("\n")[0]
+        raise ConfigurationError(f"{KEYS}storage={storage} cannot be read: {why}") from error
 
 
 def _quoted(word: str) -> str:

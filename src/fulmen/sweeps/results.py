@@ -74,6 +74,11 @@ def best(results: Iterable[Result], score: str) -> Result | None:
     return min(there, key=lambda result: sign * result.metrics[score], default=None)
 
 
+def runs(count: int) -> str:
+    """So many, as one says it."""
+    return "1 run" if count == 1 else f"{count} runs"
+
+
 def failures(results: Sequence[Result]) -> list[Result]:
     """Jobs that came to no good end."""
     return [result for result in results if result.ended and not result.done]

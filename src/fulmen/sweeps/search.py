@@ -16,11 +16,12 @@ from omegaconf import OmegaConf
 
 from fulmen.composition import compose
 from fulmen.sweeps import options, presets, record
-from fulmen.sweeps.grid import records
+from fulmen.sweeps.grid import parsed, records
 from fulmen.sweeps.record import Search, Sweep
+from fulmen.sweeps.results import runs
 from fulmen.sweeps.space import Dimension, dimension, probes
 from fulmen.vocabulary import METRICS
-from fulmen.words import ConfigurationError, check_choice, groups, read, search_path, suggestion
+from fulmen.words import ConfigurationError, check_choice, groups, search_path, suggestion
 
 if TYPE_CHECKING:
     from fulmen.sweeps.study import Study
@@ -48,7 +49,7 @@ def plan(words: Sequence[str], config_dir: str | None) -> Sweep:
     found, folders = options.read(about), search_path(config_dir)
     if presets.named(typed):
         raise ConfigurationError(f"{options.WORD} is a search of its own, and takes no other sweep=")
-    overrides = [read(word) for word in typed]
+    overrides = parsed(typed)
     varying = [override for override in overrides if override.is_sweep_override()]
     if not varying:
         example = "'optimizer.lr=tag(log, interval(0.0001, 1))'"
@@ -69,10 +70,23 @@ def plan(words: Sequence[str], config_dir: str | None) -> Sweep:
     own = None if config_dir is None else str(Path(config_dir).resolve())
     search = Search(found, space, fixed, int(planned[0]["seed"]), objectives, "", [])
     search = replace(search, study=found["study_name"] or _name(search))
-    if found["storage"] is not None:
-        opened(search, Path())
     ranges = {one.key: [one.typed] for one in space}
     return Sweep([*words], [], ranges, scores.pop(), trials, own, record.permissions(typed), search)
+
+
+def nothing_to_do(sweep: Sweep) -> str:
+    """The sentence about a search whose study, in a database, has all its runs; else nothing.
+
+    Raises:
+        ConfigurationError: the database cannot be opened.
+    """
+    assert sweep.search is not None
+    if sweep.search.options["storage"] is None or (count := opened(sweep.search, Path()).count) < sweep.jobs:
+        return ""
+    return (
+        f"the study {sweep.search.study} has its {runs(count)}: nothing more to do; for more of them give "
+        f"{options.KEYS}n_trials=, for another search {options.KEYS}study_name="
+    )
 
 
 def _space(varying: Sequence[Any], fixed: Sequence[str], folders: Sequence[Path], own: str | None) -> list[Dimension]:

@@ -14,13 +14,14 @@ from fulmen.sweeps.launch import run_all
 from fulmen.sweeps.launcher import Launcher
 from fulmen.sweeps.record import Sweep
 from fulmen.sweeps.results import read as read_result
+from fulmen.sweeps.results import runs
 from fulmen.vocabulary import mode
 from fulmen.words import ConfigurationError
 
 if TYPE_CHECKING:
     from fulmen.sweeps.study import Study
 
-REFUSED: Final = 10
+MOST_REFUSED: Final = 10
 """Choices one after the other that make no configuration, after which something is wrong with the words."""
 
 
@@ -69,21 +70,21 @@ def _planned(sweep: Sweep, folder: Path, study: "Study", job: Job, say: Callable
     search = sweep.search
     planned: list[int] = []
     fixed = [word for word in search.fixed if word.partition("=")[0] not in PERMISSIONS]
-    refused = 0
+    refused: list[ConfigurationError] = []
     while study.count < sweep.jobs and len(planned) < search.options["n_jobs"]:
-        trial = study.ask()
+        trial = study.ask() if study.is_finite or len(refused) < MOST_REFUSED else None
+        if trial is None:
+            if refused and not search.trials:
+                raise refused[-1]
+            why = f"{len(refused)} choices in a row are refused, as in: {refused[-1]}" if refused else "all were tried"
+            say(f"the search ends with {runs(len(search.trials))}: {why}")
+            break
         try:
             (found,) = records([[*fixed, *job.permissions, *trial.words]], job.config_dir)
         except ConfigurationError as error:
-            study.lose(trial.number)
-            refused += 1
-            if refused < REFUSED:
-                continue
-            if not search.trials:
-                raise
-            runs = f"{len(search.trials)} runs"
-            say(f"the search ends with {runs}: {REFUSED} choices in a row are refused, as in: {error}")
-            break
+            study.refuse(trial.number)
+            refused.append(error)
+            continue
         number = len(search.trials)
         record.plan(found, folder / str(number))
         search.trials.append(trial)

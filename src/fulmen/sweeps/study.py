@@ -22,8 +22,10 @@ from fulmen.sweeps.storage import JOURNAL, cut, open_study
 
 LOST: Final = "lost"
 """Marks a trial that was asked for and never became a job."""
+REFUSED: Final = "refused"
+"""Marks one of those whose choice makes no configuration, so that it is not tried again."""
 AGAIN: Final = "again"
-"""Marks a trial that repeats a failed one."""
+"""Marks a trial that repeats a failed one, and takes its place."""
 FEWEST: Final = 4
 """Completed trials from which anything can be said of what matters."""
 
@@ -51,18 +53,27 @@ class Study:
         """Trials that are a run, or were one."""
         if self.is_private:
             return len(self.search.trials)
-        return sum(LOST not in trial.user_attrs and trial.state != TrialState.WAITING for trial in self._trials())
+        runs = [one for one in self._trials() if LOST not in one.user_attrs and one.state != TrialState.WAITING]
+        return sum(AGAIN not in trial.user_attrs for trial in runs)
 
-    def ask(self) -> Trial:
-        """What to try next. A repeated run would end as it did, so a sampler that repeats one is passed over."""
-        if self.search.options["sampler"] == "grid" and not self._waits():
-            self._enqueue_next_point()
+    @property
+    def is_finite(self) -> bool:
+        """Whether what there is to choose from comes to an end."""
+        return all(one.points is not None for one in self.search.space)
+
+    def ask(self) -> Trial | None:
+        """What to try next, or None after all there is.
+
+        A repeated run would end as it did, so a sampler that repeats one is passed over.
+        """
+        if self.search.options["sampler"] == "grid" and not self._waits() and not self._enqueue_next_point():
+            return None
         trial = self._ask(_sampler(self.search, len(self._trials())))
         if trial.words not in self._tried(but=trial.number):
             return trial
         self.lose(trial.number)
-        if all(one.points for one in self.search.space):
-            self._enqueue_next_point()
+        if self.is_finite and not self._enqueue_next_point():
+            return None
         return self._ask(RandomSampler(seed=trial.number))
 
     def _ask(self, sampler: BaseSampler) -> Trial:
@@ -74,8 +85,9 @@ class Study:
         return [f"{one.key}={one.text(params[one.key])}" for one in self.search.space]
 
     def _tried(self, but: int = -1) -> list[list[str]]:
-        """The words of all trials that are a run, and were chosen as a whole."""
-        found = (one for one in self._trials() if one.number != but and LOST not in one.user_attrs)
+        """The words of all trials that are a run or cannot be one, and were chosen as a whole."""
+        found = (one for one in self._trials() if one.number != but)
+        found = (one for one in found if LOST not in one.user_attrs or REFUSED in one.user_attrs)
         return [self._words(one.params) for one in found if one.params.keys() == self.distributions.keys()]
 
     def runs(self, trial: Trial) -> bool:
@@ -92,11 +104,16 @@ class Study:
         else:
             self.optuna.tell(trial.number, state=TrialState.FAIL)
 
-    def lose(self, number: int) -> None:
+    def lose(self, number: int, *marks: str) -> None:
         """Fails a trial that became no job."""
-        trial = self._trials()[number]
-        optuna.trial.Trial(self.optuna, trial._trial_id).set_user_attr(LOST, True)
+        trial = optuna.trial.Trial(self.optuna, self._trials()[number]._trial_id)
+        for mark in (LOST, *marks):
+            trial.set_user_attr(mark, True)
         self.optuna.tell(number, state=TrialState.FAIL)
+
+    def refuse(self, number: int) -> None:
+        """Fails a trial whose choice makes no configuration."""
+        self.lose(number, REFUSED)
 
     def recover(self) -> None:
         """Tries once more what was chosen and never became a job, because the process was killed just then.
@@ -148,14 +165,19 @@ class Study:
     def _waits(self) -> bool:
         return any(trial.state == TrialState.WAITING for trial in self._trials())
 
-    def _enqueue_next_point(self) -> None:
-        """Lets a point be tried that was not. Optuna's own grid counts lost trials, and would leave out theirs."""
+    def _enqueue_next_point(self) -> bool:
+        """Lets a point be tried that was not, if there is one.
+
+        Optuna's own grid counts lost trials, and would leave out theirs.
+        """
         points = list(itertools.product(*(one.points or [] for one in self.search.space)))
         random.Random(self.search.seed).shuffle(points)
         named = (dict(zip(self.distributions, point, strict=True)) for point in points)
         tried = self._tried()
-        if new := next((point for point in named if self._words(point) not in tried), None):
+        new = next((point for point in named if self._words(point) not in tried), None)
+        if new is not None:
             self.optuna.enqueue_trial(new)
+        return new is not None
 
 
 def _sampler(search: Search, trials: int) -> BaseSampler:

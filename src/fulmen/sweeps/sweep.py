@@ -13,9 +13,10 @@ from fulmen.sweeps.grid import grid, records
 from fulmen.sweeps.job import Job
 from fulmen.sweeps.launch import run_all
 from fulmen.sweeps.launcher import Launcher, split
+from fulmen.sweeps.leaderboard import Board
 from fulmen.sweeps.progress import Progress
 from fulmen.sweeps.record import Sweep
-from fulmen.sweeps.results import Result, failures, read_all
+from fulmen.sweeps.results import Result, failures, read_all, runs
 from fulmen.words import ConfigurationError
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def sweep(words: Sequence[str], config_dir: str | None) -> int:
     allowed = record.permissions(typed)
     plan = Sweep([*words], combinations.factors, combinations.varying, scores.pop(), len(planned), own, allowed)
     folder = record.write(plan, planned)
-    say(f"{_runs(len(planned))} over {_over(plan)}")
+    say(f"{runs(len(planned))} over {_over(plan)}")
     say(f"sweep folder: {folder}")
     with record.held(folder):
         return _run(plan, folder, range(len(planned)), launcher, _job(allowed, own, launcher))
@@ -59,8 +60,11 @@ def _search(words: Sequence[str], config_dir: str | None) -> int:
     about_launcher, others = split(words)
     plan = search.plan(others, config_dir)
     launcher = Launcher(about_launcher)
+    if sentence := search.nothing_to_do(plan):
+        say(sentence)
+        return 0
     folder = record.write(plan, [])
-    say(f"{_runs(plan.jobs)} to choose from {_over(plan)}")
+    say(f"{runs(plan.jobs)} to choose from {_over(plan)}")
     say(f"sweep folder: {folder}")
     with record.held(folder):
         return _run(plan, folder, range(plan.jobs), launcher, _job(plan.permissions, plan.config_dir, launcher))
@@ -81,12 +85,12 @@ def go_on(words: Sequence[str], config_dir: str | None) -> int:
     with record.held(request.folder):
         if not (pending := resume.pending(plan, request)):
             found = read_all(request.folder, plan.jobs)
-            if not leaderboard.is_current(request.folder, found):  # it was stopped while it drew
+            if not leaderboard.is_current(leaderboard.of_sweep(plan, found), request.folder):  # stopped while it drew
                 _end(plan, request.folder, None if plan.search is None else search.opened(plan.search, request.folder))
             kept = failures(found)
             say(resume.nothing_to_do(request, kept))
             return int(bool(kept))
-        say(f"{_runs(len(pending))} of {plan.jobs} to go, over {_over(plan)}")
+        say(f"{runs(len(pending))} of {plan.jobs} to go, over {_over(plan)}")
         say(f"sweep folder: {request.folder}")
         return _run(plan, request.folder, pending, launcher, _job(request.permissions, own, launcher))
 
@@ -118,26 +122,34 @@ def _end(plan: Sweep, folder: Path, study: "Study | None") -> list[Result]:
     """Writes the leaderboard, and says what has become of the jobs."""
     found = read_all(folder, plan.jobs)
     board = leaderboard.of_sweep(plan, found)
-    drawn = [] if study is None else searching.pictures(folder, study)
     leaderboard.write(board, folder)
     console = Console() if Console().is_terminal else Console(width=leaderboard.FILE_WIDTH)
     if board.groups:
         console.print(leaderboard.table(board, SHOWN))
     pruned = sum(result.state == "pruned" for result in found)
     completed = sum(result.done for result in found) - pruned
-    say(f"{completed} of {_runs(plan.jobs)} completed" + (f", {pruned} pruned" if pruned else ""))
+    say(f"{completed} of {runs(plan.jobs)} completed" + (f", {pruned} pruned" if pruned else ""))
     for result in failures(found):
         words = " ".join(plan.own_words(result.number))
         say(f"job {result.number}  {words}  {result.state}: {result.error}")
         if result.state != "interrupted":  # which goes on with the sweep
             say(f"  alone: {_rerun_command(plan, result)}")
     if waiting := [result for result in found if not result.ended]:
-        say(f"{_runs(len(waiting))} not begun or not ended")
+        say(f"{runs(len(waiting))} not begun or not ended")
     say(f"leaderboard: {folder / 'leaderboard.md'}, .csv and .png")
-    if drawn:
-        say(f"pictures:    {', '.join(map(str, drawn))}")
+    _draw(board, folder, study)
     say(f"see them:    tensorboard --logdir {folder}")
     return found
+
+
+def _draw(board: Board, folder: Path, study: "Study | None") -> None:
+    """What can be missed: that a picture cannot be drawn is no reason to lose what is in words."""
+    try:
+        if study is not None and (drawn := searching.pictures(folder, study)):
+            say(f"pictures:    {', '.join(map(str, drawn))}")
+        leaderboard.draw(board, folder)  # the last, as `is_current` knows
+    except Exception as error:  # of the disk, of matplotlib or of Optuna
+        say(f"a picture is missing: {type(error).__name__}: {' '.join(str(error).split())}")
 
 
 def _rerun_command(plan: Sweep, result: Result) -> str:
@@ -147,10 +159,6 @@ def _rerun_command(plan: Sweep, result: Result) -> str:
 
 def _go_on_command(plan: Sweep, folder: Path) -> str:
     return shlex.join(["python", "train.py", "-m", f"resume={folder}", *plan.permissions])
-
-
-def _runs(count: int) -> str:
-    return "1 run" if count == 1 else f"{count} runs"
 
 
 def _over(plan: Sweep) -> str:

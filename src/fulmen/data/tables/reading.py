@@ -65,7 +65,10 @@ def _check(file: Path) -> None:
         raise ValueError(f"{file} is a folder: name a file in it.{_there(file)}")
     if not file.exists():
         near = suggestion(file.name, [path.name for path in file.parent.glob("*")]) if file.parent.is_dir() else ""
-        raise ValueError(f"There is no file {file}{near or f'; paths start from {Path.cwd()}.'}")
+        several = (
+            "; for a sweep over several, quote each, as in \"data.path='a.csv','b.csv'\"" if "," in str(file) else ""
+        )
+        raise ValueError(f"There is no file {file}{several or near or f'; paths start from {Path.cwd()}.'}")
     if not file.name.lower().endswith(DELIMITED + PARQUET):
         raise ValueError(f"{file} does not end as a table does: {', '.join(DELIMITED + PARQUET)}.")
     if file.stat().st_size == 0:
