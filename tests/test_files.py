@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from fulmen import files
+from fulmen import files, folders
 from fulmen.checkpoint_io import AtomicCheckpointIO
 from fulmen.checkpoints import save
 from fulmen.files import replacing, write_json, write_text
@@ -88,3 +88,12 @@ def test_a_checkpoint_that_holds_code_is_not_run(tmp_path: Path) -> None:
     with pytest.raises(Exception, match="add trust_checkpoint=true"):
         AtomicCheckpointIO().load_checkpoint(tmp_path / "evil.ckpt", weights_only=False)
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_folder_is_held_until_the_first_to_hold_it_lets_go(tmp_path: Path) -> None:
+    """As a sweep's job holds it, and the run inside once more."""
+    with folders.holding(tmp_path, KeyError()):
+        with folders.holding(tmp_path, KeyError()):
+            assert folders.held(tmp_path)
+        assert folders.held(tmp_path)
+    assert not folders.held(tmp_path) and not [*tmp_path.iterdir()]

@@ -25,6 +25,7 @@ def check_five(place: Any, said: str) -> None:
         assert f"job {number}  model.mood={MOODS.split('=')[1].split(',')[number]}  " in said
         assert cause in said and cause.removeprefix("diverged: ").replace("|", "\\|") in text
     assert "2 of 5 runs completed" in said
+    assert "seeds" not in text, "the same run twice is one sample"
 
 
 def test_a_job_that_fails_does_not_hurt_the_rest(place: Any, capsys: pytest.CaptureFixture[str]) -> None:

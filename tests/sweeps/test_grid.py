@@ -10,7 +10,7 @@ from fulmen import composition, experiment, preflight
 from fulmen.cli import main
 from fulmen.experiment import resume
 from fulmen.names import readable
-from fulmen.sweeps import grid
+from fulmen.sweeps import grid, leaderboard
 
 SHORT = ["data=circles", "trainer.max_epochs=1", "logger=none"]
 
@@ -130,6 +130,22 @@ def test_a_job_that_fails_does_not_hurt_the_rest(sweep: Path, capsys: pytest.Cap
     assert main([*words, "trainer.max_epochs=20"]) == 1
     assert states(sweep) == ["completed", "diverged", "completed"]
     assert "2 of 3 runs completed" in capsys.readouterr().out
+
+
+def test_a_picture_that_cannot_be_drawn_costs_nothing_else(
+    sweep: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError("no space left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(leaderboard, "draw", fail)
+        assert main(["-m", *SHORT, "seed=1,2"]) == 0
+    said = capsys.readouterr().out
+    assert "a picture is missing: OSError: no space left" in said and "2 of 2 runs completed" in said
+    assert len(rows(sweep)) == 2 and not (the(sweep) / "leaderboard.png").exists()
+    assert main(["-m", f"resume={the(sweep)}"]) == 0
+    assert (the(sweep) / "leaderboard.png").exists()
 
 
 def test_a_typo_in_the_last_job_costs_nothing(sweep: Path) -> None:
