@@ -72,7 +72,7 @@ ROOMS = {
     "exporting": {"data", "files", "precision", "predictor"},
     "stepping": {"backprop", "data", "evaluation", "losses", "models", "optimizers", "penalties", "replayed"},
     "replayed": {"evaluation", "losses"},
-    "traced": {"data", "optimizers", "stepping"},
+    "traced": {"data", "optimizers", "replayed", "stepping"},
     "compiled": {"data", "optimizers", "report", "stepping", "traced"},
     "learner": {
         "compiled",
