@@ -25,6 +25,8 @@ from fulmen.run import Run
 
 MNIST = Path(__file__).parents[2] / "shared" / "mnist"
 SEEDS = range(3)
+CHAOTIC = ("sine_boundary_minibatch",)
+"""Adam at a rate of 1: where three seeds end, the last bits decide, which processors do not have in common."""
 Experiment = Callable[..., Run]
 
 
@@ -60,7 +62,8 @@ def test_the_sine_boundary(
 ) -> None:
     """The loss is that of the last passes, to which the penalty comes: history.csv has it without."""
     weight = fulmen.compose([f"experiment={name}"]).penalty.get("weight", 0)
-    runs = [experiment(name, seed) for seed in SEEDS]
+    seeds = range(9) if name in CHAOTIC else SEEDS
+    runs = [experiment(name, seed) for seed in seeds]
     within([run.metrics["train/accuracy"] for run in runs], *accuracy)
     penalties = [weight * sum(p.abs().sum().item() for p in run.model.parameters()) for run in runs]
     losses = [history(run)["train/loss"][-1] for run in runs]

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from fulmen.cli import main
+from fulmen.sweeps import record
 
 MOODS = "model.mood=fine,raises,exits,diverges,fine"
 ENDS = {0: "completed", 1: "failed", 2: "failed", 3: "diverged", 4: "completed"}
@@ -81,7 +82,9 @@ def test_a_signal_lets_the_workers_save(place: Any) -> None:
     assert done.returncode == 143 and "Traceback" not in done.stderr
     assert place.states() == {0: "interrupted", 1: "interrupted"}
     assert len([*place.folder.glob("*/checkpoints/last.ckpt")]) == 2
-    assert not [*place.folder.rglob(".lock"), *place.folder.rglob(".stop")]
+    assert not [*place.folder.rglob(".lock")] and (place.folder / record.STOP).exists()
+    with record.held(place.folder):
+        assert not (place.folder / record.STOP).exists(), "or nothing would begin when the sweep goes on"
 
 
 @pytest.mark.parametrize(

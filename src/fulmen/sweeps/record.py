@@ -23,7 +23,7 @@ from fulmen.words import ConfigurationError
 
 SWEEPS: Final = Path("logs/sweeps")
 STOP: Final = ".stop"
-"""In a sweep's folder, once its jobs are to end, wherever they run."""
+"""In a sweep's folder, once its jobs are to end, wherever they run, until the sweep goes on."""
 
 
 @dataclass(frozen=True)
@@ -154,18 +154,13 @@ def held(folder: Path) -> Iterator[None]:
     """
     refusal = ConfigurationError(f"{folder} is held by another process, which runs that very sweep")
     with folders.holding(folder, refusal):
-        _tidy(folder)  # of one that was killed
+        (folder / STOP).unlink(missing_ok=True)
         try:
             yield
         finally:
-            _tidy(folder)
-
-
-def _tidy(folder: Path) -> None:
-    """Takes away what only counts while the sweep runs."""
-    for path in (*folder.glob("*.journal.lock"), *folder.glob(".worker-*"), folder / STOP):
-        with suppress(OSError):  # Windows keeps it while it is held
-            path.unlink(missing_ok=True)
+            for path in (*folder.glob("*.journal.lock"), *folder.glob(".worker-*")):
+                with suppress(OSError):  # Windows keeps it while it is held
+                    path.unlink()
 
 
 def _search(found: dict[str, Any] | None) -> Search | None:
