@@ -142,7 +142,7 @@ def _areas(scores: Tensor, belongs: Tensor) -> Tensor:
 
     Shapes: [B, K] and [B, K], of truth values -> [K].
     """
-    columns, belongs = scores.T.contiguous(), belongs.T  # [B, K] -> [K, B]
+    columns, belongs = scores.cpu().T.contiguous(), belongs.cpu().T  # [B, K] -> [K, B]; MPS has no double precision
     ordered = columns.sort(1).values
     twice = torch.searchsorted(ordered, columns) + torch.searchsorted(ordered, columns, right=True) + 1
     inside = belongs.sum(1)  # twice: the mean rank of each row and its equals

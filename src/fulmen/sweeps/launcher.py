@@ -156,7 +156,7 @@ def _start_ray(settings: DictConfig) -> None:
 
     handlers = [(signum, signal.getsignal(signum)) for signum in STOPS]
     if not ray.is_initialized():
-        ray.init(**{str(name): value for name, value in OmegaConf.to_container(settings).items()})  # type: ignore[union-attr]
+        ray.init(**{str(name): value for name, value in OmegaConf.to_container(settings, resolve=True).items()})  # type: ignore[union-attr]
     for signum, handler in handlers:
         signal.signal(signum, handler)
 
