@@ -6,7 +6,10 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 TEMPORARY = ".tmp-"
 """How names of unfinished files begin."""
@@ -51,6 +54,12 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
         ValueError: a number is not finite, which JSON has no word for.
     """
     write_text(path, json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def save_figure(figure: "Figure", path: Path) -> None:
+    """Replaces a picture, in the format that its name ends with."""
+    with replacing(path) as file:
+        figure.savefig(file, format=path.suffix.removeprefix("."))
 
 
 def _umask() -> int:

@@ -65,11 +65,15 @@ def _value(run: Settings, key: str) -> str | None:
     return repr(value) if key in run else None
 
 
-def short(value: object) -> str:
-    """A value as it is typed on the command line, or the end of it."""
+def typed(value: object) -> str:
+    """A value as it is typed on the command line."""
     words: dict[object, str] = {None: "null", True: "true", False: "false"}
     if isinstance(value, list):
-        text = f"[{','.join(map(short, value))}]"
-    else:
-        text = words[value] if value is None or isinstance(value, bool) else str(value)
+        return f"[{','.join(map(typed, value))}]"
+    return words[value] if value is None or isinstance(value, bool) else str(value)
+
+
+def short(value: object) -> str:
+    """A value as it is typed on the command line, or the end of it."""
+    text = typed(value)
     return text if len(text) <= LONGEST else f"…{text[1 - LONGEST :]}"

@@ -65,13 +65,18 @@ def raising(first: Callable[[], object] = lambda: None) -> Iterator[None]:
 
 @contextmanager
 def noting() -> Iterator[Stop]:
-    """Signals are noted in the `Stop`; a second one raises, for whoever cannot wait."""
+    """Signals are noted in the `Stop`; the same one once more raises, for whoever cannot wait.
+
+    Not another one: Ctrl-C reaches all processes of a terminal, and the one that launched them may then say SIGTERM.
+    """
     stop = Stop()
+    came: set[int] = set()
 
     def note(signum: int, _frame: FrameType | None) -> None:
-        if stop.noted is not None:
+        if signum in came:
             raise Interrupted(signum)
-        stop.noted = signum
+        came.add(signum)
+        stop.noted = stop.noted or signum
 
     with _handling(note):
         yield stop

@@ -15,9 +15,11 @@ import pytest
 from fulmen.cli import main
 
 CODE = """\
+import glob
 import os
 import signal
 import sys
+import time
 from torch import nn
 
 class Moody(nn.Linear):
@@ -38,8 +40,13 @@ class Moody(nn.Linear):
             return out
         if os.environ.get("STRUCK") == str(self.number):
             os.kill(os.getpid(), getattr(signal, os.environ["STRUCK_BY"]))
+        if self.mood in ("slow", "stops"):
+            time.sleep(0.3)
         if self.mood == "stops" and self.steps == 3:
-            os.kill(os.getppid(), signal.SIGTERM)
+            while len(glob.glob("logs/sweeps/*/*/status.json")) < 2:
+                time.sleep(0.1)
+            to = os.environ["STOPPED"]
+            os.killpg(0, signal.SIGINT) if to == "all" else os.kill(os.getppid(), signal.SIGTERM)
         if self.mood == "killed":
             os.kill(os.getpid(), signal.SIGKILL)
         if self.mood == "raises":
@@ -86,7 +93,7 @@ class Place:
     def process(
         self, *words: str, program: Sequence[str] = ("-m", "fulmen.cli"), **environment: str
     ) -> subprocess.CompletedProcess[str]:
-        """Runs the command in a process of its own."""
+        """Runs the command in a process of its own, and as in a terminal of its own."""
         return subprocess.run(
             [sys.executable, *program, *words],
             cwd=self.here,
@@ -94,6 +101,7 @@ class Place:
             capture_output=True,
             encoding="utf-8",
             timeout=280,
+            start_new_session=True,
         )
 
     def sweep_apart(self, *words: str, **how: Any) -> subprocess.CompletedProcess[str]:

@@ -3,14 +3,19 @@
 import json
 import os
 import shlex
+import signal
 from importlib.util import find_spec
+from pathlib import Path
 from shutil import which
-from typing import Any
+from threading import Timer
+from typing import Any, cast
 
 import pytest
 
 from fulmen.cli import main
-from fulmen.sweeps import record
+from fulmen.signals import Interrupted, raising
+from fulmen.sweeps import launch, record
+from fulmen.sweeps.launcher import BASIC, LAUNCHERS
 
 MOODS = "model.mood=fine,raises,exits,diverges,fine"
 ENDS = {0: "completed", 1: "failed", 2: "failed", 3: "diverged", 4: "completed"}
@@ -43,14 +48,12 @@ def test_a_job_that_fails_does_not_hurt_the_rest(place: Any, capsys: pytest.Capt
     assert "no | luck" in next(place.here.glob("logs/runs/*/status.json")).read_text()
 
 
-LAUNCHERS = {"joblib": "joblib", "submitit_local": "submitit", "ray": "ray", "submitit_slurm": "submitit"}
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("launcher", LAUNCHERS)
+@pytest.mark.parametrize("launcher", [name for name in LAUNCHERS if name != BASIC])
 def test_every_launcher_records_the_same(launcher: str, place: Any) -> None:
-    if find_spec(f"hydra_plugins.hydra_{LAUNCHERS[launcher]}_launcher") is None:
-        pytest.skip(f"the extra {LAUNCHERS[launcher]} is not installed")
+    extra = LAUNCHERS[launcher].extra
+    if find_spec(f"hydra_plugins.hydra_{extra}_launcher") is None:
+        pytest.skip(f"the extra {extra} is not installed")
     if launcher == "submitit_slurm" and which("sbatch") is None:
         pytest.skip("there is no Slurm here")
     assert place.sweep(MOODS) == 1
@@ -75,16 +78,35 @@ def test_a_worker_that_is_killed_takes_nobody_with_it(place: Any) -> None:
 
 
 @pytest.mark.slow
-def test_a_signal_lets_the_workers_save(place: Any) -> None:
+@pytest.mark.parametrize(("to", "code"), [("all", 130), ("launching", 143)])
+def test_a_signal_lets_the_workers_save(to: str, code: int, place: Any) -> None:
+    """Ctrl-C goes to all processes of a terminal, `kill` to one; a step takes longer than a look at whether to stop."""
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
-    long = ("trainer.max_epochs=100000", "model.mood=fine,stops,fine,fine")
-    done = place.sweep_apart(*long, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
-    assert done.returncode == 143 and "Traceback" not in done.stderr
+    long = ("trainer.max_epochs=100000", "model.mood=slow,stops,fine,fine")
+    done = place.sweep_apart(*long, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", STOPPED=to)
+    assert done.returncode == code and "Traceback" not in done.stderr
     assert place.states() == {0: "interrupted", 1: "interrupted"}
     assert len([*place.folder.glob("*/checkpoints/last.ckpt")]) == 2
     assert not [*place.folder.rglob(".lock")] and (place.folder / record.STOP).exists()
     with record.held(place.folder):
         assert not (place.folder / record.STOP).exists(), "or nothing would begin when the sweep goes on"
+
+
+class Broken:
+    """A launcher that breaks off while its jobs run."""
+
+    name, outlived, kind = "joblib", False, LAUNCHERS["joblib"]._replace(patience=60.0)
+
+    def launch(self, *_: object) -> None:
+        raise RuntimeError("a worker is gone")
+
+
+def test_a_signal_ends_the_jobs_of_a_launcher_that_broke_off(tmp_path: Path) -> None:
+    (tmp_path / "0").mkdir()
+    Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    with raising(), pytest.raises(Interrupted):
+        launch.run_all([tmp_path / "0"], cast(Any, Broken()), cast(Any, None))
+    assert (tmp_path / record.STOP).exists()
 
 
 @pytest.mark.parametrize(

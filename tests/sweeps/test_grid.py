@@ -139,7 +139,7 @@ def test_a_picture_that_cannot_be_drawn_costs_nothing_else(
         raise OSError("no space left")
 
     with monkeypatch.context() as patch:
-        patch.setattr(leaderboard, "draw", fail)
+        patch.setattr(leaderboard, "picture", fail)
         assert main(["-m", *SHORT, "seed=1,2"]) == 0
     said = capsys.readouterr().out
     assert "a picture is missing: OSError: no space left" in said and "2 of 2 runs completed" in said

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from fulmen.cli import main
 from fulmen.figures import ranking
+from fulmen.files import save_figure
 from fulmen.run import Run
-from fulmen.sweeps.leaderboard import Board, Row, draw, write
+from fulmen.sweeps.leaderboard import Board, Row, picture, write
 
 
 def row(job: int, score: float | None, **settings: str) -> Row:
@@ -43,9 +44,16 @@ def test_runs_and_configurations_are_in_the_order_of_their_scores(score: str) ->
     assert len(found.groups[1].scores) == 2
 
 
+def test_a_seed_is_one_sample_however_often_it_ran() -> None:
+    ran = [(0.4, "0"), (0.8, "0"), (1, "1")]
+    rows = [row(job, score, optimizer="sgd", seed=seed) for job, (score, seed) in enumerate(ran)]
+    (found,) = Board("val/accuracy", ["optimizer", "seed"], rows).groups
+    assert sorted(found.scores) == pytest.approx([0.6, 1]) and found.mean == pytest.approx(0.8)
+
+
 def test_the_files_hold_every_run(tmp_path: Path) -> None:
     write(board("val/accuracy"), tmp_path)
-    draw(board("val/accuracy"), tmp_path)
+    save_figure(picture(board("val/accuracy")), tmp_path / "leaderboard.png")
     with (tmp_path / "leaderboard.csv").open(newline="") as file:
         header, *rows = csv.reader(file)
     assert header == ["job", "state", "score", "optimizer", "seed", "val/accuracy", "val/loss", "folder"]
@@ -58,7 +66,7 @@ def test_the_files_hold_every_run(tmp_path: Path) -> None:
     assert (tmp_path / "leaderboard.png").stat().st_size > 0
 
 
-def test_nothing_is_drawn_of_runs_without_a_score(tmp_path: Path) -> None:
+def test_runs_without_a_score_are_written_down(tmp_path: Path) -> None:
     write(Board("val/loss", ["seed"], [row(0, None, seed="0")]), tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["leaderboard.csv", "leaderboard.md"]
 
@@ -148,6 +156,17 @@ def test_any_runs_are_ranked_by_what_differs(
     said = capsys.readouterr().out
     for of_one in (runs[:2], runs[2:]):
         assert f"{statistics.fmean(run.metrics['test/accuracy'] for run in of_one):.4g}" in said
+
+
+def test_long_settings_that_end_alike_are_two(
+    train: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for first in (2, 3):
+        train("data=circles", "model=mlp", f"model.hidden=[{first}{',1' * 30}]", max_epochs=1)
+    monkeypatch.chdir(tmp_path)
+    assert main(["leaderboard", "."]) == 0
+    ranks = (tmp_path / "leaderboard.md").read_text("utf-8").partition("## Runs")[0]
+    assert ranks.count("| …") == 2 and "seeds" not in ranks
 
 
 @pytest.mark.parametrize(

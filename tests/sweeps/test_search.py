@@ -57,7 +57,9 @@ def test_what_makes_no_configuration_is_passed_over(
     assert main(["-m", "sweep=optuna", *own, *DIGITS, *short]) == 0
     said = capsys.readouterr().out
     assert "3 of 3 runs completed" in said and set(place.states().values()) == {"completed"}
-    assert ("the search ends with 3 runs" in said) == (wanted == 4)
+    assert ("the search ends with 3 runs: further choices are refused, as in: There are 5000 digits" in said) == (
+        wanted == 4
+    )
     assert main(["-m", f"resume={place.folder}"]) == 0
     assert "nothing more to do" in capsys.readouterr().out
 
@@ -93,6 +95,27 @@ def test_a_sampler_that_repeats_itself_is_passed_over(place: Any) -> None:
     own = ["hydra.sweeper.n_startup_trials=1", "hydra.sweeper.pruner=none"]
     assert main([*SEARCH, *own, "optimizer.lr=range(0.01,0.04,0.01)", "optimizer=sgd,adam"]) == 0
     assert len(place.states()) == len({tuple(words) for words in words_of(place)}) == 6, "as many as there are"
+
+
+def test_few_whole_numbers_are_few_by_size_as_well(place: Any) -> None:
+    own = ["hydra.sweeper.sampler=random", "hydra.sweeper.n_trials=6", "hydra.sweeper.pruner=none"]
+    assert main([*SEARCH, *own, "data.batch_size=tag(log, interval(14,16))"]) == 0
+    assert sorted(words_of(place)) == [["data.batch_size=14"], ["data.batch_size=15"], ["data.batch_size=16"]]
+
+
+def test_one_picture_that_fails_costs_no_other(
+    place: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: Any) -> dict[str, float]:
+        raise RuntimeError("zero total variance")
+
+    monkeypatch.setattr("fulmen.sweeps.study.Study.importances", fail)
+    assert main([*SEARCH, "hydra.sweeper.n_trials=2", RATE]) == 0
+    said = capsys.readouterr().out
+    assert "a picture is missing: RuntimeError: zero total variance" in said
+    assert {path.name for path in place.folder.glob("*.png")} == {"history.png", "leaderboard.png"}
+    assert said.count("leaderboard.png") == 1 and place.go_on() == 0
+    assert capsys.readouterr().out.count("\n") == 1, "nothing more to do, not even a picture"
 
 
 def test_a_grid_is_tried_once_and_whole(place: Any) -> None:
@@ -222,6 +245,18 @@ def test_a_database_is_shared(place: Any, monkeypatch: pytest.MonkeyPatch, capsy
     assert search is not None
     _storage("${oc.env:STUDIES}").remove_session()
     assert len(optuna.load_study(study_name=search.study, storage=_storage("${oc.env:STUDIES}")).trials) == 3
+
+
+def test_a_shared_search_is_over_when_the_rest_is_refused(
+    place: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("STUDIES", f"sqlite:///{(place.here / 'studies.db').as_posix()}")
+    own = ["sweep=optuna", "hydra.sweeper.sampler=grid", "hydra.sweeper.storage=${oc.env:STUDIES}"]
+    short = ["model=linear", "trainer.max_epochs=null", "trainer.max_steps=2", "logger=none", "accelerator=cpu"]
+    assert main(["-m", *own, *DIGITS, *short]) == 0
+    assert "3 of 3 runs completed" in capsys.readouterr().out and place.folder
+    assert main(["-m", *own, *DIGITS, *short]) == 0
+    assert "has its 3 runs: nothing more to do" in capsys.readouterr().out and place.folder
 
 
 def test_a_repeated_trial_counts_once_in_a_database(place: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,8 +64,8 @@ def test_a_chosen_number_is_short_and_stays_inside() -> None:
 
 
 def test_the_points_of_a_grid() -> None:
-    points = [
-        dimension(read(word), None, [conf_dir()]).points
-        for word in ("a=range(0.1,0.5,0.1)", "a=range(1,4)", "a=x,y", "a=interval(1,2)")
-    ]
-    assert points == [[0.1, 0.2, 0.3, 0.4], [1, 2, 3], ["x", "y"], None]
+    words = ("a=range(0.1,0.5,0.1)", "a=range(1,4)", "a=x,y", "a=tag(log, interval(60,62))")
+    spaces = [dimension(read(word), 1, [conf_dir()]) for word in words]
+    points = [[one.point(place) for place in range(one.count or 0)] for one in spaces]
+    assert points == [[0.1, 0.2, 0.3, 0.4], [1, 2, 3], ["x", "y"], [60, 61, 62]]
+    assert dimension(read("a=interval(1.0,2.5)"), 1, [conf_dir()]).count is None

@@ -94,6 +94,11 @@ def test_failures_run_again_when_asked(place: Any, capsys: pytest.CaptureFixture
     before = place.times(0)
     assert place.go_on("allow_targets=[moody]") == 1
     assert "retry=failed,diverged" in capsys.readouterr().out
+    status = (folder / "1" / "status.json").read_text("utf-8")
+    (folder / "1" / "status.json").write_text(status[:99])
+    assert place.go_on("retry=failed", "allow_targets=[moody]") == 1
+    assert "status.json cannot be read" in capsys.readouterr().err and (folder / "1" / "history.csv").exists()
+    (folder / "1" / "status.json").write_text(status, "utf-8")
     mended = (place.here / "own" / "moody.py").read_text().replace('if self.mood == "raises"', "if False")
     (place.here / "own" / "moody.py").write_text(mended)
     again = place.process("-m", f"resume={folder}", "retry=failed", "allow_targets=[moody]")

@@ -21,7 +21,7 @@ from rich.console import Console
 
 from fulmen import tables
 from fulmen.commands import arguments
-from fulmen.files import replacing
+from fulmen.files import save_figure
 from fulmen.folders import Record, read, runs_in
 from fulmen.settings import Settings, differing, keys, names, settings
 from fulmen.words import ConfigurationError
@@ -102,8 +102,7 @@ def _draw(records: Sequence[Record], runs: Sequence[Settings], output: Path) -> 
 
     figure = curves(list(_curves(records, names(runs))))
     try:
-        with replacing(output) as file:
-            figure.savefig(file, format=output.suffix.removeprefix("."))
+        save_figure(figure, output)
     except OSError as error:
         raise ConfigurationError(
             f"cannot write {output}: {error.strerror or error}; name another place with output="

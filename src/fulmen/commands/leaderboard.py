@@ -20,7 +20,8 @@ from rich.console import Console
 
 from fulmen import folders
 from fulmen.commands import arguments
-from fulmen.settings import TARGET, Settings, differing, settings, short
+from fulmen.files import save_figure
+from fulmen.settings import TARGET, Settings, differing, settings, typed
 from fulmen.sweeps import leaderboard, record, results
 from fulmen.sweeps.leaderboard import Board, Row
 from fulmen.words import ConfigurationError, suggestion
@@ -50,12 +51,13 @@ def main(words: Sequence[str]) -> int:
         )
     output = _output(given, subjects)
     leaderboard.write(board, output)
-    leaderboard.draw(board, output)
     console = Console() if Console().is_terminal else Console(width=leaderboard.FILE_WIDTH)
     console.print(leaderboard.table(board, len(board.groups)))
     for row in board.failures:
         print(f"{row.folder}  {row.state}: {row.error}")
-    print(f"files: {output / 'leaderboard.csv'}, .md and .png")
+    print(f"files: {output / 'leaderboard.csv'} and .md")
+    save_figure(leaderboard.picture(board), output / "leaderboard.png")
+    print(f"picture: {output / 'leaderboard.png'}")
     return 0
 
 
@@ -80,8 +82,8 @@ def _of_runs(subjects: Sequence[Path], score: str | None) -> Board:
     rows = []
     for path, run in zip(places, values, strict=True):
         found = results.read(path)
-        typed = {key: short(run[key]) for key in keys if key in run}
-        rows.append(Row(path.name, found.state, typed, found.metrics, path, found.error))
+        words = {key: typed(run[key]) for key in keys if key in run}
+        rows.append(Row(path.name, found.state, words, found.metrics, path, found.error))
     return Board(score or scores[0], keys, rows)
 
 

@@ -23,6 +23,7 @@ from fulmen.signals import Interrupted, raising
 from fulmen.sweeps import gpus
 from fulmen.sweeps.record import STOP, Sweep
 from fulmen.sweeps.record import read as read_sweep
+from fulmen.sweeps.watching import watching
 from fulmen.targets import listed
 from fulmen.words import ConfigurationError, read, search_path
 
@@ -107,24 +108,17 @@ def _stopping(sweep: Path) -> Iterator[None]:
 
     What launches can do no more than kill its workers, and one that is killed saves no checkpoint.
     """
-    over = threading.Event()
+    stopped = threading.Event()
 
-    def watch() -> None:
-        while not over.is_set():
-            if (sweep / STOP).exists():
-                os.kill(os.getpid(), signal.SIGTERM)
-                return
-            over.wait(SECONDS)
+    def look() -> None:
+        if (sweep / STOP).exists() and not stopped.is_set():
+            stopped.set()  # a second signal would not wait for the checkpoint
+            os.kill(os.getpid(), signal.SIGTERM)
 
     if (sweep / STOP).exists():
         raise Interrupted(signal.SIGTERM)
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    try:
+    with watching(look, SECONDS):
         yield
-    finally:
-        over.set()
-        thread.join()
 
 
 def _sweep(folder: Path) -> Sweep:

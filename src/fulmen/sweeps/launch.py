@@ -54,18 +54,22 @@ def run_all(places: Sequence[Path], launcher: Launcher, job: Job) -> None:
 def _attempt(places: Sequence[Path], launcher: Launcher, job: Job) -> str:
     """Launches, and waits for what may still run when the launcher breaks off; what the launcher said then."""
     is_apart = launcher.name != BASIC and not launcher.outlived
-    try:
-        with raising(functools.partial(_stop, places)) if is_apart else nullcontext():
+    with raising(functools.partial(_stop, places)) if is_apart else nullcontext():
+        try:
             launcher.launch(places, job)
-    except Exception as error:  # of whichever library is behind it
-        deadline = time.monotonic() + launcher.kind.patience
-        before = [read(place).state for place in places]
-        while folders_held(places) or time.monotonic() < deadline:
-            time.sleep(0.2)
-            if (now := [read(place).state for place in places]) != before:
-                before, deadline = now, time.monotonic() + launcher.kind.patience
-        return f"{type(error).__name__}: {' '.join(str(error).split())}"
+        except Exception as error:  # of whichever library is behind it
+            _wait(places, launcher.kind.patience)
+            return f"{type(error).__name__}: {' '.join(str(error).split())}"
     return ""
+
+
+def _wait(places: Sequence[Path], patience: float) -> None:
+    """Until no process works in the folders, and for so many seconds none has begun to."""
+    deadline, before = time.monotonic() + patience, [read(place).state for place in places]
+    while folders_held(places) or time.monotonic() < deadline:
+        time.sleep(0.2)
+        if (now := [read(place).state for place in places]) != before:
+            before, deadline = now, time.monotonic() + patience
 
 
 def _stop(places: Sequence[Path]) -> None:

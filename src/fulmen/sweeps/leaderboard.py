@@ -10,15 +10,19 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from rich.markup import escape
 from rich.table import Table
 
-from fulmen.files import replacing, write_text
+from fulmen.files import write_text
+from fulmen.settings import short
 from fulmen.sweeps.record import Sweep
 from fulmen.sweeps.results import Result
 from fulmen.vocabulary import mode
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 SEEDS: Final = ("seed", "data.seed")
 """Keys that make another sample and no other configuration."""
@@ -45,12 +49,13 @@ class Group:
     """Runs of one configuration, which differ in their seeds."""
 
     settings: Mapping[str, str]
-    by_seed: dict[tuple[str | None, ...], float]
-    """A seed's run is one sample, however often it was repeated."""
+    by_seed: dict[tuple[str | None, ...], list[float]]
+    """The scores of each seed's runs."""
 
     @property
     def scores(self) -> list[float]:
-        return [*self.by_seed.values()]
+        """One for each seed, which is one sample however often it was repeated: the mean of its runs."""
+        return [statistics.fmean(found) for found in self.by_seed.values()]
 
     @property
     def mean(self) -> float:
@@ -82,7 +87,7 @@ class Board:
         for row in filter(self.scored, self.rows):
             settings = {key: row.settings[key] for key in keys if key in row.settings}
             group = found.setdefault(tuple(map(settings.get, keys)), Group(settings, {}))
-            group.by_seed[tuple(map(row.settings.get, SEEDS))] = row.metrics[self.score]
+            group.by_seed.setdefault(tuple(map(row.settings.get, SEEDS)), []).append(row.metrics[self.score])
         object.__setattr__(self, "groups", sorted(found.values(), key=lambda group: sign * group.mean))
 
     def scored(self, row: Row) -> bool:
@@ -110,18 +115,14 @@ def write(board: Board, folder: Path) -> None:
     write_text(folder / "leaderboard.md", _markdown(board))
 
 
-def draw(board: Board, folder: Path) -> None:
-    """Draws `leaderboard.png`, where there is something to see."""
-    if not board.groups:
-        return
+def picture(board: Board) -> "Figure":
+    """The groups, of which there are some."""
     from fulmen.figures import ranking  # and with it matplotlib
 
     keys = [key for key in board.keys if key not in SEEDS]
     settings = [[group.settings.get(key, "") for key in keys] for group in board.groups]
     spreads = [group.spread or 0.0 for group in board.groups]
-    figure = ranking(keys, settings, [group.mean for group in board.groups], spreads, board.score)
-    with replacing(folder / "leaderboard.png") as file:
-        figure.savefig(file, format="png")
+    return ranking(keys, settings, [group.mean for group in board.groups], spreads, board.score)
 
 
 def is_current(board: Board, folder: Path) -> bool:
@@ -153,7 +154,7 @@ def _ranks(board: Board) -> tuple[list[str], list[list[str]]]:
     for place, group in enumerate(board.groups, start=1):
         spread = "" if group.spread is None else f"{group.spread:.2g}"
         beside = [spread, str(len(group.scores))] if several else []
-        rows.append([str(place), *(group.settings.get(key, "") for key in keys), f"{group.mean:.4g}", *beside])
+        rows.append([str(place), *(short(group.settings.get(key, "")) for key in keys), f"{group.mean:.4g}", *beside])
     return header, rows
 
 

@@ -1,6 +1,5 @@
 """What a sweep says while it goes: a line for each job that ends, how many are done, how long the rest may take."""
 
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from typing import Final
 from fulmen.sweeps import results
 from fulmen.sweeps.record import Sweep
 from fulmen.sweeps.results import Result, read
+from fulmen.sweeps.watching import watching
 
 SECONDS: Final = 0.5
 """Between two looks at the folders."""
@@ -36,19 +36,10 @@ class Progress:
     @contextmanager
     def watching(self) -> Iterator[None]:
         """Looks at the folders every now and then, and once more at the end."""
-        over = threading.Event()
-
-        def look() -> None:
-            while not over.wait(SECONDS):
-                self.look()
-
-        thread = threading.Thread(target=look, daemon=True)
-        thread.start()
         try:
-            yield
+            with watching(self.look, SECONDS):
+                yield
         finally:
-            over.set()
-            thread.join()
             self.look()
 
     def look(self) -> None:

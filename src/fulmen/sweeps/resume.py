@@ -76,7 +76,7 @@ def pending(sweep: Sweep, request: Request) -> list[int]:
     A search has planned no more of them than it has begun.
 
     Raises:
-        ConfigurationError: one of them runs in another process, or its configuration is gone.
+        ConfigurationError: one of them runs in another process, its configuration is gone, or its status is damaged.
     """
     planned = sweep.jobs if sweep.search is None else len(sweep.search.trials)
     found = [result for result in read_all(request.folder, planned) if _is_pending(result, request.retry)]
@@ -85,6 +85,8 @@ def pending(sweep: Sweep, request: Request) -> list[int]:
             raise ConfigurationError(
                 f"{result.folder / 'config.yaml'} is gone, and with it what job {result.number} was"
             )
+        if (result.folder / "status.json").exists():
+            folders.read_status(result.folder)  # what cannot be read is not to be lost
         if folders.held(result.folder):
             raise ConfigurationError(f"job {result.number} still runs, in another process; wait until it has ended")
     for result in found:

@@ -81,10 +81,13 @@ def nothing_to_do(sweep: Sweep) -> str:
         ConfigurationError: the database cannot be opened.
     """
     assert sweep.search is not None
-    if sweep.search.options["storage"] is None or (count := opened(sweep.search, Path()).count) < sweep.jobs:
+    if sweep.search.options["storage"] is None:
+        return ""
+    study = opened(sweep.search, Path())
+    if study.count < sweep.jobs and not study.is_exhausted:
         return ""
     return (
-        f"the study {sweep.search.study} has its {runs(count)}: nothing more to do; for more of them give "
+        f"the study {sweep.search.study} has its {runs(study.count)}: nothing more to do; for more of them give "
         f"{options.KEYS}n_trials=, for another search {options.KEYS}study_name="
     )
 
@@ -107,7 +110,7 @@ def _check_objective(name: str, planned: Sequence[dict[str, Any]]) -> None:
 def _trials(found: dict[str, Any], space: Sequence[Dimension]) -> int:
     """How many runs there are in all; no more than there are different ones."""
     wanted: int | None = found["n_trials"]
-    endless = next((one for one in space if one.points is None), None)
+    endless = next((one for one in space if one.count is None), None)
     if endless is not None and found["sampler"] != "grid":
         return wanted or USUAL_TRIALS
     if endless is not None:
@@ -115,7 +118,7 @@ def _trials(found: dict[str, Any], space: Sequence[Dimension]) -> int:
             f"{endless.key}={endless.typed} has no end of values, and hydra.sweeper.sampler=grid tries all; "
             f"give a list, {endless.key}=a,b, or a range, or take another sampler"
         )
-    points = prod(len(one.points or []) for one in space)
+    points = prod(one.count or 0 for one in space)
     return min(points, wanted or (points if found["sampler"] == "grid" else USUAL_TRIALS))
 
 

@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from fulmen.files import replacing
 from fulmen.recorded import PERMISSIONS
 from fulmen.sweeps import record
 from fulmen.sweeps.grid import records
@@ -19,6 +18,8 @@ from fulmen.vocabulary import mode
 from fulmen.words import ConfigurationError
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from fulmen.sweeps.study import Study
 
 MOST_REFUSED: Final = 10
@@ -76,37 +77,40 @@ def _planned(sweep: Sweep, folder: Path, study: "Study", job: Job, say: Callable
         if trial is None:
             if refused and not search.trials:
                 raise refused[-1]
-            why = f"{len(refused)} choices in a row are refused, as in: {refused[-1]}" if refused else "all were tried"
+            found = study.refusals()
+            why = f"further choices are refused, as in: {found[-1]}" if found else "all were tried"
             say(f"the search ends with {runs(len(search.trials))}: {why}")
             break
         try:
-            (found,) = records([[*fixed, *job.permissions, *trial.words]], job.config_dir)
+            (configuration,) = records([[*fixed, *job.permissions, *trial.words]], job.config_dir)
         except ConfigurationError as error:
-            study.refuse(trial.number)
+            study.refuse(trial.number, str(error))
             refused.append(error)
             continue
         number = len(search.trials)
-        record.plan(found, folder / str(number))
+        record.plan(configuration, folder / str(number))
         search.trials.append(trial)
         record.rewrite(sweep, folder)
         planned.append(number)
     return planned
 
 
-def pictures(folder: Path, study: "Study") -> list[Path]:
-    """Draws how the search went, what mattered and, of two objectives, the front between them."""
+def pictures(study: "Study") -> dict[str, Callable[[], "Figure | None"]]:
+    """What draws how the search went, what mattered and, of two objectives, the front between them, by their names."""
     from fulmen import figures  # and with them matplotlib
 
     found, names = study.completed(), study.search.objectives
-    drawn = {}
-    if found and len(names) == 1:
-        numbers, values = zip(*found, strict=True)
-        drawn["history"] = figures.history(numbers, [value[0] for value in values], names[0], mode(names[0]))
-        if shares := study.importances():
-            drawn["importance"] = figures.importance([*shares], [*shares.values()], names[0])
-    if found and len(names) == 2:
-        drawn["front"] = figures.front([value for _, value in found], study.best(), names)
-    for name, figure in drawn.items():
-        with replacing(folder / f"{name}.png") as file:
-            figure.savefig(file, format="png")
-    return [folder / f"{name}.png" for name in drawn]
+    if not found or len(names) > 2:
+        return {}
+    if len(names) == 2:
+        return {"front": lambda: figures.front([value for _, value in found], study.best(), names)}
+
+    def importance() -> "Figure | None":
+        shares = study.importances()
+        return figures.importance([*shares], [*shares.values()], names[0]) if shares else None
+
+    numbers, scores = [number for number, _ in found], [values[0] for _, values in found]
+    return {
+        "history": lambda: figures.history(numbers, scores, names[0], mode(names[0])),
+        "importance": importance,
+    }

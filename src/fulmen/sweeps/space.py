@@ -58,15 +58,19 @@ class Dimension:
         return self.choices if self.choices is not None else [self.text(self.low), self.text(self.high)]
 
     @property
-    def points(self) -> list[str | int | float] | None:
-        """Every value, as Optuna has it; None where they cannot be counted."""
+    def count(self) -> int | None:
+        """How many values there are; None where they cannot be counted."""
         if self.choices is not None:
-            return [*self.choices]
-        if self.step is None:
-            return None
-        count = round((self.high - self.low) / self.step) + 1
-        found = [_add(self.low, self.step, place) for place in range(count)]
-        return [int(value) for value in found] if self.whole else [*found]
+            return len(self.choices)
+        step = self.step or (1 if self.whole else None)
+        return None if step is None else round((self.high - self.low) / step) + 1
+
+    def point(self, place: int) -> str | int | float:
+        """One of them, as Optuna has it, by its place from 0 on."""
+        if self.choices is not None:
+            return self.choices[place]
+        value = _add(self.low, self.step or 1, place)
+        return int(value) if self.whole else value
 
     def text(self, value: Any) -> str:
         """A chosen value as a word has it."""

@@ -4,7 +4,6 @@
 in only one of them is found at the next start.
 """
 
-import itertools
 import math
 import random
 import secrets
@@ -23,7 +22,7 @@ from fulmen.sweeps.storage import JOURNAL, cut, open_study
 LOST: Final = "lost"
 """Marks a trial that was asked for and never became a job."""
 REFUSED: Final = "refused"
-"""Marks one of those whose choice makes no configuration, so that it is not tried again."""
+"""Says of one of those why its choice makes no configuration, so that it is not tried again."""
 AGAIN: Final = "again"
 """Marks a trial that repeats a failed one, and takes its place."""
 FEWEST: Final = 4
@@ -59,7 +58,12 @@ class Study:
     @property
     def is_finite(self) -> bool:
         """Whether what there is to choose from comes to an end."""
-        return all(one.points is not None for one in self.search.space)
+        return all(one.count is not None for one in self.search.space)
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether it has: all was tried, or refused."""
+        return self.is_finite and self._next_point() is None
 
     def ask(self) -> Trial | None:
         """What to try next, or None after all there is.
@@ -69,7 +73,7 @@ class Study:
         if self.search.options["sampler"] == "grid" and not self._waits() and not self._enqueue_next_point():
             return None
         trial = self._ask(_sampler(self.search, len(self._trials())))
-        if trial.words not in self._tried(but=trial.number):
+        if tuple(trial.words) not in self._tried(but=trial.number):
             return trial
         self.lose(trial.number)
         if self.is_finite and not self._enqueue_next_point():
@@ -84,11 +88,11 @@ class Study:
     def _words(self, params: dict[str, Any]) -> list[str]:
         return [f"{one.key}={one.text(params[one.key])}" for one in self.search.space]
 
-    def _tried(self, but: int = -1) -> list[list[str]]:
+    def _tried(self, but: int = -1) -> set[tuple[str, ...]]:
         """The words of all trials that are a run or cannot be one, and were chosen as a whole."""
         found = (one for one in self._trials() if one.number != but)
         found = (one for one in found if LOST not in one.user_attrs or REFUSED in one.user_attrs)
-        return [self._words(one.params) for one in found if one.params.keys() == self.distributions.keys()]
+        return {tuple(self._words(one.params)) for one in found if one.params.keys() == self.distributions.keys()}
 
     def runs(self, trial: Trial) -> bool:
         """Whether nothing was told of a trial yet."""
@@ -104,16 +108,20 @@ class Study:
         else:
             self.optuna.tell(trial.number, state=TrialState.FAIL)
 
-    def lose(self, number: int, *marks: str) -> None:
+    def lose(self, number: int, **marks: str) -> None:
         """Fails a trial that became no job."""
         trial = optuna.trial.Trial(self.optuna, self._trials()[number]._trial_id)
-        for mark in (LOST, *marks):
-            trial.set_user_attr(mark, True)
+        for name, value in {LOST: True, **marks}.items():
+            trial.set_user_attr(name, value)
         self.optuna.tell(number, state=TrialState.FAIL)
 
-    def refuse(self, number: int) -> None:
+    def refuse(self, number: int, why: str) -> None:
         """Fails a trial whose choice makes no configuration."""
-        self.lose(number, REFUSED)
+        self.lose(number, **{REFUSED: why})
+
+    def refusals(self) -> list[str]:
+        """Why choices made no configuration."""
+        return [trial.user_attrs[REFUSED] for trial in self._trials() if REFUSED in trial.user_attrs]
 
     def recover(self) -> None:
         """Tries once more what was chosen and never became a job, because the process was killed just then.
@@ -170,14 +178,23 @@ class Study:
 
         Optuna's own grid counts lost trials, and would leave out theirs.
         """
-        points = list(itertools.product(*(one.points or [] for one in self.search.space)))
-        random.Random(self.search.seed).shuffle(points)
-        named = (dict(zip(self.distributions, point, strict=True)) for point in points)
-        tried = self._tried()
-        new = next((point for point in named if self._words(point) not in tried), None)
-        if new is not None:
-            self.optuna.enqueue_trial(new)
-        return new is not None
+        point = self._next_point()
+        if point is not None:
+            self.optuna.enqueue_trial(point)
+        return point is not None
+
+    def _next_point(self) -> dict[str, Any] | None:
+        """One that was not tried, at random: among one more than were tried there is one, unless all were."""
+        counts, tried = [one.count or 0 for one in self.search.space], self._tried()
+        size = math.prod(counts)
+        for place in random.Random(self.search.seed).sample(range(size), min(size, len(tried) + 1)):
+            point = {}
+            for one, count in zip(self.search.space, counts, strict=True):
+                place, own = divmod(place, count)
+                point[one.key] = one.point(own)
+            if tuple(self._words(point)) not in tried:
+                return point
+        return None
 
 
 def _sampler(search: Search, trials: int) -> BaseSampler:

@@ -2,12 +2,14 @@
 
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from fulmen.files import save_figure
 from fulmen.sweeps import gpus, leaderboard, options, presets, record, resume, search, searching
 from fulmen.sweeps.grid import grid, records
 from fulmen.sweeps.job import Job
@@ -20,6 +22,8 @@ from fulmen.sweeps.results import Result, failures, read_all, runs
 from fulmen.words import ConfigurationError
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from fulmen.sweeps.study import Study
 
 SHOWN = 10
@@ -136,18 +140,33 @@ def _end(plan: Sweep, folder: Path, study: "Study | None") -> list[Result]:
             say(f"  alone: {_rerun_command(plan, result)}")
     if waiting := [result for result in found if not result.ended]:
         say(f"{runs(len(waiting))} not begun or not ended")
-    say(f"leaderboard: {folder / 'leaderboard.md'}, .csv and .png")
+    say(f"leaderboard: {folder / 'leaderboard.md'} and .csv")
     _draw(board, folder, study)
     say(f"see them:    tensorboard --logdir {folder}")
     return found
 
 
 def _draw(board: Board, folder: Path, study: "Study | None") -> None:
-    """What can be missed: that a picture cannot be drawn is no reason to lose what is in words."""
+    """Draws what there is to see, the leaderboard last, as `is_current` knows. Each picture can be missed."""
+    wanted: dict[str, Callable[[], Figure | None]] = {}
+    drawn = []
+    with _missed():
+        wanted |= {} if study is None else searching.pictures(study)
+    wanted |= {"leaderboard": lambda: leaderboard.picture(board)} if board.groups else {}
+    for name, picture in wanted.items():
+        with _missed():
+            if (figure := picture()) is not None:
+                save_figure(figure, folder / f"{name}.png")
+                drawn.append(str(folder / f"{name}.png"))
+    if drawn:
+        say(f"pictures:    {', '.join(drawn)}")
+
+
+@contextmanager
+def _missed() -> Iterator[None]:
+    """That a picture cannot be drawn is no reason to lose another, or what is in words."""
     try:
-        if study is not None and (drawn := searching.pictures(folder, study)):
-            say(f"pictures:    {', '.join(map(str, drawn))}")
-        leaderboard.draw(board, folder)  # the last, as `is_current` knows
+        yield
     except Exception as error:  # of the disk, of matplotlib or of Optuna
         say(f"a picture is missing: {type(error).__name__}: {' '.join(str(error).split())}")
 
