@@ -83,6 +83,20 @@ def noting() -> Iterator[Stop]:
 
 
 @contextmanager
+def kept_from_children() -> Iterator[None]:
+    """Ctrl-C does not reach processes that are begun meanwhile, only this one.
+
+    A terminal sends it to all, but they inherit what this thread blocks; here another thread takes it, of which there
+    must be one. Not on Windows.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
 def _handling(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may set handlers

@@ -45,8 +45,7 @@ class Moody(nn.Linear):
         if self.mood == "stops" and self.steps == 3:
             while len(glob.glob("logs/sweeps/*/*/status.json")) < 2:
                 time.sleep(0.1)
-            to = os.environ["STOPPED"]
-            os.killpg(0, signal.SIGINT) if to == "all" else os.kill(os.getppid(), signal.SIGTERM)
+            os.killpg(0, signal.SIGINT)
         if self.mood == "killed":
             os.kill(os.getpid(), signal.SIGKILL)
         if self.mood == "raises":

@@ -78,14 +78,16 @@ def test_a_worker_that_is_killed_takes_nobody_with_it(place: Any) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("to", "code"), [("all", 130), ("launching", 143)])
-def test_a_signal_lets_the_workers_save(to: str, code: int, place: Any) -> None:
-    """Ctrl-C goes to all processes of a terminal, `kill` to one; a step takes longer than a look at whether to stop."""
-    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+@pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
+def test_ctrl_c_lets_the_workers_save(launcher: str, place: Any) -> None:
+    """It goes to all processes of a terminal; a step takes longer than it takes to notice that the sweep is stopped."""
+    pytest.importorskip(f"hydra_plugins.hydra_{LAUNCHERS[launcher].extra}_launcher")
     long = ("trainer.max_epochs=100000", "model.mood=slow,stops,fine,fine")
-    done = place.sweep_apart(*long, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", STOPPED=to)
-    assert done.returncode == code and "Traceback" not in done.stderr
+    done = place.sweep_apart(*long, f"hydra/launcher={launcher}")
+    assert done.returncode == 130 and "Traceback" not in done.stderr
     assert place.states() == {0: "interrupted", 1: "interrupted"}
+    ends = [json.loads((place.folder / number / "status.json").read_text()) for number in "01"]
+    assert all(end["steps"] > 0 for end in ends), "not in the middle of the first steps"
     assert len([*place.folder.glob("*/checkpoints/last.ckpt")]) == 2
     assert not [*place.folder.rglob(".lock")] and (place.folder / record.STOP).exists()
     with record.held(place.folder):

@@ -6,6 +6,7 @@ A launcher is handed folders, one a job.
 import os
 import signal
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -19,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from fulmen.settings import leaves
-from fulmen.signals import STOPS
+from fulmen.signals import STOPS, kept_from_children
 from fulmen.sweeps.job import Job
 from fulmen.words import ConfigurationError, as_value, conf_dir, parse, suggestion
 
@@ -124,7 +125,10 @@ class Launcher:
         with initialize_config_dir(str(conf_dir()), job_name="fulmen", version_base="1.3"):
             context = HydraContext(_hydra().config_loader, Callbacks(config))
             plugin = Plugins.instance().instantiate_launcher(hydra_context=context, task_function=job, config=config)
-            plugin.launch([[f"folder={as_value(str(folder))}"] for folder in folders], int(folders[0].name))
+            words = [[f"folder={as_value(str(folder))}"] for folder in folders]
+            # submitit's own processes would end by Ctrl-C, and kill their jobs; the thread of the progress hears it
+            with kept_from_children() if self.name == "submitit_local" else nullcontext():
+                plugin.launch(words, int(folders[0].name))
 
     def _compose(self, sweep: Path) -> DictConfig:
         """The configuration that the plugin is made of.
