@@ -1,4 +1,4 @@
-"""The gradient by autograd's own operations, called one after the other: a small step is a sixth shorter.
+"""The gradient by autograd's own operations, called one after the other, which makes a small step shorter.
 
 At every step autograd builds a chain of what it has to undo, and walks it; the operations are always the same. Torch's
 `make_fx` notes them once, down to the last bit of what they find. That takes some 0.05 s for each shape of batches, so
@@ -18,7 +18,7 @@ from fulmen import losses
 from fulmen.evaluation import Evaluation
 
 LONG = 4000
-"""Steps from which on it pays, in any case: of two shapes after 500 to 2000, where a step takes less than 1 ms."""
+"""Steps from which on it pays, also where batches have two shapes."""
 KNOWN = ("torch.nn.modules.", "fulmen.models.")
 """Where layers are that do nothing but operations on tensors."""
 
