@@ -15,6 +15,7 @@ import pytest
 from fulmen.cli import main
 from fulmen.signals import Interrupted, raising
 from fulmen.sweeps import launch, record
+from fulmen.sweeps.job import Job, forget
 from fulmen.sweeps.launcher import BASIC, LAUNCHERS
 
 MOODS = "model.mood=fine,raises,exits,diverges,fine"
@@ -89,9 +90,20 @@ def test_ctrl_c_lets_the_workers_save(launcher: str, place: Any) -> None:
     ends = [json.loads((place.folder / number / "status.json").read_text()) for number in "01"]
     assert all(end["steps"] > 0 for end in ends), "not in the middle of the first steps"
     assert len([*place.folder.glob("*/checkpoints/last.ckpt")]) == 2
-    assert not [*place.folder.rglob(".lock")] and (place.folder / record.STOP).exists()
-    with record.held(place.folder):
-        assert not (place.folder / record.STOP).exists(), "or nothing would begin when the sweep goes on"
+    assert not [*place.folder.rglob(".lock")]
+
+
+def test_a_process_that_comes_late_begins_no_job_of_a_sweep_that_goes_on(place: Any) -> None:
+    """It may still have imported when its launch was stopped."""
+    assert place.sweep("model.number=range(2)") == 0
+    for number in (0, 1):
+        forget(place.folder / str(number))
+    (place.folder / record.STOP).write_text("an-older\nstopped\n")
+    for number, launched in enumerate(["stopped", "going-on"]):
+        Job(["allow_targets=[moody]"], "own", str(place.here), -1, False, launched)(
+            {"folder": place.folder / str(number)}
+        )
+    assert place.states() == {1: "completed"}
 
 
 class Broken:
@@ -107,8 +119,8 @@ def test_a_signal_ends_the_jobs_of_a_launcher_that_broke_off(tmp_path: Path) -> 
     (tmp_path / "0").mkdir()
     Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM)).start()
     with raising(), pytest.raises(Interrupted):
-        launch.run_all([tmp_path / "0"], cast(Any, Broken()), cast(Any, None))
-    assert (tmp_path / record.STOP).exists()
+        launch.run_all([tmp_path / "0"], cast(Any, Broken()), Job([], None, "", os.getpid(), False, "this"))
+    assert (tmp_path / record.STOP).read_text() == "this\n"
 
 
 @pytest.mark.parametrize(

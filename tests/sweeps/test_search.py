@@ -12,7 +12,7 @@ import pytest
 
 from fulmen import folders
 from fulmen.cli import main
-from fulmen.sweeps import record
+from fulmen.sweeps import record, searching
 from fulmen.sweeps.storage import JOURNAL, _storage
 
 SMALL = ["data=circles", "data.train_size=40", "data.val_size=40", "data.test_size=8", "logger=none", "accelerator=cpu"]
@@ -50,8 +50,9 @@ DIGITS = ["data=mnist_5k", "data.train_size=choice(100,4500)", "data.val_size=ch
 
 @pytest.mark.parametrize(("wanted", "sampler"), [(3, "random"), (4, "random"), (4, "grid"), (4, "tpe")])
 def test_what_makes_no_configuration_is_passed_over(
-    wanted: int, sampler: str, place: Any, capsys: pytest.CaptureFixture[str]
+    wanted: int, sampler: str, place: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(searching, "MOST_REFUSED", 1)  # which is no end where choices have one, and is said
     own = [f"hydra.sweeper.n_trials={wanted}", f"hydra.sweeper.sampler={sampler}", "hydra.sweeper.pruner=none"]
     short = ["model=linear", "trainer.max_epochs=null", "trainer.max_steps=2", "logger=none", "accelerator=cpu"]
     assert main(["-m", "sweep=optuna", *own, *DIGITS, *short]) == 0
@@ -60,6 +61,7 @@ def test_what_makes_no_configuration_is_passed_over(
     assert ("the search ends with 3 runs: further choices are refused, as in: There are 5000 digits" in said) == (
         wanted == 4
     )
+    assert wanted < 4 or "1 choices one after the other are refused, as in: There are 5000 digits" in said
     assert main(["-m", f"resume={place.folder}"]) == 0
     assert "nothing more to do" in capsys.readouterr().out
 

@@ -51,6 +51,8 @@ class Job:
     """The process that launches."""
     shares_gpus: bool
     """Whether each worker is to see one GPU of several."""
+    launch: str
+    """A name that no other launch has: a process that comes late does not begin a job of a sweep that goes on."""
 
     def __call__(self, config: Mapping[str, Any]) -> None:
         """Called by launchers with the configuration of `conf/job.yaml`, which names the folder.
@@ -67,7 +69,7 @@ class Job:
             return
         if self.shares_gpus:
             gpus.take_one(folder.parent)
-        with suppress(Interrupted), raising(), _stopping(folder.parent):
+        with suppress(Interrupted), raising(), self._stopping(folder.parent):
             self.run(folder)
 
     def run(self, folder: Path) -> None:
@@ -101,24 +103,29 @@ class Job:
         config.allow_targets = listed(config.allow_targets)
         train(config, folder=folder, name=" ".join(sweep.own_words(number)), verbose=False, judge=_judge(folder))
 
+    @contextmanager
+    def _stopping(self, sweep: Path) -> Iterator[None]:
+        """Ends this process's job, as a signal would, when its launch is stopped; none begins then.
 
-@contextmanager
-def _stopping(sweep: Path) -> Iterator[None]:
-    """Ends this process's job, as a signal would, when the sweep is stopped; none begins then.
+        What launches can do no more than kill its workers, and one that is killed saves no checkpoint.
+        """
+        stopped = threading.Event()
 
-    What launches can do no more than kill its workers, and one that is killed saves no checkpoint.
-    """
-    stopped = threading.Event()
+        def look() -> None:
+            if not stopped.is_set() and self._is_stopped(sweep):
+                stopped.set()  # a second signal would not wait for the checkpoint
+                os.kill(os.getpid(), signal.SIGTERM)
 
-    def look() -> None:
-        if (sweep / STOP).exists() and not stopped.is_set():
-            stopped.set()  # a second signal would not wait for the checkpoint
-            os.kill(os.getpid(), signal.SIGTERM)
+        if self._is_stopped(sweep):
+            raise Interrupted(signal.SIGTERM)
+        with watching(look, SECONDS):
+            yield
 
-    if (sweep / STOP).exists():
-        raise Interrupted(signal.SIGTERM)
-    with watching(look, SECONDS):
-        yield
+    def _is_stopped(self, sweep: Path) -> bool:
+        try:
+            return self.launch in (sweep / STOP).read_text("utf-8").split()
+        except OSError:
+            return False
 
 
 def _sweep(folder: Path) -> Sweep:

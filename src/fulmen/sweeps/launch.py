@@ -54,7 +54,7 @@ def run_all(places: Sequence[Path], launcher: Launcher, job: Job) -> None:
 def _attempt(places: Sequence[Path], launcher: Launcher, job: Job) -> str:
     """Launches, and waits for what may still run when the launcher breaks off; what the launcher said then."""
     is_apart = launcher.name != BASIC and not launcher.outlived
-    with raising(functools.partial(_stop, places)) if is_apart else nullcontext():
+    with raising(functools.partial(_stop, places, job)) if is_apart else nullcontext():
         try:
             launcher.launch(places, job)
         except Exception as error:  # of whichever library is behind it
@@ -72,9 +72,10 @@ def _wait(places: Sequence[Path], patience: float) -> None:
             before, deadline = now, time.monotonic() + patience
 
 
-def _stop(places: Sequence[Path]) -> None:
+def _stop(places: Sequence[Path], job: Job) -> None:
     """Ends jobs in other processes; they save a checkpoint first, and so need a moment."""
-    (places[0].parent / STOP).touch()
+    with (places[0].parent / STOP).open("a", encoding="utf-8") as stopped:
+        stopped.write(f"{job.launch}\n")
     deadline = time.monotonic() + SECONDS_TO_END
     while folders_held(places) and time.monotonic() < deadline:
         time.sleep(0.1)

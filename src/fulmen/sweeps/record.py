@@ -23,7 +23,7 @@ from fulmen.words import ConfigurationError
 
 SWEEPS: Final = Path("logs/sweeps")
 STOP: Final = ".stop"
-"""In a sweep's folder, once its jobs are to end, wherever they run, until the sweep goes on."""
+"""In a sweep's folder, once jobs are to end, wherever they run: the names of the launches they are of, a line each."""
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,6 @@ def held(folder: Path) -> Iterator[None]:
     """
     refusal = ConfigurationError(f"{folder} is held by another process, which runs that very sweep")
     with folders.holding(folder, refusal):
-        (folder / STOP).unlink(missing_ok=True)
         try:
             yield
         finally:

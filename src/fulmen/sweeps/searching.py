@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 MOST_REFUSED: Final = 10
 """Choices one after the other that make no configuration, after which something is wrong with the words."""
+MOST_REFUSED_OF_FEW: Final = 1000
+"""The same where choices come to an end: they are tried to the last, as long as somebody may wait for it."""
 
 
 def run(sweep: Sweep, folder: Path, study: "Study", launcher: Launcher, job: Job, say: Callable[[str], None]) -> Sweep:
@@ -72,8 +74,9 @@ def _planned(sweep: Sweep, folder: Path, study: "Study", job: Job, say: Callable
     planned: list[int] = []
     fixed = [word for word in search.fixed if word.partition("=")[0] not in PERMISSIONS]
     refused: list[ConfigurationError] = []
+    most = MOST_REFUSED_OF_FEW if study.is_finite else MOST_REFUSED
     while study.count < sweep.jobs and len(planned) < search.options["n_jobs"]:
-        trial = study.ask() if study.is_finite or len(refused) < MOST_REFUSED else None
+        trial = study.ask() if len(refused) < most else None
         if trial is None:
             if refused and not search.trials:
                 raise refused[-1]
@@ -86,7 +89,10 @@ def _planned(sweep: Sweep, folder: Path, study: "Study", job: Job, say: Callable
         except ConfigurationError as error:
             study.refuse(trial.number, str(error))
             refused.append(error)
+            if len(refused) % MOST_REFUSED == 0:
+                say(f"{len(refused)} choices one after the other are refused, as in: {error}")
             continue
+        refused.clear()
         number = len(search.trials)
         record.plan(configuration, folder / str(number))
         search.trials.append(trial)

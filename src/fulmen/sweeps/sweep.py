@@ -1,6 +1,7 @@
 """A sweep from its words to its leaderboard, and one that goes on after it was stopped."""
 
 import os
+import secrets
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -100,7 +101,8 @@ def go_on(words: Sequence[str], config_dir: str | None) -> int:
 
 
 def _job(permissions: list[str], config_dir: str | None, launcher: Launcher) -> Job:
-    return Job(permissions, config_dir, os.getcwd(), os.getpid(), launcher.name in gpus.SHARED_OUT_HERE)
+    shares_gpus = launcher.name in gpus.SHARED_OUT_HERE
+    return Job(permissions, config_dir, os.getcwd(), os.getpid(), shares_gpus, secrets.token_hex(8))
 
 
 def _run(plan: Sweep, folder: Path, pending: Sequence[int], launcher: Launcher, job: Job) -> int:
