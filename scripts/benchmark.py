@@ -4,7 +4,7 @@ usage: python scripts/benchmark.py [--quick] [option=value ...]
 
 options
   only=NAME,NAME     start, steps, compiled, memory, sweeps, features, growth, threads; by default all
-  quick=true         or --quick: small sizes, once each; whether everything still runs, and no figures to trust
+  quick=true         or --quick: small sizes, one of a kind, once; whether all still runs, and no figures to trust
   output=FOLDER      where performance.md and its picture go; by default docs, and nowhere if not all is measured
 
 It takes some minutes. The page is printed, too.
@@ -69,7 +69,7 @@ def measured(only: Sequence[str], quick: bool) -> document.Findings:
     found = document.Findings(load=os.getloadavg()[0] if hasattr(os, "getloadavg") else None)
     ours.fit("trainer.max_epochs=1")  # whatever is imported late is imported now
     comparisons = {
-        "start": goals.start(),
+        "start": goals.start(quick),
         "steps": goals.steps(quick),
         "compiled": goals.compiled(quick),
         "memory": goals.memory(quick),

@@ -19,7 +19,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from datetime import date
-from multiprocessing import active_children, get_context
+from multiprocessing import active_children, get_all_start_methods, get_context
+from multiprocessing.context import BaseContext
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -116,7 +117,7 @@ def _train_all(wanted: Mapping[str, Any], seeds: Sequence[int], further: Sequenc
     """Trains what is not there yet, in processes of one thread each, and returns why experiments failed."""
     os.environ["OMP_NUM_THREADS"] = "1"
     failed: dict[str, str] = {}
-    with ProcessPoolExecutor(os.cpu_count(), get_context("spawn")) as pool:
+    with ProcessPoolExecutor(os.cpu_count(), _context()) as pool:
         try:
             jobs = _submit(
                 pool, [(name, s, _words(name, row, s, further)) for name, row in wanted.items() for s in seeds]
@@ -132,6 +133,15 @@ def _train_all(wanted: Mapping[str, Any], seeds: Sequence[int], further: Sequenc
                 process.kill()
             raise
     return failed
+
+
+def _context() -> BaseContext:
+    """How processes start: as forks of one that has imported what trains, where there are such."""
+    if "forkserver" not in get_all_start_methods():
+        return get_context("spawn")
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["fulmen.run", "fulmen.experiment"])
+    return context
 
 
 def _submit(

@@ -13,8 +13,6 @@ ROOT = Path(__file__).parents[1]
 COMMAND = [sys.executable, str(ROOT / "scripts" / "benchmark.py")]
 GOALS = (
     "`--help`",
-    "`--cfg job`",
-    "completion in a shell",
     "start to first step",
     "step, mini-batch of 32",
     "10 passes, mini-batches of 32",
@@ -22,11 +20,7 @@ GOALS = (
     "fit of 1001 steps, full batch of 1000",
     "digits, 784-50-10, 10 passes",
     "a run of 3 short ones in a sweep, beside its training",
-    *(
-        [f"10 million rows of 2 features, {kind}" for kind in ("drawn", "`data=arrays`")]
-        if sys.platform != "win32"
-        else []
-    ),
+    *(["10 million rows of 2 features, `data=arrays`"] if sys.platform != "win32" else []),
 )
 FEATURES = ("metrics", "validation", "TensorBoard", "history", "checkpoints", "bar")
 SIZES = ("Features", "Width", "Depth", "Batch size", "Passes", "Rows")
