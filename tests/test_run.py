@@ -9,12 +9,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Timer
 from typing import Any
 from urllib.request import Request, urlopen
 
 import pytest
 import torch
 import yaml
+from filelock import FileLock
 from lightning.pytorch.loggers import TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
@@ -24,6 +26,7 @@ from fulmen import loggers
 from fulmen.cli import main
 from fulmen.learner import Diverged
 from fulmen.run import Run
+from fulmen.runs import claimed
 
 WORDS = ("model=deep", "data=circles", "trainer.max_epochs=3", "seed=7")
 REGRESSION = ("data=wiggle", "trainer.max_epochs=2", "logger=none", "figures=none")
@@ -297,6 +300,21 @@ def test_a_failure_is_recorded_with_its_traceback(
     assert status["steps"] == 0 and status["device"] == "cpu"
     assert main([*words[:-2], "run_dir=other", "logger=none", "trainer=debug"]) == 1
     assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_folder_is_refused_when_another_run_came_first_and_has_ended(tmp_path: Path) -> None:
+    """Between two looks: at what is in the folder, and at whether it is held."""
+    other = FileLock(tmp_path / ".lock", thread_local=False)
+    other.acquire()
+
+    def end() -> None:
+        (tmp_path / "status.json").write_text("{}")
+        other.release()
+
+    Timer(0.05, end).start()
+    with pytest.raises(FileExistsError, match="is not empty"), claimed(tmp_path, goes_on=False):
+        pytest.fail("its files would be overwritten")
+    assert [path.name for path in tmp_path.iterdir()] == ["status.json"]
 
 
 def test_literal_environment_values_are_written_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
