@@ -15,12 +15,12 @@ import platform
 import shutil
 import signal
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from datetime import date
-from multiprocessing import active_children, get_all_start_methods, get_context
-from multiprocessing.context import BaseContext
+from multiprocessing import active_children, get_context, parent_process
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -117,7 +117,7 @@ def _train_all(wanted: Mapping[str, Any], seeds: Sequence[int], further: Sequenc
     """Trains what is not there yet, in processes of one thread each, and returns why experiments failed."""
     os.environ["OMP_NUM_THREADS"] = "1"
     failed: dict[str, str] = {}
-    with ProcessPoolExecutor(os.cpu_count(), _context()) as pool:
+    with ProcessPoolExecutor(os.cpu_count(), get_context("spawn"), _begin) as pool:
         try:
             jobs = _submit(
                 pool, [(name, s, _words(name, row, s, further)) for name, row in wanted.items() for s in seeds]
@@ -135,13 +135,17 @@ def _train_all(wanted: Mapping[str, Any], seeds: Sequence[int], further: Sequenc
     return failed
 
 
-def _context() -> BaseContext:
-    """How processes start: as forks of one that has imported what trains, where there are such."""
-    if "forkserver" not in get_all_start_methods():
-        return get_context("spawn")
-    context = get_context("forkserver")
-    context.set_forkserver_preload(["fulmen.run", "fulmen.experiment"])
-    return context
+def _begin() -> None:
+    """Of each process that trains: it remembers the code it has read, and ends with the one that started it."""
+    _sources()
+    parent = parent_process()
+    assert parent is not None
+
+    def follow() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
 
 
 def _submit(
@@ -184,15 +188,15 @@ def _train(name: str, seed: int, words: Sequence[str]) -> tuple[int, str]:
 
 
 def _train_anew(folder: Path, words: Sequence[str]) -> None:
-    config, trained_by = fulmen.compose(words), folder.with_suffix(".sources")
+    config, trained_by, sources = fulmen.compose(words), folder.with_suffix(".sources"), _sources()
     if folders.held(folder):
         raise FileExistsError(f"{folder} is held by another process")
-    if trained_by.exists() and trained_by.read_text("utf-8") == _sources() and _is_done(folder, config):
+    if trained_by.exists() and trained_by.read_text("utf-8") == sources and _is_done(folder, config):
         raise Finished(f"{folder} is kept")
     trained_by.unlink(missing_ok=True)
     shutil.rmtree(folder, ignore_errors=True)
     fulmen.train(config, folder=folder, verbose=False)
-    trained_by.write_text(_sources(), encoding="utf-8")
+    trained_by.write_text(sources, encoding="utf-8")
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: a run ends at a place it can go on from, and the exit code says so.
+"""Ctrl-C, SIGTERM, and what a cluster sends when time is up: a run ends where it can go on, and the exit code says so.
 
 Before and after training a signal raises `Interrupted` at once. In training it is only noted; the saver, which knows
 when weights, optimizer and counters belong together, saves and raises.
@@ -9,8 +9,11 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Final
 
-STOPS = (signal.SIGINT, signal.SIGTERM)
+TIME_IS_UP: Final = getattr(signal, "SIGUSR2", None)
+"""Sent before a job's limit, or when it has to make room for another. Windows has none."""
+STOPS: Final = (signal.SIGINT, signal.SIGTERM, *([TIME_IS_UP] if TIME_IS_UP else []))
 
 
 class Interrupted(BaseException):
@@ -18,7 +21,7 @@ class Interrupted(BaseException):
 
     def __init__(self, signum: int) -> None:
         super().__init__(f"stopped by {signal.Signals(signum).name}")
-        self.exit_code = 128 + signum
+        self.signum, self.exit_code = signum, 128 + signum
 
 
 class Stop:

@@ -10,7 +10,7 @@ import shutil
 import signal
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -19,7 +19,7 @@ from fulmen import folders, recorded
 from fulmen.experiment import resume, train
 from fulmen.folders import SWEEP
 from fulmen.recorded import PERMISSIONS
-from fulmen.signals import Interrupted, raising
+from fulmen.signals import TIME_IS_UP, Interrupted, raising
 from fulmen.sweeps import gpus
 from fulmen.sweeps.record import STOP, Sweep
 from fulmen.sweeps.record import read as read_sweep
@@ -69,8 +69,12 @@ class Job:
             return
         if self.shares_gpus:
             gpus.take_one(folder.parent)
-        with suppress(Interrupted), raising(), self._stopping(folder.parent):
-            self.run(folder)
+        try:
+            with raising(), self._stopping(folder.parent):
+                self.run(folder)
+        except Interrupted as stop:
+            if stop.signum == TIME_IS_UP and callable(signal.getsignal(TIME_IS_UP)):
+                signal.raise_signal(TIME_IS_UP)  # all is saved, and a launcher that listens may queue the job again
 
     def run(self, folder: Path) -> None:
         """Begins or goes on with the run in the folder, unless it has ended, or another process is at it."""

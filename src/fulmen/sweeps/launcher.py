@@ -48,7 +48,7 @@ LAUNCHERS: Final = {
     "joblib": Kind("joblib", JOBLIB, ("hydra.launcher.batch_size=1",)),
     "ray": Kind("ray", RAY, ("+hydra.launcher.ray.init.include_dashboard=false",), 10.0),
     "submitit_local": Kind("submitit", f"{SUBMITIT}LocalLauncher", ("hydra.launcher.timeout_min=10080",), 10.0),
-    "submitit_slurm": Kind("submitit", f"{SUBMITIT}SlurmLauncher", (), 60.0),
+    "submitit_slurm": Kind("submitit", f"{SUBMITIT}SlurmLauncher", ("hydra.launcher.max_num_timeout=10",), 60.0),
 }
 
 

@@ -6,9 +6,9 @@ became of it is read from its folder.
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import replace
-from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,7 +19,7 @@ from fulmen.sweeps import options, presets, record
 from fulmen.sweeps.grid import parsed, records
 from fulmen.sweeps.record import Search, Sweep
 from fulmen.sweeps.results import runs
-from fulmen.sweeps.space import Dimension, dimension, probes
+from fulmen.sweeps.space import Dimension, dimension, probes, size
 from fulmen.vocabulary import METRICS
 from fulmen.words import ConfigurationError, check_choice, groups, search_path, suggestion
 
@@ -110,15 +110,15 @@ def _check_objective(name: str, planned: Sequence[dict[str, Any]]) -> None:
 def _trials(found: dict[str, Any], space: Sequence[Dimension]) -> int:
     """How many runs there are in all; no more than there are different ones."""
     wanted: int | None = found["n_trials"]
-    endless = next((one for one in space if one.count is None), None)
-    if endless is not None and found["sampler"] != "grid":
+    points = size(space)
+    if points is None and found["sampler"] != "grid":
         return wanted or USUAL_TRIALS
-    if endless is not None:
+    if points is None:
+        endless = max(space, key=lambda one: math.inf if one.count is None else one.count)
         raise ConfigurationError(
             f"{endless.key}={endless.typed} has no end of values, and hydra.sweeper.sampler=grid tries all; "
             f"give a list, {endless.key}=a,b, or a range, or take another sampler"
         )
-    points = prod(one.count or 0 for one in space)
     return min(points, wanted or (points if found["sampler"] == "grid" else USUAL_TRIALS))
 
 
@@ -129,7 +129,7 @@ def _name(search: Search) -> str:
 
 
 def extended(sweep: Sweep, about: Sequence[str]) -> Sweep:
-    """The search with another number of runs, where one stands beside `resume=`.
+    """The search with another number of runs, where one stands beside `resume=`; never fewer than there are.
 
     Raises:
         ConfigurationError: another key is there, or the sweep is no search; or Optuna is not installed.
@@ -142,7 +142,10 @@ def extended(sweep: Sweep, about: Sequence[str]) -> Sweep:
     for word in about:
         if word.partition("=")[0] != f"{options.KEYS}n_trials":
             raise ConfigurationError(f"a search goes on as it began, and {word} is not {options.KEYS}n_trials=")
-    return replace(sweep, jobs=_trials({**sweep.search.options, **found}, sweep.search.space)) if about else sweep
+    if not about:
+        return sweep
+    wanted = _trials({**sweep.search.options, **found}, sweep.search.space)
+    return replace(sweep, jobs=max(wanted, len(sweep.search.trials)))
 
 
 def opened(search: Search, folder: Path) -> "Study":

@@ -33,7 +33,17 @@ def run(sweep: Sweep, folder: Path, study: "Study", launcher: Launcher, job: Job
 
     Returns:
         The sweep, which has fewer jobs where other machines ran some of the study's, or no more can be made.
+
+    Raises:
+        ConfigurationError: the study's database has gone away.
     """
+    from fulmen.sweeps.storage import reached  # and with it Optuna, which the study has imported
+
+    with reached():
+        return _run(sweep, folder, study, launcher, job, say)
+
+
+def _run(sweep: Sweep, folder: Path, study: "Study", launcher: Launcher, job: Job, say: Callable[[str], None]) -> Sweep:
     assert sweep.search is not None
     trials, at_once = sweep.search.trials, sweep.search.options["n_jobs"]
     study.recover()
@@ -80,9 +90,10 @@ def _planned(sweep: Sweep, folder: Path, study: "Study", job: Job, say: Callable
         if trial is None:
             if refused and not search.trials:
                 raise refused[-1]
-            found = study.refusals()
-            why = f"further choices are refused, as in: {found[-1]}" if found else "all were tried"
-            say(f"the search ends with {runs(len(search.trials))}: {why}")
+            if not planned:
+                found = study.refusals()
+                why = f"further choices are refused, as in: {found[-1]}" if found else "all were tried"
+                say(f"the search ends with {runs(len(search.trials))}: {why}")
             break
         try:
             (configuration,) = records([[*fixed, *job.permissions, *trial.words]], job.config_dir)

@@ -9,6 +9,7 @@ model.hidden=choice([8],[16,16])              one of a list; choice() may be lef
 
 import itertools
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -79,6 +80,13 @@ class Dimension:
         if self.whole:
             return str(int(value))
         return repr(min(max(float(f"{value:.{DIGITS}g}"), self.low), self.high))
+
+
+def size(space: Sequence[Dimension]) -> int | None:
+    """How many points there are; None where they cannot be counted, or nobody would count them."""
+    counts = [one.count for one in space]
+    points = math.prod(count for count in counts if count is not None)
+    return None if None in counts or points > sys.maxsize else points
 
 
 def dimension(override: Override, default: Any, folders: Sequence[Path]) -> Dimension:

@@ -4,11 +4,15 @@ It lies in a journal in the sweep's folder, 4 ms a line, where SQLite takes 20; 
 """
 
 import functools
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import optuna
 from filelock import FileLock
+from optuna.distributions import distribution_to_json
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
 from optuna.samplers import RandomSampler
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
@@ -22,6 +26,8 @@ from fulmen.vocabulary import mode
 from fulmen.words import ConfigurationError
 
 JOURNAL: Final = "study.journal"
+ABOUT: Final = "about"
+"""What a study chooses from, and by which figures."""
 FIRST_PERCENT: Final = 10
 """Of a run's steps after which it may be pruned."""
 
@@ -57,19 +63,64 @@ def open_study(search: Search, folder: Path) -> optuna.Study:
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     storage = search.options["storage"]
+    where = storage or str((folder / JOURNAL).resolve())
+    try:
+        study = _made(search, where)
+    except Exception as error:  # of whichever library is behind an address
+        what = f"{KEYS}storage" if storage else str(folder / JOURNAL)
+        raise ConfigurationError(f"{what} cannot be opened: {' '.join(str(error).split())}") from error
+    _check_same(study, search)
+    return study
+
+
+def _made(search: Search, where: str, tries: int = 2) -> optuna.Study:
+    """Of machines that begin together, all but one may fail to make the tables of a database, and then find them."""
     modes = {"min": StudyDirection.MINIMIZE, "max": StudyDirection.MAXIMIZE}
     try:
         return optuna.create_study(
-            storage=_storage(storage or str((folder / JOURNAL).resolve())),
+            storage=_storage(where),
             sampler=RandomSampler(),
             pruner=_pruner(search.options),
             study_name=search.study,
             directions=[modes[mode(name)] for name in search.objectives],
             load_if_exists=True,
         )
-    except Exception as error:  # of whichever library is behind an address
-        what = f"{KEYS}storage" if storage else str(folder / JOURNAL)
-        raise ConfigurationError(f"{what} cannot be opened: {' '.join(str(error).split())}") from error
+    except Exception:
+        if tries == 1:
+            raise
+        time.sleep(1)
+        return _made(search, where, tries - 1)
+
+
+def _check_same(study: optuna.Study, search: Search) -> None:
+    """Raises ConfigurationError where a study of that name chooses from something else, or by something else."""
+    mine = {
+        "objectives": search.objectives,
+        **{one.key: distribution_to_json(one.distribution) for one in search.space},
+    }
+    if not study.get_trials(deepcopy=False):
+        study.set_user_attr(ABOUT, mine)
+    found = study.user_attrs.get(ABOUT, {})
+    if different := [name for name in {**mine, **found} if mine.get(name) != found.get(name)]:
+        what = different[0] if different[0] == "objectives" else f"values of {different[0]}"
+        raise ConfigurationError(
+            f"the study {search.study} is there already, with other {what}; take another {KEYS}study_name="
+        )
+
+
+@contextmanager
+def reached() -> Iterator[None]:
+    """A database that goes away in the middle is a sentence, too.
+
+    Raises:
+        ConfigurationError: it has.
+    """
+    try:
+        yield
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] not in ("optuna", "sqlalchemy"):
+            raise
+        raise ConfigurationError(f"the study cannot be reached any more: {' '.join(str(error).split())}") from error
 
 
 @functools.cache

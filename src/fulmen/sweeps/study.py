@@ -17,14 +17,15 @@ from optuna.trial import FrozenTrial, TrialState
 
 from fulmen.sweeps.record import Search, Trial
 from fulmen.sweeps.results import Result
+from fulmen.sweeps.space import size
 from fulmen.sweeps.storage import JOURNAL, cut, open_study
 
 LOST: Final = "lost"
 """Marks a trial that was asked for and never became a job."""
 REFUSED: Final = "refused"
 """Says of one of those why its choice makes no configuration, so that it is not tried again."""
-AGAIN: Final = "again"
-"""Marks a trial that repeats a failed one, and takes its place."""
+TOKEN: Final = "token"
+"""Tells a trial that is added from those that others add at the same moment."""
 FEWEST: Final = 4
 """Completed trials from which anything can be said of what matters."""
 
@@ -53,12 +54,13 @@ class Study:
         if self.is_private:
             return len(self.search.trials)
         runs = [one for one in self._trials() if LOST not in one.user_attrs and one.state != TrialState.WAITING]
-        return sum(AGAIN not in trial.user_attrs for trial in runs)
+        whole = [one for one in runs if self._is_whole(one)]
+        return len({tuple(self._words(one.params)) for one in whole}) + len(runs) - len(whole)
 
     @property
     def is_finite(self) -> bool:
         """Whether what there is to choose from comes to an end."""
-        return all(one.count is not None for one in self.search.space)
+        return size(self.search.space) is not None
 
     @property
     def is_exhausted(self) -> bool:
@@ -70,15 +72,13 @@ class Study:
 
         A repeated run would end as it did, so a sampler that repeats one is passed over.
         """
-        if self.search.options["sampler"] == "grid" and not self._waits() and not self._enqueue_next_point():
-            return None
+        if self.search.options["sampler"] == "grid":
+            return self._take_next_point()
         trial = self._ask(_sampler(self.search, len(self._trials())))
-        if tuple(trial.words) not in self._tried(but=trial.number):
+        if not self._is_repeated(trial):
             return trial
         self.lose(trial.number)
-        if self.is_finite and not self._enqueue_next_point():
-            return None
-        return self._ask(RandomSampler(seed=trial.number))
+        return self._take_next_point() if self.is_finite else self._ask(RandomSampler(seed=trial.number))
 
     def _ask(self, sampler: BaseSampler) -> Trial:
         self.optuna.sampler = sampler
@@ -88,11 +88,18 @@ class Study:
     def _words(self, params: dict[str, Any]) -> list[str]:
         return [f"{one.key}={one.text(params[one.key])}" for one in self.search.space]
 
-    def _tried(self, but: int = -1) -> set[tuple[str, ...]]:
-        """The words of all trials that are a run or cannot be one, and were chosen as a whole."""
-        found = (one for one in self._trials() if one.number != but)
-        found = (one for one in found if LOST not in one.user_attrs or REFUSED in one.user_attrs)
-        return {tuple(self._words(one.params)) for one in found if one.params.keys() == self.distributions.keys()}
+    def _is_whole(self, trial: FrozenTrial) -> bool:
+        """Whether all was chosen."""
+        return trial.params.keys() == self.distributions.keys()
+
+    def _tried(self) -> dict[tuple[str, ...], int]:
+        """The words of all trials that are a run or cannot be one, with the number of the first that has them."""
+        found = [one for one in self._trials() if LOST not in one.user_attrs or REFUSED in one.user_attrs]
+        return {tuple(self._words(one.params)): one.number for one in reversed(found) if self._is_whole(one)}
+
+    def _is_repeated(self, trial: Trial) -> bool:
+        """Whether an earlier one is the same: of machines that choose the same at once, one has it."""
+        return self._tried().get(tuple(trial.words), trial.number) < trial.number
 
     def runs(self, trial: Trial) -> bool:
         """Whether nothing was told of a trial yet."""
@@ -132,23 +139,26 @@ class Study:
         for trial in self._trials() if self.is_private else ():
             if trial.state == TrialState.RUNNING and trial.number not in known:
                 self.lose(trial.number)
-                if trial.params.keys() == self.distributions.keys():
+                if self._is_whole(trial) and self.search.options["sampler"] != "grid":  # which finds it by itself
                     self.optuna.enqueue_trial(trial.params)
 
     def again(self, trial: Trial) -> Trial:
         """A new trial with the parameters of one that has failed, of which nothing more can be told."""
+        return self._add(self._trials()[trial.number].params)
+
+    def _add(self, params: dict[str, Any]) -> Trial:
+        """A new trial that has its parameters from its first moment."""
         token = secrets.token_hex(8)
-        before = self._trials()[trial.number]
         self.optuna.add_trial(
             optuna.trial.create_trial(
                 state=TrialState.RUNNING,
-                params=before.params,
-                distributions=before.distributions,
-                user_attrs={AGAIN: token},
+                params=params,
+                distributions=self.distributions,
+                user_attrs={TOKEN: token},
             )
         )
-        new = next(one for one in reversed(self._trials()) if one.user_attrs.get(AGAIN) == token)
-        return Trial(new.number, trial.words)
+        new = next(one for one in reversed(self._trials()) if one.user_attrs.get(TOKEN) == token)
+        return Trial(new.number, self._words(params))
 
     def completed(self) -> list[tuple[int, list[float]]]:
         """Number and values of the trials that came to their end."""
@@ -170,24 +180,23 @@ class Study:
     def _trials(self) -> list[FrozenTrial]:
         return self.optuna.get_trials(deepcopy=False)
 
-    def _waits(self) -> bool:
-        return any(trial.state == TrialState.WAITING for trial in self._trials())
-
-    def _enqueue_next_point(self) -> bool:
-        """Lets a point be tried that was not, if there is one.
+    def _take_next_point(self) -> Trial | None:
+        """A point that was not tried, if there is one that no other machine takes first.
 
         Optuna's own grid counts lost trials, and would leave out theirs.
         """
-        point = self._next_point()
-        if point is not None:
-            self.optuna.enqueue_trial(point)
-        return point is not None
+        while (point := self._next_point()) is not None:
+            trial = self._add(point)
+            if not self._is_repeated(trial):
+                return trial
+            self.lose(trial.number)
+        return None
 
     def _next_point(self) -> dict[str, Any] | None:
         """One that was not tried, at random: among one more than were tried there is one, unless all were."""
         counts, tried = [one.count or 0 for one in self.search.space], self._tried()
-        size = math.prod(counts)
-        for place in random.Random(self.search.seed).sample(range(size), min(size, len(tried) + 1)):
+        points = math.prod(counts)
+        for place in random.Random(self.search.seed).sample(range(points), min(points, len(tried) + 1)):
             point = {}
             for one, count in zip(self.search.space, counts, strict=True):
                 place, own = divmod(place, count)

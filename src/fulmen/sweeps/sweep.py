@@ -95,6 +95,7 @@ def go_on(words: Sequence[str], config_dir: str | None) -> int:
             kept = failures(found)
             say(resume.nothing_to_do(request, kept))
             return int(bool(kept))
+        record.rewrite(plan, request.folder)
         say(f"{runs(len(pending))} of {plan.jobs} to go, over {_over(plan)}")
         say(f"sweep folder: {request.folder}")
         return _run(plan, request.folder, pending, launcher, _job(request.permissions, own, launcher))
