@@ -1,8 +1,10 @@
 """`sweep=optuna`: chooses, prunes, survives what goes wrong, goes on where it was, and refuses in a sentence."""
 
 import json
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from importlib import util
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,8 @@ import pytest
 
 from fulmen import folders
 from fulmen.cli import main
-from fulmen.sweeps import record, searching
+from fulmen.sweeps import record, search, searching, study
+from fulmen.sweeps.record import Trial
 from fulmen.sweeps.storage import JOURNAL, _storage
 
 SMALL = ["data=circles", "data.train_size=40", "data.val_size=40", "data.test_size=8", "logger=none", "accelerator=cpu"]
@@ -48,22 +51,40 @@ DIGITS = ["data=mnist_5k", "data.train_size=choice(100,4500)", "data.val_size=ch
 """Of the four combinations one wants more digits than there are, and none that is checked beforehand."""
 
 
-@pytest.mark.parametrize(("wanted", "sampler"), [(3, "random"), (4, "random"), (4, "grid"), (4, "tpe")])
+@pytest.mark.parametrize(
+    ("wanted", "sampler", "at_once"), [(3, "random", 1), (4, "random", 1), (4, "grid", 2), (4, "tpe", 1)]
+)
 def test_what_makes_no_configuration_is_passed_over(
-    wanted: int, sampler: str, place: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    wanted: int,
+    sampler: str,
+    at_once: int,
+    place: Any,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(searching, "MOST_REFUSED", 1)  # which is no end where choices have one, and is said
     own = [f"hydra.sweeper.n_trials={wanted}", f"hydra.sweeper.sampler={sampler}", "hydra.sweeper.pruner=none"]
+    own += [f"hydra.sweeper.n_jobs={at_once}"]
     short = ["model=linear", "trainer.max_epochs=null", "trainer.max_steps=2", "logger=none", "accelerator=cpu"]
     assert main(["-m", "sweep=optuna", *own, *DIGITS, *short]) == 0
     said = capsys.readouterr().out
     assert "3 of 3 runs completed" in said and set(place.states().values()) == {"completed"}
-    assert ("the search ends with 3 runs: further choices are refused, as in: There are 5000 digits" in said) == (
-        wanted == 4
-    )
+    end = "the search ends with 3 runs: further choices are refused, as in: There are 5000 digits"
+    assert said.count("the search ends with") == said.count(end) == (wanted == 4)
     assert wanted < 4 or "1 choices one after the other are refused, as in: There are 5000 digits" in said
     assert main(["-m", f"resume={place.folder}"]) == 0
     assert "nothing more to do" in capsys.readouterr().out
+
+
+def test_a_search_without_end_ends_when_too_much_is_refused(
+    place: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(searching, "MOST_REFUSED", 1)
+    own = ["hydra.sweeper.n_trials=30", "hydra.sweeper.sampler=random", "hydra.sweeper.pruner=none"]
+    short = ["model=linear", "trainer.max_epochs=null", "trainer.max_steps=2", "logger=none", "accelerator=cpu"]
+    assert main(["-m", "sweep=optuna", *own, *DIGITS, *short, "optimizer.lr=interval(0.01,0.1)"]) == 0
+    assert "further choices are refused, as in: There are 5000 digits" in capsys.readouterr().out
+    assert 0 < len(place.states()) < 30
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "random", "cmaes", "gp"])
@@ -191,6 +212,22 @@ def test_a_search_is_extended(place: Any, capsys: pytest.CaptureFixture[str]) ->
     assert len({tuple(words) for words in words_of(place)}) == 4
 
 
+def test_another_number_of_runs_is_kept_when_the_search_stops_again(
+    place: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = ["sweep=optuna", "hydra.sweeper.sampler=random", "hydra.sweeper.pruner=none"]
+    with monkeypatch.context() as struck:
+        struck.setenv("STRUCK", "0")
+        struck.setenv("STRUCK_BY", "SIGTERM")
+        assert place.sweep(*own, "hydra.sweeper.n_trials=1", RATE, "model.number=0") == 143
+        assert place.go_on("hydra.sweeper.n_trials=3", "allow_targets=[moody]") == 143
+    assert place.go_on("allow_targets=[moody]") == 0
+    assert place.states() == dict.fromkeys(range(3), "completed")
+    (place.folder / "leaderboard.png").unlink()
+    assert place.go_on("hydra.sweeper.n_trials=1", "allow_targets=[moody]") == 0
+    assert len(place.board()) == 3, "there are no fewer than there are"
+
+
 KILLED = """
 import os, signal, sys
 from pathlib import Path
@@ -259,6 +296,67 @@ def test_a_shared_search_is_over_when_the_rest_is_refused(
     assert "3 of 3 runs completed" in capsys.readouterr().out and place.folder
     assert main(["-m", *own, *DIGITS, *short]) == 0
     assert "has its 3 runs: nothing more to do" in capsys.readouterr().out and place.folder
+
+
+def test_machines_that_choose_the_same_at_once_try_it_once(place: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STUDIES", f"sqlite:///{(place.here / 'studies.db').as_posix()}")
+    own = ["sweep=optuna", "hydra.sweeper.sampler=grid", "hydra.sweeper.storage=${oc.env:STUDIES}"]
+    plan = search.plan([*own, "data=circles", "optimizer=sgd,adam", "seed=range(3)"], None)
+    assert plan.search is not None
+    one, other = (search.opened(plan.search, place.here) for _ in range(2))
+    found: list[Trial | None] = []
+    next_point = one._next_point
+
+    def next_point_that_another_takes() -> Any:
+        point = next_point()
+        if len(found) < 2:
+            found.append(other.ask())
+        return point
+
+    monkeypatch.setattr(one, "_next_point", next_point_that_another_takes)
+    while (trial := one.ask()) is not None:
+        found.append(trial)
+    assert len(found) == len({tuple(trial.words) for trial in found if trial is not None}) == one.count == 6
+
+
+def test_a_study_of_another_kind_is_refused(
+    place: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("STUDIES", f"sqlite:///{(place.here / 'studies.db').as_posix()}")
+    own = [*SEARCH, "hydra.sweeper.storage=${oc.env:STUDIES}", "hydra.sweeper.study_name=x", "hydra.sweeper.n_trials=2"]
+    assert main([*own, "optimizer=sgd,adam"]) == 0
+    capsys.readouterr()
+    for words, other in {
+        ("optimizer=sgd,adam", "score=val/accuracy"): "objectives",
+        ("optimizer=sgd,adam", "hydra.sweeper.objectives=[val/loss,parameters]"): "objectives",
+        ("optimizer=sgd,adam,rmsprop",): "values of optimizer",
+        ("optimizer=sgd,adam", "seed=0,1"): "values of seed",
+    }.items():
+        assert main([*own, *words]) == 1
+        said = capsys.readouterr().err
+        assert f"the study x is there already, with other {other}" in said and said.count("\n") == 1
+    assert len([*place.here.glob("logs/sweeps/*")]) == 1
+
+
+def test_a_database_that_goes_away_is_a_sentence(
+    place: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And a space in which nobody would count the points is an endless one."""
+    where = f"sqlite:///{(place.here / 'studies.db').as_posix()}"  # no other test has a connection to it
+    own = [f"hydra.sweeper.storage={where}", "hydra.sweeper.pruner=none", "hydra.sweeper.n_trials=2"]
+    tell = study.Study.tell
+
+    def lose_and_tell(*words: Any) -> None:
+        with closing(sqlite3.connect(place.here / "studies.db")) as database:
+            database.execute("DROP TABLE trial_values")
+        tell(*words)
+
+    monkeypatch.setattr(study.Study, "tell", lose_and_tell)
+    seeds = [f"{key}=interval(0,{2**32 - 1})" for key in ("seed", "data.seed")]
+    assert main([*SEARCH, *own, "hydra.sweeper.sampler=random", *seeds]) == 1
+    said = capsys.readouterr()
+    assert said.err.startswith("fulmen: the study cannot be reached any more: ") and said.err.count("\n") == 1
+    assert "stopped; to go on: python train.py -m resume=" in said.out and place.states() == {0: "completed"}
 
 
 def test_a_repeated_trial_counts_once_in_a_database(place: Any, monkeypatch: pytest.MonkeyPatch) -> None:

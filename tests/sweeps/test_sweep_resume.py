@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
+from fulmen import signals
 from fulmen.cli import main
 from fulmen.sweeps import results
+from fulmen.sweeps.job import Job, forget
 
 EIGHT = "model.number=range(8)"
 
@@ -86,6 +88,27 @@ def test_a_signal_stops_a_sweep_cleanly(
     assert place.go_on("allow_targets=[moody]") == 0
     assert place.states() == dict.fromkeys(range(3), "completed")
     assert "resumed" in json.loads((folder / "1" / "status.json").read_text())
+
+
+@pytest.mark.skipif(signals.TIME_IS_UP is None, reason="Windows has no such signal")
+def test_a_job_whose_time_is_up_is_saved_before_its_launcher_hears_of_it(
+    place: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which may then queue it again, to go on."""
+    assert place.sweep("model.number=range(1)") == 0
+    forget(place.folder / "0")
+    heard: list[dict[int, str]] = []
+    before = signal.signal(signal.SIGUSR2, lambda *_: heard.append(place.states()))
+    job = Job(["allow_targets=[moody]"], "own", str(place.here), -1, False, "launch")
+    with monkeypatch.context() as struck:
+        struck.setenv("STRUCK", "0")
+        struck.setenv("STRUCK_BY", "SIGUSR2")
+        job({"folder": place.folder / "0"})
+    assert heard == [{0: "interrupted"}]
+    job({"folder": place.folder / "0"})
+    signal.signal(signal.SIGUSR2, before)
+    assert place.states() == {0: "completed"}
+    assert "resumed" in json.loads((place.folder / "0" / "status.json").read_text())
 
 
 def test_failures_run_again_when_asked(place: Any, capsys: pytest.CaptureFixture[str]) -> None:
