@@ -132,7 +132,8 @@ def test_eight_kills_in_a_row(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "at"), [(signal.SIGINT, 31), (signal.SIGTERM, 31), (signal.SIGTERM, 45), (signal.SIGTERM, 54)]
+    ("number", "at"),
+    [(signal.SIGINT, 31), (signal.SIGUSR2, 31), (signal.SIGTERM, 31), (signal.SIGTERM, 45), (signal.SIGTERM, 54)],
 )
 def test_a_signal_ends_a_run_where_it_can_go_on(number: int, at: int, undisturbed: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"

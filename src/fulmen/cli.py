@@ -33,7 +33,7 @@ def main(arguments: Sequence[str]) -> int:
     """Runs a command line.
 
     Returns:
-        0 completed; 1 failed or refused; 3 diverged; 130 or 143 interrupted, with a checkpoint saved.
+        0 completed; 1 failed or refused; 3 diverged; 130, 143 or 140 interrupted, with a checkpoint saved.
     """
     try:
         with raising():

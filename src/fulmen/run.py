@@ -103,7 +103,7 @@ def train(
         Finished: a run that was to go on has nothing more to do.
         Diverged: the loss or a parameter is no longer finite.
         Pruned: the judge ended the run.
-        Interrupted: SIGINT or SIGTERM came; the last checkpoint is saved.
+        Interrupted: one of the signals that stop a run came; the last checkpoint is saved.
     """
     joint = source.joint
     accelerator = find_accelerator(options)

@@ -1,9 +1,11 @@
 """`sweep=optuna`: chooses, prunes, survives what goes wrong, goes on where it was, and refuses in a sentence."""
 
+import itertools
 import json
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import closing
 from importlib import util
 from pathlib import Path
@@ -15,6 +17,7 @@ import pytest
 from fulmen import folders
 from fulmen.cli import main
 from fulmen.sweeps import record, search, searching, study
+from fulmen.sweeps.launch import run_all
 from fulmen.sweeps.record import Trial
 from fulmen.sweeps.storage import JOURNAL, _storage
 
@@ -85,6 +88,26 @@ def test_a_search_without_end_ends_when_too_much_is_refused(
     assert main(["-m", "sweep=optuna", *own, *DIGITS, *short, "optimizer.lr=interval(0.01,0.1)"]) == 0
     assert "further choices are refused, as in: There are 5000 digits" in capsys.readouterr().out
     assert 0 < len(place.states()) < 30
+
+
+def test_refusals_count_only_one_after_the_other(
+    place: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Else few jobs would run at once where many choices are refused."""
+    batches: list[int] = []
+
+    def counted(places: Sequence[Path], *others: Any) -> None:
+        batches.append(len(places))
+        run_all(places, *others)
+
+    monkeypatch.setattr(searching, "run_all", counted)
+    monkeypatch.setattr(searching, "MOST_REFUSED", 2)
+    own = ["hydra.sweeper.n_trials=6", "hydra.sweeper.n_jobs=6", "hydra.sweeper.sampler=random", "seed=3"]
+    short = ["model=linear", "trainer.max_epochs=null", "trainer.max_steps=2", "logger=none", "accelerator=cpu"]
+    assert main(["-m", "sweep=optuna", *own, *DIGITS, *short, "optimizer.lr=interval(0.01,0.1)"]) == 0
+    refused = ["refused" in trial.user_attrs for trial in study_of(place).trials]
+    assert sum(refused) >= 2 and not any(map(all, itertools.pairwise(refused)))
+    assert batches == [6]
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "random", "cmaes", "gp"])

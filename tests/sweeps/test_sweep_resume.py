@@ -1,5 +1,6 @@
 """A sweep that was stopped goes on: what is complete stays, what is missing runs, no number is used twice."""
 
+import functools
 import json
 import signal
 from typing import Any
@@ -92,13 +93,14 @@ def test_a_signal_stops_a_sweep_cleanly(
 
 @pytest.mark.skipif(signals.TIME_IS_UP is None, reason="Windows has no such signal")
 def test_a_job_whose_time_is_up_is_saved_before_its_launcher_hears_of_it(
-    place: Any, monkeypatch: pytest.MonkeyPatch
+    place: Any, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     """Which may then queue it again, to go on."""
     assert place.sweep("model.number=range(1)") == 0
     forget(place.folder / "0")
     heard: list[dict[int, str]] = []
-    before = signal.signal(signal.SIGUSR2, lambda *_: heard.append(place.states()))
+    request.addfinalizer(functools.partial(signal.signal, signal.SIGUSR2, signal.getsignal(signal.SIGUSR2)))
+    signal.signal(signal.SIGUSR2, lambda *_: heard.append(place.states()))
     job = Job(["allow_targets=[moody]"], "own", str(place.here), -1, False, "launch")
     with monkeypatch.context() as struck:
         struck.setenv("STRUCK", "0")
@@ -106,7 +108,6 @@ def test_a_job_whose_time_is_up_is_saved_before_its_launcher_hears_of_it(
         job({"folder": place.folder / "0"})
     assert heard == [{0: "interrupted"}]
     job({"folder": place.folder / "0"})
-    signal.signal(signal.SIGUSR2, before)
     assert place.states() == {0: "completed"}
     assert "resumed" in json.loads((place.folder / "0" / "status.json").read_text())
 

@@ -78,7 +78,7 @@ def nothing_to_do(sweep: Sweep) -> str:
     """The sentence about a search whose study, in a database, has all its runs; else nothing.
 
     Raises:
-        ConfigurationError: the database cannot be opened.
+        ConfigurationError: the database cannot be opened, or holds another study of that name.
     """
     assert sweep.search is not None
     if sweep.search.options["storage"] is None:
@@ -152,7 +152,7 @@ def opened(search: Search, folder: Path) -> "Study":
     """The study of a search.
 
     Raises:
-        ConfigurationError: its storage cannot be opened.
+        ConfigurationError: its storage cannot be opened, or holds another study of that name.
     """
     from fulmen.sweeps.study import Study  # and with it Optuna: half a second
 
