@@ -20,8 +20,8 @@ from pathlib import Path
 from benchmarks import document, features, goals, growth, ours, sweeps, threads
 from benchmarks.timing import Comparison, Result, compare
 
-from fulmen.commands import arguments
-from fulmen.words import ConfigurationError
+from fulmen.cli import arguments
+from fulmen.errors import ConfigurationError
 
 NAMES = ("start", "steps", "compiled", "memory", "sweeps", "features", "growth", "threads")
 OPTIONS = {"only": "what to measure", "quick": "true or false", "output": "a folder"}

@@ -2,7 +2,7 @@
 
 import sys
 
-from fulmen.cli import main
+from fulmen.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main(["leaderboard", *sys.argv[1:]]))

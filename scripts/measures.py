@@ -11,10 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 import fulmen
-from fulmen import folders, preflight, recorded
-from fulmen.data.module import DataModule
-from fulmen.parts import make
-from fulmen.predictor import Run, new_network
+from fulmen.config import recorded, validate
+from fulmen.config.instantiate import make
+from fulmen.experiment.load import Run
+from fulmen.models.initializers import new_network
+from fulmen.runs import folder
+from fulmen.training.packs import DataModule
 
 
 def figure(name: str, run: Run) -> float:
@@ -69,7 +71,7 @@ def _least_squares(run: Run) -> NDArray[np.float64]:
     """Coefficients and intercept, [F + 1], of scikit-learn's LinearRegression on the run's training rows."""
     from sklearn.linear_model import LinearRegression
 
-    x, y = preflight.source(recorded.configuration(run.folder).data).load()["train"]
+    x, y = validate.source(recorded.configuration(run.folder).data).load()["train"]
     fitted = LinearRegression().fit(x, y)
     return np.append(fitted.coef_, fitted.intercept_)
 
@@ -77,14 +79,14 @@ def _least_squares(run: Run) -> NDArray[np.float64]:
 def _objective(run: Run) -> float:
     """The training loss of the history's last row, with the penalty on the last weights."""
     penalty = make(recorded.configuration(run.folder).penalty)
-    loss = folders.read(run.folder).history["train/loss"][-1]
+    loss = folder.read(run.folder).history["train/loss"][-1]
     return loss if penalty is None else loss + float(penalty([p.detach() for p in run.model.parameters()]))
 
 
 def _untrained(run: Run) -> float:
     """The loss of the test rows with the weights that the run began with."""
     config = recorded.configuration(run.folder)
-    source = preflight.source(config.data)
+    source = validate.source(config.data)
     net = new_network(make(config.model), source.joint, config.trainer.precision, config.seed, make(config.init))
     data = DataModule(source, dtype=run.predictor.dtype, seed=config.seed, pack=1)
     data.load()
@@ -116,7 +118,7 @@ def _all_digits(root: str | None) -> tuple[NDArray[Any], NDArray[Any]]:
     """MNIST's 70,000 digits, [N, 784], and their labels, [N]."""
     sizes = ["data.train_size=60000", "data.val_size=0", "data.test_size=10000"]
     words = ["data=mnist", *sizes, *([] if root is None else [f"data_root={root}"])]
-    splits = preflight.source(fulmen.compose(words).data).load()
+    splits = validate.source(fulmen.compose(words).data).load()
     x, y = (np.concatenate(parts) for parts in zip(splits["train"], splits["test"], strict=True))
     return x.reshape(len(x), -1), y
 

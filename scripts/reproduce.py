@@ -29,14 +29,16 @@ import measures
 import yaml
 
 import fulmen
-from fulmen import folders, recorded
-from fulmen.commands.arguments import one_of, sort
-from fulmen.experiment import attempt
-from fulmen.help import description
-from fulmen.predictor import Run
-from fulmen.runs import environment
-from fulmen.signals import Interrupted, raising
-from fulmen.words import ConfigurationError, Finished, conf_dir
+from fulmen.cli.arguments import one_of, sort
+from fulmen.cli.help import description
+from fulmen.config import recorded
+from fulmen.config.groups import conf_dir
+from fulmen.errors import ConfigurationError, Finished
+from fulmen.experiment.build import attempt
+from fulmen.experiment.load import Run
+from fulmen.runs import folder as folders
+from fulmen.runs.recording import environment
+from fulmen.runs.signals import Interrupted, raising
 
 HERE = Path(__file__).parent
 DOCUMENT = HERE.parent / "docs" / "reproduction.md"

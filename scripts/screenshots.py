@@ -25,7 +25,7 @@ def main() -> None:
     """Trains, serves and photographs, in a folder that is deleted afterwards."""
     PICTURES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
-        subprocess.run([sys.executable, "-m", "fulmen.cli", "-m", *SWEEP], cwd=folder, check=True)
+        subprocess.run([sys.executable, "-m", "fulmen.cli.main", "-m", *SWEEP], cwd=folder, check=True)
         (logs,) = Path(folder, "logs", "sweeps").iterdir()
         serve = [sys.executable, "-m", "tensorboard.main", "--logdir", logs.name, "--port", "0", "--host", "127.0.0.1"]
         with subprocess.Popen(serve, cwd=logs.parent, stderr=subprocess.PIPE, text=True) as server:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from fulmen.cli import main as fulmen
+from fulmen.cli.main import main as fulmen
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "search.md"
 SEEDS = range(5)

@@ -10,8 +10,8 @@ import pytest
 from omegaconf import DictConfig
 
 import fulmen
-from fulmen.cli import main
-from fulmen.run import Run
+from fulmen.cli.main import main
+from fulmen.experiment.load import Run
 
 
 @pytest.fixture

@@ -74,7 +74,7 @@ def test_installed_wheel_gives_help_from_an_empty_folder(wheel: Path, tmp_path: 
     found = python("-c", "import fulmen; print(fulmen.__file__)", cwd=empty, path=site)
     assert Path(found.stdout.strip()) == site / "fulmen" / "__init__.py", found.stderr
 
-    helped = python("-X", "importtime", "-m", "fulmen.cli", "--help", cwd=empty, path=site)
+    helped = python("-X", "importtime", "-m", "fulmen.cli.main", "--help", cwd=empty, path=site)
     assert helped.returncode == 0, helped.stderr[-2000:]
     assert "sine_boundary" in helped.stdout, "help lists the choices, which lie in conf/"
     imported = set(re.findall(r"\|\s*(\w+)\S*$", helped.stderr, flags=re.MULTILINE))

@@ -16,7 +16,7 @@ from benchmarks.features import Features
 from benchmarks.growth import Curve
 from benchmarks.threads import Choice
 from benchmarks.timing import Result
-from fulmen.files import write_text
+from fulmen.runs.files import write_text
 
 LIBRARIES = ("torch", "lightning", "torchmetrics", "hydra-core", "scikit-learn", "numpy", "tensorboard")
 SCALES = {"s": 1.0, "µs": 1e6, "MB": 1e-6}

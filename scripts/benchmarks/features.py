@@ -10,13 +10,13 @@ from lightning.pytorch import Trainer
 
 from benchmarks import ours
 from benchmarks.timing import Clock, Cost, Watch, watching
-from fulmen import loggers
-from fulmen.callbacks.progress import Progress
-from fulmen.callbacks.saver import Saver
-from fulmen.evaluation import Evaluation
-from fulmen.gallery import draw
-from fulmen.history import History
-from fulmen.tasks import Task
+from fulmen.figures import draw
+from fulmen.runs.history import History
+from fulmen.tasks.evaluation import Evaluation
+from fulmen.tasks.task import Task
+from fulmen.training import loggers
+from fulmen.training.callbacks.checkpointing import Saver
+from fulmen.training.callbacks.progress import Progress
 
 HOOKS = ("on_train_start", "on_train_batch_end", "on_train_epoch_end", "on_train_end")
 PARTS: dict[str, tuple[Any, tuple[str, ...]]] = {

@@ -16,7 +16,7 @@ def peak() -> int:
 
 
 if __name__ == "__main__":
-    from fulmen.cli import main
+    from fulmen.cli.main import main
 
     code = main(sys.argv[1:])
     print(peak(), file=sys.stderr)

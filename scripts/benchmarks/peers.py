@@ -24,11 +24,11 @@ from torchmetrics.classification import BinaryAccuracy
 
 from benchmarks.ours import composed, unseen
 from benchmarks.timing import Clock, Cost
-from fulmen.data.module import DataModule
+from fulmen.config.instantiate import make
 from fulmen.data.tensors import Batch
-from fulmen.parts import make
-from fulmen.precision import data_type
-from fulmen.predictor import new_network
+from fulmen.models.initializers import new_network
+from fulmen.models.precision import data_type
+from fulmen.training.packs import DataModule
 
 
 class Shallow(nn.Module):

@@ -10,7 +10,7 @@ from lightning.pytorch import Trainer
 
 from benchmarks.ours import COMMON, unseen
 from benchmarks.timing import Clock, Comparison, Cost, watching
-from fulmen.cli import main
+from fulmen.cli.main import main
 
 RUNS = 200
 WORDS = ("data=circles", "trainer.max_epochs=2", *(word for word in COMMON if not word.startswith("figures")))

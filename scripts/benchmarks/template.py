@@ -5,7 +5,7 @@ import lightning.pytorch
 import torch  # noqa: F401 - imported as usual, before anything is asked for
 from omegaconf import DictConfig
 
-from fulmen.words import conf_dir
+from fulmen.config.groups import conf_dir
 
 
 def main(config: DictConfig) -> None:

@@ -11,11 +11,11 @@ from torch import nn
 
 from benchmarks.ours import composed
 from benchmarks.timing import Clock
-from fulmen import trainer
+from fulmen.config.instantiate import make
 from fulmen.models.lenet import LeNet
 from fulmen.models.mlp import MLP
-from fulmen.parts import make
-from fulmen.trainer import find_threads
+from fulmen.training import trainer
+from fulmen.training.trainer import find_threads
 
 ALL = os.cpu_count() or 1
 """Whatever the environment says: the choice is between one and these."""

@@ -9,15 +9,20 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fulmen.composition import compose as compose
-    from fulmen.experiment import resume as resume
-    from fulmen.experiment import train as train
-    from fulmen.loading import load as load
+    from fulmen.config.compose import compose as compose
+    from fulmen.experiment.build import resume as resume
+    from fulmen.experiment.build import train as train
+    from fulmen.experiment.load import load as load
 
 __version__ = version("fulmen")
 __all__ = ["__version__", "compose", "load", "resume", "train"]
 
-HOMES = {"compose": "composition", "load": "loading", "resume": "experiment", "train": "experiment"}
+HOMES = {
+    "compose": "config.compose",
+    "load": "experiment.load",
+    "resume": "experiment.build",
+    "train": "experiment.build",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,11 +1,54 @@
 """Rules for single values: each says what a value must be, or nothing where it is."""
 
+import difflib
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from math import inf
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from fulmen.suggestions import suggestion
+if TYPE_CHECKING:
+    pass
+
+
+def check_at_least(minimum: float, **values: object) -> None:
+    """Raises ValueError unless every value is a number of `minimum` or more."""
+    for name, value in values.items():
+        if not isinstance(value, int | float) or not minimum <= value < inf:
+            raise ValueError(f"data.{name} is {value!r}: give a number of {minimum} or more.")
+
+
+def check_whole(minimum: int, **values: object) -> None:
+    """Raises ValueError unless every value is a whole number of `minimum` or more."""
+    for name, value in values.items():
+        if not isinstance(value, int) or value < minimum:
+            raise ValueError(f"data.{name} is {value!r}: give a whole number of {minimum} or more.")
+
+
+def check_between(low: float, high: float, because: str = "", **values: object) -> None:
+    """Raises ValueError unless every value is a number above `low` and below `high`, which may be infinite.
+
+    Args:
+        low: the bound below.
+        high: the bound above.
+        because: why, where that is not plain.
+        values: by the names of their keys.
+    """
+    for name, value in values.items():
+        if not isinstance(value, int | float) or not low < value < high:
+            limits = f"above {low}" if high == inf else f"above {low} and below {high}"
+            raise ValueError(f"data.{name} is {value!r}: give a number {limits}{because and f'; {because}'}.")
+
+
+def suggestion(wrong: str, right: Iterable[str]) -> str:
+    """`; did you mean x?` where something is close, else nothing."""
+    near = nearest(wrong, right)
+    return "" if near is None else f"; did you mean {near}?"
+
+
+def nearest(wrong: str, right: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """What is closest, if that is at least as close as `cutoff` (1: the same letters)."""
+    return next(iter(difflib.get_close_matches(wrong, list(right), n=1, cutoff=cutoff)), None)
+
 
 Rule = Callable[[Any], str | None]
 """Says what a value must be, or None if it is."""
@@ -96,3 +139,19 @@ def of_type(hint: Any) -> Rule:
         type(None): lambda value: None if value is None else "null",
     }
     return simple.get(hint, lambda _value: None)
+
+
+SHOWN = 20
+"""Names that a sentence lists at most."""
+
+
+def present(name: str, there: Sequence[str], said: str) -> None:
+    """Raises ValueError, which opens with `said` and lists the columns that are there, where `name` is none of them."""
+    if name not in there:
+        raise ValueError(f"{said}{suggestion(name, there) or ':'} the columns are {listed(there)}.")
+
+
+def listed(names: Sequence[object]) -> str:
+    """Names with commas between them, the first few of very many."""
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(map(str, names[:SHOWN])) + more

@@ -11,8 +11,8 @@ import pytest
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
+from fulmen.data.sets.table import Table
 from fulmen.data.source import Source
-from fulmen.data.table import Table
 
 ROOT = Path(__file__).parents[2]
 MNIST = ROOT.parent / "shared" / "mnist"

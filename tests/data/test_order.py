@@ -5,10 +5,10 @@ import torch
 from torch import Tensor
 
 from fulmen.data import order
-from fulmen.data.module import Packs
 from fulmen.data.order import Order
 from fulmen.data.tensors import Batch
-from fulmen.plan import Plan
+from fulmen.training.packs import Packs
+from fulmen.training.plan import Plan
 
 
 @pytest.fixture(autouse=True)

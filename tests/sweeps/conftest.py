@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from fulmen.cli import main
+from fulmen.cli.main import main
 
 CODE = """\
 import glob
@@ -90,7 +90,7 @@ class Place:
         return main(["-m", f"resume={self.folder}", *words])
 
     def process(
-        self, *words: str, program: Sequence[str] = ("-m", "fulmen.cli"), **environment: str
+        self, *words: str, program: Sequence[str] = ("-m", "fulmen.cli.main"), **environment: str
     ) -> subprocess.CompletedProcess[str]:
         """Runs the command in a process of its own, and as in a terminal of its own."""
         return subprocess.run(

@@ -12,11 +12,11 @@ from typing import Any, cast
 
 import pytest
 
-from fulmen.cli import main
-from fulmen.signals import Interrupted, raising
-from fulmen.sweeps import launch, record
+from fulmen.cli.main import main
+from fulmen.runs.signals import Interrupted, raising
+from fulmen.sweeps import execute, record
 from fulmen.sweeps.job import Job, forget
-from fulmen.sweeps.launcher import BASIC, LAUNCHERS
+from fulmen.sweeps.launchers import BASIC, LAUNCHERS
 
 MOODS = "model.mood=fine,raises,exits,diverges,fine"
 ENDS = {0: "completed", 1: "failed", 2: "failed", 3: "diverged", 4: "completed"}
@@ -119,7 +119,7 @@ def test_a_signal_ends_the_jobs_of_a_launcher_that_broke_off(tmp_path: Path) -> 
     (tmp_path / "0").mkdir()
     Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM)).start()
     with raising(), pytest.raises(Interrupted):
-        launch.run_all([tmp_path / "0"], cast(Any, Broken()), Job([], None, "", os.getpid(), False, "this"))
+        execute.run_all([tmp_path / "0"], cast(Any, Broken()), Job([], None, "", os.getpid(), False, "this"))
     assert (tmp_path / record.STOP).read_text() == "this\n"
 
 

@@ -6,33 +6,33 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from fulmen.sweeps import gpus
+from fulmen.sweeps import job
 
 
 @pytest.fixture(autouse=True)
 def _nothing_held(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpus, "_held", [])
+    monkeypatch.setattr(job, "_held", [])
 
 
 def test_a_worker_takes_the_first_that_is_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(gpus.VISIBLE, "4,5,6")
+    monkeypatch.setenv(job.VISIBLE, "4,5,6")
     with FileLock(tmp_path / ".worker-0"):
-        gpus.take_one(tmp_path)
-        assert os.environ[gpus.VISIBLE] == "5"
-        gpus.take_one(tmp_path)
-        assert os.environ[gpus.VISIBLE] == "5", "a worker's next job has the same"
+        job.take_one(tmp_path)
+        assert os.environ[job.VISIBLE] == "5"
+        job.take_one(tmp_path)
+        assert os.environ[job.VISIBLE] == "5", "a worker's next job has the same"
 
 
 def test_more_workers_than_gpus_share_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(gpus.VISIBLE, "4,5")
+    monkeypatch.setenv(job.VISIBLE, "4,5")
     with FileLock(tmp_path / ".worker-0"), FileLock(tmp_path / ".worker-1"):
-        gpus.take_one(tmp_path)
-    assert os.environ[gpus.VISIBLE] == "4"
+        job.take_one(tmp_path)
+    assert os.environ[job.VISIBLE] == "4"
 
 
 def test_one_gpu_or_none_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for there in ("", "3"):
-        monkeypatch.setenv(gpus.VISIBLE, there)
-        gpus.take_one(tmp_path)
-        assert os.environ[gpus.VISIBLE] == there
+        monkeypatch.setenv(job.VISIBLE, there)
+        job.take_one(tmp_path)
+        assert os.environ[job.VISIBLE] == there
     assert not list(tmp_path.iterdir())

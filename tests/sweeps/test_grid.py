@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from fulmen import composition, experiment, preflight
-from fulmen.cli import main
-from fulmen.experiment import resume
-from fulmen.names import readable
+from fulmen.cli.main import main
+from fulmen.config import compose, validate
+from fulmen.experiment import build
+from fulmen.experiment.build import resume
+from fulmen.runs.names import readable
 from fulmen.sweeps import grid, leaderboard
 
 SHORT = ["data=circles", "trainer.max_epochs=1", "logger=none"]
@@ -67,9 +68,9 @@ def test_a_grid_is_the_product_of_what_the_words_list() -> None:
 def test_planned_configurations_equal_composing_each_anew(words: list[str]) -> None:
     jobs = grid.grid(words, None).jobs
     for job, planned in zip(jobs, grid.records(jobs, None), strict=True):
-        config = composition.compose(job)
-        assert planned == experiment.record(config, preflight.check(config))
-        assert repr(planned) == repr(experiment.record(config, preflight.check(config)))  # 1 is not 1.0
+        config = compose.compose(job)
+        assert planned == build.record(config, validate.check(config))
+        assert repr(planned) == repr(build.record(config, validate.check(config)))  # 1 is not 1.0
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,10 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from fulmen.cli import main
-from fulmen.figures import ranking
-from fulmen.files import save_figure
-from fulmen.run import Run
+from fulmen.cli.main import main
+from fulmen.experiment.load import Run
+from fulmen.figures.plots import ranking
+from fulmen.runs.files import save_figure
 from fulmen.sweeps.leaderboard import Board, Row, picture, write
 
 

@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
-from fulmen.cli import main
-from fulmen.sweeps import presets
+from fulmen.cli.main import main
+from fulmen.config.groups import choices, conf_dir
+from fulmen.errors import ConfigurationError
+from fulmen.sweeps import grid as presets
 from fulmen.sweeps.grid import grid, records
-from fulmen.words import ConfigurationError, choices, conf_dir
 
 PRESETS = sorted(set(choices("sweep", [conf_dir()])) - {"optuna"})  # which is a search
 

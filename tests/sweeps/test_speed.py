@@ -14,7 +14,7 @@ MEASURED = """\
 import json, sys, time
 from pathlib import Path
 from lightning.pytorch import Trainer
-from fulmen.cli import main
+from fulmen.cli.main import main
 from fulmen.sweeps import job
 fit, train, fits, pages = Trainer.fit, job.train, [], []
 def timed(*args, **kwargs):

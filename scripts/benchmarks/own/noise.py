@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from numpy.random import RandomState
 
+from fulmen.data.sets.synthetic import Synthetic
 from fulmen.data.source import Joint, Split
-from fulmen.data.synthetic import Synthetic
 
 
 @dataclass(kw_only=True)

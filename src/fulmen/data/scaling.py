@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fulmen.data.parts import parts
-from fulmen.data.source import Split
-from fulmen.vocabulary import Task
+from fulmen.data.chunks import parts
+from fulmen.data.source import Split, Task
 
 Values = NDArray[np.floating]
 

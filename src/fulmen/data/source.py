@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fulmen.data import rows as new_rows
-from fulmen.vocabulary import Task
+from fulmen.data import new_rows
 
 if TYPE_CHECKING:
     import pandas as pd
+
+Task = Literal["regression", "binary", "multiclass"]
+
 
 SPLITS = ("train", "val", "test")
 

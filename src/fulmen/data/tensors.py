@@ -13,10 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fulmen.data.parts import read, slices
+from fulmen.data.chunks import read, slices
 from fulmen.data.scaling import Scaling
-from fulmen.data.source import Split
-from fulmen.vocabulary import Task
+from fulmen.data.source import Split, Task
 
 CHUNK_BYTES, CHUNK_ROWS = 64 * 2**20, 2**14
 """A chunk has so many at most: so much is moved, or goes through a network, at once. More rows leave caches behind."""

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from fulmen.models.activations import ACTIVATIONS, OUTPUT_ACTIVATIONS
 from fulmen.models.dropout import Dropout
-from fulmen.vocabulary import ACTIVATIONS, OUTPUT_ACTIVATIONS
 
 
 class MLP(nn.Module):

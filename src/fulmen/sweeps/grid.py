@@ -15,16 +15,59 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
 from hydra.core.override_parser.types import Override, OverrideType
 from omegaconf import DictConfig, OmegaConf
 
-from fulmen import preflight
-from fulmen.composition import compose
+from fulmen.config import validate
+from fulmen.config.compose import compose
+from fulmen.config.groups import choices, groups, search_path
+from fulmen.config.overrides import check_choice, product, read
+from fulmen.config.recorded import PERMISSIONS
 from fulmen.data.source import Source
-from fulmen.experiment import record
-from fulmen.recorded import PERMISSIONS
-from fulmen.settings import leaves
-from fulmen.words import ConfigurationError, check_choice, groups, product, read, search_path
+from fulmen.errors import ConfigurationError
+from fulmen.experiment.build import record
+from fulmen.rules import suggestion
+from fulmen.runs.settings import leaves
+
+GROUP = "sweep"
+
+
+def named(words: Sequence[str]) -> bool:
+    """Whether a preset is among the words."""
+    return any(word.startswith(f"{GROUP}=") for word in words)
+
+
+def expanded(words: Sequence[str], config_dir: str | None) -> list[str]:
+    """The words, with those of the preset that they name before them.
+
+    Raises:
+        ConfigurationError: there is no such preset, or it is no list of words.
+    """
+    names = [word.partition("=")[2] for word in words if word.startswith(f"{GROUP}=")]
+    typed = [word for word in words if not word.startswith(f"{GROUP}=")]
+    if not names:
+        return typed
+    there = choices(GROUP, search_path(config_dir))
+    if len(names) > 1:
+        raise ConfigurationError(f"{GROUP}= wants one preset, and these are {len(names)}: {', '.join(names)}")
+    if names[0] not in there:
+        near = suggestion(names[0], there) or ";"
+        raise ConfigurationError(f"there is no {GROUP}={names[0]}{near} the choices are {', '.join(there)}")
+    keys = {word.partition("=")[0] for word in typed}
+    return [*(word for word in _words(there[names[0]]) if word.partition("=")[0] not in keys), *typed]
+
+
+def _words(path: Path) -> list[str]:
+    try:
+        found = yaml.safe_load(path.read_text("utf-8"))
+    except yaml.YAMLError as error:
+        raise ConfigurationError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
+    words = found.get("words") if isinstance(found, dict) and len(found) == 1 else None
+    if not isinstance(words, list) or not all(isinstance(word, str) and "=" in word for word in words):
+        raise ConfigurationError(f"{path} is no preset; it wants one key, as in 'words: [optimizer=sgd,adam]'")
+    return words
+
 
 COMPOSED_ANEW = ("trainer.max_epochs", "trainer.max_steps", "data.epochs", "allow_targets", "trust_checkpoint")
 """Keys that decide more than their own value."""
@@ -113,8 +156,8 @@ def records(jobs: Sequence[Sequence[str]], config_dir: str | None) -> Iterator[d
         job = original.copy(values) if original.can_be_copied else Original(_compose(words, config_dir)).record
         data = repr(job["data"])
         if data not in sources:
-            sources[data] = preflight.source(OmegaConf.create(job["data"]))
-        preflight.check_again(job, values, sources[data])
+            sources[data] = validate.source(OmegaConf.create(job["data"]))
+        validate.check_again(job, values, sources[data])
         yield job
 
 
@@ -151,7 +194,7 @@ class Original:
     """
 
     def __init__(self, config: DictConfig) -> None:
-        self.record = record(config, preflight.check(config))
+        self.record = record(config, validate.check(config))
         _check_single_runs(config)
         plain = OmegaConf.to_container(config, resolve=False)
         assert isinstance(plain, dict)

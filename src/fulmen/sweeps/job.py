@@ -8,6 +8,7 @@ import functools
 import os
 import shutil
 import signal
+import subprocess
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,20 +16,62 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from fulmen import folders, recorded
-from fulmen.experiment import resume, train
-from fulmen.folders import SWEEP
-from fulmen.recorded import PERMISSIONS
-from fulmen.signals import TIME_IS_UP, Interrupted, raising
-from fulmen.sweeps import gpus
+from filelock import FileLock, Timeout
+
+from fulmen.config import recorded
+from fulmen.config.allowlist import listed
+from fulmen.config.groups import search_path
+from fulmen.config.overrides import read
+from fulmen.config.recorded import PERMISSIONS
+from fulmen.errors import ConfigurationError
+from fulmen.experiment.build import resume, train
+from fulmen.runs import folder as folders
+from fulmen.runs.folder import SWEEP
+from fulmen.runs.signals import TIME_IS_UP, Interrupted, raising
+from fulmen.sweeps.progress import watching
 from fulmen.sweeps.record import STOP, Sweep
 from fulmen.sweeps.record import read as read_sweep
-from fulmen.sweeps.watching import watching
-from fulmen.targets import listed
-from fulmen.words import ConfigurationError, read, search_path
 
 if TYPE_CHECKING:
-    from fulmen.callbacks.pruning import Judge
+    from fulmen.training.callbacks.pruning import Judge
+
+VISIBLE: Final = "CUDA_VISIBLE_DEVICES"
+SHARED_OUT_HERE: Final = ("joblib", "submitit_local")
+_held: list[FileLock] = []
+"""By this process, until it ends."""
+
+
+def take_one(sweep: Path) -> None:
+    """Leaves this process one of several GPUs to see."""
+    gpus = visible()
+    if len(gpus) > 1 and not _held:
+        os.environ[VISIBLE] = gpus[_number(sweep) % len(gpus)]
+
+
+def visible() -> list[str]:
+    """The GPUs of this machine, as `CUDA_VISIBLE_DEVICES` names them."""
+    if VISIBLE in os.environ:
+        return [name for name in os.environ[VISIBLE].split(",") if name]
+    try:
+        found = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=True, timeout=30).stdout
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return [str(number) for number, line in enumerate(found.splitlines()) if line.startswith("GPU ")]
+
+
+def _number(sweep: Path) -> int:
+    """This worker's among those of the sweep: the first that is free."""
+    number = 0
+    while True:
+        lock = FileLock(sweep / f".worker-{number}")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            number += 1
+        else:
+            _held.append(lock)
+            return number
+
 
 UNFINISHED: Final = ("running", "interrupted")
 """States of a job that goes on from its last checkpoint; `running` is what a killed process could not correct."""
@@ -68,7 +111,7 @@ class Job:
                 self.run(folder)
             return
         if self.shares_gpus:
-            gpus.take_one(folder.parent)
+            take_one(folder.parent)
         try:
             with raising(), self._stopping(folder.parent):
                 self.run(folder)
@@ -90,7 +133,7 @@ class Job:
                 raise
             except BaseException as error:  # whatever a network's code may raise, Python's own ways to end included
                 if folders.noted(folder) == status:
-                    from fulmen.runs import record_failure
+                    from fulmen.runs.recording import record_failure
 
                     record_failure(folder, error)
 
@@ -147,7 +190,7 @@ def _judge(folder: Path) -> "Judge | None":
     """What decides whether the run in a job's folder is worth its time; None in a grid."""
     if _sweep(folder.parent).search is None:
         return None
-    from fulmen.sweeps.storage import judge  # and with it Optuna
+    from fulmen.sweeps.search.storage import judge  # and with it Optuna
 
     return judge(_sweep(folder.parent), folder)
 

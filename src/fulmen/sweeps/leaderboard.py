@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, Final
 from rich.markup import escape
 from rich.table import Table
 
-from fulmen.files import write_text
-from fulmen.settings import short
+from fulmen.runs.files import write_text
+from fulmen.runs.settings import short
 from fulmen.sweeps.record import Sweep
 from fulmen.sweeps.results import Result
-from fulmen.vocabulary import mode
+from fulmen.tasks.names import mode
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -117,7 +117,7 @@ def write(board: Board, folder: Path) -> None:
 
 def picture(board: Board) -> "Figure":
     """The groups, of which there are some."""
-    from fulmen.figures import ranking  # and with it matplotlib
+    from fulmen.figures.plots import ranking  # and with it matplotlib
 
     keys = [key for key in board.keys if key not in SEEDS]
     settings = [[group.settings.get(key, "") for key in keys] for group in board.groups]

@@ -1,5 +1,6 @@
 """What a sweep says while it goes: a line for each job that ends, how many are done, how long the rest may take."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -9,7 +10,25 @@ from typing import Final
 from fulmen.sweeps import results
 from fulmen.sweeps.record import Sweep
 from fulmen.sweeps.results import Result, read
-from fulmen.sweeps.watching import watching
+
+
+@contextmanager
+def watching(look: Callable[[], object], seconds: float) -> Iterator[None]:
+    """Calls `look` in a thread, first after so many seconds, until the block ends."""
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(seconds):
+            look()
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
 
 SECONDS: Final = 0.5
 """Between two looks at the folders."""

@@ -12,14 +12,14 @@ from typing import Any, Final
 
 import yaml
 
-from fulmen import folders
-from fulmen.files import write_text
-from fulmen.folders import SWEEP, absent
-from fulmen.names import stamp
-from fulmen.recorded import PERMISSIONS
+from fulmen.config.recorded import PERMISSIONS
+from fulmen.errors import ConfigurationError
+from fulmen.runs import folder as folders
+from fulmen.runs.files import write_text
+from fulmen.runs.folder import SWEEP, absent
+from fulmen.runs.names import stamp
 from fulmen.sweeps.grid import Grid
-from fulmen.sweeps.space import Dimension
-from fulmen.words import ConfigurationError
+from fulmen.sweeps.search.space import Dimension
 
 SWEEPS: Final = Path("logs/sweeps")
 STOP: Final = ".stop"

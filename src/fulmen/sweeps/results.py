@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from fulmen import folders
-from fulmen.vocabulary import mode
+from fulmen.runs import folder as folders
+from fulmen.tasks.names import mode
 
 DONE: Final = ("completed", "pruned")
 PLANNED: Final = "planned"

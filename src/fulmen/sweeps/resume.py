@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from fulmen import folders
-from fulmen.files import place
-from fulmen.recorded import PERMISSIONS
+from fulmen.config.recorded import PERMISSIONS
+from fulmen.errors import ConfigurationError
+from fulmen.rules import suggestion
+from fulmen.runs import folder as folders
+from fulmen.runs.files import place
 from fulmen.sweeps.job import forget
 from fulmen.sweeps.record import Sweep, permissions
 from fulmen.sweeps.results import PLANNED, Result, read_all
-from fulmen.words import ConfigurationError, suggestion
 
 RETRIED: Final = ("failed", "diverged")
 """What `retry=` may name."""

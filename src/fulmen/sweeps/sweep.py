@@ -10,22 +10,26 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from fulmen.files import save_figure
-from fulmen.sweeps import gpus, leaderboard, options, presets, record, resume, search, searching
+from fulmen.errors import ConfigurationError
+from fulmen.runs.files import save_figure
+from fulmen.sweeps import grid as presets
+from fulmen.sweeps import job as gpus
+from fulmen.sweeps import leaderboard, record, resume
+from fulmen.sweeps.execute import run_all
 from fulmen.sweeps.grid import grid, records
 from fulmen.sweeps.job import Job
-from fulmen.sweeps.launch import run_all
-from fulmen.sweeps.launcher import Launcher, split
+from fulmen.sweeps.launchers import Launcher, split
 from fulmen.sweeps.leaderboard import Board
 from fulmen.sweeps.progress import Progress
 from fulmen.sweeps.record import Sweep
 from fulmen.sweeps.results import Result, failures, read_all, runs
-from fulmen.words import ConfigurationError
+from fulmen.sweeps.search import loop, options
+from fulmen.sweeps.search import plan as search
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from fulmen.sweeps.study import Study
+    from fulmen.sweeps.search.study import Study
 
 SHOWN = 10
 """Rows of the leaderboard that are printed; all are in its files."""
@@ -115,7 +119,7 @@ def _run(plan: Sweep, folder: Path, pending: Sequence[int], launcher: Launcher, 
             if study is None:
                 run_all([(folder / str(number)).absolute() for number in pending], launcher, job)
             else:
-                plan = searching.run(plan, folder, study, launcher, job, say)
+                plan = loop.run(plan, folder, study, launcher, job, say)
     except BaseException:
         _end(plan, folder, study)
         if launcher.outlived:
@@ -154,7 +158,7 @@ def _draw(board: Board, folder: Path, study: "Study | None") -> None:
     wanted: dict[str, Callable[[], Figure | None]] = {}
     drawn = []
     with _missed():
-        wanted |= {} if study is None else searching.pictures(study)
+        wanted |= {} if study is None else loop.pictures(study)
     wanted |= {"leaderboard": lambda: leaderboard.picture(board)} if board.groups else {}
     for name, picture in wanted.items():
         with _missed():

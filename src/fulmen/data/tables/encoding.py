@@ -7,15 +7,19 @@ What was learned is a list of plain dicts, so that a checkpoint can hold it and 
 Shapes: N rows, F features.
 """
 
+import dataclasses
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fulmen.data.rows import floats, listed, named, refuse
-from fulmen.data.tables.doubts import check_kind, check_texts
-from fulmen.data.tables.kinds import kind, texts
+from fulmen.data.new_rows import floats, named, refuse
+from fulmen.data.source import Joint
+from fulmen.data.tables.column_checks import check_kind, check_texts
+from fulmen.data.tables.columns import kind, texts
+from fulmen.rules import listed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -119,3 +123,31 @@ def _texts(cells: "pd.Series[Any]", column: Column) -> tuple[NDArray[np.float64]
     said = listed([f"{value!r} ({count})" for value, count in unknown.most_common()])
     notes = [f"column {column['name']!r} has values that no training row has, read as none: {said}"] if unknown else []
     return (codes[:, None] == np.arange(len(column["values"]))).astype(np.float64), notes
+
+
+class Known(NamedTuple):
+    """The sizes and names that a model was made for, and how columns become features."""
+
+    joint: Joint
+    columns: list[Column]
+
+    def plain(self) -> dict[str, Any]:
+        """Lists, dicts, texts and numbers, as a checkpoint can hold them."""
+        return {"joint": dataclasses.asdict(self.joint), "columns": [dict(column) for column in self.columns]}
+
+    @classmethod
+    def read(cls, plain: Mapping[str, Any]) -> "Known":
+        """Made from what `plain` gave.
+
+        Raises:
+            ValueError: something is missing there.
+        """
+        try:
+            joint = Joint(**plain["joint"])
+            columns: list[Column] = list(plain["columns"])
+        except KeyError as error:
+            raise ValueError(
+                f"There is no {error} in what was learned ({listed(list(plain)) or 'nothing'}), "
+                "so new rows of a table cannot be read by it: train again."
+            ) from error
+        return cls(joint, columns)

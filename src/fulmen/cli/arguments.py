@@ -1,0 +1,135 @@
+"""The arguments of a command: what it works on, then options, as in `fulmen predict RUN input=rows.csv`."""
+
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from fulmen.config.allowlist import listed
+from fulmen.config.overrides import read
+from fulmen.errors import ConfigurationError
+from fulmen.experiment import importing
+from fulmen.rules import suggestion
+from fulmen.runs.files import place
+
+if TYPE_CHECKING:
+    from fulmen.experiment.load import Trained
+
+
+class Arguments(NamedTuple):
+    """A command's words, sorted."""
+
+    subjects: list[str]
+    """Run folders or checkpoints, in the order given."""
+    options: dict[str, str]
+    """Values of the options that the command knows, as typed."""
+    words: list[str]
+    """All other `key=value`, for the configuration."""
+
+
+def sort(arguments: Sequence[str], known: Mapping[str, str], *, configuration: bool = False) -> Arguments:
+    """Sorts a command's words.
+
+    Args:
+        arguments: as typed, after the command's name.
+        known: the options, and what each of them is.
+        configuration: whether further words may change the configuration.
+
+    Raises:
+        ConfigurationError: a word is none of these.
+    """
+    found = Arguments([], {}, [])
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        if argument.startswith("-"):
+            raise ConfigurationError(f"there is no option {name}; {_there(known)}")
+        if not equals or "/" in name or "\\" in name:
+            found.subjects.append(argument if "://" in argument else str(place(argument)))
+        elif name in known:
+            found.options[name] = value
+        elif configuration:
+            found.words.append(argument)
+        else:
+            raise ConfigurationError(f"there is no option {name}={suggestion(name, known) or ';'} {_there(known)}")
+    return found
+
+
+def output(arguments: Arguments, endings: Collection[str] = ()) -> Path | None:
+    """Where the user wants the result; None where nothing is said of it.
+
+    Raises:
+        ConfigurationError: it does not end as it must, or cannot be a file there.
+    """
+    if "output" not in arguments.options:
+        return None
+    path = place(arguments.options["output"])
+    if endings and path.suffix not in endings:
+        raise ConfigurationError(f"output={path} must end in one of {', '.join(endings)}")
+    if not path.parent.is_dir():
+        raise ConfigurationError(f"output={path} is to be in {path.parent}, which is no folder")
+    if path.is_dir():
+        raise ConfigurationError(f"output={path} is a folder")
+    return path
+
+
+def folder(name: str, value: str) -> Path:
+    """The folder that an option names, which is made.
+
+    Raises:
+        ConfigurationError: it cannot be one.
+    """
+    path = place(value)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"{name}={path} cannot be a folder: {error.strerror or error}") from error
+    return path
+
+
+def one_of(name: str, value: str, there: Collection[str]) -> str:
+    """An option's value.
+
+    Raises:
+        ConfigurationError: it is none of those `there` are.
+    """
+    if value not in there:
+        raise ConfigurationError(
+            f"{name} is {value!r}, and must be one of {', '.join(there)}{suggestion(value, there)}"
+        )
+    return value
+
+
+def _there(known: Mapping[str, str]) -> str:
+    return "there are " + ", ".join(f"{name}= ({what})" for name, what in known.items())
+
+
+OPTIONS = {
+    "weights": "best or last, of a run's folder",
+    "trust_checkpoint": "true for a checkpoint that holds more than plain values",
+    "allow_targets": "modules of your own that it may name",
+}
+"""What every command on a trained network takes."""
+YES_NO = ("true", "false")
+
+
+def load(arguments: Arguments) -> "Trained":
+    """The network in the run's folder or checkpoint that was named.
+
+    Raises:
+        ConfigurationError: none or several were.
+        CheckpointError: it cannot be used; says why.
+    """
+    if len(arguments.subjects) != 1:
+        given = f"{len(arguments.subjects)} were given" if arguments.subjects else "none was given"
+        raise ConfigurationError(f"name one run's folder or checkpoint first; {given}")
+    with importing.at_once():
+        from fulmen.experiment import (
+            load as loading,  # and with it torch: seconds, which help and wrong words need not wait for
+        )
+
+    options = arguments.options
+    return loading.read(
+        arguments.subjects[0],
+        weights=options.get("weights"),
+        trust_checkpoint=one_of("trust_checkpoint", options.get("trust_checkpoint", "false"), YES_NO) == "true",
+        allow_targets=listed(read(f"allow_targets={options.get('allow_targets', '[]')}").value()),
+    )

@@ -1,0 +1,129 @@
+"""Measures a trained network on a split of its data, or of other data that fits.
+
+usage: fulmen evaluate RUN [option=value ...] [data=choice] [data.key=value ...] [data.path=FILE]
+
+RUN is a run's folder, a checkpoint, or the address of one (https://...).
+
+options
+  split=NAME             train, val or test; by default each that there is; all: every row together
+  output=FILE.json       where the figures go; by default the standard output
+  weights=best|last      which of a run's checkpoints; by default those that it evaluated
+  accelerator=NAME       cpu (the default), gpu, mps or auto
+  trust_checkpoint=true  load a checkpoint that holds more than plain values: runs code of whoever made it
+  allow_targets=[NAME]   modules of your own that the checkpoint may name
+
+  fulmen evaluate logs/runs/2026-11-24_10-00-00_ab12cd split=test
+  fulmen evaluate model.ckpt data.seed=1
+  fulmen evaluate RUN data.path=new.csv          a network that learned a table: all rows of another one
+
+The figures are a table on the error stream, and JSON with the keys of metrics.json.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fulmen.cli import arguments
+from fulmen.config import recorded, validate
+from fulmen.data.source import SPLITS, Joint, Source, Split
+from fulmen.errors import ConfigurationError
+from fulmen.runs.files import write_json
+
+if TYPE_CHECKING:
+    from fulmen.experiment.load import Trained
+
+ACCELERATORS = ("auto", "cpu", "gpu", "mps")
+OPTIONS = {
+    "split": "train, val, test or all",
+    "output": "a JSON file",
+    "accelerator": "cpu, gpu, mps or auto",
+    **arguments.OPTIONS,
+}
+
+
+def main(words: Sequence[str]) -> int:
+    """The command.
+
+    Raises:
+        ValueError: says what is wrong with its words, the checkpoint or the data.
+    """
+    given = arguments.sort(words, OPTIONS, configuration=True)
+    output = arguments.output(given, (".json",))
+    accelerator = arguments.one_of("accelerator", given.options.get("accelerator", "cpu"), ACCELERATORS)
+    network = arguments.load(given)
+    device = _device(network, accelerator)
+    source, splits = _splits(network, given.words)
+    splits = _chosen(splits, given.options.get("split"), streams=source.streams)
+    figures = _figures(network, source, splits, device)
+    from fulmen.experiment import console
+
+    console.print_metrics(figures, title=network.path)
+    if output is None:
+        print(json.dumps(figures, indent=2, allow_nan=False))
+    else:
+        write_json(output, figures)
+    return 0
+
+
+def _splits(network: "Trained", words: Sequence[str]) -> tuple[Source, dict[str, Split]]:
+    """The rows to measure on: those that the network was trained on, or those that `words` name."""
+    if not words:
+        return network.source, network.source.load()
+    config = recorded.with_data(network.config, words)
+    another_file = "val_size" in config.data and any(word.startswith("data.path=") for word in words)
+    if another_file:  # which nothing was trained on, so that there is nothing to hold out
+        config.data.val_size = config.data.test_size = 0
+        config.data.time = config.data.group = None
+        config.data.leave_out = []
+    source = validate.source(config.data)
+    if type(source) is type(network.source):
+        source.recall(network.source.learned())
+    _check_fit(source.joint, network.predictor.joint)
+    splits = source.load()
+    return source, {"all": splits["train"]} if another_file else splits
+
+
+def _check_fit(data: Joint, network: Joint) -> None:
+    for name in ("task", "in_shape", "out_features"):
+        there, wanted = getattr(data, name), getattr(network, name)
+        if there != wanted:
+            raise ConfigurationError(f"this data does not fit the network: its {name} is {there}, not {wanted}")
+
+
+def _chosen(splits: dict[str, Split], name: str | None, *, streams: bool) -> dict[str, Split]:
+    if name is None:
+        return splits
+    if name == "all" and streams:
+        raise ConfigurationError("split=all brings every row into memory, and these stay in files; name one split")
+    if name == "all" and name not in splits:
+        parts = [splits[split] for split in SPLITS if split in splits]
+        return {"all": Split(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))}
+    return {name: splits[arguments.one_of("split", name, [*splits, *({"all"} - splits.keys())])]}
+
+
+def _device(network: "Trained", accelerator: str) -> str:
+    from fulmen.training import accelerators
+
+    return accelerators.DEVICES[accelerators.find(accelerator, network.predictor.dtype)]
+
+
+def _figures(network: "Trained", source: Source, splits: Mapping[str, Split], device: str) -> dict[str, Any]:
+    """What `metrics.json` would hold, computed as in the run, with as many threads."""
+    import torch
+
+    from fulmen.data.tensors import Streamed, fingerprint, held
+    from fulmen.errors import warn
+
+    torch.set_num_threads(network.threads)
+    predictor = network.predictor
+    streamed = {
+        name: Streamed(split, predictor.scaling, predictor.joint.task, predictor.dtype)
+        for name, split in splits.items()
+    }
+    rows = {name: split if source.streams else held(split) for name, split in streamed.items()}
+    if source is network.source and "train" in rows and fingerprint(rows["train"]) != network.fingerprint:
+        warn("these are not the rows that it was trained on, so what it was trained on may be in any split")
+    predictor.evaluation.net.to(device)
+    return predictor.evaluation.all_figures({name: split.to(device) for name, split in rows.items()})

@@ -1,0 +1,68 @@
+"""`--help`: every group with its choices and what each of them is, read from the first lines of the files."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import yaml
+
+from fulmen.config.groups import choices, groups
+
+USAGE = """\
+Fulmen composes experiments on neural networks: model, data, optimizer, accelerator.
+
+usage: python train.py [group=choice ...] [key=value ...]     (installed: fulmen ...)
+
+  python train.py                                  train the default: a small network on a sine boundary
+  python train.py model=deep optimizer=adam        another model, another optimizer
+  python train.py -m optimizer=sgd,adam seed=0,1   a run for every combination
+  python train.py sweep=seeds model=deep           a sweep whose words are listed in a file
+
+options
+  -m, --multirun        run every combination of the values that words list; hydra/launcher=joblib: several at once
+  -m resume=FOLDER      finish a sweep that was stopped; retry=failed: with what failed
+  --config-dir FOLDER   take further choices, and the Python files they name, from a folder of your own
+  --cfg job             print the composed configuration and run nothing
+  -sc install=bash      print what completes words in a shell: eval "$(fulmen -sc install=bash)"
+  --version             print the version
+  --help                this text
+"""
+
+
+def help_text(folders: Sequence[Path]) -> str:
+    """All that `--help` prints.
+
+    Args:
+        folders: of choices, ours and the user's.
+    """
+    root = yaml.safe_load((folders[0] / "train.yaml").read_text("utf-8"))
+    chosen = {group: name for entry in root["defaults"] if isinstance(entry, dict) for group, name in entry.items()}
+    order = [group for group in chosen if group in groups(folders)]
+    order += [group for group in groups(folders) if group not in order]
+    parts = [USAGE, "groups (* is taken unless you choose)"]
+    parts += ["\n".join(_group(group, chosen.get(group), folders)) for group in order if choices(group, folders)]
+    parts += ["keys (those of a group: --cfg job group=choice)"]
+    parts += [
+        "\n".join(_keys(folders[0] / "train.yaml", "")),
+        "\n".join(_keys(folders[0] / "trainer/default.yaml", "trainer.")),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _group(group: str, default: str | None, folders: Sequence[Path]) -> Iterator[str]:
+    yield group
+    for name, path in choices(group, folders).items():
+        yield f"  {'*' if name == default else ' '} {name:<28}{description(path)}"
+
+
+def description(path: Path) -> str:
+    """A choice's own one-line comment."""
+    lines = path.read_text("utf-8", errors="replace").splitlines()
+    return next((line[2:] for line in lines if line.startswith("# ") and not line.startswith("# @")), "")
+
+
+def _keys(path: Path, prefix: str) -> Iterator[str]:
+    """The keys at the top of a file that have a comment behind them."""
+    for line in path.read_text("utf-8").splitlines():
+        entry, found, comment = line.partition(" # ")
+        if found and not entry.startswith((" ", "#")):
+            yield f"    {prefix}{entry}".ljust(48) + comment

@@ -1,0 +1,114 @@
+"""Ranks runs by their score: configurations by the mean over their seeds, with its spread; failures with their cause.
+
+usage: fulmen leaderboard FOLDER ... [score=val/accuracy] [output=FOLDER]
+
+A FOLDER is that of a run, that of a sweep, or one with such folders in it, such as logs/runs.
+
+options
+  score=FIGURE    what to rank by, a name in metrics.json; the runs' own score unless you say otherwise
+  output=FOLDER   where leaderboard.csv, .md and .png go; the folder itself if it is one sweep's, else here
+
+as in
+  fulmen leaderboard logs/sweeps/2026-11-22_11-12-41_ad4e22
+  fulmen leaderboard logs/runs score=test/accuracy output=ranking
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from fulmen.cli import arguments
+from fulmen.errors import ConfigurationError
+from fulmen.rules import suggestion
+from fulmen.runs import folder as folders
+from fulmen.runs.files import save_figure
+from fulmen.runs.settings import TARGET, Settings, differing, settings, typed
+from fulmen.sweeps import leaderboard, record, results
+from fulmen.sweeps.leaderboard import Board, Row
+
+OPTIONS = {"score": "what to rank by", "output": "the folder of the files"}
+UNRANKED = ("run_dir", "experiment", "allow_targets", "trust_checkpoint")
+"""Keys that say nothing of how good a run is."""
+
+
+def main(words: Sequence[str]) -> int:
+    """Runs the command.
+
+    Raises:
+        ConfigurationError: there are no runs, they have different scores and none is named, or the files have no place.
+    """
+    given = arguments.sort(words, OPTIONS)
+    if not given.subjects:
+        raise ConfigurationError("name folders of runs or sweeps, as in fulmen leaderboard logs/runs")
+    subjects = [Path(subject) for subject in given.subjects]
+    score = given.options.get("score")
+    board = _of_one_sweep(subjects[0], score) if _is_sweep(subjects) else _of_runs(subjects, score)
+    if not board.groups:
+        figures = dict.fromkeys(name for row in board.rows for name in row.metrics if "/" in name)
+        raise ConfigurationError(
+            f"none of the {len(board.rows)} runs has {board.score}"
+            f"{suggestion(board.score, figures) or '; there are ' + (', '.join(figures) or 'no figures at all')}"
+        )
+    output = _output(given, subjects)
+    leaderboard.write(board, output)
+    console = Console() if Console().is_terminal else Console(width=leaderboard.FILE_WIDTH)
+    console.print(leaderboard.table(board, len(board.groups)))
+    for row in board.failures:
+        print(f"{row.folder}  {row.state}: {row.error}")
+    print(f"files: {output / 'leaderboard.csv'} and .md")
+    save_figure(leaderboard.picture(board), output / "leaderboard.png")
+    print(f"picture: {output / 'leaderboard.png'}")
+    return 0
+
+
+def _is_sweep(subjects: Sequence[Path]) -> bool:
+    return len(subjects) == 1 and (subjects[0] / folders.SWEEP).is_file()
+
+
+def _of_one_sweep(folder: Path, score: str | None) -> Board:
+    sweep = record.read(folder)
+    return leaderboard.of_sweep(sweep, results.read_all(folder, sweep.jobs), score)
+
+
+def _of_runs(subjects: Sequence[Path], score: str | None) -> Board:
+    """Any runs: what varies is what differs in their configurations."""
+    places = list({path.resolve(): path for subject in subjects for path in _runs_in(subject)}.values())
+    configs = [folders.read_config(path) for path in places]
+    scores = sorted({config["score"] for config in configs})
+    if score is None and len(scores) > 1:
+        raise ConfigurationError(f"these runs have different scores ({', '.join(scores)}); name one with score=")
+    values = [{key: value for key, value in settings(config).items() if key not in UNRANKED} for config in configs]
+    keys = [key for key in differing(values) if not key.endswith(TARGET) and not _decided(values, key)]
+    rows = []
+    for path, run in zip(places, values, strict=True):
+        found = results.read(path)
+        words = {key: typed(run[key]) for key in keys if key in run}
+        rows.append(Row(path.name, found.state, words, found.metrics, path, found.error))
+    return Board(score or scores[0], keys, rows)
+
+
+def _decided(runs: Sequence[Settings], key: str) -> bool:
+    """Whether a key only follows from the choice in its group, as a rate does from an optimizer's default."""
+    group = key.partition(".")[0]
+    values: dict[object, set[str]] = {}
+    for run in runs:
+        values.setdefault(run.get(group), set()).add(repr(run.get(key)))
+    return group != key and len(values) > 1 and all(len(found) == 1 for found in values.values())
+
+
+def _runs_in(folder: Path) -> Iterator[Path]:
+    """The run that a folder is, or those in it, up to two levels down."""
+    if folders.is_run(folder):
+        yield folder
+        return
+    found = sorted(path.parent for pattern in ("*", "*/*") for path in folder.glob(f"{pattern}/status.json"))
+    if not (runs := [path for path in found if folders.is_run(path)]):
+        raise ConfigurationError(folders.absent(folder))
+    yield from runs
+
+
+def _output(given: arguments.Arguments, subjects: Sequence[Path]) -> Path:
+    if "output" not in given.options:
+        return subjects[0] if _is_sweep(subjects) else Path()
+    return arguments.folder("output", given.options["output"])

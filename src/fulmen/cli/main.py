@@ -1,0 +1,181 @@
+"""The command: what `train.py` and `fulmen` do with their words. Nothing heavy is imported before a run begins."""
+
+import functools
+import gc
+import importlib
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from fulmen.cli import broken_pipe
+from fulmen.config.groups import search_path
+from fulmen.errors import ConfigurationError
+from fulmen.rules import suggestion
+from fulmen.runs.files import place
+from fulmen.runs.signals import Interrupted, raising
+
+HYDRAS_FLAGS = ("--cfg", "--info", "--resolve", "--package", "--shell-completion", "--hydra-help")
+HYDRAS_SHORT = ("-c", "-i", "-p", "-sc")
+COMMANDS = ("evaluate", "predict", "export", "compare", "leaderboard", "clean")
+"""What follows `fulmen` when nothing is to be trained; each is a file beside this one."""
+REFUSED = ("--config-name", "--config-path", "-cn", "-cp", "--experimental-rerun")
+
+
+def console() -> None:
+    """Runs the words of this process and exits with the run's code."""
+    broken_pipe.outlive_readers()
+    code = main(sys.argv[1:])
+    gc.freeze()  # nothing that is still there is garbage; Python would look for a second, once torch is imported
+    sys.exit(code)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs a command line.
+
+    Returns:
+        0 completed; 1 failed or refused; 3 diverged; 130, 143 or 140 interrupted, with a checkpoint saved.
+    """
+    try:
+        with raising():
+            return _dispatch(list(arguments))
+    except ConfigurationError as error:
+        if not {"trainer=debug", "trainer.debug=true"}.isdisjoint(arguments):
+            traceback.print_exception(error)
+        return _say(error)
+    except Interrupted as stop:
+        return _say(stop, stop.exit_code)
+
+
+def _dispatch(arguments: list[str]) -> int:
+    config_dir = _take_option(arguments, "--config-dir", "-cd")
+    if arguments and arguments[0] in COMMANDS:
+        return _command(config_dir, *arguments)
+    if any(word in ("--help", "-h") for word in arguments):
+        from fulmen.cli.help import help_text
+
+        print(help_text(search_path(config_dir)), end="")
+        return 0
+    if "--version" in arguments:
+        print(f"Fulmen {version('fulmen')}")
+        return 0
+    if any(word.partition("=")[0] in (*HYDRAS_FLAGS, *HYDRAS_SHORT) for word in arguments):
+        from fulmen.cli import hydra_flags
+
+        return hydra_flags.run(arguments, config_dir)
+    multirun = _take_flag(arguments, "--multirun", "-m")
+    _take_flag(arguments, "--run", "-r")
+    for word in arguments:
+        _check_flag(word)
+    if multirun or any(word.startswith("sweep=") for word in arguments):
+        return _sweep(arguments, config_dir)
+    return _single(arguments, config_dir)
+
+
+def _command(config_dir: str | None, name: str, *arguments: str) -> int:
+    command = importlib.import_module(f"fulmen.cli.{name}")
+    if any(argument in ("--help", "-h") for argument in arguments):
+        print(command.__doc__, end="")
+        return 0
+    if config_dir is not None:
+        search_path(config_dir)  # makes Python files of the user's own importable
+    try:
+        code: int = command.main(arguments)
+    except (ValueError, OSError) as error:  # what a user can mend: words, files, checkpoints
+        return _say(" ".join(str(error).split()))
+    except Exception as error:  # what nobody has thought of, of somebody's own parts perhaps
+        return _say(f"{type(error).__name__}: {' '.join(str(error).split())}")
+    return code
+
+
+def _single(words: list[str], config_dir: str | None) -> int:
+    resume, rerun = _take_word(words, "resume"), _take_word(words, "rerun")
+    if resume is not None and rerun is not None:
+        raise ConfigurationError("resume= goes on with a run and rerun= repeats one; give one of the two")
+    if resume is not None:
+        return _resume(place(resume), words, config_dir)
+    from fulmen.config import recorded
+    from fulmen.config.compose import compose
+    from fulmen.experiment import build
+
+    of = None if rerun is None else place(rerun)
+    config = compose(words, config_dir) if of is None else recorded.to_rerun(of, words, config_dir)
+    run = functools.partial(build.train, config, rerun=of)
+    return _tell(*build.attempt(run, build.new_folder(config), debug=config.trainer.debug))
+
+
+def _resume(folder: Path, words: list[str], config_dir: str | None) -> int:
+    from fulmen.experiment import build
+
+    search_path(config_dir)  # makes Python files of the user's own importable
+    return _tell(*build.attempt(functools.partial(build.resume, words=words), folder))
+
+
+def _sweep(words: list[str], config_dir: str | None) -> int:
+    from fulmen.sweeps import sweep
+
+    if any(word.startswith("rerun=") for word in words):
+        raise ConfigurationError("rerun= is for single runs; leave -m out")
+    if any(word.startswith("resume=") for word in words):
+        return sweep.go_on(words, config_dir)
+    if any(word.startswith("retry=") for word in words):
+        raise ConfigurationError("retry= goes with -m resume=<folder of a sweep>")
+    return sweep.sweep(words, config_dir)
+
+
+def _take_word(words: list[str], name: str) -> str | None:
+    """Removes `name=VALUE`, and returns the value as it was typed: it is a path, and Hydra would stumble over some."""
+    values = [word.partition("=")[2] for word in words if word.startswith(f"{name}=")]
+    words[:] = [word for word in words if not word.startswith(f"{name}=")]
+    if len(values) > 1 or "" in values:
+        raise ConfigurationError(f"{name}= wants one folder of a run")
+    return values[0] if values else None
+
+
+def _take_option(arguments: list[str], *names: str) -> str | None:
+    """Removes `--name VALUE` or `--name=VALUE`, and returns the value."""
+    for index, word in enumerate(arguments):
+        name, equals, value = word.partition("=")
+        if name in names:
+            if not equals and index + 1 == len(arguments):
+                raise ConfigurationError(f"{name} wants a folder after it")
+            value = value if equals else arguments[index + 1]
+            del arguments[index : index + (1 if equals else 2)]
+            return value
+    return None
+
+
+def _take_flag(arguments: list[str], *names: str) -> bool:
+    found = any(word in names for word in arguments)
+    arguments[:] = [word for word in arguments if word not in names]
+    return found
+
+
+def _check_flag(word: str) -> None:
+    name = word.partition("=")[0]
+    if name in REFUSED:
+        raise ConfigurationError(
+            f"{name} is not for Fulmen: conf/train.yaml is the only root, and choices of your own are in --config-dir"
+        )
+    if word.startswith("-"):
+        known = ["--help", "--version", "--multirun", "--config-dir", *HYDRAS_FLAGS]
+        raise ConfigurationError(
+            f"there is no option {name}{suggestion(name, known) or '; keys are written without dashes, see --help'}"
+        )
+
+
+def _tell(code: int, message: str) -> int:
+    """Says how a run ended, unless that is plain to see."""
+    if message:
+        print(f"fulmen: {message}", file=sys.stderr if code else sys.stdout)
+    return code
+
+
+def _say(message: object, code: int = 1) -> int:
+    print(f"fulmen: {message}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    console()

@@ -1,0 +1,112 @@
+"""Says what a trained network predicts for new rows, in their order.
+
+usage: fulmen predict RUN input=FILE [option=value ...]
+
+RUN is a run's folder, a checkpoint, or the address of one (https://...).
+
+options
+  input=FILE             rows: CSV or Parquet with a header, or NumPy (.npy)
+  output=FILE            .csv, .parquet or .npy; by default CSV on the standard output
+  separator=CHARACTER    between the columns of a CSV file
+  decimal=CHARACTER      the decimal point of a CSV file
+  weights=best|last      which of a run's checkpoints; by default those that it evaluated
+  trust_checkpoint=true  load a checkpoint that holds more than plain values: runs code of whoever made it
+  allow_targets=[NAME]   modules of your own that the checkpoint may name
+
+  fulmen predict logs/runs/2026-11-24_10-00-00_ab12cd input=new.csv output=predictions.csv
+
+Columns are matched by the names of the features; others, such as the target, are left out of account. Arrays are
+matched by position: [rows, features], or images. Rows are scaled as the training rows were.
+
+Of values there is a column for each target. Of classes there are `prediction`, the likeliest one, and
+`probability_<class>` for each; in a .npy file the probabilities alone.
+"""
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fulmen.cli import arguments
+from fulmen.data.source import Joint
+from fulmen.data.tables.reader import read
+from fulmen.errors import ConfigurationError
+from fulmen.runs.files import place, replacing
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+OPTIONS = {
+    "input": "a CSV, Parquet or NumPy file",
+    "output": "a CSV, Parquet or NumPy file",
+    "separator": "between the columns of a CSV file",
+    "decimal": "the decimal point of a CSV file",
+    **arguments.OPTIONS,
+}
+ENDINGS = (".csv", ".parquet", ".npy")
+
+
+def main(words: Sequence[str]) -> int:
+    """The command.
+
+    Raises:
+        ValueError: says what is wrong with its words, the checkpoint or the rows.
+    """
+    given = arguments.sort(words, OPTIONS)
+    if "input" not in given.options:
+        raise ConfigurationError("name the rows: input=<a CSV, Parquet or NumPy file>")
+    output = arguments.output(given, ENDINGS)
+    if output is not None and output.suffix == ".parquet" and find_spec("pyarrow") is None:
+        raise ConfigurationError(f"output={output} needs pyarrow: pip install 'fulmen[parquet]'")
+    network = arguments.load(given)
+    table = {name: getattr(network.source, name) for name in ("separator", "decimal") if hasattr(network.source, name)}
+    table |= {name: given.options[name] for name in ("separator", "decimal") if name in given.options}
+    scores = network.predictor.scores(rows(given.options["input"], **table))
+    if output is None:
+        print(frame(scores, network.predictor.joint).to_csv(index=False), end="")
+    else:
+        _write(scores, network.predictor.joint, output)
+    return 0
+
+
+def rows(path: str, **table: Any) -> Any:
+    """The rows in a file: a DataFrame, or of a NumPy file an array.
+
+    Raises:
+        ValueError: they cannot be read; says why.
+    """
+    if not path.endswith(".npy"):
+        return read(path, **table)
+    try:
+        found = np.load(place(path), allow_pickle=False)
+    except FileNotFoundError as error:
+        raise ConfigurationError(f"there is no file {path}") from error
+    except (ValueError, EOFError) as error:
+        raise ConfigurationError(f"{path} is no NumPy file of numbers: {error}") from error
+    if not isinstance(found, np.ndarray):
+        raise ConfigurationError(f"{path} holds several arrays; give one, in a file ending in .npy")
+    return found
+
+
+def frame(scores: NDArray[np.floating], joint: Joint) -> "pd.DataFrame":
+    """Predictions as a table, a row for each row: values [N, T], or probabilities [N, K] and the likeliest class."""
+    import pandas as pd
+
+    if joint.task == "regression":
+        return pd.DataFrame(scores, columns=list(joint.target_names))
+    likeliest = np.array(joint.target_names)[scores.argmax(1)]
+    probabilities = {f"probability_{name}": scores[:, place] for place, name in enumerate(joint.target_names)}
+    return pd.DataFrame({"prediction": likeliest, **probabilities})
+
+
+def _write(scores: NDArray[np.floating], joint: Joint, output: Path) -> None:
+    with replacing(output) as file:
+        if output.suffix == ".npy":
+            np.save(file, scores)
+        elif output.suffix == ".csv":
+            frame(scores, joint).to_csv(file, index=False)
+        else:
+            frame(scores, joint).to_parquet(file, index=False)

@@ -1,1 +1,0 @@
-"""What is done with runs: one file a command, whose docstring is its help."""

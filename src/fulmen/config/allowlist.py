@@ -1,0 +1,115 @@
+"""What a configuration may run: the targets that the shipped `conf/` names, and modules that the user allows.
+
+A configuration can name any Python callable under `_target_`, so one that came with a download, or a word that came
+from somebody else, could run anything. Prefixes of whole libraries are no boundary (they hold functions that unpickle
+and write files), so the list is exact.
+"""
+
+import functools
+import importlib
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from fulmen.config.groups import conf_dir
+from fulmen.config.overrides import read
+from fulmen.errors import ConfigurationError
+
+HYDRAS_OWN = frozenset(
+    f"hydra._internal.core_plugins.basic_{part}.Basic{part.title()}" for part in ("launcher", "sweeper")
+)
+LOGGING = ("hydra.job_logging", "hydra.hydra_logging")
+"""Where `()` and `class` name callables, too."""
+
+
+def check(config: DictConfig, typed: Sequence[str]) -> None:
+    """Looks at every target in a composed configuration, Hydra's own part included, before anything is imported.
+
+    Args:
+        config: the configuration.
+        typed: the words of the user, the only place in which `allow_targets` counts.
+
+    Raises:
+        ConfigurationError: a target is neither shipped nor allowed, or is not what its name says.
+    """
+    allowed = _allowed(typed)
+    if listed(config.allow_targets) != allowed:
+        raise ConfigurationError("allow_targets counts only where you type it; a file may not set it")
+    for key, target in _targets(config):
+        if target not in shipped() and target not in HYDRAS_OWN:
+            _check_own(key, target, allowed)
+    for path in config.hydra.searchpath if "hydra" in config else []:
+        if not str(path).startswith("file://"):
+            raise ConfigurationError(f"hydra.searchpath has {path!r}; only folders (file://...) may be searched")
+
+
+@functools.cache
+def shipped() -> frozenset[str]:
+    """Every target that a file of `conf/` names."""
+    lines = (line for path in conf_dir().rglob("*.yaml") for line in path.read_text("utf-8").splitlines())
+    return frozenset(match[1] for line in lines if (match := re.match(r"\s*_target_: (\S+)", line)))
+
+
+def _allowed(typed: Sequence[str]) -> list[str]:
+    words = [read(word) for word in typed if word.lstrip("+").startswith("allow_targets=")]
+    return listed(words[-1].value() if words else None)
+
+
+def listed(value: Any) -> list[str]:
+    """The value of `allow_targets`, where one module may stand without brackets."""
+    if value is None:
+        return []
+    return [str(name) for name in (value if OmegaConf.is_list(value) or isinstance(value, list) else [value])]
+
+
+def _targets(config: DictConfig) -> Iterator[tuple[str, str]]:
+    """Key and value of everything that names something to call."""
+    yield from _walk(config, "")
+
+
+def _walk(node: Any, place: str) -> Iterator[tuple[str, str]]:
+    if OmegaConf.is_list(node):
+        for index in range(len(node)):
+            yield from _walk(_value(node, index), f"{place}[{index}]")
+    elif OmegaConf.is_dict(node):
+        for key in node:
+            here = f"{place}.{key}" if place else str(key)
+            if key == "_target_" or (here.startswith(LOGGING) and key in ("()", "class")):
+                yield here, str(_value(node, key))
+            else:
+                yield from _walk(_value(node, key), here)
+
+
+def _value(node: Any, key: Any) -> Any:
+    """A value with its references worked out; one that cannot be is no target yet, and instantiating it fails."""
+    try:
+        return node[key]
+    except OmegaConfBaseException:
+        return None
+
+
+def _check_own(key: str, target: str, allowed: Sequence[str]) -> None:
+    module = next((name for name in allowed if target.startswith(f"{name}.")), None)
+    if module is None:
+        raise ConfigurationError(
+            f"{key} names {target}, which is none of Fulmen's parts; "
+            f"if it is yours and you trust it, add allow_targets=[{target.rpartition('.')[0]}]"
+        )
+    found = _resolve(key, target)
+    home = str(getattr(found, "__module__", ""))
+    if not f"{home}.".startswith(f"{module}."):
+        raise ConfigurationError(f"{key} names {target}, which lives in {home or 'no module'} and not in {module}")
+
+
+def _resolve(key: str, target: str) -> Any:
+    name, _, attribute = target.rpartition(".")
+    try:
+        return getattr(importlib.import_module(name), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ConfigurationError(f"{key} names {target}, which cannot be imported: {error}") from error
+    except (Exception, SystemExit) as error:  # a module of the user's own may raise anything
+        said = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise ConfigurationError(f"{key} names {target}, and importing {name} ends in {said}") from error

@@ -1,0 +1,148 @@
+"""From words to a configuration: Hydra composes, and what it refuses is said in a sentence.
+
+Nothing here imports torch.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import hydra
+import yaml
+from hydra.core.override_parser.types import Override, OverrideType
+from hydra.errors import MissingConfigException
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from fulmen.config import allowlist
+from fulmen.config import groups as choice_file
+from fulmen.config.groups import groups, search_path
+from fulmen.config.overrides import check_choice, check_keys, quoted, read, unknown
+from fulmen.errors import ConfigurationError
+from fulmen.rules import suggestion
+
+
+def compose(words: Iterable[str] = (), config_dir: str | Path | None = None) -> DictConfig:
+    """The configuration that `words` ask for.
+
+    Args:
+        words: `group=choice` and `key=value`, as on the command line.
+        config_dir: a folder of the user's own with further choices, laid out as `conf/`; may hold Python files, too.
+
+    Returns:
+        The configuration, with two entries beside those of `conf/train.yaml`: `choices`, the choice made in each group,
+        and `overrides`, the words.
+
+    Raises:
+        ConfigurationError: a word cannot be read; a group, choice or key does not exist; something would be run that
+            is not allowed.
+    """
+    words = list(words)
+    folders = search_path(config_dir)
+    overrides = [read(word) for word in words]
+    for override in overrides:
+        check_single(override)
+        check_choice(override, folders)
+        choice_file.check(override.key_or_group, str(override.value()), folders)
+    try:
+        config = _compose(words, folders)
+    except Exception as error:  # Hydra and OmegaConf raise a ValueError or a TypeError for some words
+        check_keys(overrides, _known(overrides, folders), folders)
+        raise ConfigurationError(_sentence(error, folders)) from error
+    if any(override.type is not OverrideType.CHANGE or override.key_or_group == "experiment" for override in overrides):
+        _check_against_choices(config, folders)
+    allowlist.check(config, typed=words)
+    return _finish(config, words)
+
+
+def _compose(words: Sequence[str], folders: Sequence[Path]) -> DictConfig:
+    own = [f"hydra.searchpath=[{','.join(_file_url(folder) for folder in folders[1:])}]"] if folders[1:] else []
+    with hydra.initialize_config_dir(str(folders[0]), version_base="1.3"):
+        return hydra.compose("train", [*own, *for_hydra(words)], return_hydra_config=True)
+
+
+def for_hydra(words: Sequence[str]) -> list[str]:
+    """The words as Hydra takes them: paths quoted, and without `experiment=null`, the default that it cannot read."""
+    return [quoted(word) for word in words if word != "experiment=null"]
+
+
+def _file_url(folder: Path) -> str:
+    return "'file://" + str(folder).replace("\\", "/").replace("'", "\\'") + "'"
+
+
+def check_single(override: Override) -> None:
+    """Raises ConfigurationError where a word names several values."""
+    if override.is_sweep_override():
+        raise ConfigurationError(
+            f"{override.input_line} names several values; add -m to run them all, or write a list as [a,b]"
+        )
+
+
+def _known(overrides: Sequence[Override], folders: Sequence[Path]) -> dict[str, Any]:
+    """The keys there are with these choices, without the words that set a key; with no choices if those fail, too."""
+    choosing = [o.input_line or "" for o in overrides if any((folder / o.key_or_group).is_dir() for folder in folders)]
+    try:
+        return _keys(_compose(choosing, folders))
+    except Exception:  # as above
+        return _keys(_compose([], folders))
+
+
+def _check_against_choices(config: DictConfig, folders: Sequence[Path]) -> None:
+    """Compares the keys with those of the same choices alone: experiments, and words that add, have none of their own.
+
+    Raises:
+        ConfigurationError: a key is there that no choice has, or one is missing.
+    """
+    chosen = {group: choice for group, choice in config.hydra.runtime.choices.items() if "hydra/" not in group}
+    experiment = chosen.pop("experiment", None)
+    source = f" (in experiment={experiment})" if experiment else ""
+    known = _keys(_compose([f"{group}={choice}" for group, choice in chosen.items()], folders))
+    there = _keys(config)
+    for key in there:
+        if key not in known:
+            raise ConfigurationError(unknown(key, known, folders) + source)
+    for key in known:
+        if key not in there:
+            raise ConfigurationError(f"the key '{key}' is taken away{source}, and a run needs it")
+
+
+def _keys(config: DictConfig) -> dict[str, Any]:
+    """Every key, dotted, of a configuration without Hydra's own part."""
+    plain = OmegaConf.to_container(config, resolve=False)
+    assert isinstance(plain, dict)
+    return dict(_walk({key: value for key, value in plain.items() if key != "hydra"}))
+
+
+def _walk(config: Mapping[Any, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+    for key, value in config.items():
+        yield f"{prefix}{key}", value
+        if isinstance(value, Mapping):
+            yield from _walk(value, f"{prefix}{key}.")
+
+
+def _sentence(error: Exception, folders: Sequence[Path]) -> str:
+    """What Hydra says, as far as a user can use it."""
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file is not None:
+        group, _, name = error.missing_cfg_file.rpartition("/")
+        there = list(error.options or [])
+        return f"there is no {group}={name}{suggestion(name, there) or ';'} the choices are {', '.join(there)}"
+    if isinstance(error, yaml.MarkedYAMLError):
+        return choice_file.not_yaml(error)
+    if wrong := re.match(r"In '(\w+)/(.+?)': Could not override '(?:\1/)?(.+?)'", str(error)):
+        group, choice, name = wrong.groups()
+        near = suggestion(f"override /{name}", [f"override /{group}" for group in groups(folders)])
+        return f"there is no 'override /{name}'{near or '; see --help for the groups'} (in {group}={choice})"
+    return " ".join(str(error).split("\n")[0].split())
+
+
+def _finish(config: DictConfig, words: Sequence[str]) -> DictConfig:
+    with open_dict(config):
+        chosen = config.pop("hydra").runtime.choices
+        config.experiment = chosen.get("experiment")
+        config.choices = {group: chosen[group] for group in config if group in chosen and group != "experiment"}
+        config.choices.accelerator = chosen.accelerator
+        config.overrides = list(words)
+        config.allow_targets = allowlist.listed(config.allow_targets)
+        if config.trainer.max_epochs is None and config.trainer.max_steps is None:
+            config.trainer.max_epochs = config.data.epochs
+    return config

@@ -1,0 +1,231 @@
+"""A run's configuration, read from its folder: to go on with (`resume=`), or to run once more (`rerun=`).
+
+Permissions do not come from files: `allow_targets` and `trust_checkpoint` count only where they are typed.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.types import OverrideType
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from omegaconf.resolvers import oc
+
+from fulmen.config.compose import check_single, compose
+from fulmen.config.groups import search_path
+from fulmen.config.overrides import check_choice, read, unknown
+from fulmen.errors import ConfigurationError
+from fulmen.runs import folder as folders
+from fulmen.runs.settings import leaves
+
+PERMISSIONS = ("allow_targets", "trust_checkpoint")
+NOT_SET = ("choices", "experiment")
+"""What follows from words and is not set by a key."""
+GIVEN_ANEW = (*PERMISSIONS, "run_dir")
+"""What a run that repeats another does not take from it."""
+BESIDE_RESUME = ("trainer.max_epochs", "trainer.max_steps", "accelerator", *PERMISSIONS)
+"""All that may be said beside `resume=`: how long and where a run goes on, and what it may do."""
+
+
+def configuration(folder: Path) -> DictConfig:
+    """The configuration of the run in `folder`, as `compose` gives one.
+
+    Raises:
+        ConfigurationError: there is no run in `folder`, or its `config.yaml` is damaged.
+    """
+    return of_record(folders.read_config(folder))
+
+
+def of_record(record: Mapping[str, Any]) -> DictConfig:
+    """A recorded configuration as `compose` gives one: without sizes, with permissions still to be given."""
+    config = OmegaConf.create(
+        {name: value for name, value in record.items() if name != "sizes"}
+        | {"overrides": [], "allow_targets": [], "trust_checkpoint": False}
+    )
+    OmegaConf.set_struct(config, True)
+    return config
+
+
+def to_resume(folder: Path, words: Sequence[str]) -> DictConfig:
+    """The configuration with which the run in `folder` goes on.
+
+    Args:
+        folder: the run's.
+        words: those of `BESIDE_RESUME`.
+
+    Raises:
+        ConfigurationError: another word is given, or as `configuration`.
+    """
+    config = configuration(folder)
+    for override in map(read, words):
+        check_single(override)
+        key = override.key_or_group
+        if key not in BESIDE_RESUME or override.type is not OverrideType.CHANGE:
+            raise ConfigurationError(
+                f"resume= goes on with the run's own configuration, and {override.input_line} is not one of "
+                f"{', '.join(BESIDE_RESUME)}; to train with changes, take rerun={folder}"
+            )
+        if key == "accelerator":
+            check_choice(override, search_path(None))
+            config.choices.accelerator = override.value()
+            key = "trainer.accelerator"
+        OmegaConf.update(config, key, override.value())
+    if config.trust_checkpoint not in (True, False):
+        raise ConfigurationError(f"trust_checkpoint is {config.trust_checkpoint!r}, and must be true or false")
+    if config.trainer.max_epochs is None and config.trainer.max_steps is None:
+        raise ConfigurationError("trainer.max_epochs and trainer.max_steps are both null, and a run must end somewhere")
+    config.overrides = list(words)
+    if not config.trust_checkpoint:
+        check_environment(config)
+    return config
+
+
+def to_rerun(folder: Path, words: Sequence[str], config_dir: str | None) -> DictConfig:
+    """The configuration of the run in `folder`, with `words` changed.
+
+    Its choices and the words typed then are composed anew together with the new ones, so that what refers to a changed
+    key follows it; where today's choices would give another value than the one on record, that one is taken.
+
+    Raises:
+        ConfigurationError: as `configuration` and `compose`.
+    """
+    before = configuration(folder)
+    chosen = {read(word).key_or_group for word in words}
+    if "experiment" in chosen:
+        raise ConfigurationError("experiment= is a configuration of its own; leave rerun= out")
+    allowed = [word for word in words if read(word).key_or_group in PERMISSIONS]
+    typed = [*_typed(folder, before)]
+    kept = [word for word in typed if not _replaced(read(word).key_or_group, chosen)]
+    repeated = compose([*typed, *allowed], config_dir)
+    if "trust_checkpoint=true" not in words:
+        check_environment(before)
+        check_environment(repeated)
+    config, then = compose([*kept, *words], config_dir), dict(leaves(plain(repeated)))
+    for key, value in leaves(plain(before)):
+        if key.partition(".")[0] in NOT_SET or _replaced(key, chosen):
+            continue
+        if key not in then:
+            raise ConfigurationError(f"that run has the key '{key}', which is no more; take the commit it ran with")
+        if then[key] != value:
+            OmegaConf.update(config, key, value, merge=False)
+    return config
+
+
+def _typed(folder: Path, before: DictConfig) -> Iterator[str]:
+    """Words that compose a run's configuration: its experiment, the choice it made in each group, the keys typed."""
+    if before.experiment is not None:
+        yield f"experiment={before.experiment}"
+    yield from (f"{group}={choice}" for group, choice in before.choices.items())
+    for word in folders.noted(folder).get("overrides") or []:
+        if read(word).key_or_group not in (*before.choices, "experiment", *GIVEN_ANEW):
+            yield word
+
+
+def with_data(config: DictConfig, words: Sequence[str]) -> DictConfig:
+    """The configuration with other data: a choice, or keys of the choice it has.
+
+    Raises:
+        ConfigurationError: a word is about something else, or names what does not exist.
+    """
+    overrides = [read(word) for word in words]
+    for override in overrides:
+        check_single(override)
+        key = override.key_or_group
+        if key not in ("data", "data_root") and not key.startswith("data."):
+            raise ConfigurationError(f"{override.input_line} would change the network; only data can be another here")
+    if any(override.key_or_group == "data" for override in overrides):
+        fresh, config = compose(words), config.copy()
+        OmegaConf.set_struct(config, False)
+        config.data, config.data_root = fresh.data, fresh.data_root
+        return config
+    config, known = config.copy(), [f"data.{name}" for name in config.data if not str(name).startswith("_")]
+    for override in overrides:
+        key = override.key_or_group
+        if key == "data_root":
+            key = "data.root"
+        if key not in known:
+            raise ConfigurationError(unknown(key, known, search_path(None)))
+        OmegaConf.update(config, key, override.value(), merge=False)
+    return config
+
+
+def is_repeated(one: Path, config: DictConfig) -> bool:
+    """Whether `config` is that of the run in `one`, but for the folder it goes to."""
+    anew = dict.fromkeys(GIVEN_ANEW)
+    return plain(configuration(one)) | anew == plain(config) | anew
+
+
+def differences(one: Path, other: Path) -> list[str]:
+    """What a run and its repetition have not in common, a line each: commit, versions, machine, figures."""
+    before, after = ({**found, **found.get("versions", {})} for found in map(folders.noted, (one, other)))
+    names = ("commit", "dirty", *after.get("versions", {}), "host", "device", "threads", "fingerprint")
+    lines = [
+        f"  {name}: {before.get(name)} -> {after.get(name)}" for name in names if before.get(name) != after.get(name)
+    ]
+    equal = _bytes(one / "metrics.json") == _bytes(other / "metrics.json")
+    figures = f"figures {'equal, to the last bit, those' if equal else 'differ from those'} of {one}"
+    return [figures, *(["what else differs:", *lines] if lines else [])]
+
+
+def _bytes(path: Path) -> bytes:
+    return path.read_bytes() if path.exists() else b""
+
+
+def plain(config: DictConfig) -> dict[str, Any]:
+    """The configuration as `config.yaml` keeps it: every reference worked out.
+
+    But for those to the environment, which may hold what nobody should read in a file.
+    """
+    with _environment(lambda *words: f"${{oc.env:{','.join(map(_word, words))}}}"):
+        found = _resolved(config)
+    assert isinstance(found, dict)
+    return {str(key): value for key, value in found.items() if key != "overrides"}
+
+
+def check_environment(config: DictConfig) -> None:
+    """Keeps what came from somebody else from reading the environment, and sending it where it says.
+
+    Raises:
+        ConfigurationError: another variable than `FULMEN_DATA` is named.
+    """
+
+    def refuse(name: str, *_: Any) -> str:
+        if name != "FULMEN_DATA":
+            raise ConfigurationError(
+                f"this configuration reads {name} from the environment; if you trust who made it, "
+                "add trust_checkpoint=true"
+            )
+        return ""
+
+    with _environment(refuse):
+        _resolved(config)
+
+
+def _resolved(config: DictConfig) -> Any:
+    try:
+        return OmegaConf.to_container(config, resolve=True)
+    except OmegaConfBaseException as error:
+        if isinstance(error.__cause__, ConfigurationError):
+            raise error.__cause__ from error
+        raise ConfigurationError(" ".join(str(error).split("\n")[0].split())) from error
+
+
+@contextmanager
+def _environment(resolver: Callable[..., str]) -> Iterator[None]:
+    """While it lasts, `${oc.env:...}` is what `resolver` makes of its words."""
+    OmegaConf.register_new_resolver("oc.env", resolver, replace=True)
+    try:
+        yield
+    finally:
+        OmegaConf.register_new_resolver("oc.env", oc.env, replace=True)
+
+
+def _word(value: Any) -> str:
+    return "null" if value is None else str(value)
+
+
+def _replaced(key: str, chosen: set[str]) -> bool:
+    """Whether a word sets `key` or chooses its group anew; permissions and folders are always given anew."""
+    return key in GIVEN_ANEW or key in chosen or key.partition(".")[0] in chosen or key.startswith("hydra")

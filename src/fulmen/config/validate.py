@@ -1,0 +1,211 @@
+"""What is wrong with a configuration, said before torch is imported or anything is written.
+
+Groups, choices and keys are checked where the configuration is composed; here it is their values, one by one by the
+table of rules, then together: data against loss, score and model.
+"""
+
+import dataclasses
+import typing
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from hydra.errors import HydraException
+from hydra.utils import get_class, instantiate
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from fulmen.config import allowlist
+from fulmen.data.source import Source
+from fulmen.errors import ConfigurationError
+from fulmen.figures.options import Wanted
+from fulmen.models.activations import ACTIVATIONS, OUTPUT_ACTIVATIONS, PROBABILITIES
+from fulmen.rules import YES_NO, Rule, many, number, of_type, one_of, suggestion, text, whole
+from fulmen.tasks.names import LOSSES, METRICS
+
+SEED = whole(0, 2**32 - 1)
+SHARE = number("[0, 1)")
+POSITIVE = number("(0, inf)")
+AT_LEAST_0 = number("[0, inf)")
+
+RULES: Mapping[str, Rule] = {
+    "seed": SEED,
+    "weights": one_of("best", "last"),
+    "score": text(),
+    "run_dir": text(or_null=True),
+    "data_root": text(or_null=True),
+    "trust_checkpoint": YES_NO,
+    "model.hidden": many(whole(1)),
+    "model.activation": one_of(*ACTIVATIONS),
+    "model.output_activation": one_of(*OUTPUT_ACTIVATIONS),
+    "model.bias": YES_NO,
+    "model.dropout": SHARE,
+    "optimizer.lr": POSITIVE,
+    "optimizer.weight_decay": AT_LEAST_0,
+    "optimizer.momentum": SHARE,
+    "optimizer.nesterov": YES_NO,
+    "optimizer.betas": many(SHARE, 2),
+    "optimizer.alpha": SHARE,
+    "optimizer.eps": POSITIVE,
+    "optimizer.max_iter": whole(1),
+    "optimizer.history_size": whole(1),
+    "optimizer.tolerance_grad": AT_LEAST_0,
+    "optimizer.tolerance_change": AT_LEAST_0,
+    "optimizer.line_search_fn": one_of("strong_wolfe", None),
+    "scheduler.epochs": whole(1),
+    "scheduler.gamma": POSITIVE,
+    "scheduler.eta_min": AT_LEAST_0,
+    "scheduler.pct_start": number("(0, 1)"),
+    "scheduler.factor": number("(0, 1)"),
+    "scheduler.patience": whole(0),
+    "loss.delta": POSITIVE,
+    "penalty.weight": AT_LEAST_0,
+    "penalty.l1_ratio": number("[0, 1]"),
+    "init.std": AT_LEAST_0,
+    "init.bias": one_of("zeros", "same"),
+    "trainer.max_epochs": whole(1, or_else=[None]),
+    "trainer.max_steps": whole(1, or_else=[None]),
+    "trainer.accelerator": one_of("auto", "cpu", "gpu", "mps"),
+    "trainer.devices": whole(1),
+    "trainer.strategy": text(),
+    "trainer.precision": one_of("64-true", "32-true", "bf16-true", "bf16-mixed", "16-true", "16-mixed"),
+    "trainer.threads": whole(1, 1024, or_else=["auto"]),
+    "trainer.gradient_clip": number("(0, inf)", or_null=True),
+    "trainer.accumulate": whole(1),
+    "trainer.patience": whole(1, or_else=[None]),
+    "trainer.pack": whole(1, or_else=["auto"]),
+    "trainer.points": whole(1),
+    "trainer.compile": YES_NO,
+    "trainer.debug": YES_NO,
+    **{f"figures.{field.name}": YES_NO for field in dataclasses.fields(Wanted)},
+}
+"""What each key must be. A source's own keys are checked by their types in its class."""
+
+
+COMMON: Mapping[str, Rule] = {"batch_size": whole(1, or_else=["full"]), "epochs": whole(1), "seed": SEED}
+"""What the keys must be that every source has."""
+
+
+def check(config: DictConfig) -> Source:
+    """Checks a composed configuration's values.
+
+    Returns:
+        The data source it describes, not loaded.
+
+    Raises:
+        ConfigurationError: a value is of the wrong kind or out of range, or two do not go together.
+    """
+    try:
+        plain: Any = OmegaConf.to_container(config, resolve=True)
+    except OmegaConfBaseException as error:
+        raise ConfigurationError(" ".join(str(error).split("\n")[0].split())) from error
+    _check_rules(plain, RULES)
+    data = source(config.data)
+    _check_data(data)
+    _check_together(plain, data)
+    return data
+
+
+def check_again(plain: Mapping[str, Any], changed: Iterable[str], data: Source) -> None:
+    """Checks a configuration that is one checked before, but for some values.
+
+    Args:
+        plain: the configuration, without references.
+        changed: keys of the other values.
+        data: what the `data` section describes, not loaded.
+
+    Raises:
+        ConfigurationError: as `check`.
+    """
+    _check_rules(plain, [key for key in changed if key in RULES])
+    _check_data(data)
+    _check_together(plain, data)
+
+
+def _check_rules(plain: Mapping[str, Any], keys: Iterable[str]) -> None:
+    for key in keys:
+        group, _, name = key.rpartition(".")
+        section: Any = plain[group] if group else plain
+        ours = not group or section.get("_target_", "") in allowlist.shipped()
+        if ours and name in section:
+            _apply(key, section[name], RULES[key])
+
+
+def _check_together(plain: Mapping[str, Any], data: Source) -> None:
+    _check_loss(plain, data)
+    _check_score(plain["score"], data)
+    _check_output(plain["model"].get("output_activation", "identity"), data)
+
+
+def _apply(key: str, value: Any, rule: Rule) -> None:
+    wanted = rule(value)
+    if wanted is not None:
+        raise ConfigurationError(f"{key} is {'null' if value is None else repr(value)}, and must be {wanted}")
+
+
+def source(section: DictConfig) -> Source:
+    """The data source that a configuration's `data` section describes, not loaded.
+
+    Raises:
+        ConfigurationError: one of its keys is wrong.
+    """
+    kind = get_class(section._target_)
+    if not issubclass(kind, Source):
+        raise ConfigurationError(f"data._target_ is {section._target_}, which is no fulmen.data.source.Source")
+    hints = typing.get_type_hints(kind)
+    for field in dataclasses.fields(kind):
+        if field.name in section and field.name not in COMMON:
+            value = section[field.name]
+            _apply(
+                f"data.{field.name}",
+                OmegaConf.to_object(value) if OmegaConf.is_config(value) else value,
+                of_type(hints[field.name]),
+            )
+    for name, rule in COMMON.items():
+        _apply(f"data.{name}", section[name], rule)
+    try:
+        found = instantiate(section, _convert_="all")
+    except HydraException as error:
+        raise ConfigurationError(str(error.__cause__ or error).split("\n")[0]) from error
+    assert isinstance(found, Source)
+    return found
+
+
+def _check_data(source: Source) -> None:
+    """A file that is wrong shows when its sizes are asked for."""
+    try:
+        in_shape = source.joint.in_shape
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from error
+    if source.scale == "channels" and len(in_shape) != 3:
+        raise ConfigurationError(
+            f"data.scale=channels is for images, and rows here have the shape {in_shape}; take data.scale=features"
+        )
+
+
+def _check_loss(plain: Mapping[str, Any], source: Source) -> None:
+    task, name = source.joint.task, plain["choices"]["loss"]
+    fitting = LOSSES[task]
+    if name in {loss for losses in LOSSES.values() for loss in losses} and name not in fitting:
+        raise ConfigurationError(
+            f"loss={name} does not fit data={plain['choices']['data']}, whose task is {task}; "
+            f"these do: {', '.join(['auto', *fitting])}"
+        )
+
+
+def _check_score(score: str, source: Source) -> None:
+    there = ["val/loss", "train/loss", *(f"val/{name}" for name in METRICS[source.joint.task])]
+    if score not in there:
+        raise ConfigurationError(
+            f"score={score} is not measured during training of this {source.joint.task} task"
+            f"{suggestion(score, there) or ';'} there are {', '.join(there)}"
+        )
+
+
+def _check_output(activation: str, source: Source) -> None:
+    task = source.joint.task
+    fitting = {"binary": ("identity", "sigmoid"), "multiclass": ("identity", *PROBABILITIES)}
+    if task in fitting and activation not in fitting[task]:
+        raise ConfigurationError(
+            f"model.output_activation={activation} makes no class probabilities for this {task} task; "
+            f"take {' or '.join(fitting[task])}"
+        )

@@ -1,0 +1,64 @@
+"""scikit-learn's `make_blobs`: normal clouds around centres (four classes: notebooks 003 and 004; two: notebook 002).
+
+All splits share the centres; notebook 002 draws its test points around others, so its test loss rises with training.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from fulmen.data.sets.synthetic import Synthetic
+from fulmen.data.source import Joint, Split
+from fulmen.rules import check_between
+
+
+@dataclass(kw_only=True)
+class Blobs(Synthetic):
+    """A class for each of four clouds."""
+
+    centers: ClassVar = 4
+    center_box: ClassVar = (-1.2, 1.2)
+    """Both features of the centres are uniform between these."""
+
+    std: float
+    """Standard deviation of each cloud. Not 0: every split would hold the same points."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_between(0, np.inf, std=self.std)
+
+    @property
+    def joint(self) -> Joint:
+        return Joint((2,), 4, "multiclass", ("x1", "x2"), ("blob 0", "blob 1", "blob 2", "blob 3"))
+
+    def load(self) -> dict[str, Split]:
+        from sklearn.datasets import make_blobs
+
+        x, y, centers = make_blobs(
+            self.train_size,
+            centers=self.centers,
+            cluster_std=self.std,
+            center_box=self.center_box,
+            random_state=self.seed,
+            return_centers=True,
+        )
+
+        def draw(random: np.random.RandomState, rows: int) -> Split:
+            return Split(*make_blobs(rows, centers=centers, cluster_std=self.std, random_state=random))
+
+        return self.splits(draw, Split(x, y))
+
+
+class BlobsBinary(Blobs):
+    """The first of three clouds against the rest."""
+
+    centers = 3
+    center_box = (-10.0, 10.0)
+
+    @property
+    def joint(self) -> Joint:
+        return Joint((2,), 1, "binary", ("x1", "x2"), ("blob 0", "rest"))
+
+    def load(self) -> dict[str, Split]:
+        return {name: Split(x, (y != 0).astype(y.dtype)) for name, (x, y) in super().load().items()}

@@ -1,0 +1,36 @@
+"""scikit-learn's `make_circles`: a ring of points and another one inside it (notebooks 003 and 004)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fulmen.data.sets.synthetic import SAME_POINTS, Synthetic
+from fulmen.data.source import Joint, Split
+from fulmen.rules import check_between
+
+
+@dataclass(kw_only=True)
+class Circles(Synthetic):
+    """Class 0 around the unit circle, class 1 around a smaller one."""
+
+    factor: float
+    """Radius of the smaller circle."""
+    noise: float
+    """Standard deviation around the circles. Not 0: every split would hold the same points."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_between(0, 1, factor=self.factor)
+        check_between(0, np.inf, SAME_POINTS, noise=self.noise)
+
+    @property
+    def joint(self) -> Joint:
+        return Joint((2,), 1, "binary", ("x1", "x2"), ("outer", "inner"))
+
+    def load(self) -> dict[str, Split]:
+        return self.splits(self._draw)
+
+    def _draw(self, random: np.random.RandomState, rows: int) -> Split:
+        from sklearn.datasets import make_circles
+
+        return Split(*make_circles(rows, factor=self.factor, noise=self.noise, random_state=random))

@@ -1,0 +1,129 @@
+"""MNIST: 60,000 handwritten digits to train with and 10,000 to test (LeCun, Cortes and Burges, 1998).
+
+Its four files are looked for in the folder `root` and in `root/mnist`, gzipped or not, and downloaded into the latter
+where they are missing. Every file is checked when it is read, so that a damaged one never passes for the real one.
+"""
+
+import gzip
+import sys
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from hashlib import md5
+from pathlib import Path
+from textwrap import shorten
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fulmen.data.sets.digits import Digits, enough, split
+from fulmen.data.source import Split, fresh
+
+FILES = {
+    "train-images-idx3-ubyte": ("f68b3c2dcbeaaa9fbdd348bbdeb94873", "6bbc9ace898e44ae57da46a324031adb"),
+    "train-labels-idx1-ubyte": ("d53e105ee54ea40749a09fcbcd1e9432", "a25bea736e30d166cdddb491f175f624"),
+    "t10k-images-idx3-ubyte": ("9fb629c4189551a2d022fa330f9573f3", "2646ac647ad5339dbf082846283269ea"),
+    "t10k-labels-idx1-ubyte": ("ec29112dd5afa0611ce80d1b7f02629c", "27ae3e4e09519cfbb04c329615203637"),
+}
+"""MD5 of each file as mirrors serve it, gzipped, and as published, unpacked."""
+
+
+class DownloadError(ValueError):
+    """No mirror gave a file."""
+
+
+@dataclass(kw_only=True)
+class Mnist(Digits):
+    """Train and validation are drawn from MNIST's training set without overlap, test from its test set."""
+
+    root: str | None
+    """Folder that holds the files, or is to hold the downloads; none: the user's cache."""
+    mirrors: Sequence[str]
+    """Web addresses under which the gzipped files are found; tried in turn."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        enough(60_000, train_size=self.train_size, val_size=self.val_size)
+        enough(10_000, test_size=self.test_size)
+        if isinstance(self.mirrors, str):
+            raise ValueError(f"data.mirrors is {self.mirrors!r}: give a list, data.mirrors=[{self.mirrors}].")
+
+    def load(self) -> dict[str, Split]:
+        images, labels = self._read("train-images-idx3-ubyte"), self._read("train-labels-idx1-ubyte")
+        order = np.random.RandomState(self.seed).permutation(len(labels))
+        splits = {"train": split(images, labels, order[: self.train_size])}
+        if self.val_size:
+            splits["val"] = split(images, labels, order[self.train_size : self.train_size + self.val_size])
+        if self.test_size:
+            images, labels = self._read("t10k-images-idx3-ubyte"), self._read("t10k-labels-idx1-ubyte")
+            order = np.arange(len(labels))
+            if self.test_size < len(labels):
+                order = fresh(self.seed, "test").permutation(len(labels))[: self.test_size]
+            splits["test"] = split(images, labels, order)
+        return splits
+
+    def _read(self, name: str) -> NDArray[np.uint8]:
+        """[N, 28, 28] images or [N] labels. Raises ValueError where the file is damaged."""
+        path = self._find(name)
+        content = _unpacked(path)
+        found, (_, published) = md5(content, usedforsecurity=False).hexdigest(), FILES[name]
+        if found != published:
+            raise ValueError(
+                f"{path} is damaged: the MD5 of its content is {found}, MNIST's is {published}. "
+                "Delete the file to have it downloaded, or put a good one there."
+            )
+        return _array(content)
+
+    def _find(self, name: str) -> Path:
+        import pooch
+
+        root = Path(self.root or pooch.os_cache("fulmen")).expanduser()
+        places = [folder / file for folder in (root, root / "mnist") for file in (name, f"{name}.gz")]
+        return next((path for path in places if path.is_file()), None) or self._download(name, root / "mnist")
+
+    def _download(self, name: str, folder: Path) -> Path:
+        """Pooch writes elsewhere, and moves the file to its place once its checksum is right."""
+        import pooch
+
+        pooch.get_logger().setLevel("WARNING")  # the progress bar says enough
+        checksum, causes = f"md5:{FILES[name][0]}", []
+        for mirror in self.mirrors:
+            url = f"{mirror.rstrip('/')}/{name}.gz"
+            try:
+                with _if_needed(folder):
+                    return Path(pooch.retrieve(url, checksum, f"{name}.gz", folder, progressbar=sys.stderr.isatty()))
+            except (OSError, ValueError) as error:  # from the network, as requests' errors are, or a wrong checksum
+                causes.append(f"{mirror}: {shorten(str(error), 120)}")
+        raise DownloadError(
+            "MNIST is not here and could not be downloaded. Take data=mnist_5k, which needs no download, or put "
+            f"MNIST's four files ({', '.join(FILES)}; gzipped or not) in a folder and give data_root=<that folder>. "
+            f"For {name}.gz: {'; '.join(causes)}"
+        )
+
+
+@contextmanager
+def _if_needed(folder: Path) -> Iterator[None]:
+    """Removes the folder again, and those above it that were not there before, if nothing was put into them."""
+    new = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # the first that is not empty
+            for path in new:
+                path.rmdir()
+
+
+def _unpacked(path: Path) -> bytes:
+    content = path.read_bytes()
+    try:
+        return gzip.decompress(content) if path.suffix == ".gz" else content
+    except (OSError, EOFError, zlib.error):  # cut off, or no gzip: its checksum will be wrong
+        return content
+
+
+def _array(content: bytes) -> NDArray[np.uint8]:
+    """The IDX format: two zeros, a type (8: bytes), the number of dimensions, each in 4 bytes, then the values."""
+    dimensions = content[3]
+    shape = np.frombuffer(content, ">u4", dimensions, offset=4)
+    return np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions).reshape(shape)

@@ -1,0 +1,33 @@
+"""scikit-learn's `make_moons`: two half circles that reach into each other."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fulmen.data.sets.synthetic import SAME_POINTS, Synthetic
+from fulmen.data.source import Joint, Split
+from fulmen.rules import check_between
+
+
+@dataclass(kw_only=True)
+class Moons(Synthetic):
+    """Class 0 is open below, class 1 above."""
+
+    noise: float
+    """Standard deviation around the half circles. Not 0: every split would hold the same points."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_between(0, np.inf, SAME_POINTS, noise=self.noise)
+
+    @property
+    def joint(self) -> Joint:
+        return Joint((2,), 1, "binary", ("x1", "x2"), ("upper", "lower"))
+
+    def load(self) -> dict[str, Split]:
+        return self.splits(self._draw)
+
+    def _draw(self, random: np.random.RandomState, rows: int) -> Split:
+        from sklearn.datasets import make_moons
+
+        return Split(*make_moons(rows, noise=self.noise, random_state=random))

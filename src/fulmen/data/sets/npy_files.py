@@ -1,0 +1,105 @@
+"""A folder of NumPy's files, mapped into memory, with a sentence for each way they can be wrong.
+
+Shapes: N rows.
+"""
+
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fulmen.data.chunks import parts
+from fulmen.data.source import SPLITS, Split
+from fulmen.rules import listed, suggestion
+
+UNKNOWN = 8 * 2**30
+"""Bytes of memory that are assumed where the system does not say."""
+LIMIT = Path("/sys/fs/cgroup/memory.max")
+"""Where Linux says what a container may take."""
+
+
+def opened(path: str, needed: Sequence[str]) -> dict[str, Split]:
+    """The splits that are there; x [N, ...] and y [N, ...] of each are mapped, and not yet looked into.
+
+    Args:
+        path: the folder.
+        needed: splits that must be there.
+
+    Raises:
+        ValueError: the folder or a file is not there, or is no array of numbers, or x and y differ in rows.
+    """
+    folder = Path(path).expanduser()
+    if folder.is_file():
+        raise ValueError(f"{folder} is a file: give data.path=<the folder with train_x.npy and train_y.npy>.")
+    if not folder.is_dir():
+        near = suggestion(folder.name, _names(folder.parent)) if folder.parent.is_dir() else ""
+        raise ValueError(f"There is no folder {folder}{near or f'; paths start from {Path.cwd()}.'}")
+    there = _names(folder)
+    names = [name for name in SPLITS if name in needed or {f"{name}_x.npy", f"{name}_y.npy"} & set(there)]
+    if not names:
+        raise ValueError(f"{folder} has none of train_x.npy, val_x.npy, test_x.npy.{_holds(there)}")
+    splits = {name: Split(*(_mapped(folder, f"{name}_{part}.npy", there) for part in "xy")) for name in names}
+    for name, (x, y) in splits.items():
+        if x.ndim < 2:
+            raise ValueError(f"{name}_x.npy has the shape {x.shape}: it must be [rows, features], or [rows, ...].")
+        if len(x) != len(y):
+            raise ValueError(f"{name}_x.npy has {len(x)} rows, and {name}_y.npy {len(y)}: they must be as many.")
+    return splits
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def _holds(there: Sequence[str]) -> str:
+    return f" It holds {listed(there)}." if there else " It is empty."
+
+
+def _mapped(folder: Path, name: str, there: Sequence[str]) -> NDArray[Any]:
+    if name not in there:
+        raise ValueError(f"There is no {name} in {folder}{suggestion(name, there) or '.'}{_holds(there)}")
+    try:
+        found = np.load(folder / name, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        objects = " Arrays of Python's objects cannot be mapped: save numbers." if "Python object" in str(error) else ""
+        raise ValueError(
+            f"{folder / name} is damaged, empty or no file of numpy.save's: {error}.{objects}".replace("..", ".")
+        ) from error
+    if not isinstance(found, np.memmap):
+        raise ValueError(f"{folder / name} holds several arrays: save each in a file of its own, with numpy.save.")
+    if found.dtype.kind not in "fiub" or found.dtype.itemsize > 8:
+        raise ValueError(f"{folder / name} holds values of the type {found.dtype}: give numbers of 8 bytes at most.")
+    if not found.size or not found.ndim:
+        raise ValueError(f"{folder / name} has the shape {found.shape}: it must have rows.")
+    return found
+
+
+def check_finite(values: NDArray[Any], name: str) -> None:
+    """Raises ValueError where a value of [N, ...] is no finite number."""
+    if values.dtype.kind != "f":
+        return
+    row = 0
+    for part in parts(values):
+        if not np.isfinite(part).all():
+            wrong = np.argwhere(~np.isfinite(part))[0]
+            raise ValueError(f"{name} has {part[tuple(wrong)]} in row {row + wrong[0]}: every value must be a number.")
+        row += len(part)
+
+
+def held_bytes(split: Split) -> int:
+    """What a split takes in memory, about; its numbers take 4 bytes each at least."""
+    return sum(values.size * max(4, values.itemsize) for values in split)
+
+
+def memory() -> int:
+    """Bytes that the machine has, or that this container may take."""
+    found = UNKNOWN
+    with suppress(AttributeError, ValueError, OSError):  # Windows has no sysconf
+        found = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    with suppress(ValueError, OSError):  # no container, or one that may take "max"
+        found = min(found, int(LIMIT.read_text()))
+    return found

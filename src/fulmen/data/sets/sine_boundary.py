@@ -1,0 +1,29 @@
+"""Points in a square, of the class 1 where they lie on or above a sine wave (notebook 000)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fulmen.data.sets.synthetic import Synthetic
+from fulmen.data.source import Joint, Split
+
+EDGE = 1 - 1e-5
+"""Half the side of the square that points are drawn from, before they are rounded to two decimals."""
+
+
+@dataclass(kw_only=True)
+class SineBoundary(Synthetic):
+    """Class 1 where x2 >= -1/4 + 3/4 sin(pi x1)."""
+
+    @property
+    def joint(self) -> Joint:
+        return Joint((2,), 1, "binary", ("x1", "x2"), ("below", "above"))
+
+    def load(self) -> dict[str, Split]:
+        return self.splits(_draw)
+
+
+def _draw(random: np.random.RandomState, rows: int) -> Split:
+    """All first features are drawn, then all second ones: the notebook's order, so its very numbers."""
+    x = random.uniform(-EDGE, EDGE, (2, rows)).round(2).T
+    return Split(x, (x[:, 1] >= -1 / 4 + 3 / 4 * np.sin(np.pi * x[:, 0])).astype(np.int64))

@@ -1,0 +1,40 @@
+"""Two spirals wound into each other, after the two-spirals problem (Lang and Witbrock, 1988): hard for a small network.
+
+There the points are fixed; here they are drawn, so that there are fresh ones for validation and test.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fulmen.data.sets.synthetic import Synthetic
+from fulmen.data.source import Joint, Split
+from fulmen.rules import check_at_least
+
+TURNS = 1.5
+
+
+@dataclass(kw_only=True)
+class Spirals(Synthetic):
+    """Each class winds out from near the origin to the unit circle; one is the other, turned by half a turn."""
+
+    noise: float
+    """Standard deviation around the spirals, which lie a third apart."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_at_least(0, noise=self.noise)
+
+    @property
+    def joint(self) -> Joint:
+        return Joint((2,), 1, "binary", ("x1", "x2"), ("first", "second"))
+
+    def load(self) -> dict[str, Split]:
+        return self.splits(self._draw)
+
+    def _draw(self, random: np.random.RandomState, rows: int) -> Split:
+        y = np.arange(rows) % 2
+        radius = np.sqrt(random.uniform(0.01, 1, rows))  # the root: as many points to a length of spiral everywhere
+        angle = 2 * np.pi * TURNS * radius + np.pi * y
+        x = radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)  # [N, 2]
+        return Split(x + self.noise * random.standard_normal((rows, 2)), y)

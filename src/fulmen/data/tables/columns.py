@@ -1,0 +1,122 @@
+"""What a column of a table holds, which decides how a network gets to see it."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from fulmen.rules import listed, present
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Roles(NamedTuple):
+    """Names of columns, each once."""
+
+    targets: list[str]
+    features: list[str]
+
+
+def roles(
+    there: Sequence[str],
+    path: str,
+    *,
+    target: str | Sequence[str] | None,
+    features: Sequence[str] | None,
+    leave_out: Sequence[str],
+    dividing: Mapping[str, str | None],
+) -> Roles:
+    """Finds the columns that the keys name.
+
+    Args:
+        there: the columns of the table.
+        path: of its file, for sentences.
+        target: one target, or several.
+        features: those that are features; none: all that are nothing else.
+        leave_out: those that are no features.
+        dividing: the columns that divide the rows, if any, by their keys.
+
+    Raises:
+        ValueError: a column is not there or is to be two things, or nothing is left to be a target or a feature.
+    """
+    if not target:
+        raise ValueError(f"data.target is not given: say which column to predict, of {listed(there)}.")
+    targets = [target] if isinstance(target, str) else list(dict.fromkeys(target))
+    taken = dict.fromkeys(targets, "target")
+    named = {"target": targets, **{key: [name] for key, name in dividing.items() if name is not None}}
+    for key, names in {**named, "features": features or (), "leave_out": leave_out}.items():
+        for name in names:
+            present(name, there, f"data.{key} is {name!r}, and {path} has no such column")
+            if taken.get(name, key) != key:
+                raise ValueError(f"data.{key} names {name!r}, which is data.{taken[name]} already.")
+        if key in named:
+            taken |= dict.fromkeys(names, key)
+    chosen = [name for name in dict.fromkeys(features or there) if name not in taken and name not in leave_out]
+    if not chosen:
+        raise ValueError(f"No column of {path} is left to be a feature: leave out fewer of {listed(there)}.")
+    return Roles(targets, chosen)
+
+
+Kind = Literal["number", "yes_no", "text", "date", "other"]
+
+INFERRED: dict[str, Kind] = {
+    "string": "text",
+    "empty": "text",
+    "boolean": "yes_no",
+    "decimal": "number",
+    "integer": "number",
+    "floating": "number",
+    "mixed-integer-float": "number",
+    **dict.fromkeys(("date", "datetime", "datetime64", "time", "timedelta", "timedelta64", "period"), "date"),
+}
+"""Kinds, by pandas' words for what it finds in a column of objects."""
+
+DATE = (
+    r"(?i)\s*(?:\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.](?:\d{4}|\d{2})"
+    r"|\d{1,2}[- ](?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*[-, ]+\d{2,4})(?:[T ]+\d.*)?\s*"
+)
+"""Texts that are dates, with or without a time: 2024-01-31, 31.1.2024, 1/31/24, 31 Jan 2024."""
+EXACT = 2.0**53
+"""From here on floating numbers are whole whatever was meant."""
+
+
+def kind(column: "pd.Series[Any]") -> Kind:
+    """What a column holds: numbers, yes or no, one of some texts, moments, or something else."""
+    import pandas as pd
+
+    dtype, types = column.dtype, pd.api.types
+    if isinstance(dtype, pd.CategoricalDtype):
+        return "text"
+    if types.is_bool_dtype(dtype):
+        return "yes_no"
+    if types.is_numeric_dtype(dtype):
+        return "other" if types.is_complex_dtype(dtype) else "number"
+    found = INFERRED.get(types.infer_dtype(column, skipna=True), "other")
+    return "date" if found == "text" and _dates(column) else found
+
+
+def _dates(column: "pd.Series[Any]") -> bool:
+    """Whether all texts of a column are dates."""
+    known = column.dropna()
+    first = known.iloc[:1].astype(str)  # of most columns the first one says that it is no date
+    return bool(len(known) and first.str.fullmatch(DATE).all() and known.astype(str).str.fullmatch(DATE).all())
+
+
+def texts(column: "pd.Series[Any]") -> "pd.Series[Any]":
+    """A column's values as texts, [N]: whole numbers without a point; what is missing stays so.
+
+    A column of whole numbers with one missing is one of floating numbers to pandas.
+    """
+    known = column.dropna()
+    if kind(column) == "number" and whole(known) and known.dtype.kind == "f":
+        known = known.astype("int64")
+    return known.astype(str).astype(object).reindex(column.index)
+
+
+def whole(known: "pd.Series[Any]") -> bool:
+    """Whether numbers, none of them missing, are all whole, and not too large for that to be known."""
+    import pandas as pd
+
+    if pd.api.types.is_integer_dtype(known.dtype):
+        return True
+    values = known.to_numpy(dtype=float)
+    return bool(((values % 1 == 0) & (abs(values) < EXACT)).all())

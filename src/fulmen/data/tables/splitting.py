@@ -1,0 +1,158 @@
+"""Which rows train, validate and test: at random with equal parts of each class, by time, or by groups.
+
+Shapes: N rows.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fulmen.data.new_rows import floats
+from fulmen.data.tables.columns import kind
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def moments(column: "pd.Series[Any]") -> NDArray[np.float64]:
+    """A column of numbers, dates, or texts that are dates as 2024-01-31, as numbers [N] that order the rows.
+
+    Raises:
+        ValueError: a value is missing or none of these.
+    """
+    import pandas as pd
+
+    if kind(column) not in ("date", "text"):
+        values = floats(column)
+    else:
+        dates = pd.to_datetime(column, format="ISO8601", errors="coerce", utc=True)
+        values = np.where(dates.isna(), np.nan, dates.astype("int64"))
+    wrong = np.flatnonzero(np.isnan(values))
+    if len(wrong):
+        found = column.iloc[wrong[0]]
+        said = "is empty" if pd.isna(found) else f"holds {str(found)!r}"
+        raise ValueError(
+            f"data.time {str(column.name)!r} {said} in row {column.index[wrong[0]] + 1}: "
+            "every row needs a number there, or a date written as 2024-01-31 or 2024-01-31 13:45."
+        )
+    return values
+
+
+def groups(column: "pd.Series[Any]") -> NDArray[np.int64]:
+    """A number for the group of each row, [N].
+
+    Raises:
+        ValueError: a value is missing.
+    """
+    import pandas as pd
+
+    numbers, _ = pd.factorize(column)
+    if (numbers == -1).any():
+        row = column.index[(numbers == -1).argmax()] + 1
+        raise ValueError(f"data.group {str(column.name)!r} is empty in row {row}.")
+    return numbers.astype(np.int64)
+
+
+Rows = NDArray[np.int64]
+Choose = Callable[[Rows, int], tuple[Rows, Rows]]
+"""Divides rows into those that stay and a part of that size."""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much of a table validates and tests: a share below 1, or a number of rows; 0: no such split."""
+
+    val: float
+    test: float
+    seed: int
+
+    def mixed(self, count: int) -> dict[str, Rows]:
+        """Any rows of N; each is as likely to be anywhere."""
+        return self._divide(np.arange(count), self._choose_any, count, "rows")
+
+    def balanced(self, y: NDArray[np.int64], names: Sequence[str]) -> dict[str, Rows]:
+        """Rows with classes `y` [N], of each class the same part everywhere.
+
+        Raises:
+            ValueError: a class has too few rows, or a split too few for all classes.
+        """
+        from sklearn.model_selection import train_test_split
+
+        def choose(rows: Rows, size: int) -> tuple[Rows, Rows]:
+            if min(size, len(rows) - size) < len(names):
+                raise ValueError(
+                    f"A split has {min(size, len(rows) - size)} rows, too few for {len(names)} classes: "
+                    "change data.val_size and data.test_size."
+                )
+            _check_rarest(y[rows], names, 2)
+            stays, part = train_test_split(rows, test_size=size, stratify=y[rows], random_state=self.seed)
+            return stays, part
+
+        if self.val or self.test:
+            _check_rarest(y, names, 1 + (self.val > 0) + (self.test > 0))
+        return self._divide(np.arange(len(y)), choose, len(y), "rows")
+
+    def in_time(self, moments: NDArray[Any]) -> dict[str, Rows]:
+        """Rows at `moments` [N]: the earliest train, the latest test."""
+        order = np.argsort(moments, kind="stable")
+        return self._divide(order, lambda rows, size: (rows[:-size], rows[-size:]), len(order), "rows")
+
+    def in_groups(self, groups: NDArray[np.int64]) -> dict[str, Rows]:
+        """Rows of `groups` [N], which stay together; shares and numbers are those of groups.
+
+        Raises:
+            ValueError: there are fewer groups than splits.
+        """
+        from sklearn.model_selection import GroupShuffleSplit
+
+        def choose(rows: Rows, size: int) -> tuple[Rows, Rows]:
+            splitter = GroupShuffleSplit(1, test_size=size, random_state=self.seed)
+            stays, part = next(splitter.split(rows, groups=groups[rows]))
+            return rows[stays], rows[part]
+
+        return self._divide(np.arange(len(groups)), choose, len(np.unique(groups)), "groups")
+
+    def _choose_any(self, rows: Rows, size: int) -> tuple[Rows, Rows]:
+        from sklearn.model_selection import train_test_split
+
+        stays, part = train_test_split(rows, test_size=size, random_state=self.seed)
+        return stays, part
+
+    def _divide(self, rows: Rows, choose: Choose, count: int, what: str) -> dict[str, Rows]:
+        """Takes test away from all rows, then validation from the rest."""
+        test, val = _count(self.test, count), _count(self.val, count)
+        if test + val >= count:
+            raise ValueError(
+                f"The table has {count} {what}, of which data.val_size={self.val} takes {val} and "
+                f"data.test_size={self.test} takes {test}: none is left for training; take smaller sizes."
+            )
+        found = {}
+        for name, size in (("test", test), ("val", val)):
+            if size:
+                rows, found[name] = choose(rows, size)
+        return {"train": rows} | {name: found[name] for name in ("val", "test") if name in found}
+
+
+def check_sizes(**sizes: float) -> None:
+    """Raises ValueError unless every size is a share below 1 or a whole number."""
+    for name, size in sizes.items():
+        if isinstance(size, bool) or not (0 <= size < 1 or (isinstance(size, int) and size >= 1)):
+            raise ValueError(f"data.{name} is {size!r}: give a share below 1, or a whole number of rows.")
+
+
+def _count(size: float, count: int) -> int:
+    """How many of `count` a size is; a share is one at least."""
+    return max(1, round(size * count)) if 0 < size < 1 else int(size)
+
+
+def _check_rarest(y: NDArray[np.int64], names: Sequence[str], least: int) -> None:
+    counts = np.bincount(y, minlength=len(names))
+    if counts.min() < least:
+        rarest = names[int(counts.argmin())]
+        raise ValueError(
+            f"Class {rarest!r} has {counts.min()} rows to divide, and each split needs some of every class: "
+            "leave these rows out of the file, put classes together, or take smaller data.val_size and data.test_size."
+        )

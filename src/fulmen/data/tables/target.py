@@ -1,0 +1,139 @@
+"""What is to be predicted from a table: values or classes, as the target's column says unless the user does.
+
+Shapes: N rows, T targets.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fulmen.data.new_rows import floats
+from fulmen.data.source import Task
+from fulmen.data.tables.column_checks import FEW_ROWS, check_numbers
+from fulmen.data.tables.columns import kind, whole
+from fulmen.rules import listed
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CLASSES = 20
+"""Different whole numbers up to which they are taken for classes."""
+
+Wanted = Literal["auto", "regression", "binary", "multiclass"]
+
+
+@dataclass(frozen=True)
+class Aim:
+    """Targets of rows that have them."""
+
+    task: Task
+    y: NDArray[Any]
+    """[N, T] floating for regression; [N] whole class numbers from 0 otherwise."""
+    names: tuple[str, ...]
+    """T names of values for regression; the names of the classes otherwise."""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def out_features(self) -> int:
+        """Numbers that a model returns for a row."""
+        return 1 if self.task == "binary" else len(self.names)
+
+
+def aim(targets: "pd.DataFrame", wanted: Wanted) -> Aim:
+    """What to predict.
+
+    Args:
+        targets: [N, T], nothing missing or infinite.
+        wanted: the task, or `auto`.
+
+    Raises:
+        ValueError: the values do not fit the task, or there is nothing to tell apart.
+    """
+    for name in targets:
+        _check(targets[name])
+    if targets.shape[1] > 1 or wanted == "regression":
+        return _values(targets, wanted)
+    return _one(targets.iloc[:, 0], wanted)
+
+
+def known_aim(targets: "pd.DataFrame", task: Task, names: tuple[str, ...]) -> Aim:
+    """The targets of a table that is like one learned before: new rows need not hold all of its classes.
+
+    Args:
+        targets: [N, T], nothing missing or infinite.
+        task: that was learned.
+        names: of its targets or classes.
+
+    Raises:
+        ValueError: a class was not learned, a value is no number, or there are more or fewer targets.
+    """
+    if task == "regression":
+        if targets.shape[1] != len(names):
+            raise ValueError(f"{len(names)} targets were learned ({listed(names)}), and {targets.shape[1]} are given.")
+        return Aim(task, _values(targets, "regression").y, names)
+    found, y = _classes(targets.iloc[:, 0])
+    for name in found:
+        if name not in names:
+            raise ValueError(f"The class {name!r} was not learned; those were {listed(names)}.")
+    return Aim(task, np.array([names.index(name) for name in found])[y], names)
+
+
+def _check(column: "pd.Series[Any]") -> None:
+    holds = kind(column)
+    if holds in ("date", "other"):
+        raise ValueError(
+            f"data.target {str(column.name)!r} holds values such as {str(column.iloc[0])!r}, which are neither numbers "
+            "nor classes: make numbers or texts of them in the file."
+        )
+    if holds == "text":
+        check_numbers(column)
+    if column.nunique() == 1:
+        raise ValueError(
+            f"data.target {str(column.name)!r} is {str(column.iloc[0])!r} in every row: there is nothing to learn."
+        )
+
+
+def _values(targets: "pd.DataFrame", wanted: Wanted) -> Aim:
+    if wanted not in ("auto", "regression"):
+        raise ValueError(f"data.task is {wanted}, which has one target, and data.target names {listed(list(targets))}.")
+    for name in targets:
+        if kind(targets[name]) == "text":
+            way_out = "name one target" if targets.shape[1] > 1 else "take data.task=auto"
+            raise ValueError(
+                f"data.target {str(name)!r} holds texts, such as {str(targets[name].iloc[0])!r}, and the values of "
+                f"{'several targets' if targets.shape[1] > 1 else 'data.task=regression'} must be numbers: {way_out}."
+            )
+    y = np.stack([floats(targets[name]) for name in targets], axis=1)  # [N, T]
+    return Aim("regression", y, tuple(map(str, targets)))
+
+
+def _one(column: "pd.Series[Any]", wanted: Wanted) -> Aim:
+    """A single target, which may be classes."""
+    name, numbers, count = str(column.name), kind(column) == "number", column.nunique()
+    if wanted == "auto" and numbers and (count > CLASSES or not whole(column)):
+        return _values(column.to_frame(), wanted)
+    if wanted == "binary" and count != 2:
+        raise ValueError(f"data.task is binary, and data.target {name!r} has {count} different values: it must have 2.")
+    if len(column) > FEW_ROWS and count > len(column) / 2:
+        way_out = "take data.task=regression" if numbers else "name another target"
+        raise ValueError(
+            f"data.target {name!r} has {count} different values in {len(column)} rows, too many for classes: {way_out}."
+        )
+    names, y = _classes(column)
+    task: Task = "multiclass" if count > 2 or wanted == "multiclass" else "binary"
+    taken = f"the {count} whole numbers of {name} are taken for classes; for values add data.task=regression"
+    return Aim(task, y, names, (taken,) if numbers and wanted == "auto" else ())
+
+
+def _classes(column: "pd.Series[Any]") -> tuple[tuple[str, ...], NDArray[np.int64]]:
+    """Names of the classes in the order of their values, and each row's number [N] in that order."""
+    if kind(column) != "number":
+        values = column.to_numpy(dtype=object)
+    elif column.dtype.kind in "iu":
+        values = column.to_numpy()  # as they are: large ones would be rounded
+    else:
+        values = floats(column).astype(np.int64) if whole(column) else floats(column)
+    labels, y = np.unique(values, return_inverse=True)
+    return tuple(map(str, labels)), y.astype(np.int64)

@@ -1,0 +1,41 @@
+"""Every exception that Fulmen raises, and warnings for the user."""
+
+import sys
+from typing import TYPE_CHECKING
+
+from fulmen.rules import suggestion as suggestion
+
+if TYPE_CHECKING:
+    pass
+
+
+def warn(sentence: str) -> None:
+    """Says on the error stream what a user should know and need not act on."""
+    print(f"fulmen: {sentence}", file=sys.stderr)
+
+
+class CheckpointError(ValueError):
+    """A checkpoint is not there, is damaged, or is none."""
+
+
+class StrangeError(CheckpointError):
+    """A checkpoint holds more than tensors and plain values, so that reading it would run code."""
+
+
+class Pruned(Exception):
+    """A run was ended because it was not worth its time; no failure."""
+
+
+class Diverged(ArithmeticError):
+    """The loss, or a parameter, is no longer finite."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what}; try a smaller optimizer.lr, or trainer.gradient_clip=1")
+
+
+class ConfigurationError(ValueError):
+    """Something in the configuration is not as it must be; the message says what, and what would be right."""
+
+
+class Finished(ValueError):
+    """A run that was to go on has nothing more to do."""

@@ -1,0 +1,183 @@
+"""From a configuration to a run: Hydra makes the parts, and the straight line in `run.py` gets them by name."""
+
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig
+
+from fulmen.config import allowlist, recorded, validate
+from fulmen.config.instantiate import make
+from fulmen.data.source import Source
+from fulmen.errors import ConfigurationError, Finished
+from fulmen.experiment import importing
+from fulmen.runs import folder as folders
+from fulmen.runs.files import place
+from fulmen.runs.names import readable, stamp
+
+if TYPE_CHECKING:
+    from fulmen.experiment.load import Run
+    from fulmen.training.callbacks.pruning import Judge
+
+PARTS = ("model", "optimizer", "scheduler", "loss", "penalty", "init", "backprop", "logger", "figures", "baseline")
+RUNS = Path("logs/runs")
+FAILED, DIVERGED = 1, 3
+
+
+def train(
+    config: DictConfig,
+    folder: Path | None = None,
+    *,
+    name: str = "",
+    verbose: bool = True,
+    rerun: Path | None = None,
+    judge: "Judge | None" = None,
+) -> "Run":
+    """Trains what a configuration describes, and records it.
+
+    Args:
+        config: from `fulmen.compose`.
+        folder: the run's; by default the configuration's `run_dir`, or a new one under `logs/runs`.
+        name: what the dashboard calls it; by default its experiment, or its data, model and optimizer.
+        verbose: whether to print configuration, progress and figures.
+        rerun: the folder of the run that this one repeats.
+        judge: says while the run trains whether it is worth its time.
+
+    Raises:
+        ValueError: a value is wrong, parts do not fit each other or the machine, or the data cannot be had; nothing is
+            written then.
+        FileExistsError: the folder is not empty, or in use.
+        fulmen.errors.Diverged: the loss is no longer finite.
+        fulmen.errors.Pruned: the judge ended the run.
+    """
+    folder = folder or new_folder(config)
+    if rerun is None:
+        return _train(config, folder, {}, name, verbose=verbose, judge=judge)
+    threads = folders.noted(rerun).get("threads") if recorded.is_repeated(rerun, config) else None
+    run = _train(config, folder, {"rerun": str(rerun)}, name, verbose=verbose, threads=threads)
+    from fulmen.runs.recording import leads
+
+    if verbose and leads():
+        print(*recorded.differences(rerun, folder), sep="\n")
+    return run
+
+
+def resume(
+    folder: str | Path, words: Sequence[str] = (), *, verbose: bool = True, judge: "Judge | None" = None
+) -> "Run":
+    """Goes on with the run in `folder`, from its last checkpoint and in that very folder.
+
+    On the CPU it ends with the weights that it would have ended with undisturbed, to the last bit.
+
+    Args:
+        folder: the run's.
+        words: those that may stand beside `resume=`: `trainer.max_epochs`, `trainer.max_steps`, `accelerator`,
+            `trust_checkpoint`, `allow_targets`.
+        verbose: as for `train`.
+        judge: as for `train`.
+
+    Raises:
+        ValueError: there is no run in `folder`, it has nothing more to do, it diverged, or as `train`.
+        FileExistsError: another process trains it.
+    """
+    folder = Path(folder)
+    config = recorded.to_resume(folder, words)
+    before = folders.noted(folder)
+    if before.get("state") == "diverged":
+        raise ValueError(f"{folder} diverged ({before['error']}), and would again; take rerun={folder} and change that")
+    if before.get("state") == "completed" and (before.get("stopped_early") or not words):
+        early = before.get("stopped_early")
+        why = "stopped early, its score no longer improving," if early else "completed"
+        longer = "" if early else f"to train longer, take resume={folder} with a larger trainer.max_epochs, or "
+        raise Finished(
+            f"{folder} {why} after {before['steps']} steps: nothing more to do; {longer}rerun={folder} with changes"
+        )
+    return _train(config, folder, {}, verbose=verbose, resume=True, threads=before.get("threads"), judge=judge)
+
+
+def _train(
+    config: DictConfig,
+    folder: Path,
+    facts: Mapping[str, Any],
+    name: str = "",
+    *,
+    verbose: bool,
+    resume: bool = False,
+    threads: int | None = None,
+    judge: "Judge | None" = None,
+) -> "Run":
+    allowlist.check(config, typed=config.overrides)
+    source = validate.check(config)
+    with importing.at_once():
+        from fulmen.experiment.run import train as train_parts  # and with it torch and Lightning: seconds
+
+    return train_parts(
+        **{part: make(config[part]) for part in PARTS},
+        source=source,
+        options=make(config.trainer),
+        seed=config.seed,
+        score=config.score,
+        weights=config.weights,
+        folder=folder,
+        config=record(config, source),
+        facts={"overrides": list(config.overrides), **facts},
+        name=readable(name or _usual_name(config)),
+        verbose=verbose,
+        resume=resume,
+        threads=threads,
+        trust=config.trust_checkpoint is True,
+        judge=judge,
+    )
+
+
+def _usual_name(config: DictConfig) -> str:
+    if config.experiment is not None:
+        return f"experiment={config.experiment}"
+    return " ".join(config.choices[group] for group in ("data", "model", "optimizer"))
+
+
+def attempt(run: Callable[[Path], object], folder: Path, *, debug: bool = False) -> tuple[int, str]:
+    """Runs, and turns whatever goes wrong into an exit code and a sentence.
+
+    Args:
+        run: trains, given the run's folder.
+        folder: that folder.
+        debug: whether to print tracebacks.
+
+    Returns:
+        0 and nothing, or that there is nothing to do; 1 and why it failed; or 3 and where it diverged.
+    """
+    try:
+        run(folder)
+    except Finished as nothing:
+        return 0, str(nothing)
+    except (Exception, SystemExit) as error:
+        if debug:
+            traceback.print_exception(error)
+        return (DIVERGED if type(error).__name__ == "Diverged" else FAILED), _sentence(error, folder)
+    return 0, ""
+
+
+def _sentence(error: BaseException, folder: Path) -> str:
+    """What a user needs to hear: the message alone if it is meant for users, else also what it is and where to look."""
+    if isinstance(error, (ValueError, FileExistsError, ArithmeticError)):
+        return " ".join(str(error).split())
+    written = folders.noted(folder).get("traceback") is not None
+    where = f"the traceback is in {folder / 'status.json'}" if written else "trainer.debug=true shows the traceback"
+    said = str(error).strip().partition("\n")[0]
+    return f"{type(error).__name__}: {said}; {where}" if said else f"{type(error).__name__}; {where}"
+
+
+def new_folder(config: DictConfig) -> Path:
+    """The folder a run goes to."""
+    if config.run_dir is not None and "$" in str(config.run_dir):
+        raise ConfigurationError(f"run_dir is {config.run_dir}, and '$' in a folder's name leads TensorBoard elsewhere")
+    return place(config.run_dir) if config.run_dir is not None else RUNS / stamp()
+
+
+def record(config: DictConfig, source: Source) -> dict[str, Any]:
+    """The configuration as `config.yaml` keeps it: sizes included, every reference worked out."""
+    joint = source.joint
+    sizes = {"in_shape": list(joint.in_shape), "out_features": joint.out_features, "task": joint.task}
+    return recorded.plain(config) | {"sizes": sizes}

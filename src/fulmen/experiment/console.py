@@ -1,0 +1,112 @@
+"""What a run prints: its configuration, its network, its figures."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.tree import Tree
+from torch import nn
+
+from fulmen.data.source import SPLITS
+from fulmen.experiment.baseline import Coefficient
+from fulmen.models.dry_run import layers, parameter_count
+
+MOST_COEFFICIENTS = 20
+"""Of a table; of more, those that differ most."""
+
+
+def print_opening(
+    config: Mapping[str, Any], net: nn.Module, in_shape: tuple[int, ...], folder: Path, step: int
+) -> None:
+    """The configuration as a tree, the network's layers, the folder, and where a run goes on."""
+    tree = Tree("[bold]configuration")
+    _grow(tree, config)
+    console = Console()
+    console.print(tree)
+    console.print(summary(net, in_shape))
+    console.print(f"run folder: {folder}", highlight=False, soft_wrap=True)
+    if step > 0:
+        console.print(f"goes on at: step {step}", highlight=False, soft_wrap=True)
+
+
+def _grow(tree: Tree, config: Mapping[str, Any]) -> None:
+    """A branch for each group, headed by its choice; what only Hydra needs is left out."""
+    choices = config.get("choices", {})
+    for key, value in config.items():
+        if key == "choices" or key.startswith("_"):
+            continue
+        if isinstance(value, Mapping):
+            _grow(tree.add(f"[bold]{key}[/] {choices.get(key, '')}"), value)
+        else:
+            tree.add(f"{key}: [cyan]{escape(str(value))}", highlight=False)
+
+
+def summary(net: nn.Module, in_shape: tuple[int, ...]) -> Table:
+    """A row for each layer: its kind, the shape it gives (B rows), its parameters."""
+    table = Table(
+        "layer", "kind", "output", "parameters", title=f"{type(net).__name__}, input {_shape((1, *in_shape))}"
+    )
+    table.columns[3].justify = "right"
+    for layer in layers(net, in_shape):
+        table.add_row(layer.name, layer.kind, _shape(layer.out_shape), f"{layer.parameters:,}")
+    table.add_section()
+    table.add_row("total", "", "", f"{parameter_count(net):,}", style="bold")
+    return table
+
+
+def print_figures(metrics: Mapping[str, Any], folder: Path) -> None:
+    """The final figures, and what to type next."""
+    console = Console()
+    console.print(figures(metrics, title="final figures"))
+    console.print(f"run folder: {folder}", highlight=False, soft_wrap=True)
+    if (folder / "tensorboard").exists():
+        console.print(f"see it:     tensorboard --logdir {folder.parent}", highlight=False, soft_wrap=True)
+
+
+def print_metrics(metrics: Mapping[str, Any], title: str) -> None:
+    """The table of figures on the error stream, so that the standard output is left to the figures themselves."""
+    console = Console(stderr=True)
+    console.print(title, highlight=False, soft_wrap=True, markup=False)
+    console.print(figures(metrics))
+
+
+def figures(metrics: Mapping[str, Any], title: str | None = None) -> Table:
+    """A row for each metric and a column for each split, the second opinion's beside it."""
+    splits = [key.removesuffix("/loss") for key in metrics if key.endswith("/loss")]
+    splits.sort(key=lambda split: (*SPLITS, "all").index(split.rpartition("/")[2]))
+    names = dict.fromkeys(
+        key.rpartition("/")[2] for key, value in metrics.items() if "/" in key and isinstance(value, float)
+    )
+    table = Table("", *(split.replace("/", "\n") for split in splits), title=title)
+    for name in names:
+        table.add_row(name, *(_figure(metrics.get(f"{split}/{name}")) for split in splits))
+    return table
+
+
+def print_coefficients(coefficients: Sequence[Coefficient]) -> None:
+    """Ours and scikit-learn's, beside each other, if there are any."""
+    if coefficients:
+        Console().print(_coefficients(coefficients))
+
+
+def _coefficients(coefficients: Sequence[Coefficient]) -> Table:
+    most = max(abs(row.difference) for row in coefficients)
+    table = Table("", "ours", "scikit-learn", "difference", title="coefficients")
+    table.caption = f"largest difference of {len(coefficients):,}: {most:.2g}"
+    shown = coefficients
+    if len(shown) > MOST_COEFFICIENTS:
+        shown = sorted(shown, key=lambda row: -abs(row.difference))[:MOST_COEFFICIENTS]
+    for name, ours, theirs in shown:
+        table.add_row(escape(name), f"{ours:.7g}", f"{theirs:.7g}", f"{ours - theirs:.2g}")
+    return table
+
+
+def _figure(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return f"[{', '.join(['B', *map(str, shape[1:])])}]".replace("[", r"\[", 1)

@@ -1,0 +1,194 @@
+"""Trained networks, loaded from a run's folder or from a checkpoint alone: a file, or an address on the web.
+
+A checkpoint is data: tensors and plain values, read without running any code. The parts that its configuration names
+are made only if they are Fulmen's own, or from modules that the user allows.
+"""
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor, nn
+
+from fulmen.config import allowlist, recorded
+from fulmen.config.instantiate import make
+from fulmen.data.scaling import Scaling
+from fulmen.data.source import Joint, Source
+from fulmen.errors import CheckpointError
+from fulmen.models.initializers import new_network
+from fulmen.models.precision import data_type
+from fulmen.runs import checkpoints
+from fulmen.runs.checkpoints import ADDRESS
+from fulmen.runs.files import place
+from fulmen.runs.folder import BEST, LAST, PREVIOUS
+from fulmen.tasks.evaluation import Evaluation
+from fulmen.tasks.predictor import Predictor, task_of
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run in memory; all of it is in its folder, too."""
+
+    metrics: dict[str, Any]
+    """The content of `metrics.json`."""
+    model: nn.Module
+    """The network with the weights that were evaluated, on the CPU, in evaluation mode."""
+    folder: Path
+    """The run's folder, or the checkpoint alone that it was loaded from."""
+    predictor: Predictor
+    """Turns new rows into predictions."""
+
+    def predict(self, rows: Any) -> NDArray[Any]:
+        """What the network says of new rows, which are treated as the training rows were.
+
+        Args:
+            rows: a pandas DataFrame, matched by the names of the features, or an array or lists, [N, *in_shape].
+
+        Returns:
+            Values [N, T] in the targets' units, or the names of classes [N].
+
+        Raises:
+            ValueError: rows lack a feature, or have another shape.
+        """
+        return self.predictor.predict(rows)
+
+    def features(self, rows: Any) -> NDArray[Any]:
+        """New rows as numbers, [N, *in_shape], not scaled: what an exported network takes.
+
+        Raises:
+            ValueError: as `predict`.
+        """
+        return self.predictor.features(rows)
+
+    def predict_proba(self, rows: Any) -> NDArray[np.floating]:
+        """Class probabilities of new rows, [N, K], in the order of the classes' names.
+
+        Raises:
+            ValueError: as `predict`, and where values are learned and not classes.
+        """
+        if self.predictor.joint.task == "regression":
+            raise ValueError("this network gives values and no probabilities; use predict")
+        return self.predictor.scores(rows)
+
+
+def metadata(
+    config: Mapping[str, Any], source: Source, scaling: Scaling, fingerprint: str, threads: int
+) -> dict[str, Any]:
+    """What a checkpoint keeps beside the weights, as plain values."""
+    return {
+        "config": dict(config),
+        "joint": dataclasses.asdict(source.joint),
+        "scaling": scaling.plain(),
+        "learned": source.learned(),
+        "fingerprint": fingerprint,
+        "threads": threads,
+    }
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A network out of a checkpoint, and what it came with."""
+
+    path: str
+    """The checkpoint's."""
+    config: DictConfig
+    """As `compose` gives one."""
+    source: Source
+    """What it was trained on; not loaded, and its files need not be there."""
+    predictor: Predictor
+    threads: int
+    """Of the CPU that its run computed with."""
+    fingerprint: str
+    """Of the rows that it was trained on."""
+
+
+def load(
+    where: str | Path, *, weights: str | None = None, trust_checkpoint: bool = False, allow_targets: Sequence[str] = ()
+) -> Run:
+    """A run, as `fulmen.train` returned it; of a checkpoint alone there are no metrics.
+
+    Args:
+        where: a run's folder, a checkpoint, or its address (http or https).
+        weights: `best` or `last`, of a run's folder; by default those that it evaluated.
+        trust_checkpoint: whether it may hold more than plain values, and so run its author's code.
+        allow_targets: modules of your own whose parts it may name.
+
+    Raises:
+        ValueError: there is no checkpoint, or none that can be used; says why.
+    """
+    trained = read(where, weights=weights, trust_checkpoint=trust_checkpoint, allow_targets=allow_targets)
+    folder, metrics = place(str(where)), dict[str, Any]()
+    if weights in (None, trained.config.weights):  # those that were measured
+        with suppress(OSError, ValueError):
+            metrics = json.loads((folder / "metrics.json").read_text("utf-8"))
+    return Run(metrics, trained.predictor.evaluation.net, folder, trained.predictor)
+
+
+def read(
+    where: str | Path, *, weights: str | None = None, trust_checkpoint: bool = False, allow_targets: Sequence[str] = ()
+) -> Trained:
+    """As `load`, with the configuration and the source."""
+    path = find(str(where), weights)
+    content = checkpoints.load(path, trust=trust_checkpoint)
+    try:
+        metadata, state = content["metadata"], {str(name): value for name, value in content["state_dict"].items()}
+        config, learned = recorded.of_record(metadata["config"]), dict(metadata["learned"])
+        joint, scaling = Joint(**metadata["joint"]), Scaling.of(metadata["scaling"])
+        precision, fingerprint = str(config.trainer.precision), str(metadata["fingerprint"])
+        threads = max(1, int(metadata["threads"]))
+        parts = {name: config[name] for name in ("data", "model", "loss")}
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise CheckpointError(f"{path} is no checkpoint of Fulmen's: it does not say what network it is of") from error
+    OmegaConf.update(config, "allow_targets", list(allow_targets), merge=False)
+    allowlist.check(config, typed=[f"allow_targets=[{','.join(allow_targets)}]"])
+    if not trust_checkpoint:
+        recorded.check_environment(config)
+    try:
+        source, model, loss = (make(part) for part in parts.values())
+        if not isinstance(source, Source):
+            raise TypeError(f"its data is a {type(source).__name__}")
+        source.recall(learned)
+        net = _network(model, joint, precision, state)
+    except Exception as error:  # whatever parts of another version, or of the user's own, may raise
+        why = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+        raise CheckpointError(f"the network in {path} cannot be made from what it says ({why})") from error
+    evaluation = Evaluation(net, task_of(net, joint, scaling), loss, precision)
+    return Trained(path, config, source, Predictor(evaluation, joint, scaling, source.encode), threads, fingerprint)
+
+
+def _network(model: Callable[..., nn.Module], joint: Joint, precision: str, state: dict[str, Tensor]) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):  # drawing first weights is nobody's business here
+        net = new_network(model, joint, precision)
+    net.load_state_dict({name.removeprefix("net."): value for name, value in state.items()})
+    return net.to(data_type(precision)).eval()
+
+
+def find(where: str, weights: str | None) -> str:
+    """The checkpoint meant by a run's folder, a file or an address.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    if weights not in (None, "best", "last"):
+        raise CheckpointError(f"weights is {weights!r}, and must be one of best, last")
+    folder = place(where)
+    if where.startswith(ADDRESS) or folder.is_file():
+        if weights is not None:
+            raise CheckpointError(f"weights={weights} chooses among those of a run's folder, and {where} is one file")
+        return where if where.startswith(ADDRESS) else str(folder)
+    if folder.suffix == ".ckpt":
+        raise CheckpointError(f"there is no checkpoint {where}")
+    which = weights or recorded.configuration(folder).weights
+    names = [BEST, *([LAST] if weights is None else [])] if which == "best" else [LAST, PREVIOUS]
+    there = [folder / "checkpoints" / name for name in names if (folder / "checkpoints" / name).is_file()]
+    if not there:
+        raise CheckpointError(f"{folder} has no {' and no '.join(names)} yet")
+    return str(there[0])

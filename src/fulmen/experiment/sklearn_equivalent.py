@@ -1,0 +1,147 @@
+"""Which estimator of scikit-learn does what a network does, with settings that mean the same.
+
+Without a hidden layer that is least squares (`LinearRegression`) or logistic regression (`LogisticRegression`), with
+hidden layers a multilayer perceptron (`MLPRegressor`, `MLPClassifier`). Their objectives differ from ours in constants,
+which the settings make up for. Two differences remain: scikit-learn's penalties leave biases alone, and its perceptrons
+start from other weights. What has no counterpart is refused, so that nobody compares what is not the same.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from fulmen.models.activations import ACTIVATIONS
+from fulmen.models.dropout import Dropout
+from fulmen.models.mlp import MLP
+from fulmen.tasks import penalties
+from fulmen.tasks.losses import is_sum
+from fulmen.tasks.task import Task
+from fulmen.training.optimizers import GD
+from fulmen.training.recipe import Recipe, kind, settings
+
+SOLVERS: dict[Any, str] = {GD: "sgd", torch.optim.SGD: "sgd", torch.optim.Adam: "adam"}
+"""Optimizers, and what scikit-learn calls them."""
+FUNCTIONS = {"Identity": "identity", "Sigmoid": "logistic", "Tanh": "tanh", "ReLU": "relu"}
+"""Activations by the names of their classes in torch, and what scikit-learn calls them."""
+LOSSES = {"regression": ("auto", "mse", "sse"), "binary": ("auto", "bce"), "multiclass": ("auto", "cross_entropy")}
+OUTPUTS = {"regression": ("identity",), "binary": ("identity", "sigmoid"), "multiclass": ("identity", "softmax")}
+
+
+def layers(net: nn.Module) -> list[nn.Linear]:
+    """The linear layers."""
+    return [layer for layer in net.modules() if isinstance(layer, nn.Linear)]
+
+
+def activation(net: nn.Module) -> str:
+    """What follows hidden layers, by the name of its class."""
+    assert isinstance(net, MLP)
+    return next(type(layer).__name__ for layer in net.layers if not isinstance(layer, (nn.Flatten, nn.Linear)))
+
+
+def check_objective(net: nn.Module, task: Task, recipe: Recipe) -> None:
+    """Architecture, loss and penalty.
+
+    Raises:
+        ValueError: one of them has no counterpart.
+    """
+    if not isinstance(net, MLP):
+        raise _none_for(f"a {type(net).__name__}", "models of linear layers fit, such as linear, shallow, deep and mlp")
+    loss, penalty, out = kind(recipe.loss).__name__, recipe.penalty, net.output_activation
+    if loss not in LOSSES[task.kind]:
+        raise _none_for(f"loss={loss}", f"for this {task.kind} task take loss={' or '.join(LOSSES[task.kind])}")
+    if out not in OUTPUTS[task.kind]:
+        raise _none_for(f"model.output_activation={out} here", f"take {' or '.join(OUTPUTS[task.kind])}")
+    if penalty is not None and kind(penalty) is not penalties.l2:
+        raise _none_for(f"penalty={kind(penalty).__name__}", "take penalty=l2 or none")
+    if kind(recipe.optimizer) is torch.optim.AdamW and settings(recipe.optimizer)["weight_decay"]:
+        raise _none_for("the decay of optimizer=adamw", "take optimizer=adam, or optimizer.weight_decay=0")
+    if task.kind == "regression" and len(layers(net)) == 1 and recipe.decay:
+        raise _none_for("linear regression with a penalty", "take penalty=none and optimizer.weight_decay=0")
+
+
+def check_training(net: nn.Module, recipe: Recipe) -> None:
+    """What hidden layers add, where the end depends on the way there.
+
+    Raises:
+        ValueError: some of it has no counterpart.
+    """
+    if activation(net) not in FUNCTIONS:
+        known = [word for word, name in ACTIVATIONS.items() if name in FUNCTIONS]
+        raise _none_for(f"the activation {activation(net)}", f"model.activation may be {', '.join(known)}")
+    if kind(recipe.optimizer) not in SOLVERS:
+        optimizer = kind(recipe.optimizer).__name__.lower()
+        raise _none_for(f"optimizer={optimizer}", "take gd, sgd, momentum, nesterov or adam")
+    if any(layer.bias is None for layer in layers(net)):
+        raise _none_for("hidden layers without biases", "take model.bias=true")
+    if any(isinstance(layer, Dropout) for layer in net.modules()):
+        raise _none_for("dropout", "take model.dropout=0")
+    if recipe.scheduler is not None:
+        raise _none_for("a schedule of the learning rate", "take scheduler=constant")
+    if recipe.gradient_clip is not None:
+        raise _none_for("clipped gradients", "take trainer.gradient_clip=null")
+
+
+def _none_for(what: str, way_out: str) -> ValueError:
+    return ValueError(f"baseline=sklearn: scikit-learn has no counterpart of {what}; {way_out}, or take baseline=none")
+
+
+def estimator(net: nn.Module, task: Task, recipe: Recipe) -> Any:
+    """The counterpart of `net`, not fitted.
+
+    Raises:
+        ValueError: scikit-learn has none for this network or this way to train it.
+    """
+    from sklearn.linear_model import LinearRegression
+
+    check_objective(net, task, recipe)
+    *hidden, last = layers(net)
+    if hidden:
+        check_training(net, recipe)
+        return _perceptron(activation(net), tuple(layer.out_features for layer in hidden), task, recipe)
+    bias = last.bias is not None
+    return LinearRegression(fit_intercept=bias) if task.kind == "regression" else _logistic(bias, recipe)
+
+
+def _logistic(bias: bool, recipe: Recipe) -> Any:
+    """It minimizes C · Σ loss + ½ Σp², ours mean loss + ½ decay · Σp². It takes 100 passes at most."""
+    from sklearn.linear_model import LogisticRegression
+
+    c = 1 / (recipe.decay * recipe.rows) if recipe.decay else np.inf
+    return LogisticRegression(C=c, solver="saga", fit_intercept=bias, random_state=recipe.seed)
+
+
+def _perceptron(function: str, hidden: tuple[int, ...], task: Task, recipe: Recipe) -> Any:
+    """It minimizes scale · our loss + ½ alpha / batch · Σp²; so does ours at another rate, with another penalty."""
+    from sklearn.neural_network import MLPClassifier, MLPRegressor
+
+    solver, scale = SOLVERS[kind(recipe.optimizer)], _scale(task, recipe)
+    return (MLPRegressor if task.kind == "regression" else MLPClassifier)(
+        hidden_layer_sizes=hidden,
+        activation=FUNCTIONS[function],
+        solver=solver,
+        learning_rate_init=settings(recipe.optimizer)["lr"] / (scale if solver == "sgd" else 1),  # Adam knows no scale
+        alpha=recipe.decay * recipe.batch_rows * scale,
+        batch_size=recipe.batch_rows,
+        max_iter=recipe.epochs,
+        n_iter_no_change=recipe.epochs,  # so it does not stop early
+        random_state=recipe.seed,
+        **_of_solver(solver, settings(recipe.optimizer)),
+    )
+
+
+def _of_solver(solver: str, given: dict[str, Any]) -> dict[str, Any]:
+    if solver == "adam":
+        return {"beta_1": given["betas"][0], "beta_2": given["betas"][1], "epsilon": given["eps"]}
+    return {"momentum": given.get("momentum", 0.0), "nesterovs_momentum": given.get("nesterov", False)}
+
+
+def _scale(task: Task, recipe: Recipe) -> float:
+    """scikit-learn's gradient, as a part of ours.
+
+    Its own of a prediction is error / batch; ours 2 · error / (batch · targets), or 2 · error for the sum of squares.
+    """
+    if task.kind != "regression":
+        return 1.0
+    return 0.5 / recipe.batch_rows if is_sum(recipe.loss) else 0.5 * task.out_features

@@ -1,0 +1,75 @@
+"""The losses of several runs in one picture."""
+
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.typing import ColorType
+from numpy.typing import NDArray
+
+from fulmen.figures.plots.style import COLOURS, colours, plain, sheet, spans_decades
+
+ROWS: Final = 24
+"""Of a legend, before it takes a further column."""
+
+
+class Curve(NamedTuple):
+    """The losses of a run. Shapes: N rows of its history."""
+
+    name: str
+    steps: NDArray[np.float64]
+    """[N]."""
+    train: NDArray[np.float64]
+    """[N]; not a number where it is undefined."""
+    val: NDArray[np.float64] | None
+    """[N], or None where the data has no rows for validation."""
+
+    @property
+    def losses(self) -> NDArray[np.float64]:
+        """All of them, [N] or [2 N]."""
+        return self.train if self.val is None else np.concatenate([self.train, self.val])
+
+
+def curves(runs: Sequence[Curve]) -> Figure:
+    """The losses of runs over their steps: a colour for each run, train dashed, validation solid.
+
+    The scale is logarithmic where the losses span more than two decades.
+    """
+    figure = sheet(figsize=(10, 5.5), dpi=150)
+    axes = figure.add_subplot(xlabel="step", ylabel="loss")
+    chosen = list(colours(len(runs)))
+    for run, colour in zip(runs, chosen, strict=True):
+        dots = "." if len(run.steps) == 1 else ""  # of which no line could be drawn
+        axes.plot(run.steps, run.train, color=colour, linestyle="--", marker=dots, linewidth=1)
+        if run.val is not None:
+            axes.plot(run.steps, run.val, color=colour, linestyle="-", marker=dots, linewidth=1.5)
+    axes.set_yscale("log" if spans_decades(np.concatenate([run.losses for run in runs])) else "linear")
+    axes.grid(alpha=0.3)
+    handles = [*_styles(), *(_handle(run.name, colour) for run, colour in zip(runs, chosen, strict=True))]
+    figure.legend(handles=handles, loc="outside right upper", ncols=1 + len(handles) // ROWS, frameon=False)
+    return figure
+
+
+def _styles() -> Iterator[Line2D]:
+    yield Line2D([], [], color="grey", linestyle="--", label="train")
+    yield Line2D([], [], color="grey", linestyle="-", label="validation")
+
+
+def _handle(name: str, colour: ColorType) -> Line2D:
+    return Line2D([], [], color=colour, linewidth=3, label=plain(name))
+
+
+def training(run: Curve) -> Figure:
+    """The losses of one run over its steps, train and validation; logarithmic where they span two decades."""
+    figure = sheet()
+    scale = "log" if spans_decades(run.losses) else "linear"
+    axes = figure.add_subplot(title="Loss during training", xlabel="step", ylabel="loss", yscale=scale)
+    dots = "." if len(run.steps) == 1 else ""  # of which no line could be drawn
+    axes.plot(run.steps, run.train, color=COLOURS[0], linestyle="--", marker=dots, label="train")
+    if run.val is not None:
+        axes.plot(run.steps, run.val, color=COLOURS[1], marker=dots, label="validation")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    return figure

@@ -1,0 +1,90 @@
+"""A network's layers as a run goes through them: for the summary, and to estimate the work of a step."""
+
+import math
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from fulmen.data.source import Joint
+
+
+def check(net: nn.Module, joint: Joint) -> None:
+    """Sends a row through the network in evaluation mode; leaves it as it was.
+
+    Raises:
+        ValueError: it has nothing to train, cannot take a row of this data, or returns something else than
+            [1, out_features].
+    """
+    name = type(net).__name__
+    if not isinstance(net, nn.Module):
+        raise ValueError(f"the model is a {name}, and must be a torch.nn.Module")
+    if not any(parameter.requires_grad for parameter in net.parameters()):
+        raise ValueError(f"{name} has no parameters, so there is nothing to train; give it a layer that has some")
+    out, wanted = _out(net, joint.in_shape), (1, joint.out_features)
+    found = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
+    if found != wanted:
+        raise ValueError(
+            f"{name} returns {found} for one row, and this data wants {wanted}: [rows, out_features]; "
+            "make its last layer out_features wide"
+        )
+
+
+def _out(net: nn.Module, in_shape: tuple[int, ...]) -> object:
+    was_training = net.training
+    try:
+        with torch.no_grad():
+            return net.eval()(torch.zeros(1, *in_shape, dtype=next(net.parameters()).dtype))
+    except (RuntimeError, TypeError, IndexError) as error:
+        said = str(error).strip().partition("\n")[0]
+        raise ValueError(f"{type(net).__name__} cannot take a row of the shape {in_shape}: {said}") from error
+    finally:
+        net.train(was_training)
+
+
+class Layer(NamedTuple):
+    """A module without children, in the order of the forward pass."""
+
+    name: str
+    kind: str
+    out_shape: tuple[int, ...]
+    """Of one row: (1, ...); empty where it gives no tensor."""
+    parameters: int
+
+
+def layers(net: nn.Module, in_shape: tuple[int, ...]) -> list[Layer]:
+    """Every layer that one row of zeros, [1, *in_shape], goes through; leaves the network as it was."""
+    seen: list[Layer] = []
+
+    def watch(name: str, module: nn.Module) -> Any:
+        def look(_module: nn.Module, _inputs: Any, out: Any) -> None:
+            shape = tuple(out.shape) if isinstance(out, Tensor) else ()
+            seen.append(Layer(name or "(all)", type(module).__name__, shape, parameter_count(module)))
+
+        return module.register_forward_hook(look)
+
+    handles = [watch(name, module) for name, module in net.named_modules() if not list(module.children())]
+    was_training = net.training
+    try:
+        with torch.no_grad():
+            net.eval()(torch.zeros(1, *in_shape, dtype=next(net.parameters()).dtype))
+    finally:
+        net.train(was_training)
+        for handle in handles:
+            handle.remove()
+    return seen
+
+
+def parameter_count(module: nn.Module) -> int:
+    """Numbers that are trained."""
+    return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
+
+
+def work(net: nn.Module, in_shape: tuple[int, ...]) -> int:
+    """Multiplications of one row's forward pass: each parameter once at every place (of an image) it is applied to."""
+    return sum(layer.parameters * math.prod(layer.out_shape[2:]) for layer in layers(net, in_shape))
+
+
+def widest(net: nn.Module, in_shape: tuple[int, ...]) -> int:
+    """Numbers in the largest output of a layer, for one row."""
+    return max(math.prod(layer.out_shape) for layer in layers(net, in_shape))

@@ -1,0 +1,149 @@
+"""Checkpoint files: put in their place at once, read without running any code, found again after a crash.
+
+`last.ckpt` is written anew about once a second; the one before it is kept as `previous.ckpt` while the run goes on, so
+that a file that the disk or a copy has damaged costs a second of training and not all of it.
+"""
+
+import os
+import pickle
+import warnings
+import zipfile
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+
+from fulmen.errors import CheckpointError, StrangeError
+from fulmen.runs.files import TEMPORARY, replacing
+from fulmen.runs.folder import LAST, PREVIOUS
+
+ADDRESS = ("http://", "https://")
+
+
+def save(content: dict[str, Any], path: Path) -> None:
+    """Replaces the file `path`."""
+    with replacing(path) as file:
+        torch.save(content, file)
+
+
+def load(path: str | Path, *, trust: bool = False) -> dict[str, Any]:
+    """What a checkpoint holds, its tensors on the CPU.
+
+    Args:
+        path: a file, or an address that begins with http:// or https://.
+        trust: whether it may hold more than plain values; then reading it may run any code.
+
+    Raises:
+        StrangeError: it does, and is not trusted.
+        CheckpointError: there is no such file, or it is damaged.
+    """
+    if str(path).startswith(ADDRESS):
+        return _download(str(path), trust)
+    if not Path(path).is_file():
+        raise CheckpointError(f"there is no checkpoint {path}")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of forms that torch does not write
+            if _has_other_bytes(path):
+                raise _damaged(path)
+            content = torch.load(path, map_location="cpu", weights_only=not trust)
+    except CheckpointError:
+        raise
+    except pickle.UnpicklingError as error:
+        raise (_strange(path) if _is_pickle(Path(path)) else _damaged(path)) from error
+    except Exception as error:  # of damaged files torch raises whatever the damage leads to
+        raise _damaged(path) from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path} is no checkpoint: it holds a {type(content).__name__}")
+    return content
+
+
+def _strange(path: str | Path) -> StrangeError:
+    return StrangeError(
+        f"{path} holds more than tensors and plain values, and reading that would run its author's code; "
+        "if you trust whoever made it, add trust_checkpoint=true"
+    )
+
+
+def _damaged(path: str | Path) -> CheckpointError:
+    return CheckpointError(f"{path} is no checkpoint, or a damaged one")
+
+
+def _has_other_bytes(path: str | Path) -> bool:
+    """Whether a byte has changed since the file was written, which torch itself does not look for."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return archive.testzip() is not None
+
+
+def _is_pickle(path: Path) -> bool:
+    """Whether a file that the safe loader refused is whole: torch's own form, or a bare pickle."""
+    with path.open("rb") as file:
+        return file.read(1) == b"\x80" or zipfile.is_zipfile(file)
+
+
+def _download(address: str, trust: bool) -> dict[str, Any]:
+    import pooch
+
+    pooch.get_logger().setLevel("WARNING")
+    with TemporaryDirectory() as folder:
+        try:
+            file = pooch.retrieve(address, None, "downloaded.ckpt", folder)
+        except (OSError, ValueError) as error:
+            raise CheckpointError(f"{address} could not be downloaded: {error}") from error
+        try:
+            return load(file, trust=trust)
+        except CheckpointError as error:
+            raise type(error)(str(error).replace(str(file), address)) from error
+
+
+def newest(folder: Path, warn: Callable[[str], None], *, trust: bool = False) -> dict[str, Any] | None:
+    """The newest whole checkpoint that a run in `folder` can go on from; it is `last.ckpt` then. None: there is none.
+
+    Removes what writers that were killed have left unfinished.
+
+    Args:
+        folder: the run's `checkpoints/`.
+        warn: is told of each damaged file that is passed over.
+        trust: as for `load`.
+
+    Raises:
+        StrangeError: a checkpoint is not trusted.
+    """
+    for unfinished in (*folder.glob(f"{TEMPORARY}*"), *folder.parent.glob(f"{TEMPORARY}*")):
+        with suppress(OSError):
+            unfinished.unlink()
+    for path in (folder / LAST, folder / PREVIOUS):
+        content = whole(path, warn, trust)
+        if content is not None:
+            os.replace(path, folder / LAST)
+            return content
+    return None
+
+
+def whole(path: Path, warn: Callable[[str], None], trust: bool) -> dict[str, Any] | None:
+    """What a run's checkpoint holds; None where there is none, or a damaged one, of which `warn` is told."""
+    if not path.exists():
+        return None
+    try:
+        content = load(path, trust=trust)
+    except StrangeError:
+        raise
+    except CheckpointError as error:
+        warn(str(error))
+        return None
+    if "global_step" not in content:
+        warn(f"{path} is no checkpoint of a run")
+        return None
+    return content
+
+
+def keep_previous(folder: Path) -> None:
+    """Keeps the `last.ckpt` that is there under another name, where the file system has hard links."""
+    with suppress(OSError):
+        (folder / PREVIOUS).unlink(missing_ok=True)
+        os.link(folder / LAST, folder / PREVIOUS)

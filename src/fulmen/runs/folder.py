@@ -1,0 +1,220 @@
+"""What a run's folder says, read back: the folder is the record, and whoever looks back reads it here.
+
+Nothing here imports torch, so that a command that only looks answers at once.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+from filelock import FileLock, Timeout
+
+from fulmen.errors import ConfigurationError
+from fulmen.rules import suggestion
+from fulmen.runs.files import TEMPORARY
+
+NEEDED = {"choices", "seed", "score", "weights", "data", "model", "optimizer", "scheduler", "loss", "penalty", "init"}
+"""What a configuration has at the least."""
+LAST, PREVIOUS, BEST = "last.ckpt", "previous.ckpt", "best.ckpt"
+"""Files in `checkpoints/`."""
+LOCK = ".lock"
+"""In a run's folder; the process that runs holds an OS lock on it, which ends with the process, however that ends."""
+SWEEP = "sweep.yaml"
+"""In a sweep's folder, once all its jobs are planned."""
+Dumper: Final = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+"""The one in C where PyYAML has it: 1 ms a configuration instead of 5."""
+WORKED_IN = "running"
+"""The state of a run whose process is there."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """A run, as its folder has it."""
+
+    folder: Path
+    config: dict[str, Any]
+    """The content of `config.yaml`."""
+    status: dict[str, Any]
+    """The content of `status.json`, but for a run that was killed: its state is `interrupted`."""
+    metrics: dict[str, Any]
+    """The content of `metrics.json`; empty for a run that did not come to its end."""
+    history: dict[str, list[float]]
+    """The columns of `history.csv`, each [rows]; not a number where a figure is undefined."""
+
+
+def read(folder: Path) -> Record:
+    """Reads a run's folder.
+
+    Raises:
+        ConfigurationError: there is no run in it, or one of its files is damaged.
+    """
+    return Record(
+        folder,
+        read_config(folder),
+        read_status(folder),
+        read_metrics(folder),
+        _read(folder / "history.csv", _columns) if (folder / "history.csv").exists() else {},
+    )
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The content of `config.yaml`.
+
+    Raises:
+        ConfigurationError: there is no run in the folder, or the file is damaged.
+    """
+    if not (folder / "config.yaml").exists():
+        raise ConfigurationError(absent(folder))
+    config = _read(folder / "config.yaml", _load)
+    if not config.keys() >= NEEDED:
+        raise ConfigurationError(_damaged(folder / "config.yaml", "it is not the configuration of a run"))
+    return config
+
+
+def read_metrics(folder: Path) -> dict[str, Any]:
+    """The content of `metrics.json`; nothing where it is not there.
+
+    Raises:
+        ConfigurationError: the file is damaged.
+    """
+    return _read(folder / "metrics.json", json.loads) if (folder / "metrics.json").exists() else {}
+
+
+def yaml_text(content: Mapping[str, Any]) -> str:
+    """The text of a file such as `config.yaml`."""
+    return str(yaml.dump(dict(content), Dumper=Dumper, sort_keys=False, allow_unicode=True))
+
+
+def noted(folder: Path) -> dict[str, Any]:
+    """The content of `status.json` as it was last written; nothing where it is not there, or not whole."""
+    try:
+        return _read(folder / "status.json", json.loads)
+    except ConfigurationError:
+        return {}
+
+
+def read_status(folder: Path) -> dict[str, Any]:
+    """The content of `status.json`, with the state that is true now: a run that was killed could not write its end.
+
+    Raises:
+        ConfigurationError: the file is damaged, or absent.
+    """
+    status = _read(folder / "status.json", json.loads)
+    if status.get("state") == WORKED_IN and not held(folder):
+        return {**status, "state": "interrupted", "error": "its process ended without a word"}
+    return status
+
+
+def held(folder: Path) -> bool:
+    """Whether a process works in a run's folder now; where that cannot be found out, it is taken to be so."""
+    if not (folder / LOCK).exists():
+        return False
+    try:
+        with FileLock(folder / LOCK, timeout=0):
+            return False
+    except OSError:  # of which a lock that is taken is one
+        return True
+
+
+@contextmanager
+def holding(folder: Path, refusal: Exception) -> Iterator[None]:
+    """Holds a folder while it lasts, against every other process on machines that share the disk.
+
+    A thread that holds a folder may do so once more.
+
+    Raises:
+        Exception: `refusal`, where another process holds it.
+    """
+    lock = FileLock(folder / LOCK, is_singleton=True)
+    try:
+        lock.acquire(timeout=0.2)  # as long as somebody may take to look whether it is held
+    except Timeout:
+        raise refusal from None
+    try:
+        yield
+    finally:
+        if lock.lock_counter == 1:
+            with suppress(OSError):  # Windows keeps it while it is held
+                (folder / LOCK).unlink()
+        lock.release()
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder is that of a run."""
+    return all((folder / name).is_file() for name in ("config.yaml", "status.json"))
+
+
+def is_planned(folder: Path) -> bool:
+    """Whether a folder is that of a sweep's job that has not begun: its configuration is there, and nothing else."""
+    return (folder.parent / SWEEP).is_file() and _content(folder) == ["config.yaml"]
+
+
+def is_free(folder: Path) -> bool:
+    """Whether a run may begin in a folder."""
+    return not _content(folder) or is_planned(folder)
+
+
+def _content(folder: Path) -> list[str]:
+    """What is in a folder, but for what a process leaves that is killed before it has written anything whole."""
+    names = [child.name for child in folder.iterdir()]
+    return [name for name in names if name != LOCK and not name.startswith(TEMPORARY)]
+
+
+def runs_in(folder: Path) -> list[Path]:
+    """The run that a folder is, or else the runs in it, as a sweep's folder has them: in the order of their numbers.
+
+    Raises:
+        ConfigurationError: there is none.
+    """
+    inside = [child for child in folder.iterdir() if is_run(child)] if folder.is_dir() else []
+    found = [folder] if is_run(folder) else sorted(inside, key=lambda run: (len(run.name), run.name))
+    if not found:
+        raise ConfigurationError(absent(folder))
+    return found
+
+
+def absent(folder: Path) -> str:
+    """The sentence about a folder that is not there, or has no run in it."""
+    if (folder / SWEEP).is_file():
+        return f"{folder} is a sweep, and no run; to go on with it, add -m, and its runs are {folder / '0'} and so on"
+    parent = folder.absolute().parent
+    near = [child.name for child in parent.iterdir() if child.is_dir()] if parent.is_dir() else []
+    what = f"no run in {folder}" if folder.is_dir() else f"no folder {folder}"
+    others = suggestion(folder.name, [name for name in near if name != folder.name])
+    return f"there is {what}{others or '; runs are in logs/runs, unless run_dir= said otherwise'}"
+
+
+def _read(path: Path, parse: Callable[[str], Any]) -> dict[str, Any]:
+    try:
+        content = parse(path.read_text("utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise ConfigurationError(_damaged(path, " ".join(str(error).split()))) from error
+    if not isinstance(content, dict):
+        raise ConfigurationError(_damaged(path, f"it holds {content!r:.40}, and no names with values"))
+    return content
+
+
+def _load(text: str) -> Any:
+    """YAML, read by the parser in C where PyYAML has it: 2 ms a configuration instead of 10."""
+    return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+
+
+def _damaged(path: Path, why: str) -> str:
+    return f"{path} cannot be read: {why}"
+
+
+def _columns(text: str) -> dict[str, list[float]]:
+    """The columns of a history; a last line that is still being written does not count."""
+    header, *rows = list(csv.reader(io.StringIO(text[: text.rfind("\n") + 1]))) or [[]]
+    if header and not {"step", "train/loss"} <= set(header):
+        raise ValueError(f"line 1 is {','.join(header)!r:.60}, and names no step or no train/loss")
+    for number, row in enumerate(rows, start=2):
+        if len(row) != len(header):
+            raise ValueError(f"line {number} has {len(row)} values for {len(header)} columns")
+    return {name: [float(row[column] or "nan") for row in rows] for column, name in enumerate(header)}

@@ -1,0 +1,86 @@
+"""`history.csv`: one row an interval, complete by itself, whatever becomes of the event files.
+
+It is a Lightning logger, so what the learner reports reaches it as it reaches TensorBoard.
+"""
+
+import csv
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.loggers.logger import Logger
+
+from fulmen.runs.files import write_text
+
+NO_FIGURES = ("step", "epoch", "seconds")
+
+
+class History(Logger):
+    """Appends `step,epoch,seconds,lr,...` to a file, row by row; a figure that is undefined leaves its cell empty.
+
+    Args:
+        path: the file, made with its header at once.
+        figures: names of the columns after `seconds`.
+        steps_per_epoch: of the optimizer, to tell the epoch of a step.
+        step: from which a run goes on; rows that it had written after that are cut off, as is one half written.
+    """
+
+    def __init__(self, path: Path, figures: list[str], steps_per_epoch: int, step: int = 0) -> None:
+        super().__init__()
+        self.path, self.steps_per_epoch = path, steps_per_epoch
+        rows = _cut(path, step) if path.exists() else []
+        self.began = time.perf_counter() - float(rows[-1]["seconds"] if rows else 0)
+        self.file = path.open("a", newline="", encoding="utf-8")
+        self.writer = csv.DictWriter(self.file, [*NO_FIGURES, *figures], "", "ignore", lineterminator="\n")
+        if self.file.tell() == 0:
+            self.writer.writeheader()
+            self.file.flush()
+
+    @property
+    def name(self) -> str:
+        return "history"
+
+    @property
+    def version(self) -> str:
+        return ""
+
+    def rows(self) -> Iterator[tuple[int, dict[str, float]]]:
+        """The step of every row, and its figures."""
+        for row in _read(self.path):
+            figures = {name: float(value) for name, value in row.items() if value and name not in NO_FIGURES}
+            yield int(row["step"]), figures
+
+    def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
+        """A run's configuration has a file of its own."""
+
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        """Appends a row."""
+        assert step is not None
+        seconds = time.perf_counter() - self.began
+        self.writer.writerow(
+            {"step": step, "epoch": step / self.steps_per_epoch, "seconds": f"{seconds:.4f}", **metrics}
+        )
+        self.file.flush()
+
+    def finalize(self, status: str) -> None:
+        """Closes the file."""
+        self.file.close()
+
+
+def _read(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def _cut(path: Path, step: int) -> list[dict[str, str]]:
+    """Rewrites the file without what was written after `step`, and returns the rows that are left."""
+    header, *lines = path.read_text("utf-8").splitlines(keepends=True) or [""]
+    kept = [header, *(line for line in lines if _is_row(line, header) and int(line.partition(",")[0]) <= step)]
+    write_text(path, "".join(kept))
+    return list(csv.DictReader(kept))
+
+
+def _is_row(line: str, header: str) -> bool:
+    """Whether a line is whole; the last one of a run that was killed need not be."""
+    return line.endswith("\n") and line.count(",") == header.count(",") and line.partition(",")[0].isdigit()

@@ -1,0 +1,179 @@
+"""Run folders: made exclusively, described, never shared.
+
+The folder is the record: what anyone may want of a run later stands in files, each of them either whole or absent.
+"""
+
+import functools
+import os
+import platform
+import socket
+import subprocess
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from fulmen.errors import Diverged, Pruned
+from fulmen.runs import folder as folders
+from fulmen.runs.files import write_json, write_text
+from fulmen.runs.signals import Interrupted
+
+LIBRARIES = ("torch", "lightning", "torchmetrics", "hydra-core", "omegaconf", "tensorboard", "scikit-learn", "numpy")
+
+
+def leads() -> bool:
+    """Whether this process keeps the record: of those that several devices need, only the first one does."""
+    return all(os.environ.get(name, "0") == "0" for name in ("LOCAL_RANK", "NODE_RANK", "RANK"))
+
+
+@contextmanager
+def claimed(folder: Path, *, goes_on: bool) -> Iterator[None]:
+    """Holds a folder for one run while it lasts, against every other process on machines that share the disk.
+
+    Args:
+        folder: made where it is absent, refused where anything is in it but what a sweep planned, unless
+        goes_on: the run is there already.
+
+    Raises:
+        FileExistsError: another run has the folder, or another process trains this one.
+        ValueError: there can be no folder.
+    """
+    if not leads():
+        yield
+        return
+    if not goes_on:
+        _make(folder)
+    refusal = FileExistsError(f"{folder} is held by another process, which trains that very run")
+    with folders.holding(folder, refusal):
+        if not goes_on:
+            _check_free(folder)  # once more: another process may have come first, and have ended
+        yield
+
+
+@contextmanager
+def recording(
+    folder: Path, config: Mapping[str, Any], facts: Mapping[str, Any], resumed: int | None = None
+) -> Iterator[dict[str, Any]]:
+    """Writes down what runs and how it ends.
+
+    Args:
+        folder: claimed; what it says of an earlier part of this run stays, and times add up.
+        config: the content of `config.yaml`.
+        facts: entries of `status.json`.
+        resumed: the step at which the run goes on.
+
+    Yields:
+        The status, to which a run adds what it learns.
+    """
+    if not leads():
+        yield {}
+        return
+    if not _has(folder, config):
+        write_text(folder / "config.yaml", folders.yaml_text(config))
+    began, before = datetime.now(UTC), folders.noted(folder)
+    status: dict[str, Any] = {"state": "running", "error": None, "traceback": None, "started": began.isoformat()}
+    status |= {**facts, **environment()}
+    if resumed is not None:
+        status |= {name: before[name] for name in ("started", "overrides", "rerun") if name in before}
+        now = {"step": resumed, "started": began.isoformat(), "overrides": facts.get("overrides")}
+        (folder / "metrics.json").unlink(missing_ok=True)  # until there are new ones
+        status["resumed"] = [*before.get("resumed", []), now]
+    write_json(folder / "status.json", status)
+    try:
+        yield status
+        status["state"] = "completed"
+    except BaseException as error:
+        status |= _failure(error)
+        raise
+    finally:
+        ended = datetime.now(UTC)
+        seconds = before.get("seconds", 0.0) + (ended - began).total_seconds()
+        status |= {"ended": ended.isoformat(), "seconds": seconds}
+        write_json(folder / "status.json", status)
+
+
+def record_failure(folder: Path, error: BaseException) -> None:
+    """Notes why a run did not come so far as to be recorded, in a folder that is held."""
+    now = datetime.now(UTC).isoformat()
+    before = {"started": now, "seconds": 0.0, **environment(), **folders.noted(folder)}
+    write_json(folder / "status.json", before | _failure(error) | {"ended": now})
+
+
+def _has(folder: Path, config: Mapping[str, Any]) -> bool:
+    """Whether the configuration is there already, as a sweep's job and a run that goes on have it."""
+    try:
+        return folders.read_config(folder) == dict(config)
+    except ValueError:
+        return False
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _check_free(folder)
+    except FileExistsError as error:
+        raise _taken(folder) from error
+    except OSError as error:
+        way_out = "start from a folder that you may write to, or, for a single run, name another place with run_dir="
+        raise ValueError(f"{folder} cannot be made ({error.strerror}); {way_out}") from error
+
+
+def _check_free(folder: Path) -> None:
+    if not folders.is_free(folder):
+        raise _taken(folder)
+
+
+def _taken(folder: Path) -> FileExistsError:
+    what = "is not empty" if folder.is_dir() else "is a file"
+    return FileExistsError(f"{folder} {what}, and every run has a folder of its own; name one that does not exist")
+
+
+def _failure(error: BaseException) -> dict[str, Any]:
+    if isinstance(error, Pruned):
+        return {"state": "pruned", "pruned": str(error)}
+    state = {Diverged: "diverged", Interrupted: "interrupted"}.get(type(error), "failed")
+    sentence = str(error) if state != "failed" else f"{type(error).__name__}: {error}"
+    said = {"error": sentence, "traceback": "".join(traceback.format_exception(error))}
+    return {"state": state, **{name: _readable(text) for name, text in said.items()}}
+
+
+def _readable(text: str) -> str:
+    """A text that can be written and printed: an error may quote a file's name that is no UTF-8."""
+    return text.encode(errors="backslashreplace").decode()
+
+
+def environment() -> dict[str, Any]:
+    """Where a run runs: commit, versions, host."""
+    return {
+        **commit(),
+        "versions": _versions(),
+        "host": socket.gethostname(),
+    }
+
+
+@functools.cache
+def _versions() -> dict[str, str]:
+    """Those of what runs, which stay as they are while it does; looking them up takes milliseconds."""
+    found = {"fulmen": version("fulmen"), "python": platform.python_version()}
+    return found | {library: version(library) for library in LIBRARIES}
+
+
+def commit() -> dict[str, Any]:
+    """The commit that is worked on, and whether files differ from it.
+
+    Of the repository that the working directory is in, or else of Fulmen's own; None for both where there is neither.
+    """
+    for folder in (Path.cwd(), Path(__file__).parent):
+        try:
+            return {"commit": _git(folder, "rev-parse", "HEAD"), "dirty": _git(folder, "status", "--porcelain") != ""}
+        except (OSError, subprocess.SubprocessError):
+            continue
+    return {"commit": None, "dirty": None}
+
+
+def _git(folder: Path, *words: str) -> str:
+    command = ["git", "--no-optional-locks", "-C", str(folder), *words]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()

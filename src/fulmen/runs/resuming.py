@@ -1,0 +1,38 @@
+"""Where a run that was stopped goes on: at its newest whole checkpoint, if it has one and steps are left."""
+
+from pathlib import Path
+from typing import Any
+
+from fulmen.errors import Finished, warn
+from fulmen.runs import checkpoints
+from fulmen.runs import folder as folders
+from fulmen.training.plan import Plan
+
+
+def start(folder: Path, plan: Plan, rows: str, trust: bool) -> tuple[int | None, dict[str, Any] | None]:
+    """The step that the run in `folder` goes on from, and the best checkpoint so far; None for what there is not.
+
+    Args:
+        folder: the run's.
+        plan: how long it is to be.
+        rows: the fingerprint of its training rows as they are now.
+        trust: as for `checkpoints.load`.
+
+    Raises:
+        ValueError: the run is completed, and its last checkpoint is gone.
+        Finished: the run has taken all its steps.
+    """
+    newest = checkpoints.newest(folder / "checkpoints", warn, trust=trust)
+    if newest is None and folders.noted(folder).get("state") == "completed":
+        raise ValueError(f"{folder} is completed, and has no last.ckpt to go on from; take rerun={folder}")
+    if newest is None:
+        warn(f"{folder} has no checkpoint to go on from, so it begins anew, to the same end")
+        return None, None
+    steps = newest["global_step"]
+    if steps > plan.total_steps or (steps == plan.total_steps and folders.noted(folder).get("state") == "completed"):
+        raise Finished(
+            f"{folder} has taken its {steps} steps, and the limits given end at {plan.total_steps}: nothing more to do"
+        )
+    if newest["metadata"]["fingerprint"] != rows:
+        warn(f"the training rows are not to the last bit those that {folder} began with; it goes on with these")
+    return steps, checkpoints.whole(folder / "checkpoints" / folders.BEST, warn, trust)

@@ -1,0 +1,193 @@
+"""Launchers: what runs the jobs of a sweep, here or elsewhere. All but `basic` are published plugins of Hydra's.
+
+A launcher is handed folders, one a job.
+"""
+
+import os
+import signal
+from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from hydra import initialize_config_dir
+from hydra._internal.callbacks import Callbacks
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.plugins import Plugins
+from hydra.errors import HydraException
+from hydra.types import HydraContext, RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from fulmen.config.groups import conf_dir
+from fulmen.config.overrides import as_value, parse
+from fulmen.errors import ConfigurationError
+from fulmen.rules import suggestion
+from fulmen.runs.settings import leaves
+from fulmen.runs.signals import STOPS, kept_from_children
+from fulmen.sweeps.job import Job
+
+BASIC: Final = "basic"
+CHOICE, KEYS = "hydra/launcher", "hydra.launcher."
+
+
+class Kind(NamedTuple):
+    """A launcher."""
+
+    extra: str
+    """What to install of Fulmen."""
+    target: str
+    words: tuple[str, ...] = ()
+    """Its settings, unless others are typed."""
+    patience: float = 0.0
+    """Seconds in which a job may still begin after the launcher broke off."""
+
+
+JOBLIB = "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher"
+RAY = "hydra_plugins.hydra_ray_launcher.ray_launcher.RayLauncher"
+SUBMITIT = "hydra_plugins.hydra_submitit_launcher.submitit_launcher."
+LAUNCHERS: Final = {
+    BASIC: Kind("", ""),
+    "joblib": Kind("joblib", JOBLIB, ("hydra.launcher.batch_size=1",)),
+    "ray": Kind("ray", RAY, ("+hydra.launcher.ray.init.include_dashboard=false",), 10.0),
+    "submitit_local": Kind("submitit", f"{SUBMITIT}LocalLauncher", ("hydra.launcher.timeout_min=10080",), 10.0),
+    "submitit_slurm": Kind("submitit", f"{SUBMITIT}SlurmLauncher", ("hydra.launcher.max_num_timeout=10",), 60.0),
+}
+
+
+def split(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The words about the launcher, and all others."""
+    about = [word for word in words if word.lstrip("+~").startswith((CHOICE, KEYS))]
+    return about, [word for word in words if word not in about]
+
+
+class Launcher:
+    """What runs the jobs of a sweep.
+
+    Args:
+        words: those about it, as typed.
+
+    Raises:
+        ConfigurationError: there is no such launcher, it is not installed, or it lacks a key.
+    """
+
+    def __init__(self, words: Sequence[str]) -> None:
+        self.name = BASIC
+        for override in map(parse, words):
+            if override.is_sweep_override():
+                raise ConfigurationError(f"a sweep has one launcher, and {override.input_line} names several values")
+            if override.key_or_group == CHOICE:
+                self.name = str(override.value())
+        if self.name not in LAUNCHERS:
+            near = suggestion(self.name, LAUNCHERS) or ";"
+            raise ConfigurationError(f"there is no {CHOICE}={self.name}{near} there are {', '.join(LAUNCHERS)}")
+        self.kind, self.words = LAUNCHERS[self.name], list(words)
+        if self.name == BASIC:
+            if keys := [word for word in words if word.lstrip("+~").startswith(KEYS)]:
+                raise ConfigurationError(f"{CHOICE}=basic has no keys, and {keys[0]} is one; choose another launcher")
+            return
+        if self.kind.target.rpartition(".")[2] not in _installed():
+            raise ConfigurationError(
+                f"{CHOICE}={self.name} is not installed; it comes with: pip install 'fulmen[{self.kind.extra}]'"
+            )
+        self.settings = self._compose(Path("sweep")).hydra.launcher
+        if self.settings._target_ != self.kind.target:
+            raise ConfigurationError(f"hydra.launcher._target_ is not for you to set; choose with {CHOICE}=")
+
+    @property
+    def outlived(self) -> bool:
+        """Whether jobs go on when the process that launched them has ended: a cluster has them in its queue."""
+        return self.name == "submitit_slurm"
+
+    def launch(self, folders: Sequence[Path], job: Job) -> None:
+        """Runs the jobs in the folders.
+
+        Raises:
+            Exception: whatever a launcher raises whose worker was killed, or that cannot reach what it launches on.
+        """
+        if self.name == BASIC:
+            for folder in folders:
+                job({"folder": str(folder)})
+            return
+        for batch in self._batches(folders):
+            self._launch(batch, job)
+
+    def _batches(self, folders: Sequence[Path]) -> list[Sequence[Path]]:
+        """What is started at once: submitit's local executor would start all jobs together, on however few cores."""
+        if self.name != "submitit_local":
+            return [folders]
+        each = self.settings.cpus_per_task or 1
+        size = max(1, (os.cpu_count() or 1) // each)
+        os.environ.setdefault("OMP_NUM_THREADS", str(each))
+        return [folders[place : place + size] for place in range(0, len(folders), size)]
+
+    def _launch(self, folders: Sequence[Path], job: Job) -> None:
+        config = self._compose(folders[0].parent)
+        if self.name == "ray":
+            _start_ray(config.hydra.launcher.ray.init)
+        with initialize_config_dir(str(conf_dir()), job_name="fulmen", version_base="1.3"):
+            context = HydraContext(_hydra().config_loader, Callbacks(config))
+            plugin = Plugins.instance().instantiate_launcher(hydra_context=context, task_function=job, config=config)
+            words = [[f"folder={as_value(str(folder))}"] for folder in folders]
+            # submitit's own processes would end by Ctrl-C, and kill their jobs; the thread of the progress hears it
+            with kept_from_children() if self.name == "submitit_local" else nullcontext():
+                plugin.launch(words, int(folders[0].name))
+
+    def _compose(self, sweep: Path) -> DictConfig:
+        """The configuration that the plugin is made of.
+
+        Raises:
+            ConfigurationError: a word names no key, or gives it what it cannot be.
+        """
+        mine = [word for word in self.kind.words if not self._typed(word)]
+        words = [f"{CHOICE}={self.name}", f"hydra.sweep.dir={as_value(str(sweep))}", *mine]
+        try:
+            return _compose([*words, *self.words])
+        except (HydraException, OmegaConfBaseException) as error:
+            known = _keys(_compose(words).hydra.launcher)
+            for word in self.words:
+                key = parse(word).key_or_group
+                if not word.startswith(("+", "~")) and key != CHOICE and key not in known:
+                    near = suggestion(key, known) or f"; {self.name} has {', '.join(known)}"
+                    raise ConfigurationError(f"there is no key '{key}'{near}") from error
+            raise ConfigurationError(" ".join(str(error.__cause__ or error).split("\n")[0].split())) from error
+
+    def _typed(self, word: str) -> bool:
+        key = word.lstrip("+").partition("=")[0]
+        return any(other.lstrip("+~").partition("=")[0] == key for other in self.words)
+
+
+def _start_ray(settings: DictConfig) -> None:
+    """Before its launcher does, because Ray answers a SIGTERM by killing its workers, which then save nothing."""
+    import ray
+
+    handlers = [(signum, signal.getsignal(signum)) for signum in STOPS]
+    if not ray.is_initialized():
+        ray.init(**{str(name): value for name, value in OmegaConf.to_container(settings, resolve=True).items()})  # type: ignore[union-attr]
+    for signum, handler in handlers:
+        signal.signal(signum, handler)
+
+
+def _compose(words: list[str]) -> DictConfig:
+    with initialize_config_dir(str(conf_dir()), job_name="fulmen", version_base="1.3"):
+        found = _hydra().compose_config("job", words, run_mode=RunMode.MULTIRUN, with_log_configuration=False)
+    assert isinstance(found, DictConfig)
+    return found
+
+
+def _hydra() -> Any:
+    found = GlobalHydra.instance().hydra
+    assert found is not None
+    return found
+
+
+def _installed() -> set[str]:
+    from hydra.plugins.launcher import Launcher as Plugin
+
+    return {plugin.__name__ for plugin in Plugins.instance().discover(Plugin)}
+
+
+def _keys(settings: DictConfig) -> list[str]:
+    plain = OmegaConf.to_container(settings, resolve=False)
+    assert isinstance(plain, dict)
+    return [f"{KEYS}{key}" for key, _ in leaves({str(key): value for key, value in plain.items()}) if key != "_target_"]

@@ -1,0 +1,163 @@
+"""A search: a sweep whose jobs come one after the other, each with settings that follow from how the earlier ones did.
+
+A job is planned as one of a grid is, only later: its folder and configuration are there before it starts, and what
+became of it is read from its folder.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from omegaconf import OmegaConf
+
+from fulmen.config.compose import compose
+from fulmen.config.groups import groups, search_path
+from fulmen.config.overrides import check_choice
+from fulmen.errors import ConfigurationError
+from fulmen.rules import suggestion
+from fulmen.sweeps import grid, record
+from fulmen.sweeps.grid import parsed, records
+from fulmen.sweeps.record import Search, Sweep
+from fulmen.sweeps.results import runs
+from fulmen.sweeps.search import options
+from fulmen.sweeps.search.space import Dimension, dimension, probes, size
+from fulmen.tasks.names import METRICS
+
+if TYPE_CHECKING:
+    from fulmen.sweeps.search.study import Study
+
+USUAL_TRIALS: Final = 20
+
+
+def named(words: Sequence[str]) -> bool:
+    """Whether the words ask for a search."""
+    return options.WORD in words
+
+
+def plan(words: Sequence[str], config_dir: str | None) -> Sweep:
+    """What a new search is about.
+
+    Args:
+        words: as typed, without those about the launcher.
+        config_dir: the user's own choices.
+
+    Raises:
+        ConfigurationError: Optuna is not installed, a word is wrong, or an end of what is searched makes a
+            configuration that is.
+    """
+    about, typed = options.split([word for word in words if word != options.WORD])
+    found, folders = options.read(about), search_path(config_dir)
+    if grid.named(typed):
+        raise ConfigurationError(f"{options.WORD} is a search of its own, and takes no other sweep=")
+    overrides = parsed(typed)
+    varying = [override for override in overrides if override.is_sweep_override()]
+    if not varying:
+        example = "'optimizer.lr=tag(log, interval(0.0001, 1))'"
+        raise ConfigurationError(f"{options.WORD} has nothing to choose; name what to search, as {example}")
+    for override in overrides:
+        if not override.is_sweep_override():
+            check_choice(override, folders)
+    fixed = [word for word, override in zip(typed, overrides, strict=True) if override not in varying]
+    space = _space(varying, fixed, folders, config_dir)
+    planned = list(records(probes(space, groups(folders), fixed), config_dir))
+    scores = {str(each["score"]) for each in planned}
+    if len(scores) > 1:
+        raise ConfigurationError(f"a sweep ranks its runs by one score, and these are {', '.join(sorted(scores))}")
+    objectives = found["objectives"] or [*scores]
+    for name in found["objectives"] or ():
+        _check_objective(name, planned)
+    trials = _trials(found, space)
+    own = None if config_dir is None else str(Path(config_dir).resolve())
+    search = Search(found, space, fixed, int(planned[0]["seed"]), objectives, "", [])
+    search = replace(search, study=found["study_name"] or _name(search))
+    ranges = {one.key: [one.typed] for one in space}
+    return Sweep([*words], [], ranges, scores.pop(), trials, own, record.permissions(typed), search)
+
+
+def nothing_to_do(sweep: Sweep) -> str:
+    """The sentence about a search whose study, in a database, has all its runs; else nothing.
+
+    Raises:
+        ConfigurationError: the database cannot be opened, or holds another study of that name.
+    """
+    assert sweep.search is not None
+    if sweep.search.options["storage"] is None:
+        return ""
+    study = opened(sweep.search, Path())
+    if study.count < sweep.jobs and not study.is_exhausted:
+        return ""
+    return (
+        f"the study {sweep.search.study} has its {runs(study.count)}: nothing more to do; for more of them give "
+        f"{options.KEYS}n_trials=, for another search {options.KEYS}study_name="
+    )
+
+
+def _space(varying: Sequence[Any], fixed: Sequence[str], folders: Sequence[Path], own: str | None) -> list[Dimension]:
+    """What is searched. Whole numbers are searched where a key's default is one, so the defaults are needed first."""
+    choosing = [dimension(each, None, folders) for each in varying if each.key_or_group in groups(folders)]
+    config = compose([*fixed, *(f"{one.key}={one.probes[0]}" for one in choosing)], own)
+    return [dimension(each, OmegaConf.select(config, each.key_or_group), folders) for each in varying]
+
+
+def _check_objective(name: str, planned: Sequence[dict[str, Any]]) -> None:
+    task = planned[0]["sizes"]["task"]
+    there = [f"{split}/{figure}" for split in ("val", "train", "test") for figure in ("loss", *METRICS[task])]
+    if name not in (*there, "parameters"):
+        near = suggestion(name, [*there, "parameters"]) or ";"
+        raise ConfigurationError(f"there is no objective {name}{near} there are {', '.join(there)}, parameters")
+
+
+def _trials(found: dict[str, Any], space: Sequence[Dimension]) -> int:
+    """How many runs there are in all; no more than there are different ones."""
+    wanted: int | None = found["n_trials"]
+    points = size(space)
+    if points is None and found["sampler"] != "grid":
+        return wanted or USUAL_TRIALS
+    if points is None:
+        endless = max(space, key=lambda one: math.inf if one.count is None else one.count)
+        raise ConfigurationError(
+            f"{endless.key}={endless.typed} has no end of values, and hydra.sweeper.sampler=grid tries all; "
+            f"give a list, {endless.key}=a,b, or a range, or take another sampler"
+        )
+    return min(points, wanted or (points if found["sampler"] == "grid" else USUAL_TRIALS))
+
+
+def _name(search: Search) -> str:
+    """The study's in a database: the same for all who type the same words."""
+    about = [sorted((one.key, one.typed) for one in search.space), sorted(search.fixed), search.objectives]
+    return f"fulmen_{hashlib.sha256(json.dumps(about).encode()).hexdigest()[:12]}"
+
+
+def extended(sweep: Sweep, about: Sequence[str]) -> Sweep:
+    """The search with another number of runs, where one stands beside `resume=`; never fewer than there are.
+
+    Raises:
+        ConfigurationError: another key is there, or the sweep is no search; or Optuna is not installed.
+    """
+    if sweep.search is None:
+        if about:
+            raise ConfigurationError(f"{about[0]} is about a search, and this sweep is a grid")
+        return sweep
+    found = options.read(about)
+    for word in about:
+        if word.partition("=")[0] != f"{options.KEYS}n_trials":
+            raise ConfigurationError(f"a search goes on as it began, and {word} is not {options.KEYS}n_trials=")
+    if not about:
+        return sweep
+    wanted = _trials({**sweep.search.options, **found}, sweep.search.space)
+    return replace(sweep, jobs=max(wanted, len(sweep.search.trials)))
+
+
+def opened(search: Search, folder: Path) -> "Study":
+    """The study of a search.
+
+    Raises:
+        ConfigurationError: its storage cannot be opened, or holds another study of that name.
+    """
+    from fulmen.sweeps.search.study import Study  # and with it Optuna: half a second
+
+    return Study(search, folder)

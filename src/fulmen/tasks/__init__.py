@@ -1,0 +1,1 @@
+"""What is learned and how well: tasks, losses, penalties, metrics, evaluation."""

@@ -1,0 +1,80 @@
+"""A trained network put to use: from rows as a file holds them to values, classes and probabilities.
+
+What that takes beside the weights is a checkpoint's *metadata*: configuration, joint, scaling and what the source
+learned from its training rows, all of it plain values.
+
+Shapes: N rows, T targets, K classes.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from fulmen.data.scaling import Scaling
+from fulmen.data.source import Joint
+from fulmen.models.activations import PROBABILITIES
+from fulmen.models.precision import data_type
+from fulmen.tasks.evaluation import Evaluation
+from fulmen.tasks.task import Task
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A network in evaluation, on the CPU, and how rows become its input."""
+
+    evaluation: Evaluation
+    joint: Joint
+    scaling: Scaling
+    encode: Callable[[Any], NDArray[Any]]
+    """From rows as a file holds them to features, [N, *in_shape], before scaling (`Source.encode`)."""
+
+    def scores(self, rows: Any) -> NDArray[np.floating]:
+        """Values in the targets' units [N, T], or class probabilities [N, K]; for two classes, K is 2."""
+        return self.scores_of(self.features(rows))
+
+    def features(self, rows: Any) -> NDArray[Any]:
+        """Rows as numbers, [N, *in_shape], not scaled; what is no table counts as an array."""
+        return self.encode(rows if hasattr(rows, "columns") else np.asarray(rows))
+
+    def scores_of(self, features: NDArray[Any]) -> NDArray[np.floating]:
+        """The same for features, [N, *in_shape], before scaling."""
+        x = features if self.scaling.x is None else self.scaling.x(features)
+        scores = self.evaluation.scores(torch.from_numpy(np.ascontiguousarray(x)).to(self.dtype))
+        return final(scores, self.evaluation.task).numpy()
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of features."""
+        return data_type(self.evaluation.precision)
+
+    def predict(self, rows: Any) -> NDArray[Any]:
+        """Values [N, T], or the names of the likeliest classes [N]."""
+        scores = self.scores(rows)
+        return scores if self.joint.task == "regression" else np.array(self.joint.target_names)[scores.argmax(1)]
+
+
+def final(scores: Tensor, task: Task) -> Tensor:
+    """Raw scores as values [N, T], in double precision (targets may be large and differ little), or as probabilities.
+
+    Those have a column for each class: [N, 1] of the second of two classes becomes [N, 2].
+    """
+    if task.kind == "regression":
+        return task.predictions(scores.double())
+    out = task.predictions(scores.float() if scores.dtype == torch.bfloat16 else scores)
+    return torch.cat([1 - out, out], 1) if task.kind == "binary" else out
+
+
+def task_of(net: nn.Module, joint: Joint, scaling: Scaling) -> Task:
+    """How a network's output is to be read."""
+    units = {} if scaling.y is None else {"mean": scaling.y.mean, "deviation": scaling.y.deviation}
+    return Task(
+        joint.task,
+        joint.out_features,
+        getattr(net, "output_activation", "") in PROBABILITIES,
+        **{name: tuple(values.flatten().tolist()) for name, values in units.items()},
+    )

@@ -1,0 +1,1 @@
+"""How a network is trained: the learner, its step, packs of batches, optimizers, schedules, the Trainer."""

@@ -1,0 +1,39 @@
+"""How a run that diverges is noticed: by its losses, and by its gradients where `trainer.debug` looks for those."""
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from fulmen.errors import Diverged
+
+
+@contextmanager
+def anomalies(step: Callable[[], int]) -> Iterator[None]:
+    """Says of torch's anomaly detection, which ends a backward pass at its first NaN, what it is, at which `step`.
+
+    Raises:
+        Diverged: a gradient is not a number; names the operation and the step.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        found = re.search(r"Function '(\w+)' returned nan values", str(error))
+        if found is None:
+            raise
+        raise Diverged(f"the gradient of {found[1]} became nan at step {step()}") from error
+
+
+def finite(losses: Tensor, first: int) -> Tensor:
+    """A pack's losses, of which step `first` + 1 is the first.
+
+    Raises:
+        Diverged: one is not finite; names its step.
+    """
+    finite = losses.isfinite()
+    if not finite.all():
+        step = first + int(torch.argmin(finite.int())) + 1
+        raise Diverged(f"the loss became {losses[~finite][0].item()} at step {step}")
+    return losses

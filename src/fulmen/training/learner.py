@@ -1,0 +1,189 @@
+"""The LightningModule that wraps every architecture, and trains it on packs of batches.
+
+Lightning's hooks cost 0.3 to 0.4 ms a step, as much as a small network's step itself. So one `training_step` takes a
+pack: a step of the optimizer on each of its batches, with what happens once a pack (a check that the losses are finite,
+their sum) done once a pack. The mathematics is that of packs of one, to the last bit. The price is manual optimization:
+clipping, accumulation and schedules are here and not in the Trainer.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.core.optimizer import LightningOptimizer
+from lightning.pytorch.plugins.precision import DoublePrecision, HalfPrecision, Precision
+from lightning.pytorch.strategies import SingleDeviceStrategy
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+
+from fulmen.data.tensors import Rows
+from fulmen.errors import Diverged as Diverged
+from fulmen.tasks.evaluation import Evaluation
+from fulmen.training import loggers, optimizers, replayed, schedulers
+from fulmen.training.compile import Compiled
+from fulmen.training.divergence import anomalies, finite
+from fulmen.training.packs import Pack
+from fulmen.training.plan import Plan
+from fulmen.training.running_loss import Interval
+from fulmen.training.schedulers import MakeScheduler
+from fulmen.training.step import Advance, Stepping
+
+
+class Learner(LightningModule):
+    """A network, what it is trained to do, and how.
+
+    Args:
+        evaluation: the network, how its output is read and measured, and the loss that is minimized.
+        stepping: how the optimizer takes a step.
+        make_optimizer: makes the optimizer from the parameters.
+        make_scheduler: makes the learning rate's schedule, or None for a constant rate.
+        plan: how the run is divided.
+        metrics: names of what is measured on the validation rows after each interval.
+        score: which of the figures schedules watch.
+        metadata: plain values that a checkpoint keeps beside the weights: what one needs to use them.
+        compiling: whether steps are compiled, where that is possible.
+    """
+
+    def __init__(
+        self,
+        evaluation: Evaluation,
+        *,
+        stepping: Stepping,
+        make_optimizer: optimizers.MakeOptimizer,
+        make_scheduler: MakeScheduler | None,
+        plan: Plan,
+        metrics: tuple[str, ...],
+        score: str,
+        metadata: Mapping[str, Any],
+        compiling: bool = False,
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.evaluation, self.net = evaluation, evaluation.net
+        self.stepping, self.plan = stepping, plan
+        self.make_optimizer, self.make_scheduler = make_optimizer, make_scheduler
+        self.metrics, self.score, self.metadata = metrics, score, metadata
+        self.interval = Interval()
+        self.restored: dict[str, Any] | None = None
+        self.compiling = compiling
+        self.compiled: Compiled | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, *in_shape] -> [B, out_features], raw scores."""
+        out: Tensor = self.net(x)
+        return out
+
+    def configure_optimizers(self) -> Any:
+        """The optimizer, and its schedule where there is one."""
+        optimizer = optimizers.make(self.make_optimizer, self.net)
+        if self.make_scheduler is None:
+            return optimizer
+        return [optimizer], [self.make_scheduler(optimizer, self.plan)]
+
+    def training_step(self, pack: Pack, _index: int) -> None:
+        """One step of the optimizer on each batch of `pack`.
+
+        Raises:
+            Diverged: a loss is not finite, or a gradient, where that is looked for; names the step.
+        """
+        first, is_plain = self.trainer.global_step, self._is_plain()
+        advance = self.stepping.plain(self._optimizer()) if is_plain else self._lightning()
+        if self.compiled is not None:
+            advance = self.compiled.advance(advance)
+        scheduler = self._step_scheduler()
+        losses: list[Tensor] = []
+        with anomalies(lambda: first + len(losses) + 1):
+            for step, batch in enumerate(pack.batches, first):
+                losses.append(advance(batch, step))
+                if scheduler is not None:
+                    scheduler.step()
+        if is_plain:
+            self._count_steps(len(losses))
+        self.interval.add(finite(torch.stack(losses), first), [len(batch.x) for batch in pack.batches])
+
+    def _is_plain(self) -> bool:
+        """Whether a step needs nothing of Lightning: one device, and a precision that scales no gradient."""
+        precision = self.trainer.precision_plugin
+        plain = type(precision) in (Precision, DoublePrecision, HalfPrecision)
+        return plain and isinstance(self.trainer.strategy, SingleDeviceStrategy)
+
+    def _lightning(self) -> Advance:
+        """Through Lightning's own calls, which count steps, scale and synchronize."""
+        optimizer = self.optimizers()
+        assert isinstance(optimizer, LightningOptimizer)
+        return self.stepping.make(lambda closure: optimizer.step(closure=closure), self.manual_backward)
+
+    def _step_scheduler(self) -> LRScheduler | None:
+        scheduler = self.lr_schedulers()
+        if scheduler is None or isinstance(scheduler, ReduceLROnPlateau):
+            return None
+        assert isinstance(scheduler, LRScheduler)
+        return scheduler
+
+    def _count_steps(self, steps: int) -> None:
+        """What Lightning's optimizer would have counted; `trainer.global_step` reads it."""
+        progress = self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
+        for counter in (progress.total, progress.current):
+            counter.ready += steps
+            counter.completed += steps
+
+    def on_train_epoch_end(self) -> None:
+        """Ends an interval: evaluates, records a row, lets the schedule and the end of the run follow from it."""
+        step = self.trainer.global_step
+        loss = self.interval.end(self.plan.rows if self.stepping.sums else None)
+        row = {"lr": self._optimizer().param_groups[0]["lr"], "train/loss": loss}
+        validation = self._splits().get("val")
+        if validation is not None:
+            figures = self.evaluation.figures(validation, self.metrics)
+            row |= {f"val/{name}": value for name, value in figures.items()}
+        self.trainer.callback_metrics.update({name: torch.tensor(value) for name, value in row.items()})
+        loggers.log(self.trainer.loggers, row, step)
+        scheduler = self.lr_schedulers()
+        if isinstance(scheduler, ReduceLROnPlateau) and self.score in row:
+            scheduler.step(row[self.score])
+        self.trainer.should_stop = self.trainer.should_stop or step >= self.plan.total_steps
+
+    def _optimizer(self) -> Optimizer:
+        optimizer = self.optimizers(use_pl_optimizer=False)
+        assert isinstance(optimizer, Optimizer)
+        return optimizer
+
+    def _splits(self) -> dict[str, Rows]:
+        splits: dict[str, Rows] = self.trainer.datamodule.splits  # type: ignore[attr-defined]
+        return splits
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """What a run needs to go on as if it had not stopped, and what a lone checkpoint needs to be used."""
+        checkpoint["metadata"] = self.metadata
+        checkpoint["interval"] = self.interval.plain()
+        checkpoint["random"] = torch.get_rng_state()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Schedules that depend on the run's length take that of this run: it may be longer than planned before."""
+        self.restored = checkpoint
+        for schedule in checkpoint["lr_schedulers"]:
+            for name in schedulers.OF_LENGTH:
+                schedule.pop(name, None)
+
+    def on_train_start(self) -> None:
+        """Once the Trainer has restored all else; drawing the network's first weights has used random numbers."""
+        if self.restored is not None:
+            self.interval.restore(self.restored["interval"], self.device)
+            torch.set_rng_state(self.restored["random"])
+            self.restored = None
+        if self.compiling and self.trainer.is_global_zero:  # of several devices, where it is not possible, one says so
+            self.compiled = Compiled(
+                self.net,
+                self._optimizer(),
+                self.make_optimizer,
+                self.stepping.make,
+                plain=self._is_plain(),
+                by_hand=self.stepping.by_hand is not None,
+            )
+        steps = self.plan.total_steps - self.trainer.global_step
+        if steps >= replayed.LONG and self._is_plain() and not self.compiling and not torch.is_anomaly_enabled():
+            self.stepping.replay()
+        stopped = any(callback.stopped_epoch for callback in self.trainer.early_stopping_callbacks)
+        self.trainer.should_stop = stopped or self.trainer.global_step >= self.plan.total_steps

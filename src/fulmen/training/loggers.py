@@ -1,0 +1,192 @@
+"""What TensorBoard shows beside curves: a network's graph, figures, a table of runs by their hyperparameters.
+
+A run is called there by the path of its files, so the last folder of that path says in words which run it is.
+"""
+
+import time
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.loggers.logger import Logger
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from fulmen.runs.files import flush_to_disk
+from fulmen.runs.history import History
+
+MakeLogger = Callable[..., Logger]
+HYPERPARAMETERS = {
+    "optimizer.lr": "",
+    "optimizer.weight_decay": "",
+    "model.hidden": "nodes",
+    "model.activation": "",
+    "model.dropout": "",
+    "penalty.weight": "",
+    "data.batch_size": "rows",
+    "trainer.max_epochs": "passes",
+    "trainer.max_steps": "steps",
+    "trainer.precision": "",
+    "seed": "",
+}
+"""What matters of a configuration, beside each group's choice, with units; a key that a choice lacks is left out."""
+GROUPS = ("data", "model", "optimizer", "scheduler", "loss", "penalty", "init", "backprop")
+
+
+def none() -> None:
+    """No logger but the run's own history."""
+
+
+def make(make_logger: MakeLogger, folder: Path, name: str, history: History, step: int) -> Logger:
+    """The logger of a run in `folder`, called `name`, with the curves up to `step` of a run that goes on.
+
+    TensorBoard's files keep their points; those that the run had taken after its checkpoint are purged. Lightning's
+    own CSV file is begun anew, so its rows are given to it again.
+    """
+    kind, further = getattr(make_logger, "func", make_logger), dict[str, Any]()
+    if kind is TensorBoardLogger:
+        root = Path(make_logger(save_dir=folder, version="").root_dir or folder)
+        further = {"sub_dir": name}
+        if begun := [*root.rglob("events.*")]:
+            further = {"sub_dir": str(begun[0].parent.relative_to(root)), "purge_step": step + 1}
+            _wait_for_a_second_after(begun)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Experiment logs directory .* exists")
+        logger = make_logger(save_dir=folder, version="", **further)
+        for row_step, row in history.rows() if kind is CSVLogger else ():
+            logger.log_metrics(row, row_step)
+    return logger
+
+
+def _wait_for_a_second_after(begun: Iterable[Path]) -> None:
+    """TensorBoard reads files in the order of their names, which hold the second of their making."""
+    newest = max(int(path.name.split(".")[3]) for path in begun)
+    if newest == int(time.time()):
+        time.sleep(newest + 1 - time.time())
+
+
+def log(loggers: Iterable[Logger], row: Mapping[str, float], step: int) -> None:
+    """Sends the figures of a step to all of them."""
+    for logger in loggers:
+        if isinstance(logger, TensorBoardLogger):
+            show_scalars(logger, row, step)
+        else:
+            logger.log_metrics(dict(row), step)
+
+
+def show_scalars(board: TensorBoardLogger, row: Mapping[str, float], step: int) -> None:
+    """Sends figures to TensorBoard as one event: Lightning makes one of each, in four times the time."""
+    from tensorboard.compat.proto.summary_pb2 import Summary
+
+    values = [Summary.Value(tag=name, simple_value=value) for name, value in row.items()]
+    board.experiment._get_file_writer().add_summary(Summary(value=values), step)
+
+
+def flush(loggers: Iterable[Logger]) -> None:
+    """Has rows and points on the disk before a checkpoint is: a run that goes on from it has no gap then."""
+    for logger in loggers:
+        if isinstance(logger, History):
+            flush_to_disk(logger.path)
+        if isinstance(logger, TensorBoardLogger):
+            logger.experiment.flush()
+            flush_to_disk(max(Path(logger.log_dir).glob("events.*"), key=lambda path: path.stat().st_mtime_ns))
+
+
+def show_graph(logger: Logger, net: nn.Module, in_shape: tuple[int, ...]) -> None:
+    """Sends the graph of `net` to TensorBoard; a network that torch cannot trace has none, and trains all the same."""
+    if not isinstance(logger, TensorBoardLogger):
+        return
+    row = torch.zeros(1, *in_shape, dtype=next(net.parameters()).dtype)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what tracing cannot follow
+        with suppress(RuntimeError, TypeError, ValueError):
+            logger.experiment.add_graph(net.eval(), row)
+        net.train()
+
+
+def show_image(loggers: Iterable[Logger], name: str, dots: NDArray[np.uint8], step: int) -> None:
+    """Sends a figure, [H, W, 3], to TensorBoard, and sees that it is on the disk."""
+    for logger in loggers:
+        if isinstance(logger, TensorBoardLogger):
+            logger.experiment.add_image(f"figures/{name}", dots, step, dataformats="HWC")
+            logger.experiment.flush()
+
+
+def show_histogram(loggers: Iterable[Logger], name: str, values: Tensor, step: int) -> None:
+    """Sends the distribution of values, [...], to TensorBoard."""
+    for logger in loggers:
+        if isinstance(logger, TensorBoardLogger):
+            logger.experiment.add_histogram(name, values.float(), step)
+
+
+def show_charts(logger: Logger, figures: Iterable[str]) -> None:
+    """Lays out TensorBoard's custom scalars: a chart for each quantity, with its curves of all splits.
+
+    The charts are the same for every run of a task, whatever its splits, because TensorBoard shows unequal ones twice.
+
+    Args:
+        logger: where to.
+        figures: names of the curves, such as `val/loss`.
+    """
+    if isinstance(logger, TensorBoardLogger):
+        names = dict.fromkeys(name.rpartition("/")[2] for name in figures if "/" in name)
+        charts = {name: ["Multiline", [f"(train|val)/{name}$"]] for name in names}
+        layout = {"train and validation": charts, "learning rate": {"lr": ["Multiline", ["lr$"]]}}
+        logger.experiment.add_custom_scalars(layout)
+
+
+def show_hyperparameters(logger: Logger, config: Mapping[str, Any], batch_rows: int) -> None:
+    """Adds the run to TensorBoard's HParams, from its beginning, so that one that fails stands there, too.
+
+    Lightning would send a list of the columns as well. TensorBoard takes that of one run, whichever, for all runs, so
+    a column that this one lacks would be nowhere; without a list it finds the columns of all, and which of them differ.
+
+    A run that goes on sends nothing here, though `trainer.max_epochs` may be another now: TensorBoard keeps the first
+    hyperparameters that it reads in a run's folder, whatever comes after them.
+    """
+    if isinstance(logger, TensorBoardLogger):
+        from torch.utils.tensorboard.summary import hparams  # and with it TensorBoard, which not every run needs
+
+        _, started, _ = hparams(hyperparameters(config, batch_rows), {})  # type: ignore[no-untyped-call]
+        logger.experiment._get_file_writer().add_summary(started)
+
+
+def show_final_figures(logger: Logger, metrics: Mapping[str, Any], step: int) -> None:
+    """Ends the run in TensorBoard's HParams, with its *final* figures.
+
+    They are called `final/...`, because a figure named like a curve would add a point to that curve; and they stand one
+    step later than the last row, so that a run that was killed before its end has them once when it has gone on.
+    """
+    if isinstance(logger, TensorBoardLogger):
+        figures = {f"final/{name}": value for name, value in metrics.items() if isinstance(value, float)}
+        from torch.utils.tensorboard.summary import hparams
+
+        logger.log_metrics(figures, step + 1)
+        _, _, ended = hparams({}, {})  # type: ignore[no-untyped-call]
+        logger.experiment._get_file_writer().add_summary(ended)
+    logger.finalize("success")
+
+
+def hyperparameters(config: Mapping[str, Any], batch_rows: int) -> dict[str, str | float | bool]:
+    """The short list that tells runs apart, by names with units; numbers stay numbers, so that they sort as such."""
+    found: dict[str, Any] = {group: config["choices"][group] for group in GROUPS if group in config.get("choices", {})}
+    for key, unit in HYPERPARAMETERS.items():
+        group, _, name = key.rpartition(".")
+        value = (config.get(group, {}) if group else config).get(name)
+        if key == "data.batch_size" and value is not None:
+            value = batch_rows  # it may be the word full
+        if value is not None:
+            found[f"{key} [{unit}]" if unit else key] = _plain(value)
+    return found
+
+
+def _plain(value: Any) -> str | float | bool:
+    """What TensorBoard takes as a hyperparameter; a model of the user's own may have a key with anything in it."""
+    if isinstance(value, list):
+        return "-".join(map(str, value))
+    return value if isinstance(value, bool | int | float | str) else str(value)

@@ -1,0 +1,153 @@
+"""Feeds a source to the Trainer: tensors that live on the device, and training batches in packs.
+
+A DataLoader collates row by row, 8 ms for a batch of a thousand rows. What fits in memory is here one tensor for each
+field, on the device; what does not stays in its files. An epoch's order is a pure function of (seed, epoch), and
+consecutive batches are gathered at once and handed over as one *pack*, of which each batch is a view.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+
+import torch
+from lightning.pytorch import LightningDataModule
+from torch import Tensor
+
+from fulmen.data.order import Order
+from fulmen.data.scaling import Scaling
+from fulmen.data.source import Joint, Source
+from fulmen.data.tensors import Batch, Rows, Streamed, held
+from fulmen.training.plan import Plan
+
+SHORT, LONG = 0.025, 0.1
+"""Seconds between which a pack of automatic length is kept: short, so that a stop or a progress line is prompt."""
+FIRST_LENGTH = 8
+LARGEST = 16 * 2**20
+"""Bytes that a pack of automatic length takes at most, of rows and of their numbers: larger blocks of memory come anew
+from the system each time, and 64 MiB took four times as long."""
+
+
+class Pack:
+    """Consecutive batches. No list, so that Lightning moves it as one thing instead of walking through it."""
+
+    def __init__(self, batches: list[Batch]) -> None:
+        self.batches = batches
+
+    def to(self, device: torch.device, **_: object) -> "Pack":
+        """The same pack: its batches are on the device already."""
+        return self
+
+
+class Packs:
+    """The training batches from where the run stands to the end of the interval, in packs.
+
+    It has no length: Lightning would take its own count of packs for the truth, and packs may differ in length.
+    """
+
+    def __init__(
+        self, data: Rows, plan: Plan, *, seed: int, length: int | None, start: Callable[[], int], share: slice
+    ) -> None:
+        self.data, self.plan, self.start, self.share = data, plan, start, share
+        self.fixed = length
+        self.length = length or FIRST_LENGTH
+        row = data.take(slice(0, 1))
+        self.row_bytes = sum(values.nbytes for values in row) + torch.int64.itemsize
+        self.order = Order(data.rows, row.x.numel(), seed)
+
+    def __iter__(self) -> Iterator[Pack]:
+        step = self.start()
+        end = self.plan.interval_end(step)
+        while step < end:
+            count = min(self.length, end - step)
+            began = time.perf_counter()
+            yield self.pack(step, count)
+            step += count
+            if self.fixed is None and count == self.length:
+                self.adapt(time.perf_counter() - began)
+
+    def adapt(self, seconds: float) -> None:
+        """Doubles or halves the length of packs. Results do not depend on it, so the clock may decide."""
+        if seconds > LONG:
+            self.length = max(1, self.length // 2)
+        elif seconds < SHORT and 2 * self.length * self.plan.batch_rows * self.row_bytes <= LARGEST:
+            self.length *= 2
+
+    def pack(self, step: int, count: int) -> Pack:
+        """The `count` batches from `step` on."""
+        if self.plan.batch_rows >= self.plan.rows == self.data.rows:
+            return Pack([self.data.take(slice(None))] * count)  # a full batch needs no order, and no copy
+        rows = [self.rows_of(*divmod(s, self.plan.steps_per_epoch)) for s in range(step, step + count)]
+        sizes = [len(batch) for batch in rows]
+        xs, ys = (torch.split(values, sizes) for values in self.data.take(torch.cat(rows)))
+        return Pack([Batch(x, y) for x, y in zip(xs, ys, strict=True)])
+
+    def rows_of(self, epoch: int, place: int) -> Tensor:
+        """Numbers of the rows of a batch, by its place in pass `epoch`: of this device's share of the pass's order."""
+        size, first, apart = self.plan.batch_rows, self.share.start or 0, self.share.step or 1
+        end = min((place + 1) * size, self.plan.rows)
+        return self.order.rows(epoch, first + place * size * apart, first + end * apart, apart)
+
+
+class DataModule(LightningDataModule):
+    """A source as the Trainer wants it.
+
+    Args:
+        source: what to load.
+        dtype: of features, and of targets that are values.
+        seed: the run's seed, for the order of the batches.
+        pack: batches in a pack; `auto` to let packs choose their length.
+    """
+
+    plan: Plan
+    """How the run is divided, which depends on the rows that were loaded."""
+    scaling: Scaling
+    """Of features and targets, fitted on the training rows that were loaded."""
+
+    def __init__(self, source: Source, *, dtype: torch.dtype, seed: int, pack: int | str) -> None:
+        super().__init__()
+        self.source, self.dtype, self.seed, self.pack = source, dtype, seed, pack
+        self.splits: dict[str, Rows] = {}
+
+    @property
+    def joint(self) -> Joint:
+        return self.source.joint
+
+    @property
+    def rows(self) -> int:
+        """Training rows."""
+        return self.splits["train"].rows
+
+    def load(self) -> None:
+        """Loads and scales all splits, before the Trainer starts: a wrong file is the user's to mend, not a failed run.
+
+        Raises:
+            ValueError: the source cannot be had.
+        """
+        splits = self.source.load()
+        self.scaling = Scaling.fit(splits["train"], self.source.scale, self.joint.task)
+        streamed = {name: Streamed(split, self.scaling, self.joint.task, self.dtype) for name, split in splits.items()}
+        self.splits = {name: rows if self.source.streams else held(rows) for name, rows in streamed.items()}
+
+    def first_batch(self, rows: int) -> Batch:
+        """The first `rows` rows of the run's first step, before the Trainer has moved them."""
+        packs = Packs(self.splits["train"], self.plan, seed=self.seed, length=1, start=lambda: 0, share=slice(None))
+        x, y = packs.pack(0, 1).batches[0]
+        return Batch(x[:rows], y[:rows])
+
+    def _pack_length(self, devices: int) -> int | None:
+        """Several devices must take the same packs, so there the clock does not decide."""
+        return self.pack if isinstance(self.pack, int) else None if devices == 1 else FIRST_LENGTH
+
+    def train_dataloader(self) -> Packs:
+        """Brings every split that is held to the device. Each of several devices takes every n-th row of one order."""
+        trainer = self.trainer
+        assert trainer is not None
+        device = trainer.strategy.root_device
+        self.splits = {name: split.to(device) for name, split in self.splits.items()}
+        return Packs(
+            self.splits["train"],
+            self.plan,
+            seed=self.seed,
+            length=self._pack_length(trainer.world_size),
+            start=lambda: trainer.global_step,
+            share=slice(trainer.global_rank, None, trainer.world_size),
+        )

@@ -1,0 +1,227 @@
+"""The command: its help, its exit codes, and code of the user's own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import fulmen
+from fulmen.cli.main import main
+from fulmen.config.groups import choices, conf_dir, groups
+from fulmen.runs.signals import Interrupted, raising
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_help_lists_every_choice_of_every_group_with_a_line_about_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    lines = [line.split(maxsplit=1) for line in capsys.readouterr().out.replace("  * ", "    ").splitlines()]
+    for group in groups([conf_dir()]):
+        assert [group] in lines
+        for choice in choices(group, [conf_dir()]):
+            assert any(line[0] == choice and len(line) == 2 for line in lines if line), f"{group}={choice}"
+
+
+def test_help_marks_the_defaults_and_lists_keys(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["-h"])
+    said = capsys.readouterr().out
+    assert "* sine_boundary" in said and "* shallow" in said
+    for key in ("seed: 0", "trainer.max_epochs", "trainer.precision"):
+        assert key in said
+
+
+def test_cfg_shows_the_composed_configuration(tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "train.py"), "--cfg", "job", "model=deep", "--package", "model"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "- 20" in done.stdout and not list(tmp_path.iterdir())
+
+
+def test_version_is_fulmens(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"Fulmen {fulmen.__version__}\n"
+
+
+def test_a_shell_completes_words(tmp_path: Path) -> None:
+    def said(*words: str, **line: str) -> str:
+        command, environment = [sys.executable, str(ROOT / "train.py"), *words], {**os.environ, **line}
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True).stdout
+
+    assert "complete -o nospace" in said("-sc", "install=bash")
+    offered = said("-sc", "query=bash", COMP_LINE="fulmen model=", COMP_POINT="13").split()
+    assert offered == [f"model={choice}" for choice in choices("model", [conf_dir()])]
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_default_experiment_may_be_named() -> None:
+    assert fulmen.compose(["experiment=null", "seed=3"]).seed == 3
+    assert main(["--cfg", "job", "experiment=null"]) == 0
+
+
+def test_a_run_from_the_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["model=deep", "trainer.max_epochs=2", "data=circles"]) == 0
+    (folder,) = (tmp_path / "logs" / "runs").iterdir()
+    said = capsys.readouterr().out
+    for part in ("configuration", "501", "[B, 20]", "step 20 of 20", "final figures", "accuracy"):
+        assert part in said
+    assert f"tensorboard --logdir {Path('logs/runs')}" in said and folder.name in said
+
+
+def test_eight_runs_at_once_have_eight_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from datetime import datetime
+
+    from fulmen.runs import names
+
+    class Frozen(datetime):
+        @classmethod
+        def now(cls, tz: object = None) -> "Frozen":
+            return cls(2026, 1, 1)
+
+    monkeypatch.setattr(names, "datetime", Frozen)
+    assert len({names.stamp() for _ in range(8)}) == 8
+
+
+def test_a_path_needs_no_quotes(tmp_path: Path) -> None:
+    folder = tmp_path / "a=b (c), d's [e]"
+    assert fulmen.compose([f"run_dir={folder}"]).run_dir == str(folder)
+
+
+def test_the_home_folder_is_where_a_run_may_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert main(["run_dir=~/run", "trainer.max_epochs=1"]) == 0
+    assert main(["resume=~/run", "trainer.max_epochs=2"]) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    assert list((tmp_path / "run").glob("tensorboard/*/events.*"))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has another error for a closed pipe")
+def test_a_run_outlives_the_reader_of_its_output(tmp_path: Path) -> None:
+    words = ["run_dir=run", "trainer.max_epochs=30", "logger=none"]
+    command = [sys.executable, "-W", "error", str(ROOT / "train.py"), *words]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        said, code = process.stderr.read(), process.wait(timeout=100)
+    assert (said, code) == ("", 0)
+    assert json.loads((tmp_path / "run" / "status.json").read_text())["state"] == "completed"
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_a_run_with_its_checkpoint_saved(number: int, code: int, tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "train.py"), "run_dir=run", "trainer.max_epochs=5000", "logger=none"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "run" / "checkpoints" / "best.ckpt").exists() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        process.send_signal(number)
+        _, error = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert "Traceback" not in error and f"stopped by {signal.Signals(number).name}" in error
+    status = json.loads((tmp_path / "run" / "status.json").read_text())
+    assert (status["state"], status["device"]) == ("interrupted", "cpu") and status["steps"] > 0
+    assert (tmp_path / "run" / "checkpoints" / "last.ckpt").exists()
+
+
+@pytest.mark.parametrize("hidden_by", [AttributeError, None])
+def test_a_signal_is_not_hidden_by_a_library_that_takes_it_for_its_own_failure(
+    hidden_by: type[Exception] | None,
+) -> None:
+    def work() -> None:
+        with raising():
+            try:
+                signal.raise_signal(signal.SIGTERM)
+            except BaseException:
+                if hidden_by is not None:
+                    raise hidden_by from None
+
+    with pytest.raises(Interrupted) as stopped:
+        work()
+    assert stopped.value.exit_code == 143
+
+
+def test_a_signal_before_the_run_leaves_nothing(tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "train.py"), "run_dir=run"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        time.sleep(1)
+        process.send_signal(signal.SIGTERM)
+        _, error = process.communicate(timeout=60)
+    assert process.returncode == 143 and "Traceback" not in error
+    assert not list(tmp_path.iterdir())
+
+
+OWN_MODEL = """\
+from torch import nn
+
+class Wide(nn.Sequential):
+    def __init__(self, in_shape, out_features, *, width):
+        super().__init__(nn.Flatten(), nn.Linear(in_shape[0], width), nn.Tanh(), nn.Linear(width, out_features))
+"""
+OWN_DATA = """\
+from dataclasses import dataclass
+import numpy as np
+from fulmen.data.source import Joint, Source, Split
+
+@dataclass(kw_only=True)
+class Parity(Source):
+    rows: int
+
+    @property
+    def joint(self):
+        return Joint((3,), 1, "binary", ("a", "b", "c"), ("even", "odd"))
+
+    def load(self):
+        x = np.random.RandomState(self.seed).randint(0, 2, (self.rows, 3)).astype(float)
+        return {"train": Split(x, x.sum(1).astype(int) % 2), "val": Split(x, x.sum(1).astype(int) % 2)}
+"""
+OWN_DATA_YAML = """\
+# whether the number of ones is even
+_target_: parity_data.Parity
+rows: 64
+batch_size: 16
+epochs: 200
+scale: none
+seed: 0
+"""
+
+
+def test_a_model_and_data_of_ones_own_need_no_change_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, content in {
+        "wide_net.py": OWN_MODEL,
+        "parity_data.py": OWN_DATA,
+        "model/wide.yaml": "# wide\n_target_: wide_net.Wide\n_partial_: true\nwidth: 16\n",
+        "data/parity.yaml": OWN_DATA_YAML,
+    }.items():
+        (tmp_path / "mine" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "mine" / name).write_text(content)
+    words = ["--config-dir", "mine", "model=wide", "data=parity", "run_dir=run", "logger=none"]
+    assert main(words) == 1
+    assert "add allow_targets=[" in capsys.readouterr().err
+    assert main([*words, "allow_targets=[wide_net,parity_data]"]) == 0
+    assert '"val/accuracy": 1.0' in (tmp_path / "run" / "metrics.json").read_text()
+    assert main(["--config-dir", "mine", "--help"]) == 0
+    assert "wide " in capsys.readouterr().out
+    assert main([*words[:2], "model=wdie"]) == 1
+    assert "did you mean wide?" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_two_devices_keep_one_record(tmp_path: Path) -> None:
+    words = ["accelerator=cpu", "trainer.devices=2", "trainer.max_epochs=4", "run_dir=run"]
+    command = [sys.executable, str(ROOT / "train.py"), *words]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=200, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "run" / "metrics.json").exists()
+    assert (tmp_path / "run" / "history.csv").read_text().splitlines()[-1].startswith("64,4.0,"), "500 rows each, by 32"

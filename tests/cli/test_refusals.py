@@ -1,0 +1,179 @@
+"""What a user may get wrong, and the sentence that answers it; nothing is left behind."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fulmen.cli.main import main
+
+Refused = Callable[..., str]
+
+BAD_WORDS = {
+    # groups, choices, keys
+    "model=depe": r"there is no model=depe; did you mean deep\? the choices are deep, feedforward",
+    "data=mnits": r"there is no data=mnits; did you mean mnist\?",
+    "optimizer=adm": r"did you mean adam\?",
+    "experiment=sine_boundary_admm": r"did you mean sine_boundary_adam\?",
+    "modle=deep": r"there is no key 'modle'; did you mean model\?",
+    "optimizer.lrr=1": r"there is no key 'optimizer.lrr'; did you mean optimizer.lr\?",
+    "trainer.max_epoch=3": r"did you mean trainer.max_epochs\?",
+    "penalty.weight=0.1": r"there is no key 'penalty.weight'; it belongs to penalty=elastic_net, l1, l2",
+    "optimizer.momentum=0.9": r"it belongs to optimizer=.*momentum",
+    "+model.optimizer.momentm=0.9": r"there is no key 'model.optimizer",
+    "+trainer.speed=9": r"there is no key 'trainer.speed'",
+    "~model.dropout": r"the key 'model.dropout' is taken away, and a run needs it",
+    "~optimizer": r"the key 'optimizer' is taken away",
+    "~model.hidden.0": r"there is no key 'model.hidden.0'; did you mean model.hidden\?",
+    "model.hidden.x=3": r"there is no key 'model.hidden.x'; did you mean model.hidden\?",
+    "modle.hidden=[3]": r"there is no key 'modle.hidden'; did you mean model.hidden\?",
+    "+optimizer.momentm=0.9": r"did you mean optimizer.momentum\? It belongs to optimizer=momentum, nesterov",
+    "+optimizer.amsgrad=true": r"there is no key 'optimizer.amsgrad'; optimizer has lr, betas, eps, weight_decay$",
+    # how words are written
+    "model=deep,mlp": r"names several values; add -m to run them all",
+    "model.hidden=[1": r"cannot read 'model.hidden=\[1'; quote",
+    "deep": r"cannot read .deep.; write key=value",
+    "=5": r"cannot read .=5.",
+    "@=1": r"cannot read '@=1'; write key=value",
+    "model=null": r"there is no model=null",
+    "optimizer@other=adam": r"optimizer",
+    "hydra.searchpath=[pkg://os]": r"give a folder of choices with --config-dir",
+    "hydra=null": r"hydra=null is a word of Hydra's own",
+    "hydra.run.dir=out": r"hydra.run.dir=out is a word of Hydra's own.* a run's folder is run_dir=<folder>",
+    "-m seed=0,1 hydra.sweep.dir=out": r"hydra.sweep.dir=out is a word of Hydra's own.* run_dir=<folder>",
+    "hydra.verbose=true": r"would change nothing",
+    "+hydra.x=1": r"would change nothing",
+    "hydra/launcher=joblib": r"hydra/launcher=joblib says where a sweep runs; add -m",
+    "hydra.sweeper.n_trials=3": r"hydra.sweeper.n_trials=3 is about a search; add -m sweep=optuna",
+    "optimizer.lr=${nope}": r"Interpolation key .nope. not found",
+    "--model=deep": r"there is no option --model",
+    "--hepl": r"there is no option --hepl; did you mean --help\?",
+    "--config-name=other": r"conf/train.yaml is the only root",
+    "--config-dir=/nowhere/at/all": r"there is no folder /nowhere/at/all",
+    "--cfg": r"--cfg/-c: expected one argument; --cfg job shows the configuration",
+    "--cfg jb": r"--cfg/-c: invalid choice: 'jb' \(choose from",
+    "--info everything": r"invalid choice: 'everything'",
+    "--resolve": r"go with --cfg, as --cfg job",
+    "-m --cfg job seed=1,2": r"--cfg and --info show one run; leave -m out",
+    # kinds and ranges of values
+    "seed=one": r"seed is 'one', and must be a whole number of at least 0",
+    "seed=-1": r"seed is -1",
+    "optimizer.lr=-0.1": r"optimizer.lr is -0.1, and must be a number in \(0, inf\)",
+    "optimizer.lr=fast": r"optimizer.lr is 'fast'",
+    "optimizer.betas=[0.9]": r"optimizer.betas is \[0.9\], and must be a list of 2",
+    "trainer.max_epochs=0": r"trainer.max_epochs is 0, and must be a whole number of at least 1, or null",
+    "trainer.max_epochs=2.5": r"trainer.max_epochs is 2.5",
+    "trainer.precision=64": r"must be one of 64-true, 32-true",
+    "trainer.devices=99": r"trainer.devices=99, but this machine has \d+ cpu",
+    "trainer.devices=2 data.train_size=1": r"trainer.devices=2 wants a row for each, and there are 1 to train on",
+    "trainer.strategy=xla": r"there is no trainer.strategy=xla here; there are auto, single_device, ddp",
+    "trainer.precision=16-mixed": r"16-mixed is for GPUs, and this is a cpu; take trainer.precision=bf16-mixed",
+    "trainer.strategy=dpp": r"there is no trainer.strategy=dpp here; did you mean ddp\?",
+    "trainer.pack=fast": r"trainer.pack is 'fast', and must be a whole number of at least 1, or auto",
+    "data.batch_size=all": r"data.batch_size is 'all', and must be .* or full",
+    "data.train_size=0": r"data.train_size is 0",
+    "data.train_size=1e12": r"data.train_size is 1000000000000.0, and must be a whole number, without a point or an e$",
+    "trainer.threads=1000000": r"trainer.threads is 1000000, and must be a whole number of at least 1 and at most 1024",
+    "data=moons data.noise=0": r"data.noise is 0: give a number above 0; without it every split would hold the same",
+    "data.train_size=many": r"data.train_size is 'many'",
+    "model.hidden=10": r"model.hidden is 10, and must be a list",
+    "model.hidden=[0]": r"model.hidden is \[0\]",
+    "model.activation=rleu": r"model.activation is 'rleu'.*did you mean relu\?",
+    "model.dropout=1": r"model.dropout is 1, and must be a number in \[0, 1\)",
+    "trust_checkpoint=maybe": r"trust_checkpoint is 'maybe', and must be one of True, False",
+    "run_dir=a$HOME": r"run_dir is a\$HOME, and '\$' in a folder's name leads TensorBoard elsewhere",
+    "weights=worst": r"weights is 'worst', and must be one of best, last",
+    # what does not go together, or is not there
+    "model=lenet": r"lenet needs images .* rows have the shape \(2,\); take model=linear, shallow, deep or mlp",
+    "data=blobs data.scale=channels": r"is for images, and .* have the shape \(2,\); take data.scale=features",
+    "loss=cross_entropy": r"does not fit data=sine_boundary, whose task is binary; these do: auto, bce",
+    "score=val/mse": r"score=val/mse is not measured during training of this binary task",
+    "score=test/accuracy": r"did you mean val/accuracy\?",
+    "model.output_activation=tanh": r"model.output_activation=tanh makes no class probabilities",
+    "data.val_size=0": r"score=val/loss, but this data has no rows for validation; take score=train/loss",
+    "accelerator=gpu": r"there is no gpu here; this machine has cpu",
+    "optimizer=sgd optimizer.nesterov=true": r"Nesterov momentum requires a momentum",
+    "trainer.precision=16-mixed trainer.gradient_clip=1": r"take trainer.precision=bf16-mixed",
+    "backprop=numpi": r"there is no backprop=numpi; did you mean numpy\?",
+    "backprop=numpy model=lenet data=mnist_5k": r"LeNet is no multilayer perceptron, .* take backprop=autograd",
+    "backprop=tensors model.dropout=0.1": r"by hand has no dropout; take model.dropout=0, or backprop=autograd",
+    "backprop=numpy trainer.precision=bf16-true": r"precision=bf16-true; take 32-true or 64-true, or backprop=autograd",
+    "backprop=numpy trainer.devices=2 accelerator=cpu": r"trainer.devices is 2; take .*=1, or backprop=autograd",
+    # what a configuration may run
+    "model._target_=os.system": r"model._target_ names os.system, which is none of Fulmen's parts",
+    "allow_targets=[os] model._target_=os.system": r"lives in \w+ and not in os",
+    "allow_targets=[no_such] model._target_=no_such.Net": r"cannot be imported",
+    # sweeps
+    "-m model=deep,lienar": r"there is no model=lienar; did you mean linear\?",
+    "-m optimizer.lr=0.1,-1": r"optimizer.lr is -1",
+    "-m model=glob(x*)": r"names nothing that exists",
+    "-m seed=0,1 run_dir=one": r"run_dir is for single runs.* leave it out",
+    "-m run_dir=a,b": r"run_dir is for single runs.* leave it out",
+    "-m optimizer.lr=interval(0,1)": r"asks for a search",
+}
+
+
+@pytest.mark.parametrize("words", BAD_WORDS)
+def test_bad_words_get_their_sentence_and_leave_nothing(words: str, refused: Refused) -> None:
+    assert re.search(BAD_WORDS[words], refused(*words.split()))
+
+
+BAD_EXPERIMENTS = {
+    "optimizer:\n  lrate: 1": r"no key 'optimizer.lrate'; did you mean optimizer.lr\? \(in experiment=mine\)",
+    "seed: 1\nmodel: [1\nx: 2": r"mine.yaml, line 4: expected ',' or '\]'.*, so this is no YAML",
+    "defaults:\n  - override /model: broken": r"broken.yaml, line 1: .*, so this is no YAML",
+    "defaults:\n  - override /modle: deep": r"no 'override /modle'; did you mean override /model\? \(in experiment=",
+    "- seed: 1": r"mine.yaml is a list, and must be keys with values",
+    "hydra:\n  run:\n    dir: out": r"leave 'hydra' out, and name a run's folder with run_dir=",
+    "defaults:\n  - override hydra/launcher: basic": r"leave 'hydra' out",
+}
+
+
+@pytest.mark.parametrize("content", BAD_EXPERIMENTS)
+def test_experiment_files_are_checked(content: str, tmp_path: Path, refused: Refused) -> None:
+    for group, name, text in (("experiment", "mine", f"# @package _global_\n{content}\n"), ("model", "broken", "}")):
+        (tmp_path / group).mkdir()
+        (tmp_path / group / f"{name}.yaml").write_text(text)
+    assert re.search(BAD_EXPERIMENTS[content], refused("--config-dir", ".", "experiment=mine"))
+
+
+def test_an_experiment_needs_its_first_line(tmp_path: Path, refused: Refused) -> None:
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "mine.yaml").write_text("# mine\noptimizer:\n  lr: 1\n")
+    assert "add '# @package _global_'" in refused("--config-dir", ".", "experiment=mine")
+
+
+def test_a_file_that_is_not_utf8_is_named_and_harms_no_other_sentence(tmp_path: Path, refused: Refused) -> None:
+    (tmp_path / "optimizer").mkdir()
+    (tmp_path / "optimizer" / "mine.yaml").write_bytes(b"# caf\xe9\nlr: 1\n")
+    assert "mine.yaml is not written in UTF-8 (byte 6)" in refused("--config-dir", ".", "optimizer=mine")
+    assert "belongs to optimizer=adam" in refused("--config-dir", ".", "optimizer=sgd", "optimizer.betas=[0,0]")
+    assert main(["--config-dir", str(tmp_path), "--help"]) == 0
+
+
+def test_a_file_may_not_allow_targets(tmp_path: Path, refused: Refused) -> None:
+    own = tmp_path / "own" / "experiment"
+    own.mkdir(parents=True)
+    (own / "mine.yaml").write_text("# @package _global_\nallow_targets: [os]\nmodel:\n  _target_: os.system\n")
+    assert "allow_targets counts only where you type it" in refused("--config-dir", "own", "experiment=mine")
+
+
+def test_a_folder_in_use_is_refused(tmp_path: Path, refused: Refused) -> None:
+    (tmp_path / "used").mkdir()
+    (tmp_path / "used" / "precious.txt").write_text("mine")
+    assert "used is not empty" in refused("run_dir=used", "trainer.max_epochs=1")
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path, refused: Refused) -> None:
+    (tmp_path / "file").write_text("mine")
+    said = refused("run_dir=file", "trainer.max_epochs=1")
+    assert said.startswith("fulmen: file is a file, and every run has a folder of its own")
+    said = refused("run_dir=file/inside", "trainer.max_epochs=1")
+    assert re.match(r"fulmen: file.inside cannot be made \(.+\); start from a folder that you may write to", said), said
+
+
+def test_debugging_shows_where_words_were_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["trainer=debug", "model=depe"]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("Traceback") and "fulmen: there is no model=depe" in said

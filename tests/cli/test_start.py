@@ -1,0 +1,135 @@
+"""What is imported before anything is said or trained: it is what one waits for."""
+
+import gc
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fulmen.experiment.importing import at_once
+
+READING = {"yaml"}
+COMPOSING = {*READING, "hydra", "hydra_plugins", "omegaconf", "antlr4", "attr", "packaging"}
+"""Hydra imports every plugin that is installed, whatever it is for; what those import would show here."""
+CHECKING = {*COMPOSING, "numpy", "filelock"}
+PLANNING = {*CHECKING, "rich"}
+LOOKING = {*READING, "numpy", "filelock", "rich"}
+
+MAY_IMPORT = {
+    ("--help",): READING,
+    ("--version",): set[str](),
+    ("-sc", "query=bash"): COMPOSING,
+    ("--cfg", "job", "model=deep"): COMPOSING,
+    ("model=depe",): CHECKING,
+    ("optimizer.lr=-1",): CHECKING,
+    ("data=table", "data.path=none.csv", "data.target=a"): CHECKING,
+    ("resume=none",): CHECKING,
+    ("-m", "seed=0,a"): PLANNING,
+    ("evaluate", "--help"): CHECKING,
+    ("evaluate", "x", "--split=1"): CHECKING,
+    ("predict", "--help"): CHECKING,
+    ("export", "--help"): CHECKING,
+    ("compare", "--help"): LOOKING,
+    ("clean", "--help"): LOOKING,
+}
+"""Other people's packages that a command line may import."""
+RUN = {*PLANNING, "tqdm"}
+TENSORBOARD = {"tensorboard", "google", "absl", "fsspec"}
+"""And a run, beyond those of `import lightning.pytorch`, which are torch, matplotlib, scipy and more."""
+S3 = {"boto3", "botocore", "s3transfer", "jmespath", "urllib3", "certifi"}
+"""TensorBoard can write to S3, so it imports these wherever they are installed, and Ray's launcher installs them."""
+
+HEAVY = {"torch", "lightning", "sklearn", "pandas", "matplotlib", "scipy", "tensorboard"}
+
+
+def imported(cwd: Path, *codes: str) -> list[set[str]]:
+    """The modules that each of some lines of code imports, all in one process."""
+    report = "print('imported', *sorted(set(sys.modules) - before), file=sys.stderr); before = set(sys.modules)"
+    whole = "\n".join(["import sys; before = set(sys.modules)", *(f"{code}\n{report}" for code in codes)])
+    done = subprocess.run([sys.executable, "-c", whole], cwd=cwd, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-500:]
+    return [set(line.split()[1:]) for line in done.stderr.splitlines() if line.startswith("imported")]
+
+
+def command(*words: str) -> str:
+    return f"from fulmen.cli.main import main; main({list(words)})"
+
+
+def packages(modules: set[str]) -> set[str]:
+    """Whose they are, but for what compiled modules make in memory."""
+    names = {name.partition(".")[0] for name in modules} - sys.stdlib_module_names - {"fulmen", "cython_runtime"}
+    return {name for name in names if not name.startswith("_")}
+
+
+@pytest.mark.parametrize("words", MAY_IMPORT, ids=" ".join)
+def test_words_import_what_they_need(words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COMP_LINE", "fulmen optimizer.l")
+    monkeypatch.setenv("COMP_POINT", "18")
+    (modules,) = imported(tmp_path, command(*words))
+    assert packages(modules) <= MAY_IMPORT[words]
+
+
+def test_a_sweep_is_planned_without_torch(tmp_path: Path) -> None:
+    words = ["data=circles,mnist_5k", "baseline=sklearn", "logger=tensorboard", "figures=all"]
+    plan = f"from fulmen.sweeps.grid import grid, records; assert len([*records(grid({words}, None).jobs, None)]) == 2"
+    (modules,) = imported(tmp_path, plan)
+    assert packages(modules) <= PLANNING
+
+
+LARGE = ("torch", "lightning.pytorch", "sklearn.datasets")
+WATCH = f"""
+import gc
+begun, seen = (lambda name: name in sys.modules and sys.modules[name].__spec__._initializing), []
+gc.callbacks.append(lambda *_: seen.extend(filter(begun, {LARGE})))
+"""
+"""Notes what is being imported whenever garbage is looked for."""
+
+
+def test_a_run_imports_what_it_needs_and_looking_at_it_no_torch(tmp_path: Path) -> None:
+    (lightnings,) = imported(tmp_path, "import lightning.pytorch")
+    words, plain = ["trainer.max_steps=1", "accelerator=cpu"], ["logger=none", "figures=none"]
+    _, lean, default, circles, _ = imported(
+        tmp_path,
+        WATCH,
+        command(*words, *plain, "run_dir=lean"),
+        command(*words, "run_dir=default"),
+        command(*words, *plain, "data=circles"),
+        "assert not seen, seen",
+    )
+    assert packages(lean) <= packages(lightnings) | RUN
+    assert not [name for name in lean if name.startswith(("fulmen.figures", "fulmen.figures.draw"))]
+    assert packages(default) <= packages(lightnings) | RUN | TENSORBOARD | S3
+    assert "sklearn" in packages(circles)
+    assert (tmp_path / "default" / "figures" / "curves.png").exists()
+
+    compare, clean = imported(tmp_path, command("compare", "lean", "default"), command("clean", ".", "remove=last"))
+    assert packages(compare) & HEAVY == {"matplotlib"} and not packages(clean) & HEAVY
+    assert (tmp_path / "compare.png").exists() and not (tmp_path / "lean" / "checkpoints" / "last.ckpt").exists()
+
+
+def test_the_collector_is_left_as_it_was() -> None:
+    with at_once():
+        assert not gc.isenabled()
+    assert gc.isenabled()
+    with at_once():
+        with at_once():
+            pass
+        assert not gc.isenabled()
+    with pytest.raises(KeyError), at_once():
+        raise KeyError
+    assert gc.isenabled()
+
+
+def test_what_a_host_program_has_frozen_stays_frozen(monkeypatch: pytest.MonkeyPatch) -> None:
+    gc.freeze()
+    try:
+        with at_once():
+            monkeypatch.setitem(sys.modules, "imported_anew", sys)
+        assert gc.get_freeze_count() > 0  # fewer than before: what is no longer used goes all the same
+    finally:
+        gc.unfreeze()
+    monkeypatch.delitem(sys.modules, "imported_anew")
+    with at_once():
+        monkeypatch.setitem(sys.modules, "imported_anew", sys)
+    assert gc.get_freeze_count() == 0

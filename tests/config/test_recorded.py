@@ -1,0 +1,110 @@
+"""`rerun=`: an earlier run's configuration once more, in a new folder, with what is changed beside it."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import fulmen
+from fulmen.cli.main import main
+from fulmen.config.recorded import is_repeated, to_rerun
+
+WORDS = ["data=moons", "data.train_size=70", "model=deep", "model.dropout=0.1", "logger=none", "figures=none", "seed=3"]
+ALL_WORDS = [*WORDS, "trainer.max_epochs=4", "accelerator=cpu", "optimizer.lr=0.02", "run_dir=one"]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return fulmen.train(fulmen.compose(ALL_WORDS), tmp_path_factory.mktemp("trained") / "one", verbose=False).folder
+
+
+@pytest.fixture
+def one(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run in the folder `one` of the working directory."""
+    monkeypatch.chdir(tmp_path)
+    return shutil.copytree(trained, tmp_path / "one")
+
+
+def config_of(folder: Path) -> dict[str, Any]:
+    config: dict[str, Any] = yaml.safe_load((folder / "config.yaml").read_text("utf-8"))
+    return config
+
+
+def edit(folder: Path, name: str, **changes: Any) -> None:
+    """Changes entries of a run's `config.yaml` or `status.json`, as if it had run elsewhere."""
+    path = folder / name
+    content = yaml.safe_load(path.read_text("utf-8")) | changes
+    path.write_text(json.dumps(content) if path.suffix == ".json" else yaml.safe_dump(content), encoding="utf-8")
+
+
+def test_a_repeated_run_has_the_same_figures(one: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["rerun=one"]) == 0
+    (two,) = Path("logs/runs").iterdir()
+    assert "figures equal, to the last bit, those of one" in capsys.readouterr().out
+    assert (one / "metrics.json").read_bytes() == (two / "metrics.json").read_bytes()
+    assert config_of(two) == config_of(one) | {"run_dir": None}
+    assert json.loads((two / "status.json").read_text())["rerun"] == "one"
+
+
+def test_what_differs_is_said(one: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    versions = json.loads((one / "status.json").read_text())["versions"] | {"torch": "2.0.0"}
+    edit(one, "status.json", commit="abc", device="cuda:0", versions=versions)
+    assert main(["rerun=one", "run_dir=two", "seed=4"]) == 0
+    said = capsys.readouterr().out
+    assert "figures differ from those of one" in said
+    for line in (r"commit: abc -> \w+", r"torch: 2\.0\.0 -> 2\.\d+", r"device: cuda:0 -> cpu"):
+        assert re.search(line, said), line
+    assert "numpy" not in said.partition("what else differs")[2]
+
+
+def test_changes_stand_beside_it(one: Path) -> None:
+    config = to_rerun(one, ["optimizer=sgd", "trainer.max_epochs=9", "model.hidden=[3]"], None)
+    assert config.optimizer._target_ == "torch.optim.SGD" and config.choices.optimizer == "sgd"
+    assert config.optimizer.lr == fulmen.compose(["optimizer=sgd"]).optimizer.lr, "a choice has its own defaults"
+    assert (config.trainer.max_epochs, list(config.model.hidden)) == (9, [3])
+    assert (config.model.dropout, config.data.train_size, config.seed) == (0.1, 70, 3)
+
+
+def test_the_record_counts_and_not_todays_defaults(one: Path) -> None:
+    """As if `conf/` had said otherwise when it ran."""
+    edit(one, "config.yaml", penalty={"_target_": "fulmen.tasks.penalties.none"}, seed=99)
+    optimizer = config_of(one)["optimizer"] | {"eps": 0.5}
+    edit(one, "config.yaml", optimizer=optimizer)
+    config = to_rerun(one, [], None)
+    assert (config.optimizer.eps, config.seed) == (0.5, 99)
+    assert to_rerun(one, ["seed=1"], None).seed == 1
+
+
+def test_what_refers_to_a_changed_key_follows_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    own = tmp_path / "own" / "experiment"
+    own.mkdir(parents=True)
+    (own / "mine.yaml").write_text("# @package _global_\n# mine\ndata:\n  seed: ${seed}\ntrainer:\n  max_epochs: 1\n")
+    assert main(["--config-dir", "own", "experiment=mine", "run_dir=one", "seed=5"]) == 0
+    assert config_of(Path("one"))["data"]["seed"] == 5
+    config = to_rerun(Path("one"), ["seed=6"], "own")
+    assert (config.seed, config.data.seed, config.experiment) == (6, 6, "mine")
+
+
+def test_a_key_that_is_no_more_is_named(one: Path) -> None:
+    edit(one, "config.yaml", optimizer=config_of(one)["optimizer"] | {"warp": 9})
+    with pytest.raises(ValueError, match=r"has the key .optimizer\.warp., which is no more"):
+        to_rerun(one, [], None)
+
+
+def test_permissions_make_no_other_run(one: Path) -> None:
+    assert is_repeated(one, to_rerun(one, ["allow_targets=[mine]", "run_dir=two"], None))
+    assert not is_repeated(one, to_rerun(one, ["seed=9"], None))
+
+
+def test_threads_are_kept(one: Path) -> None:
+    """They change the last bits of sums; an estimate on another machine could give others."""
+    edit(one, "status.json", threads=2)
+    assert main(["rerun=one", "run_dir=two"]) == 0
+    assert json.loads(Path("two/status.json").read_text())["threads"] == 2
+    assert main(["rerun=one", "run_dir=three", "trainer.threads=1"]) == 0
+    assert json.loads(Path("three/status.json").read_text())["threads"] == 1

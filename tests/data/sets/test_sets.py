@@ -1,0 +1,128 @@
+"""What holds for every data set of `conf/data/`: the directory listing is the list of cases."""
+
+from collections.abc import Callable
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hydra.errors import InstantiationException
+from hydra.utils import get_class
+from omegaconf import OmegaConf
+
+from fulmen.data.sets.synthetic import Sized
+from fulmen.data.source import Source, Split
+
+MakeSource = Callable[..., Source]
+CONF = Path(__file__).parents[3] / "conf" / "data"
+NAMES = sorted(path.stem for path in CONF.glob("*.yaml") if path.stem not in ("arrays", "table"))
+SIZED = [name for name in NAMES if issubclass(get_class(OmegaConf.load(CONF / f"{name}.yaml")._target_), Sized)]
+EQUAL_ROWS = {
+    "sine_boundary",  # coordinates are rounded to two decimals
+    "iris_petals",  # some flowers have equal lengths
+    "iris_species",
+}
+"""Data sets in which different rows may be equal."""
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_arrays_are_as_the_joint_says(source: MakeSource, name: str) -> None:
+    made = source(name)
+    joint, splits = made.joint, made.load()
+    assert "train" in splits and set(splits) <= {"train", "val", "test"}
+    for x, y in splits.values():
+        assert x.shape == (len(y), *joint.in_shape)
+        assert np.issubdtype(x.dtype, np.floating) and np.isfinite(x).all()
+        if joint.task == "regression":
+            assert np.issubdtype(y.dtype, np.floating) and y.shape == (len(x), joint.out_features)
+            assert len(joint.target_names) == joint.out_features
+        else:
+            assert np.issubdtype(y.dtype, np.integer)
+            assert np.array_equal(np.unique(y), np.arange(len(joint.target_names))), "a class is missing or unnamed"
+            assert joint.out_features == (1 if joint.task == "binary" else len(joint.target_names))
+    assert len(joint.feature_names) in (0, joint.in_shape[0])
+    assert bool(joint.feature_names) == (len(joint.in_shape) == 1)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_load_gives_the_same_and_another_seed_something_else(source: MakeSource, name: str) -> None:
+    first, again, other = source(name).load(), source(name).load(), source(name, seed=99).load()
+    assert first.keys() == again.keys() == other.keys()
+    for split in first:
+        assert np.array_equal(first[split].x, again[split].x) and np.array_equal(first[split].y, again[split].y)
+        if not (name == "mnist" and split == "test"):  # all of MNIST's test set, in order
+            assert not np.array_equal(first[split].x, other[split].x)
+
+
+@pytest.mark.parametrize("name", sorted(set(NAMES) - EQUAL_ROWS))
+def test_no_row_is_in_two_splits(source: MakeSource, name: str) -> None:
+    for one, other in combinations(map(_rows, source(name).load().values()), 2):
+        assert not one & other
+
+
+def test_few_points_of_the_sine_boundary_fall_together(source: MakeSource) -> None:
+    """Of 1000 points on a grid of 200 by 200, about 25 fall on one of another 1000."""
+    for one, other in combinations(map(_rows, source("sine_boundary").load().values()), 2):
+        assert len(one & other) < 60
+
+
+@pytest.mark.parametrize("name", SIZED)
+def test_a_split_of_size_0_is_absent(source: MakeSource, name: str) -> None:
+    assert source(name, val_size=0).load().keys() == {"train", "test"}
+    assert source(name, test_size=0).load().keys() == {"train", "val"}
+    train = source(name, val_size=0, test_size=0, train_size=30).load()
+    assert train.keys() == {"train"} and len(train["train"].x) == 30
+
+
+@pytest.mark.parametrize(
+    ("name", "keys", "sentence"),
+    [
+        ("wiggle", {"train_size": 0}, "data.train_size is 0: give a whole number of 1 or more."),
+        ("wiggle", {"val_size": -1}, "data.val_size is -1: give a whole number of 0 or more."),
+        ("wiggle", {"test_size": 0.5}, "data.test_size is 0.5: give a whole number of 0 or more."),
+        ("wiggle", {"train_size": "many"}, "data.train_size is 'many': give a whole number of 1 or more."),
+        ("mnist_5k", {"seed": -3}, "data.seed is -3: give a whole number of 0 or more."),
+        ("regression_1d", {"noise": -1.0}, "data.noise is -1.0: give a number of 0 or more."),
+        ("spirals", {"noise": float("inf")}, "data.noise is inf: give a number of 0 or more."),
+        ("circles", {"factor": 1.0}, "data.factor is 1.0: give a number above 0 and below 1."),
+        (
+            "circles",
+            {"noise": 0},
+            "data.noise is 0: give a number above 0; without it every split would hold the same points.",
+        ),
+        (
+            "moons",
+            {"noise": float("nan")},
+            "data.noise is nan: give a number above 0; without it every split would hold the same points.",
+        ),
+        ("blobs", {"std": 0.0}, "data.std is 0.0: give a number above 0."),
+        (
+            "mnist_5k",
+            {"train_size": 4500, "val_size": 600},
+            "There are 5000 digits for data.train_size=4500, data.val_size=600, data.test_size=500: ask for fewer.",
+        ),
+        (
+            "mnist",
+            {"train_size": 55001},
+            "There are 60000 digits for data.train_size=55001, data.val_size=5000: ask for fewer.",
+        ),
+        ("mnist", {"test_size": 10001}, "There are 10000 digits for data.test_size=10001: ask for fewer."),
+        (
+            "mnist",
+            {"mirrors": "http://x.org"},
+            "data.mirrors is 'http://x.org': give a list, data.mirrors=[http://x.org].",
+        ),
+    ],
+)
+def test_a_wrong_key_is_refused_in_a_sentence(
+    source: MakeSource, name: str, keys: dict[str, object], sentence: str
+) -> None:
+    with pytest.raises(InstantiationException) as caught:
+        source(name, **keys)
+    assert isinstance(caught.value.__cause__, ValueError)
+    assert str(caught.value.__cause__) == sentence
+
+
+def _rows(split: Split) -> set[int]:
+    """A number for each row, by its values."""
+    return {hash(row.tobytes()) for row in split.x}

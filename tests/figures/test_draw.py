@@ -1,0 +1,233 @@
+"""Figures of real runs: which fit, what they show, where they go."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+import fulmen
+from fulmen.cli.main import main
+from fulmen.config.validate import check
+from fulmen.data.source import Split
+from fulmen.data.tensors import tensors
+from fulmen.experiment.build import resume
+from fulmen.experiment.load import Run
+from fulmen.figures import classification, draw, network, regression
+from fulmen.figures.options import Wanted
+from fulmen.figures.subject import Subject
+
+Train = Callable[..., Run]
+ALL = "figures=all"
+FEW = ("data.train_size=200", "data.val_size=50", "data.test_size=50", "trainer.max_epochs=1")
+
+FITTING = {
+    ("data=wiggle",): "fit nodes curves activations",
+    ("data=wiggle", "model=deep"): "fit curves activations",
+    ("data=wiggle", "model.output_activation=tanh"): "fit curves activations",
+    ("data=linear_5d",): "curves activations pairs",
+    ("data=regression_1d", "model=linear"): "fit curves",
+    ("data=circles",): "regions confusion curves activations pairs",
+    ("data=blobs", "model=linear"): "regions confusion curves pairs",
+    ("data=iris_species",): "confusion curves activations pairs",
+    ("data=iris_petals", "model=two_layer"): "curves activations pairs",
+    ("data=gaussian",): "curves activations",
+    ("data=mnist_5k", "model=linear", *FEW): "confusion weights mistakes curves",
+    ("data=mnist_5k", "model=mlp", *FEW): "confusion weights mistakes curves activations",
+    ("data=mnist_5k", "model=lenet", *FEW): "confusion mistakes curves activations",
+}
+
+
+def subject(run: Run, *words: str) -> Subject:
+    """A run with its rows, scaled as the network was given them."""
+    splits = check(fulmen.compose(words)).load()
+    joint, scaling = run.predictor.joint, run.predictor.scaling
+    batches = {name: tensors(scaling(split), joint.task, run.predictor.dtype) for name, split in splits.items()}
+    return Subject(run.predictor, batches, run.metrics, [])
+
+
+def names(run: Run) -> set[str]:
+    return {path.name for path in (run.folder / "figures").glob("*")}
+
+
+def images(folder: Path) -> dict[str, list[int]]:
+    """Steps of every image in TensorBoard."""
+    board = EventAccumulator(str(next((folder / "tensorboard").iterdir())), {"images": 0, "histograms": 0}).Reload()
+    return {tag: [event.step for event in board.Images(tag)] for tag in board.Tags()["images"]}
+
+
+@pytest.mark.parametrize("words", FITTING, ids=" ".join)
+def test_all_that_fits_is_drawn(words: tuple[str, ...], train: Train) -> None:
+    run = train(*words, ALL, "figures.animation=false", max_epochs=1)
+    assert names(run) == {f"{name}.png" for name in FITTING[words].split()}
+    for path in (run.folder / "figures").iterdir():
+        with Image.open(path) as image:
+            assert image.size == (640, 480)
+
+
+def test_default_draws_what_is_cheap_into_folder_and_tensorboard(train: Train) -> None:
+    run = train("data=circles", "logger=tensorboard", "figures=default", max_epochs=2)
+    assert names(run) == {"regions.png", "confusion.png", "curves.png"}
+    assert images(run.folder) == {f"figures/{name}": [20] for name in ("regions", "confusion", "curves")}
+
+
+def test_nodes_sum_to_the_prediction_in_the_targets_units(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ("data=wiggle", "data.scale=both", "trainer.precision=64-true", "model.hidden=[7]")
+    run = train(*words, max_epochs=20)
+    figure = regression.nodes(subject(run, *words))
+    assert figure is not None
+    *nodes, bias, total = figure.axes[0].get_lines()
+    grid = np.asarray(total.get_xdata())
+    prediction = run.predictor.scores_of(grid[:, None])[:, 0]
+    summed = np.sum([np.asarray(line.get_ydata()) for line in nodes], axis=0) + np.asarray(bias.get_ydata())[0]
+    assert len(nodes) == 7
+    np.testing.assert_allclose(summed, prediction, atol=1e-6)
+    np.testing.assert_allclose(total.get_ydata(), prediction, atol=1e-6)  # type: ignore[arg-type]
+
+
+def test_fit_shows_rows_in_their_own_units(train: Train) -> None:
+    words = ("data=wiggle", "data.scale=both")
+    figure = regression.fit(subject(train(*words, max_epochs=2), *words))
+    assert figure is not None
+    rows: Split = check(fulmen.compose(words)).load()["train"]
+    line = figure.axes[0].get_lines()[0]
+    np.testing.assert_allclose(line.get_xdata(), rows.x[:, 0], atol=1e-5)  # type: ignore[arg-type]
+    np.testing.assert_allclose(line.get_ydata(), rows.y[:, 0], atol=1e-5)  # type: ignore[arg-type]
+
+
+def test_mistakes_are_those_of_the_network_the_surest_first(train: Train) -> None:
+    words = ("data=mnist_5k", "model=linear", *FEW)
+    run = train(*words)
+    figure = classification.mistakes(subject(run, *words))
+    assert figure is not None
+    test = check(fulmen.compose(words)).load()["test"]
+    chances = run.predictor.scores_of(test.x)
+    wrong = np.flatnonzero(chances.argmax(1) != test.y)
+    surest = wrong[chances.max(1)[wrong].argmax()]
+    first = figure.axes[0]
+    assert first.get_title() == f"{test.y[surest]}, taken for {chances[surest].argmax()}"
+    np.testing.assert_allclose(first.images[0].get_array(), test.x[surest, 0])  # type: ignore[arg-type]
+
+
+def test_class_weights_are_the_layers_rows(train: Train) -> None:
+    words = ("data=mnist_5k", "model=linear", *FEW)
+    run = train(*words)
+    figure = network.weights(subject(run, *words))
+    assert figure is not None
+    weight = run.model.get_parameter("layers.1.weight").detach().numpy().reshape(10, 28, 28)
+    shown = [axes.images[0].get_array() for axes in figure.axes if axes.images]
+    np.testing.assert_allclose(shown[:10], weight)  # type: ignore[arg-type]
+
+
+def test_derivatives_are_those_of_the_functions(train: Train) -> None:
+    figure = network.activations(subject(train("data=circles", max_epochs=1), "data=circles"))
+    assert figure is not None and "sigmoid" in figure.get_suptitle()
+    (function, derivative), x = figure.axes[0].get_lines(), network.PLACES
+    np.testing.assert_allclose(function.get_ydata(), 1 / (1 + np.exp(-x)))  # type: ignore[arg-type]
+    np.testing.assert_allclose(derivative.get_ydata(), np.exp(-x) / (1 + np.exp(-x)) ** 2)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("epochs", "count"), [(3, 4), (90, 20)])
+def test_the_film_has_frames_from_the_first_weights_to_the_last(epochs: int, count: int, train: Train) -> None:
+    run = train(
+        "data=wiggle", "logger=tensorboard", "figures=none", "figures.animation=true", max_epochs=epochs, patience=99
+    )
+    with Image.open(run.folder / "figures" / "training.gif") as image:
+        assert count - 2 <= getattr(image, "n_frames", 1) <= count  # Pillow joins frames that look the same
+    steps = images(run.folder)["figures/training"]
+    assert len(steps) == count and steps[0] == 0 and steps[-1] == 16 * epochs and steps == sorted(set(steps))
+    gaps = np.diff(steps)[:-1]
+    assert gaps.min() > 0 and gaps.max() <= 2 * gaps.min(), "evenly spread, but for the last one"
+
+
+def test_a_large_network_has_no_film_and_it_is_said_why(train: Train, capsys: pytest.CaptureFixture[str]) -> None:
+    run = train("data=circles", "model.hidden=[400,300]", "figures=none", "figures.animation=true", max_epochs=1)
+    assert "no animation: weights are kept of networks with up to 100,000" in capsys.readouterr().err
+    assert not (run.folder / "figures").exists()
+
+
+def test_a_run_that_goes_on_shows_nothing_twice(train: Train) -> None:
+    folder = train("data=circles", "logger=tensorboard", ALL, max_epochs=2).folder
+    status = folder / "status.json"
+    status.write_text(status.read_text().replace('"completed"', '"interrupted"'))  # as if killed after its figures
+    resume(folder, verbose=False)
+    assert images(folder)["figures/regions"] == [20] and images(folder)["figures/training"] == [0, 10, 20]
+    resume(folder, ["trainer.max_epochs=4"], verbose=False)
+    shown = images(folder)
+    assert shown["figures/regions"] == [20, 40] and shown["figures/training"] == [0, 10, 20, 30, 40]
+    with Image.open(folder / "figures" / "training.gif") as image:
+        assert getattr(image, "n_frames", 1) == 5
+
+
+def test_histograms_come_once_an_interval_where_asked(train: Train) -> None:
+    run = train("data=circles", "logger=tensorboard", "figures.histograms=true", max_epochs=3)
+    board = EventAccumulator(str(next((run.folder / "tensorboard").iterdir())), {"histograms": 0}).Reload()
+    parameters = {f"{kind}/{name}" for kind in ("weights", "gradients") for name, _ in run.model.named_parameters()}
+    assert set(board.Tags()["histograms"]) == parameters
+    last = board.Histograms("weights/layers.0.weight")
+    assert [event.step for event in last] == [10, 20, 30] and last[-1].histogram_value.num == 20
+    without = train("data=circles", "logger=tensorboard", max_epochs=1)
+    assert not EventAccumulator(str(next((without.folder / "tensorboard").iterdir()))).Reload().Tags()["histograms"]
+
+
+def test_histograms_are_of_the_weights_there_are(train: Train) -> None:
+    run = train("data=circles", "logger=tensorboard", "figures.histograms=true", "weights=last", max_epochs=2)
+    board = EventAccumulator(str(next((run.folder / "tensorboard").iterdir())), {"histograms": 0}).Reload()
+    value = board.Histograms("weights/layers.0.weight")[-1].histogram_value
+    weight = run.model.get_parameter("layers.0.weight").detach()
+    assert (value.min, value.max, value.sum) == pytest.approx(
+        (weight.min().item(), weight.max().item(), weight.sum().item()), rel=1e-5
+    )
+
+
+def test_a_figure_that_fails_is_one_line_and_takes_nothing_with_it(
+    train: Train, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(_subject: Subject) -> None:
+        raise RuntimeError("no\nink")
+
+    monkeypatch.setitem(draw.FIGURES, "regions", fail)
+    run = train("data=circles", "figures=default", max_epochs=1)
+    assert names(run) == {"confusion.png", "curves.png"} and "test/accuracy" in run.metrics
+    assert capsys.readouterr().err == "fulmen: the figure regions was not drawn (RuntimeError: no ink)\n"
+
+
+def test_sweeps_draw_only_what_is_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["-m", "data=circles", "logger=none", "trainer.max_epochs=1", "seed=0"]
+    assert main(words) == 0 and not list(tmp_path.rglob("figures/*.png"))
+    (status,) = tmp_path.rglob("status.json")
+    assert "figures=none" not in status.read_text(), "the words typed are those typed"
+    assert main([*words, "figures=default"]) == 0 and len(list(tmp_path.rglob("figures/*.png"))) == 3
+
+
+def test_a_key_that_is_no_yes_or_no_is_refused(refused: Callable[..., str]) -> None:
+    assert "figures.fit is 'maybe', and must be one of True, False" in refused("figures.fit=maybe")
+
+
+def test_choices_have_a_key_for_each_figure() -> None:
+    every = Wanted(**dict.fromkeys(Wanted.__dataclass_fields__, True))
+    assert set(draw.FIGURES) == set(vars(every)) - {"animation", "histograms"}
+    wanted = {name: fulmen.compose([f"figures={name}"]).figures for name in ("none", "all")}
+    assert not [key for key in vars(every) if wanted["none"][key]]
+    assert [key for key in vars(every) if not wanted["all"][key]] == ["histograms"]
+
+
+@pytest.mark.parametrize("data", ["wiggle", "circles"])
+def test_of_very_many_rows_some_from_everywhere_are_shown(data: str, train: Train) -> None:
+    """And the figure says how many; of a thousand all are."""
+    run = train(f"data={data}", "data.train_size=1000", max_epochs=1)
+    for size, said in ((1000, ""), (3500, ", 1,000 of 3,500")):
+        made = subject(run, f"data={data}", f"data.train_size={size}")
+        whole = made.splits["train"].take(slice(None))
+        whole.x[:, 0] = torch.arange(size)
+        found = np.searchsorted(made.features(whole.x)[:, 0], made.points("train")[0][:, 0])
+        assert len(np.unique(found)) == 1000 and np.diff(found).max() < 2 * size / 1000
+        assert made.shown("train") == said
+        figure = regression.fit(made) if data == "wiggle" else classification.regions(made)
+        assert figure is not None
+        legend = [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+        assert f"train{said}" in legend if data == "wiggle" else figure.axes[0].get_title().endswith(f"rows{said}")

@@ -1,0 +1,315 @@
+"""Compiled steps train as the learner's own do; where they cannot, a sentence says so, and those go on.
+
+Most tests take the graph of a step for the function that would be compiled from it, because compiling takes long.
+"""
+
+import functools
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.fx import GraphModule
+from torch.optim import SGD, Adam, Optimizer
+
+import fulmen
+from fulmen.data.sets.moons import Moons
+from fulmen.errors import Diverged
+from fulmen.experiment.load import Run
+from fulmen.experiment.run import train as run_parts
+from fulmen.models import initializers
+from fulmen.tasks import losses
+from fulmen.training import compile
+from fulmen.training.trainer import TrainerOptions
+
+Train = Callable[..., Run]
+DOUBLE = ("weights=last", "trainer.precision=64-true")
+EVERYTHING = ("model=deep", "model.dropout=0.2", "penalty=l1", "trainer.gradient_clip=0.5", "scheduler=cosine")
+
+
+@pytest.fixture
+def graphs(monkeypatch: pytest.MonkeyPatch) -> list[GraphModule]:
+    """The graphs that would have been compiled; they are called as they are."""
+    kept: list[GraphModule] = []
+
+    def keep(graph: GraphModule, _inputs: list[Any]) -> GraphModule:
+        kept.append(graph)
+        return graph
+
+    monkeypatch.setattr(compile, "machine_code", keep)
+    return kept
+
+
+def far(one: Run, other: Run) -> float:
+    """The distance of their networks in relative norm, buffers included."""
+    a, b = (torch.cat([v.flatten().double() for v in run.model.state_dict().values()]) for run in (one, other))
+    distance: float = ((a - b).norm() / b.norm()).item()
+    return distance
+
+
+@pytest.mark.parametrize("optimizer", ["gd", "sgd", "momentum", "nesterov", "adam", "adamw", "rmsprop", "adagrad"])
+def test_each_optimizer_is_in_the_graph(
+    train: Train, graphs: list[GraphModule], optimizer: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = (*DOUBLE, *EVERYTHING, f"optimizer={optimizer}", "optimizer.weight_decay=0.01")
+    assert far(train(*words, max_steps=200, compile=True), train(*words, max_steps=200)) < 1e-10
+    assert len(graphs) == 2, "one for whole batches and one for the last of a pass, whatever the length of packs"
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["trainer.accumulate=3", "penalty=elastic_net"],
+        ["data.batch_size=full", "optimizer=momentum", "scheduler=plateau"],
+        ["optimizer=sgd", "scheduler=one_cycle", "loss=sse", "optimizer.lr=0.001"],
+        ["scheduler=step", "scheduler.epochs=1", "optimizer=rmsprop"],
+        ["data=iris_species", "model=mlp", "loss=mse"],
+        ["data=regression_3d", "model=linear", "loss=huber"],
+    ],
+)
+def test_what_else_a_step_consists_of_is_in_the_graph(
+    train: Train, graphs: list[GraphModule], words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert far(train(*DOUBLE, *words, max_steps=60, compile=True), train(*DOUBLE, *words, max_steps=60)) < 1e-10
+    assert graphs and capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["optimizer=lbfgs", "data.batch_size=full"], "L-BFGS"),
+        (["backprop=numpy"], "by hand"),
+        (["scheduler=one_cycle"], "the schedule changes more"),
+        (["trainer.precision=bf16-mixed"], "32-true or 64-true"),
+        (["trainer.precision=bf16-true"], "32-true or 64-true"),
+        (["trainer.debug=true"], "each operation"),
+    ],
+)
+def test_what_cannot_be_compiled_trains_without(
+    train: Train, graphs: list[GraphModule], words: list[str], why: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_it, without = (train("weights=last", *words, max_steps=40, compile=choice) for choice in (True, False))
+    assert far(with_it, without) == 0
+    (said,) = capsys.readouterr().err.splitlines()
+    assert "trainer.compile" in said and why in said and "goes on without" in said
+    assert not graphs
+
+
+def refuse(_graph: GraphModule, _inputs: list[Any]) -> GraphModule:
+    raise RuntimeError("no C++ compiler\nand more")
+
+
+def spoil(graph: GraphModule, _inputs: list[Any]) -> Callable[..., list[Tensor]]:
+    def function(*tensors: Tensor) -> list[Tensor]:
+        tensors[0].mul_(1.01)
+        found: list[Tensor] = graph(*tensors)
+        return found
+
+    return function
+
+
+@pytest.mark.parametrize(("code", "why"), [(refuse, "RuntimeError: no C++ compiler;"), (spoil, "other weights")])
+def test_a_failed_attempt_leaves_nothing_behind(
+    train: Train,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    code: Callable[..., Any],
+    why: str,
+) -> None:
+    monkeypatch.setattr(compile, "machine_code", code)
+    words = (*DOUBLE, *EVERYTHING)
+    assert far(train(*words, max_steps=40, compile=True), train(*words, max_steps=40)) == 0
+    (said,) = capsys.readouterr().err.splitlines()
+    assert why in said
+
+
+def test_a_run_that_diverges_names_the_step(train: Train, graphs: list[GraphModule]) -> None:
+    words = ("data=regression_1d", "model=linear", "optimizer=sgd", "optimizer.lr=1e20")
+    said = []
+    for choice in (True, False):
+        with pytest.raises(Diverged, match="at step") as caught:
+            train(*words, max_steps=100, compile=choice)
+        said.append(str(caught.value))
+    assert said[0] == said[1] and graphs
+
+
+def test_histograms_see_the_gradients_of_the_last_batch(train: Train, graphs: list[GraphModule]) -> None:
+    with_it, without = (train(*DOUBLE, max_steps=40, compile=choice) for choice in (True, False))
+    for one, other in zip(with_it.model.parameters(), without.model.parameters(), strict=True):
+        assert one.grad is not None and other.grad is not None
+        torch.testing.assert_close(one.grad, other.grad)
+    assert graphs
+
+
+# Networks and optimizers of one's own
+
+
+class Net(nn.Module):
+    """Two linear layers, and what a test puts between them."""
+
+    def __init__(self, in_shape: tuple[int, ...], out_features: int, *, between: Callable[[], nn.Module]) -> None:
+        super().__init__()
+        self.first, self.between = nn.Linear(in_shape[0], 8), between()
+        self.last = nn.Linear(8, out_features)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.last(self.between(torch.tanh(self.first(x))))
+        return out
+
+
+class Twice(nn.Sequential):
+    """One layer under two names, and one weight in two layers."""
+
+    def __init__(self) -> None:
+        layer, one, other = nn.Linear(8, 8), nn.Linear(8, 8), nn.Linear(8, 8)
+        other.weight = one.weight
+        super().__init__(layer, nn.Tanh(), layer, one, other)
+
+
+class Fading(nn.Module):
+    """Replaces its buffer instead of changing it."""
+
+    factor: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("factor", torch.tensor(2.0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            self.factor = self.factor * 0.99
+        return x * self.factor
+
+
+class Deciding(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return 2 * x if x.sum() > 0 else x
+
+
+class Counting(nn.Module):
+    """What no graph sees."""
+
+    calls = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        return x * (1 + self.calls % 3)
+
+
+class Heavy(Optimizer):
+    """Momentum that is a new tensor at each step."""
+
+    def __init__(self, parameters: list[nn.Parameter], *, lr: float) -> None:
+        super().__init__(parameters, {"lr": lr})
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> Any:
+        with torch.enable_grad():
+            loss = closure()
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                before = self.state[parameter].get("mean", torch.zeros_like(parameter))
+                self.state[parameter]["mean"] = 0.9 * before + parameter.grad
+                parameter.add_(self.state[parameter]["mean"], alpha=-group["lr"])
+        return loss
+
+
+class Numbering(Heavy):
+    """Keeps a number."""
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> Any:
+        loss: Any = super().step(closure)
+        for state in self.state.values():
+            state["step"] = state.get("step", 0) + 1
+        return loss
+
+
+def train_parts(folder: Path, between: Callable[[], nn.Module], optimizer: Callable[..., Optimizer], code: bool) -> Run:
+    """Without Hydra; 4 steps a pass, of which the last is smaller."""
+    options = {"accelerator": "cpu", "devices": 1, "strategy": "auto", "precision": "64-true", "threads": "auto"}
+    limits = {"max_epochs": 12, "max_steps": None, "gradient_clip": None, "accumulate": 1, "patience": None}
+    return run_parts(
+        source=Moons(train_size=60, val_size=20, test_size=20, noise=0.1, batch_size=16),
+        model=functools.partial(Net, between=between),
+        optimizer=optimizer,
+        scheduler=None,
+        loss=losses.auto,
+        penalty=None,
+        init=initializers.default,
+        backprop=None,
+        options=TrainerOptions(**options, **limits, pack=5, points=100, debug=False, compile=code),  # type: ignore[arg-type]
+        logger=None,
+        seed=0,
+        score="val/loss",
+        weights="last",
+        folder=folder,
+        config={},
+        facts={},
+        verbose=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("between", "optimizer", "why"),
+    [
+        (functools.partial(nn.BatchNorm1d, 8), functools.partial(SGD, lr=0.1), None),
+        (functools.partial(nn.Dropout, 0.3), functools.partial(Adam, lr=0.01, amsgrad=True), None),
+        (Fading, functools.partial(Adam, lr=0.01), None),
+        (Twice, functools.partial(Adam, lr=0.01), None),
+        (nn.Identity, functools.partial(Heavy, lr=0.1), None),
+        (nn.Identity, functools.partial(Numbering, lr=0.1), "more than tensors"),
+        (Deciding, functools.partial(SGD, lr=0.1), "decides by values"),
+        (Counting, functools.partial(SGD, lr=0.1), "other weights"),
+    ],
+)
+def test_networks_and_optimizers_of_ones_own(
+    tmp_path: Path,
+    graphs: list[GraphModule],
+    capsys: pytest.CaptureFixture[str],
+    between: Callable[[], nn.Module],
+    optimizer: Callable[..., Optimizer],
+    why: str | None,
+) -> None:
+    with_it = train_parts(tmp_path / "with", between, optimizer, True)
+    said = capsys.readouterr().err
+    assert (said == "") if why is None else (why in said and said.count("\n") == 1)
+    if between is not Counting:  # its count is one ahead
+        assert far(with_it, train_parts(tmp_path / "without", between, optimizer, False)) < 1e-10
+
+
+# Compiled in earnest
+
+
+@pytest.mark.slow
+def test_compiled_weights_in_double_precision(train: Train, capsys: pytest.CaptureFixture[str]) -> None:
+    """And those of a run that was stopped between; whole batches alone, for a single function."""
+    words = (*DOUBLE, *EVERYTHING[:-1], "data.train_size=64")  # cosine depends on the run's length
+    whole, stopped = (train(*words, max_steps=steps, compile=True) for steps in (200, 77))
+    assert far(whole, train(*words, max_steps=200)) < 1e-10
+    assert far(whole, fulmen.resume(stopped.folder, ["trainer.max_steps=200"], verbose=False)) == 0
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.slow
+def test_compiled_weights_in_single_precision(train: Train, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("weights=last", "optimizer=momentum", "scheduler=cosine", "penalty=l2")
+    assert far(train(*words, max_steps=200, compile=True), train(*words, max_steps=200)) < 1e-3
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.slow
+def test_other_runs_load_no_compiler(tmp_path: Path) -> None:
+    words = ["logger=none", "figures=none", "trainer.max_steps=9", f"run_dir={tmp_path / 'run'}"]
+    code = f"""
+import sys
+from fulmen.cli.main import main
+main({words!r})
+sys.exit("torch._inductor.compile_fx" in sys.modules)
+"""
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=120).returncode == 0
