@@ -87,7 +87,14 @@ def _untrained(run: Run) -> float:
     """The loss of the test rows with the weights that the run began with."""
     config = recorded.configuration(run.folder)
     source = validate.source(config.data)
-    net = new_network(make(config.model), source.joint, config.trainer.precision, config.seed, make(config.init))
+    net = new_network(
+        make(config.model),
+        source.joint.in_shape,
+        source.joint.out_features,
+        config.trainer.precision,
+        config.seed,
+        make(config.init),
+    )
     data = DataModule(source, dtype=run.predictor.dtype, seed=config.seed, pack=1)
     data.load()
     return replace(run.predictor.evaluation, net=net).figures(data.splits["test"], ())["loss"]

@@ -72,7 +72,9 @@ def parts(words: tuple[str, ...]) -> Parts:
     data = DataModule(source, dtype=data_type(config.trainer.precision), seed=config.seed, pack="auto")
     data.load()
     model, init = make(config.model), make(config.init)
-    net = new_network(model, source.joint, config.trainer.precision, config.seed, init).get_submodule("layers")
+    net = new_network(
+        model, source.joint.in_shape, source.joint.out_features, config.trainer.precision, config.seed, init
+    ).get_submodule("layers")
     size = data.rows if source.batch_size == "full" else source.batch_size
     steps, epochs = config.trainer.max_steps, config.trainer.max_epochs or config.data.epochs
     return Parts(

@@ -1,12 +1,6 @@
 """Every exception that Fulmen raises, and warnings for the user."""
 
 import sys
-from typing import TYPE_CHECKING
-
-from fulmen.rules import suggestion as suggestion
-
-if TYPE_CHECKING:
-    pass
 
 
 def warn(sentence: str) -> None:

@@ -44,7 +44,7 @@ def opinion(*words: str, batch_rows: int = 50, epochs: int = 7, seed: int = 3) -
     config = fulmen.compose(["trainer.precision=64-true", *words])
     data = DataModule(validate.check(config), dtype=torch.float64, seed=0, pack=1)
     data.load()
-    net = new_network(make(config.model), data.joint, "64-true", 0, make(config.init))
+    net = new_network(make(config.model), data.joint.in_shape, data.joint.out_features, "64-true", 0, make(config.init))
     recipe = Recipe(
         **{part: make(config[part]) for part in ("loss", "penalty", "optimizer", "scheduler")},
         gradient_clip=config.trainer.gradient_clip,

@@ -158,7 +158,14 @@ def loss_before(name: str, seed: int) -> float:
     """On test, with the first weights."""
     config = fulmen.compose([f"experiment={name}", f"seed={seed}"])
     source = validate.check(config)
-    net = new_network(make(config.model), source.joint, config.trainer.precision, seed, make(config.init))
+    net = new_network(
+        make(config.model),
+        source.joint.in_shape,
+        source.joint.out_features,
+        config.trainer.precision,
+        seed,
+        make(config.init),
+    )
     x, y = source.load()["test"]
     task = task_of(net, source.joint, Scaling())
     out = Evaluation(net, task, auto, config.trainer.precision).scores(torch.from_numpy(x).float())

@@ -4,17 +4,13 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from fulmen.errors import ConfigurationError
-from fulmen.rules import suggestion as suggestion
-
-if TYPE_CHECKING:
-    pass
 
 
 def conf_dir() -> Path:

@@ -17,7 +17,6 @@ from omegaconf.errors import OmegaConfBaseException
 from fulmen.config import allowlist
 from fulmen.data.source import Source
 from fulmen.errors import ConfigurationError
-from fulmen.figures.options import Wanted
 from fulmen.models.activations import ACTIVATIONS, OUTPUT_ACTIVATIONS, PROBABILITIES
 from fulmen.rules import YES_NO, Rule, many, number, of_type, one_of, suggestion, text, whole
 from fulmen.tasks.names import LOSSES, METRICS
@@ -76,7 +75,6 @@ RULES: Mapping[str, Rule] = {
     "trainer.points": whole(1),
     "trainer.compile": YES_NO,
     "trainer.debug": YES_NO,
-    **{f"figures.{field.name}": YES_NO for field in dataclasses.fields(Wanted)},
 }
 """What each key must be. A source's own keys are checked by their types in its class."""
 
@@ -98,7 +96,7 @@ def check(config: DictConfig) -> Source:
         plain: Any = OmegaConf.to_container(config, resolve=True)
     except OmegaConfBaseException as error:
         raise ConfigurationError(" ".join(str(error).split("\n")[0].split())) from error
-    _check_rules(plain, RULES)
+    _check_rules(plain, [*RULES, *(f"figures.{name}" for name in plain["figures"])])
     data = source(config.data)
     _check_data(data)
     _check_together(plain, data)
@@ -116,7 +114,7 @@ def check_again(plain: Mapping[str, Any], changed: Iterable[str], data: Source) 
     Raises:
         ConfigurationError: as `check`.
     """
-    _check_rules(plain, [key for key in changed if key in RULES])
+    _check_rules(plain, changed)
     _check_data(data)
     _check_together(plain, data)
 
@@ -126,8 +124,9 @@ def _check_rules(plain: Mapping[str, Any], keys: Iterable[str]) -> None:
         group, _, name = key.rpartition(".")
         section: Any = plain[group] if group else plain
         ours = not group or section.get("_target_", "") in allowlist.shipped()
-        if ours and name in section:
-            _apply(key, section[name], RULES[key])
+        rule = YES_NO if group == "figures" and not name.startswith("_") else RULES.get(key)
+        if ours and name in section and rule is not None:
+            _apply(key, section[name], rule)
 
 
 def _check_together(plain: Mapping[str, Any], data: Source) -> None:

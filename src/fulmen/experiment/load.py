@@ -166,7 +166,7 @@ def read(
 
 def _network(model: Callable[..., nn.Module], joint: Joint, precision: str, state: dict[str, Tensor]) -> nn.Module:
     with torch.random.fork_rng(devices=[]):  # drawing first weights is nobody's business here
-        net = new_network(model, joint, precision)
+        net = new_network(model, joint.in_shape, joint.out_features, precision)
     net.load_state_dict({name.removeprefix("net."): value for name, value in state.items()})
     return net.to(data_type(precision)).eval()
 

@@ -112,8 +112,8 @@ def train(
     """
     joint = source.joint
     accelerator = find_accelerator(options)
-    net = new_network(model, joint, options.precision, seed, init)
-    dry_run.check(net, joint)
+    net = new_network(model, joint.in_shape, joint.out_features, options.precision, seed, init)
+    dry_run.check(net, joint.in_shape, joint.out_features)
     optimizer([torch.zeros(1, requires_grad=True)])  # says what is wrong with its settings before anything is written
     data = DataModule(source, dtype=options.dtype, seed=seed, pack=options.pack)
     with importing.at_once():
@@ -152,7 +152,7 @@ def train(
 
     leads = recording.leads()  # of several devices' processes one keeps the record
     with noting() as stop, recording.claimed(folder, goes_on=resume):
-        start, best = resuming.start(folder, plan, known_rows, trust) if resume else (None, None)
+        start, best = resuming.start(folder, plan.total_steps, known_rows, trust) if resume else (None, None)
         step = start or 0
         facts = {**facts, "seed": seed, "threads": threads, "fingerprint": known_rows}
         with recording.recording(folder, config, facts, step if resume else None) as status:

@@ -6,10 +6,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from fulmen.data.source import Joint
 
-
-def check(net: nn.Module, joint: Joint) -> None:
+def check(net: nn.Module, in_shape: tuple[int, ...], out_features: int) -> None:
     """Sends a row through the network in evaluation mode; leaves it as it was.
 
     Raises:
@@ -21,7 +19,7 @@ def check(net: nn.Module, joint: Joint) -> None:
         raise ValueError(f"the model is a {name}, and must be a torch.nn.Module")
     if not any(parameter.requires_grad for parameter in net.parameters()):
         raise ValueError(f"{name} has no parameters, so there is nothing to train; give it a layer that has some")
-    out, wanted = _out(net, joint.in_shape), (1, joint.out_features)
+    out, wanted = _out(net, in_shape), (1, out_features)
     found = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
     if found != wanted:
         raise ValueError(

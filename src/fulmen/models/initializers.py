@@ -12,7 +12,6 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from fulmen.data.source import Joint
 from fulmen.models.precision import data_type, default_dtype
 
 Bias = Literal["zeros", "same"]
@@ -93,7 +92,8 @@ def _fan_in(weight: Tensor) -> int:
 
 def new_network(
     model: Callable[..., nn.Module],
-    joint: Joint,
+    in_shape: tuple[int, ...],
+    out_features: int,
     precision: str,
     seed: int = 0,
     init: Callable[[nn.Module], None] | None = None,
@@ -102,7 +102,7 @@ def new_network(
     torch.manual_seed(seed)
     double = data_type(precision) == torch.float64
     with default_dtype(torch.float64 if double else torch.float32):
-        net = model(in_shape=joint.in_shape, out_features=joint.out_features)
+        net = model(in_shape=in_shape, out_features=out_features)
         if init is not None:
             init(net)
     return net

@@ -6,15 +6,14 @@ from typing import Any
 from fulmen.errors import Finished, warn
 from fulmen.runs import checkpoints
 from fulmen.runs import folder as folders
-from fulmen.training.plan import Plan
 
 
-def start(folder: Path, plan: Plan, rows: str, trust: bool) -> tuple[int | None, dict[str, Any] | None]:
+def start(folder: Path, total_steps: int, rows: str, trust: bool) -> tuple[int | None, dict[str, Any] | None]:
     """The step that the run in `folder` goes on from, and the best checkpoint so far; None for what there is not.
 
     Args:
         folder: the run's.
-        plan: how long it is to be.
+        total_steps: how long it is to be.
         rows: the fingerprint of its training rows as they are now.
         trust: as for `checkpoints.load`.
 
@@ -29,9 +28,9 @@ def start(folder: Path, plan: Plan, rows: str, trust: bool) -> tuple[int | None,
         warn(f"{folder} has no checkpoint to go on from, so it begins anew, to the same end")
         return None, None
     steps = newest["global_step"]
-    if steps > plan.total_steps or (steps == plan.total_steps and folders.noted(folder).get("state") == "completed"):
+    if steps > total_steps or (steps == total_steps and folders.noted(folder).get("state") == "completed"):
         raise Finished(
-            f"{folder} has taken its {steps} steps, and the limits given end at {plan.total_steps}: nothing more to do"
+            f"{folder} has taken its {steps} steps, and the limits given end at {total_steps}: nothing more to do"
         )
     if newest["metadata"]["fingerprint"] != rows:
         warn(f"the training rows are not to the last bit those that {folder} began with; it goes on with these")
