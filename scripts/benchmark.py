@@ -52,7 +52,7 @@ def options(words: Sequence[str]) -> tuple[list[str], bool, Path | None]:
     Raises:
         ConfigurationError: a word is none of these, or that cannot be a folder.
     """
-    given = arguments.sort(["quick=true" if word == "--quick" else word for word in words], OPTIONS)
+    given = arguments.parse(["quick=true" if word == "--quick" else word for word in words], OPTIONS)
     if given.subjects:
         raise ConfigurationError(f"there is nothing to do with {given.subjects[0]}; --help says what there is")
     quick = arguments.one_of("quick", given.options.get("quick", "false"), ("true", "false")) == "true"

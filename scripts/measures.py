@@ -89,8 +89,8 @@ def _untrained(run: Run) -> float:
     source = validate.source(config.data)
     net = new_network(
         make(config.model),
-        source.joint.in_shape,
-        source.joint.out_features,
+        source.spec.in_shape,
+        source.spec.out_features,
         config.trainer.precision,
         config.seed,
         make(config.init),

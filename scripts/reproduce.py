@@ -29,7 +29,7 @@ import measures
 import yaml
 
 import fulmen
-from fulmen.cli.arguments import one_of, sort
+from fulmen.cli.arguments import one_of, parse
 from fulmen.cli.help import description
 from fulmen.config import recorded
 from fulmen.config.groups import conf_dir
@@ -81,7 +81,7 @@ def main(words: Sequence[str]) -> int:
     Raises:
         ValueError: a word is wrong, or a figure is asked for that no run has.
     """
-    given = sort(words, OPTIONS)
+    given = parse(words, OPTIONS)
     if given.subjects or ("only" in given.options) != ("output" in given.options):
         raise ConfigurationError("give options alone, and only= with output=, so that the whole document is kept")
     known = yaml.safe_load((HERE / "reproduction.yaml").read_text("utf-8"))
@@ -191,7 +191,7 @@ def _train(name: str, seed: int, words: Sequence[str]) -> tuple[int, str]:
 
 def _train_anew(folder: Path, words: Sequence[str]) -> None:
     config, trained_by, sources = fulmen.compose(words), folder.with_suffix(".sources"), _sources()
-    if folders.held(folder):
+    if folders.is_locked(folder):
         raise FileExistsError(f"{folder} is held by another process")
     if trained_by.exists() and trained_by.read_text("utf-8") == sources and _is_done(folder, config):
         raise Finished(f"{folder} is kept")
@@ -210,7 +210,7 @@ def _sources() -> str:
 
 
 def _is_done(folder: Path, config: Any) -> bool:
-    noted = folders.noted(folder)
+    noted = folders.load_status(folder)
     if noted.get("state") != "completed" or noted.get("versions") != environment()["versions"]:
         return False
     try:
@@ -292,7 +292,7 @@ def _document(
 
 
 def _head(wanted: Sequence[str], seeds: Sequence[int]) -> list[str]:
-    noted = [folders.noted(RUNS / name / str(seed)) for name in wanted for seed in seeds]
+    noted = [folders.load_status(RUNS / name / str(seed)) for name in wanted for seed in seeds]
     commits = ", ".join(sorted({str(run["commit"])[:10] + (" (changed)" if run["dirty"] else "") for run in noted}))
     used = ", ".join(f"{library} {number}" for library, number in environment()["versions"].items())
     minutes = sum(run["seconds"] for run in noted) / 60

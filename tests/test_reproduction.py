@@ -161,10 +161,10 @@ def test_a_signal_ends_it_with_a_sentence_and_all_its_processes(number: int, cod
     if number != signal.SIGKILL:
         assert said.startswith(f"reproduce: stopped by {signal.Signals(number).name}") and said.count("\n") == 1
     runs, end = [run for run in row.iterdir() if run.is_dir()], time.monotonic() + 5
-    while any(map(folder.held, runs)) and time.monotonic() < end:
+    while any(map(folder.is_locked, runs)) and time.monotonic() < end:
         time.sleep(0.1)
-    assert not any(map(folder.held, runs))  # they are gone,
-    assert [folder.noted(run)["state"] for run in runs] == ["running"] * 2  # and wrote nothing more
+    assert not any(map(folder.is_locked, runs))  # they are gone,
+    assert [folder.load_status(run)["state"] for run in runs] == ["running"] * 2  # and wrote nothing more
 
 
 @pytest.mark.parametrize(

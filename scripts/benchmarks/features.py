@@ -15,7 +15,7 @@ from fulmen.runs.history import History
 from fulmen.tasks.evaluation import Evaluation
 from fulmen.tasks.task import Task
 from fulmen.training import loggers
-from fulmen.training.callbacks.checkpointing import Saver
+from fulmen.training.callbacks.checkpointing import Checkpointer
 from fulmen.training.callbacks.progress import Progress
 
 HOOKS = ("on_train_start", "on_train_batch_end", "on_train_epoch_end", "on_train_end")
@@ -24,7 +24,7 @@ PARTS: dict[str, tuple[Any, tuple[str, ...]]] = {
     "validation": (Evaluation, ("figures",)),
     "TensorBoard": (loggers, ("show_scalars",)),
     "history": (History, ("log_metrics",)),
-    "checkpoints": (Saver, HOOKS),
+    "checkpoints": (Checkpointer, HOOKS),
     "bar": (Progress, ("on_train_start", "on_train_batch_end", "on_train_epoch_start", "on_train_end")),
 }
 

@@ -73,14 +73,14 @@ def parts(words: tuple[str, ...]) -> Parts:
     data.load()
     model, init = make(config.model), make(config.init)
     net = new_network(
-        model, source.joint.in_shape, source.joint.out_features, config.trainer.precision, config.seed, init
+        model, source.spec.in_shape, source.spec.out_features, config.trainer.precision, config.seed, init
     ).get_submodule("layers")
     size = data.rows if source.batch_size == "full" else source.batch_size
     steps, epochs = config.trainer.max_steps, config.trainer.max_epochs or config.data.epochs
     return Parts(
         {name: split.take(slice(None)) for name, split in data.splits.items()},
         net,
-        LOSSES[source.joint.task](),
+        LOSSES[source.spec.task](),
         make(config.optimizer)(net.parameters()),
         size,
         epochs if steps is None else steps // math.ceil(data.rows / size),

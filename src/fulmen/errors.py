@@ -12,7 +12,7 @@ class CheckpointError(ValueError):
     """A checkpoint is not there, is damaged, or is none."""
 
 
-class StrangeError(CheckpointError):
+class UntrustedCheckpoint(CheckpointError):
     """A checkpoint holds more than tensors and plain values, so that reading it would run code."""
 
 

@@ -39,13 +39,13 @@ def check_between(low: float, high: float, because: str = "", **values: object) 
             raise ValueError(f"data.{name} is {value!r}: give a number {limits}{because and f'; {because}'}.")
 
 
-def suggestion(wrong: str, right: Iterable[str]) -> str:
+def did_you_mean(wrong: str, right: Iterable[str]) -> str:
     """`; did you mean x?` where something is close, else nothing."""
-    near = nearest(wrong, right)
+    near = closest(wrong, right)
     return "" if near is None else f"; did you mean {near}?"
 
 
-def nearest(wrong: str, right: Iterable[str], cutoff: float = 0.6) -> str | None:
+def closest(wrong: str, right: Iterable[str], cutoff: float = 0.6) -> str | None:
     """What is closest, if that is at least as close as `cutoff` (1: the same letters)."""
     return next(iter(difflib.get_close_matches(wrong, list(right), n=1, cutoff=cutoff)), None)
 
@@ -90,7 +90,7 @@ def one_of(*names: Any) -> Rule:
     """One of a few words."""
 
     def rule(value: Any) -> str | None:
-        near = suggestion(value, [str(name) for name in names]) if isinstance(value, str) else ""
+        near = did_you_mean(value, [str(name) for name in names]) if isinstance(value, str) else ""
         return (
             None if value in names and type(value) in map(type, names) else f"one of {', '.join(map(str, names))}{near}"
         )
@@ -148,7 +148,7 @@ SHOWN = 20
 def present(name: str, there: Sequence[str], said: str) -> None:
     """Raises ValueError, which opens with `said` and lists the columns that are there, where `name` is none of them."""
     if name not in there:
-        raise ValueError(f"{said}{suggestion(name, there) or ':'} the columns are {listed(there)}.")
+        raise ValueError(f"{said}{did_you_mean(name, there) or ':'} the columns are {listed(there)}.")
 
 
 def listed(names: Sequence[object]) -> str:

@@ -168,15 +168,15 @@ class Wide(nn.Sequential):
 OWN_DATA = """\
 from dataclasses import dataclass
 import numpy as np
-from fulmen.data.source import Joint, Source, Split
+from fulmen.data.source import DataSpec, Source, Split
 
 @dataclass(kw_only=True)
 class Parity(Source):
     rows: int
 
     @property
-    def joint(self):
-        return Joint((3,), 1, "binary", ("a", "b", "c"), ("even", "odd"))
+    def spec(self):
+        return DataSpec((3,), 1, "binary", ("a", "b", "c"), ("even", "odd"))
 
     def load(self):
         x = np.random.RandomState(self.seed).randint(0, 2, (self.rows, 3)).astype(float)

@@ -145,7 +145,7 @@ def test_export(data: str, output: str, tmp_path: Path, monkeypatch: pytest.Monk
     expected = run.predict(x) if data == "iris_petals" else run.predict_proba(x)
     for rows in (x[:1], x):
         assert_allclose(outside(output, rows), expected[: len(rows)], atol=1e-5, rtol=1e-5)
-    assert described(output)["targets"] == list(run.predictor.joint.target_names)
+    assert described(output)["targets"] == list(run.predictor.spec.target_names)
 
 
 def outside(file: str, rows: Any) -> Any:

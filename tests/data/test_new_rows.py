@@ -117,7 +117,7 @@ def test_a_source_takes_rows_as_its_joint_says(source: Callable[..., Source]) ->
     made = source("linear_5d")
     values = np.arange(10.0).reshape(2, 5)
     assert_array_equal(made.encode(values), values)
-    shuffled = pd.DataFrame(values, columns=list(made.joint.feature_names)).iloc[:, ::-1]
+    shuffled = pd.DataFrame(values, columns=list(made.spec.feature_names)).iloc[:, ::-1]
     assert_array_equal(made.encode(shuffled), values)
     made.recall(made.learned())
     assert made.learned() == {}

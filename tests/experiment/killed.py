@@ -43,7 +43,7 @@ def kill(*_: object) -> None:
 
 
 if names["KILL_AT"] == "evaluation":
-    Evaluation.all_figures = kill  # type: ignore[method-assign, assignment]
+    Evaluation.all_metrics = kill  # type: ignore[method-assign, assignment]
 Stepping._number = kill_or_go_on  # type: ignore[method-assign, assignment]
 ByHand.__call__ = kill_or_go_on_by_hand  # type: ignore[method-assign, assignment]
 if names["WORDS"] is None:

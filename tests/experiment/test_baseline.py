@@ -35,7 +35,7 @@ SECOND = "baseline=sklearn"
 def scaled(*words: str) -> dict[str, Split]:
     source = validate.check(fulmen.compose(words))
     splits = source.load()
-    scaling = Scaling.fit(splits["train"], source.scale, source.joint.task)
+    scaling = Scaling.fit(splits["train"], source.scale, source.spec.task)
     return {name: scaling(split) for name, split in splits.items()}
 
 
@@ -44,7 +44,7 @@ def opinion(*words: str, batch_rows: int = 50, epochs: int = 7, seed: int = 3) -
     config = fulmen.compose(["trainer.precision=64-true", *words])
     data = DataModule(validate.check(config), dtype=torch.float64, seed=0, pack=1)
     data.load()
-    net = new_network(make(config.model), data.joint.in_shape, data.joint.out_features, "64-true", 0, make(config.init))
+    net = new_network(make(config.model), data.spec.in_shape, data.spec.out_features, "64-true", 0, make(config.init))
     recipe = Recipe(
         **{part: make(config[part]) for part in ("loss", "penalty", "optimizer", "scheduler")},
         gradient_clip=config.trainer.gradient_clip,
@@ -53,7 +53,7 @@ def opinion(*words: str, batch_rows: int = 50, epochs: int = 7, seed: int = 3) -
         epochs=epochs,
         seed=seed,
     )
-    return sklearn(net, task_of(net, data.joint, data.scaling), data.splits["train"], recipe), data, net
+    return sklearn(net, task_of(net, data.spec, data.scaling), data.splits["train"], recipe), data, net
 
 
 @pytest.mark.parametrize("data", ["linear_1d", "linear_5d"])
@@ -187,7 +187,7 @@ def test_a_step_of_a_perceptron_is_ours(words: tuple[str, ...]) -> None:
         for parameter, start in zip(net.parameters(), before, strict=True):
             parameter.copy_(torch.from_numpy(start))
     x, y = data.splits["train"].take(slice(None))
-    loss = make(config.loss)(net(x), y, task_of(net, data.joint, data.scaling))
+    loss = make(config.loss)(net(x), y, task_of(net, data.spec, data.scaling))
     penalty = make(config.penalty)
     weights = [parameter for parameter in net.parameters() if parameter.ndim > 1]
     (loss if penalty is None else loss + penalty(weights)).backward()
@@ -264,7 +264,7 @@ def test_it_leaves_the_random_states_alone(words: tuple[str, ...]) -> None:
 def test_coefficients_of_classes_have_names_and_no_common_part() -> None:
     second, data, net = opinion("data=iris_species", "model=linear", "penalty=l2", "penalty.weight=0.01")
     second.figures(data.splits)
-    found = coefficients(net, second.estimator, data.joint)
+    found = coefficients(net, second.estimator, data.spec)
     assert [found[0].name, found[4].name, found[5].name] == [
         "sepal length (cm), setosa",
         "bias, setosa",
@@ -279,7 +279,7 @@ def test_coefficients_of_classes_have_names_and_no_common_part() -> None:
 def test_perceptrons_have_no_table_of_coefficients() -> None:
     second, data, net = opinion("data=moons")
     second.figures(data.splits)
-    assert coefficients(net, second.estimator, data.joint) == []
+    assert coefficients(net, second.estimator, data.spec) == []
 
 
 def test_the_final_table_shows_both_beside_each_other() -> None:

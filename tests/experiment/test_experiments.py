@@ -160,14 +160,14 @@ def loss_before(name: str, seed: int) -> float:
     source = validate.check(config)
     net = new_network(
         make(config.model),
-        source.joint.in_shape,
-        source.joint.out_features,
+        source.spec.in_shape,
+        source.spec.out_features,
         config.trainer.precision,
         seed,
         make(config.init),
     )
     x, y = source.load()["test"]
-    task = task_of(net, source.joint, Scaling())
+    task = task_of(net, source.spec, Scaling())
     out = Evaluation(net, task, auto, config.trainer.precision).scores(torch.from_numpy(x).float())
     return auto(out, torch.from_numpy(y).float()[:, None], task).item()
 

@@ -359,7 +359,7 @@ BAD: dict[str, tuple[Callable[[Path, Run], object], str]] = {
     "no configuration": (lambda path, run: altered(path, run, config={}), r"does not say what network"),
     "no scaling": (lambda path, run: altered(path, run, scaling=None), r"does not say what network"),
     "other sizes": (
-        lambda path, run: altered(path, run, joint=dataclasses.asdict(run.predictor.joint) | {"out_features": 9}),
+        lambda path, run: altered(path, run, spec=dataclasses.asdict(run.predictor.spec) | {"out_features": 9}),
         r"the network in .* cannot be made from what it says \(RuntimeError: Error\(s\) in loading state_dict",
     ),
     "os.system": (of_target("os.system"), r"names os.system, which is none of Fulmen's parts"),

@@ -36,7 +36,7 @@ def words_for(data: str) -> tuple[str, ...]:
 
 @functools.cache
 def is_of_images(data: str) -> bool:
-    return len(validate.check(fulmen.compose(words_for(data))).joint.in_shape) == 3
+    return len(validate.check(fulmen.compose(words_for(data))).spec.in_shape) == 3
 
 
 @pytest.mark.parametrize("data", names("data"))
@@ -86,7 +86,7 @@ def test_default_runs_beat_the_constant_prediction(data: str, train: Callable[..
     source = validate.check(fulmen.compose(words))
     splits = source.load()
     run = train(*words)
-    if source.joint.task == "regression":
+    if source.spec.task == "regression":
         assert run.metrics["val/r2"] > 0.05, "R² is 0 for the mean of the very rows that are asked for"
     else:
         commonest = np.bincount(splits["train"].y).argmax()

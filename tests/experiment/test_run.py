@@ -25,7 +25,7 @@ import fulmen
 from fulmen.cli.main import main
 from fulmen.errors import Diverged
 from fulmen.experiment.load import Run
-from fulmen.runs.recording import claimed
+from fulmen.runs.recording import claim
 from fulmen.training import loggers
 
 WORDS = ("model=deep", "data=circles", "trainer.max_epochs=3", "seed=7")
@@ -312,7 +312,7 @@ def test_a_folder_is_refused_when_another_run_came_first_and_has_ended(tmp_path:
         other.release()
 
     Timer(0.05, end).start()
-    with pytest.raises(FileExistsError, match="is not empty"), claimed(tmp_path, goes_on=False):
+    with pytest.raises(FileExistsError, match="is not empty"), claim(tmp_path, goes_on=False):
         pytest.fail("its files would be overwritten")
     assert [path.name for path in tmp_path.iterdir()] == ["status.json"]
 

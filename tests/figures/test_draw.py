@@ -17,8 +17,8 @@ from fulmen.data.tensors import tensors
 from fulmen.experiment.build import resume
 from fulmen.experiment.load import Run
 from fulmen.figures import classification, draw, network, regression
-from fulmen.figures.options import Wanted
-from fulmen.figures.subject import Subject
+from fulmen.figures.options import FigureOptions
+from fulmen.figures.subject import RunContext
 
 Train = Callable[..., Run]
 ALL = "figures=all"
@@ -41,12 +41,12 @@ FITTING = {
 }
 
 
-def subject(run: Run, *words: str) -> Subject:
+def subject(run: Run, *words: str) -> RunContext:
     """A run with its rows, scaled as the network was given them."""
     splits = check(fulmen.compose(words)).load()
-    joint, scaling = run.predictor.joint, run.predictor.scaling
-    batches = {name: tensors(scaling(split), joint.task, run.predictor.dtype) for name, split in splits.items()}
-    return Subject(run.predictor, batches, run.metrics, [])
+    spec, scaling = run.predictor.spec, run.predictor.scaling
+    batches = {name: tensors(scaling(split), spec.task, run.predictor.dtype) for name, split in splits.items()}
+    return RunContext(run.predictor, batches, run.metrics, [])
 
 
 def names(run: Run) -> set[str]:
@@ -186,7 +186,7 @@ def test_histograms_are_of_the_weights_there_are(train: Train) -> None:
 def test_a_figure_that_fails_is_one_line_and_takes_nothing_with_it(
     train: Train, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fail(_subject: Subject) -> None:
+    def fail(_subject: RunContext) -> None:
         raise RuntimeError("no\nink")
 
     monkeypatch.setitem(draw.FIGURES, "regions", fail)
@@ -209,7 +209,7 @@ def test_a_key_that_is_no_yes_or_no_is_refused(refused: Callable[..., str]) -> N
 
 
 def test_choices_have_a_key_for_each_figure() -> None:
-    every = Wanted(**dict.fromkeys(Wanted.__dataclass_fields__, True))
+    every = FigureOptions(**dict.fromkeys(FigureOptions.__dataclass_fields__, True))
     assert set(draw.FIGURES) == set(vars(every)) - {"animation", "histograms"}
     wanted = {name: fulmen.compose([f"figures={name}"]).figures for name in ("none", "all")}
     assert not [key for key in vars(every) if wanted["none"][key]]

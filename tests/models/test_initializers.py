@@ -57,11 +57,11 @@ def filled(name: str, layer: nn.Linear | nn.Conv2d) -> Tensor:
     return layer.weight.detach()
 
 
-def assert_moments(values: Tensor, deviation: float, kurtosis: float) -> None:
+def assert_moments(values: Tensor, std: float, kurtosis: float) -> None:
     """Mean 0 and the deviation, within 4 standard errors; `kurtosis` is the fourth moment in units of deviation⁴."""
     n = values.numel()
-    assert abs(values.mean().item()) < 4 * deviation / math.sqrt(n)
-    assert abs(values.var().item() / deviation**2 - 1) < 4 * math.sqrt((kurtosis - 1) / n)
+    assert abs(values.mean().item()) < 4 * std / math.sqrt(n)
+    assert abs(values.var().item() / std**2 - 1) < 4 * math.sqrt((kurtosis - 1) / n)
 
 
 @pytest.mark.parametrize("make", [linear, convolution])
@@ -116,11 +116,11 @@ def test_biases_are_zero_on_demand(name: str) -> None:
         ("orthogonal", math.sqrt(1 / 5000)),
     ],
 )
-def test_biases_follow_the_weights_on_demand(name: str, deviation: float) -> None:
+def test_biases_follow_the_weights_on_demand(name: str, std: float) -> None:
     torch.manual_seed(0)
     layer = nn.Linear(2, 5000)
     initializer(name, bias="same")(layer)
-    assert_moments(layer.bias.detach(), deviation, kurtosis=3)
+    assert_moments(layer.bias.detach(), std, kurtosis=3)
 
 
 @pytest.mark.parametrize("name", sorted({*WITH_BIAS_RULE, "zeros"}))

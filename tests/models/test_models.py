@@ -96,10 +96,10 @@ def test_an_unknown_activation_is_refused() -> None:
 )
 def test_parameters_are_as_many_as_the_layers_have(words: list[str], count: int) -> None:
     config = fulmen.compose(words)
-    joint = instantiate(config.data).joint
-    net = instantiate(config.model)(joint.in_shape, joint.out_features)
+    spec = instantiate(config.data).spec
+    net = instantiate(config.model)(spec.in_shape, spec.out_features)
     assert parameter_count(net) == count
-    assert net(torch.zeros(3, *joint.in_shape)).shape == (3, joint.out_features)
+    assert net(torch.zeros(3, *spec.in_shape)).shape == (3, spec.out_features)
 
 
 @pytest.mark.parametrize("in_shape", [(7,), (3, 4), (2, 5, 6)])

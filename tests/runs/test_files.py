@@ -92,8 +92,8 @@ def test_a_checkpoint_that_holds_code_is_not_run(tmp_path: Path) -> None:
 
 def test_a_folder_is_held_until_the_first_to_hold_it_lets_go(tmp_path: Path) -> None:
     """As a sweep's job holds it, and the run inside once more."""
-    with folder.holding(tmp_path, KeyError()):
-        with folder.holding(tmp_path, KeyError()):
-            assert folder.held(tmp_path)
-        assert folder.held(tmp_path)
-    assert not folder.held(tmp_path) and not [*tmp_path.iterdir()]
+    with folder.lock(tmp_path, KeyError()):
+        with folder.lock(tmp_path, KeyError()):
+            assert folder.is_locked(tmp_path)
+        assert folder.is_locked(tmp_path)
+    assert not folder.is_locked(tmp_path) and not [*tmp_path.iterdir()]

@@ -25,7 +25,7 @@ VALUES, TARGETS = RANDOM.randn(B, 2), RANDOM.randn(B, 2)
 LOGIT, BIT = 3 * RANDOM.randn(B, 1), RANDOM.randint(0, 2, (B, 1))
 LOGITS, CLASS = 3 * RANDOM.randn(B, K), RANDOM.randint(0, K, B)
 
-KINDS: tuple[source.Task, ...] = ("regression", "binary", "multiclass")
+KINDS: tuple[source.TaskKind, ...] = ("regression", "binary", "multiclass")
 OUT = {"regression": VALUES, "binary": LOGIT, "multiclass": LOGITS}
 Y = {"regression": TARGETS, "binary": BIT.astype(float), "multiclass": CLASS}
 
@@ -67,24 +67,24 @@ def loss(name: str) -> Loss:
     return made
 
 
-def task(kind: source.Task, *, gives_probabilities: bool = False) -> Task:
+def task(kind: source.TaskKind, *, gives_probabilities: bool = False) -> Task:
     return Task(kind, OUT[kind].shape[1], gives_probabilities)
 
 
-def tensors(kind: source.Task, out: Array | None = None) -> tuple[Tensor, Tensor]:
+def tensors(kind: source.TaskKind, out: Array | None = None) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(OUT[kind] if out is None else out), torch.from_numpy(Y[kind])
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", ERRORS)
-def test_errors(name: str, kind: source.Task) -> None:
+def test_errors(name: str, kind: source.TaskKind) -> None:
     prediction, target = COMPARED[kind]
     assert_allclose(loss(name)(*tensors(kind), task(kind)), ERRORS[name](prediction - target))
 
 
 @pytest.mark.parametrize("kind", KINDS[1:])
 @pytest.mark.parametrize("name", ERRORS)
-def test_errors_of_probabilities_that_the_model_gives(name: str, kind: source.Task) -> None:
+def test_errors_of_probabilities_that_the_model_gives(name: str, kind: source.TaskKind) -> None:
     prediction, target = COMPARED[kind]
     found = loss(name)(*tensors(kind, prediction), task(kind, gives_probabilities=True))
     assert_allclose(found, ERRORS[name](prediction - target))
@@ -124,7 +124,7 @@ def test_the_tasks_own_for_values_is_the_squared_error() -> None:
 
 @pytest.mark.parametrize("kind", KINDS[1:])
 @pytest.mark.parametrize("name", ["auto", *ERRORS])
-def test_losses_are_finite_where_probabilities_round_to_zero(name: str, kind: source.Task) -> None:
+def test_losses_are_finite_where_probabilities_round_to_zero(name: str, kind: source.TaskKind) -> None:
     """All wrong, as surely as can be: so are all gradients."""
     wrong = 1 - Y[kind] if kind == "binary" else np.eye(K)[(CLASS + 1) % K]
     for scores, gives in ((1000 * (2 * wrong - 1), False), (wrong, True)):
@@ -139,7 +139,7 @@ def test_losses_are_finite_where_probabilities_round_to_zero(name: str, kind: so
 def test_only_sse_is_a_sum(name: str) -> None:
     function = loss(name)
     assert losses.is_sum(function) == (name == "sse")
-    kind: source.Task = {"bce": KINDS[1], "cross_entropy": KINDS[2]}.get(name, KINDS[0])
+    kind: source.TaskKind = {"bce": KINDS[1], "cross_entropy": KINDS[2]}.get(name, KINDS[0])
     out, y = tensors(kind)
     twice = function(torch.cat([out, out]), torch.cat([y, y]), task(kind))
     assert_allclose(twice, function(out, y, task(kind)) * (2 if name == "sse" else 1))

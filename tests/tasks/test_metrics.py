@@ -13,7 +13,7 @@ from fulmen.data import source
 from fulmen.tasks import losses
 from fulmen.tasks import metrics as tally
 from fulmen.tasks.losses import Loss
-from fulmen.tasks.metrics import Area, Tally
+from fulmen.tasks.metrics import AUROC, StreamingMetrics
 from fulmen.tasks.names import METRICS
 from fulmen.tasks.task import Task
 
@@ -21,12 +21,12 @@ ROWS = 1000
 CUTS = [0, 1, 300, 301, 888, ROWS]
 
 
-def drawn(kind: source.Task, dtype: torch.dtype) -> tuple[Task, Tensor, Tensor]:
+def drawn(kind: source.TaskKind, dtype: torch.dtype) -> tuple[Task, Tensor, Tensor]:
     """Scores that say something of the targets; some of those of two classes are equal."""
     generator = torch.Generator().manual_seed(0)
     if kind == "regression":
         y = 100 + torch.randn(ROWS, 3, generator=generator) * torch.tensor([1.0, 10.0, 0.1])
-        task = Task(kind, 3, mean=(0.0,) * 3, deviation=(1.0, 2.0, 7.0))
+        task = Task(kind, 3, mean=(0.0,) * 3, std=(1.0, 2.0, 7.0))
         return task, (y + torch.randn(ROWS, 3, generator=generator)).to(dtype), y.to(dtype)
     task = Task(kind, 1 if kind == "binary" else 4)
     classes = torch.randint(0, max(2, task.out_features), (ROWS,), generator=generator)
@@ -36,8 +36,8 @@ def drawn(kind: source.Task, dtype: torch.dtype) -> tuple[Task, Tensor, Tensor]:
     return task, (out + torch.eye(4)[classes]).to(dtype), classes
 
 
-def added_up(task: Task, out: Tensor, y: Tensor, loss: Loss = losses.auto) -> Tally:
-    found = Tally(task, loss, len(y))
+def added_up(task: Task, out: Tensor, y: Tensor, loss: Loss = losses.auto) -> StreamingMetrics:
+    found = StreamingMetrics(task, loss, len(y))
     for start, stop in itertools.pairwise(CUTS):
         found.add(out[start:stop], y[start:stop])
     return found
@@ -46,7 +46,7 @@ def added_up(task: Task, out: Tensor, y: Tensor, loss: Loss = losses.auto) -> Ta
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("loss", [losses.auto, losses.sse, losses.mae])
 @pytest.mark.parametrize("kind", METRICS)
-def test_they_are_those_of_all_rows_at_once(kind: source.Task, loss: Loss, dtype: torch.dtype) -> None:
+def test_they_are_those_of_all_rows_at_once(kind: source.TaskKind, loss: Loss, dtype: torch.dtype) -> None:
     task, out, y = drawn(kind, dtype)
     found, expected = added_up(task, out, y, loss).figures(METRICS[kind]), task.metrics(out, y, METRICS[kind])
     assert_allclose(found["loss"], loss(out, y, task).item(), rtol=1e-6)
@@ -56,10 +56,10 @@ def test_they_are_those_of_all_rows_at_once(kind: source.Task, loss: Loss, dtype
 
 def test_scikit_learn_agrees() -> None:
     task, out, y = drawn("regression", torch.float64)
-    deviation = torch.tensor([1.0, 2.0, 7.0])
+    std = torch.tensor([1.0, 2.0, 7.0])
     found = added_up(task, out, y).figures(["r2", "mse"])
     assert_allclose(found["r2"], metrics.r2_score(y, out), rtol=1e-12)
-    assert_allclose(found["mse"], metrics.mean_squared_error(y * deviation, out * deviation), rtol=1e-12)
+    assert_allclose(found["mse"], metrics.mean_squared_error(y * std, out * std), rtol=1e-12)
     task, out, y = drawn("multiclass", torch.float64)
     counted = added_up(task, out, y)
     found = counted.figures(["f1", "auroc"])
@@ -69,7 +69,7 @@ def test_scikit_learn_agrees() -> None:
 
 
 @pytest.mark.parametrize("kind", ["binary", "multiclass"])
-def test_a_class_without_rows(kind: source.Task) -> None:
+def test_a_class_without_rows(kind: source.TaskKind) -> None:
     """Leaves the area undefined, and F1 as it is for all rows at once."""
     task, out, y = drawn(kind, torch.float64)
     y = torch.zeros_like(y) if kind == "binary" else y.clamp(max=2)
@@ -107,7 +107,7 @@ def test_equal_probabilities_count_half(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(tally, "AT_ONCE", 3)
     random = np.random.default_rng(0)
     probabilities, true = random.integers(0, 5, 50) / 4, random.random(50) < 0.3
-    area = Area(60)
+    area = AUROC(60)
     area.add(probabilities[:20], true[:20])
     area.add(probabilities[20:], true[20:])
     assert_allclose(area.value(), metrics.roc_auc_score(true, probabilities), rtol=1e-12)

@@ -60,12 +60,12 @@ def test_value_and_gradient_are_those_of_the_definition(name: str, parameters: l
 @pytest.mark.parametrize("name", DEFINITIONS)
 def test_the_formula_adds_the_gradient_to_what_is_there(name: str, parameters: list[Tensor]) -> None:
     """Also where nothing is; parameters that do not learn stay without."""
-    shares = penalties.shares(penalty(name))
+    shares = penalties.coefficients(penalty(name))
     assert shares is not None
     for parameter in parameters[1:]:
         parameter.grad = torch.ones_like(parameter)
     frozen = torch.ones(2)
-    penalties.add_slope(shares, [*parameters, frozen])
+    penalties.add_gradient(shares, [*parameters, frozen])
     for place, parameter in enumerate(parameters):
         assert parameter.grad is not None
         assert_allclose(parameter.grad, GRADIENTS[name](parameter.detach().numpy()) + (1 if place else 0))
@@ -83,8 +83,8 @@ class Largest:
 
 
 def test_a_penalty_of_ones_own_has_no_formula() -> None:
-    assert penalties.shares(lambda parameters: next(iter(parameters)).abs().max()) is None
-    assert penalties.shares(Largest()) is None
+    assert penalties.coefficients(lambda parameters: next(iter(parameters)).abs().max()) is None
+    assert penalties.coefficients(Largest()) is None
 
 
 def test_no_penalty_is_none() -> None:

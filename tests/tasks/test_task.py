@@ -118,7 +118,7 @@ def test_probabilities_sum_to_one(generator: torch.Generator) -> None:
     ],
 )
 @pytest.mark.filterwarnings("error")
-def test_what_is_undefined_is_left_out(kind: source.Task, out: Tensor, y: Tensor, left_out: str) -> None:
+def test_what_is_undefined_is_left_out(kind: source.TaskKind, out: Tensor, y: Tensor, left_out: str) -> None:
     """The area under the curve, where a class has no rows or a score is none; R², where there is one row."""
     found = Task(kind, out.shape[1]).metrics(out, y, vocabulary.METRICS[kind])
     assert found.keys() == set(vocabulary.METRICS[kind]) - {left_out}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from numpy.random import RandomState
 
 from fulmen.data.sets.synthetic import Synthetic
-from fulmen.data.source import Joint, Split
+from fulmen.data.source import DataSpec, Split
 
 
 @dataclass(kw_only=True)
@@ -15,8 +15,8 @@ class Noise(Synthetic):
     features: int
 
     @property
-    def joint(self) -> Joint:
-        return Joint((self.features,), 1, "regression", tuple(f"x{i}" for i in range(self.features)), ("y",))
+    def spec(self) -> DataSpec:
+        return DataSpec((self.features,), 1, "regression", tuple(f"x{i}" for i in range(self.features)), ("y",))
 
     def load(self) -> dict[str, Split]:
         return self.splits(self.draw)

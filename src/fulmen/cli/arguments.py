@@ -8,8 +8,8 @@ from fulmen.config.allowlist import listed
 from fulmen.config.overrides import read
 from fulmen.errors import ConfigurationError
 from fulmen.experiment import importing
-from fulmen.rules import suggestion
-from fulmen.runs.files import place
+from fulmen.rules import did_you_mean
+from fulmen.runs.files import expand_home
 
 if TYPE_CHECKING:
     from fulmen.experiment.load import Trained
@@ -26,7 +26,7 @@ class Arguments(NamedTuple):
     """All other `key=value`, for the configuration."""
 
 
-def sort(arguments: Sequence[str], known: Mapping[str, str], *, configuration: bool = False) -> Arguments:
+def parse(arguments: Sequence[str], known: Mapping[str, str], *, configuration: bool = False) -> Arguments:
     """Sorts a command's words.
 
     Args:
@@ -43,13 +43,13 @@ def sort(arguments: Sequence[str], known: Mapping[str, str], *, configuration: b
         if argument.startswith("-"):
             raise ConfigurationError(f"there is no option {name}; {_there(known)}")
         if not equals or "/" in name or "\\" in name:
-            found.subjects.append(argument if "://" in argument else str(place(argument)))
+            found.subjects.append(argument if "://" in argument else str(expand_home(argument)))
         elif name in known:
             found.options[name] = value
         elif configuration:
             found.words.append(argument)
         else:
-            raise ConfigurationError(f"there is no option {name}={suggestion(name, known) or ';'} {_there(known)}")
+            raise ConfigurationError(f"there is no option {name}={did_you_mean(name, known) or ';'} {_there(known)}")
     return found
 
 
@@ -61,7 +61,7 @@ def output(arguments: Arguments, endings: Collection[str] = ()) -> Path | None:
     """
     if "output" not in arguments.options:
         return None
-    path = place(arguments.options["output"])
+    path = expand_home(arguments.options["output"])
     if endings and path.suffix not in endings:
         raise ConfigurationError(f"output={path} must end in one of {', '.join(endings)}")
     if not path.parent.is_dir():
@@ -77,7 +77,7 @@ def folder(name: str, value: str) -> Path:
     Raises:
         ConfigurationError: it cannot be one.
     """
-    path = place(value)
+    path = expand_home(value)
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -93,7 +93,7 @@ def one_of(name: str, value: str, there: Collection[str]) -> str:
     """
     if value not in there:
         raise ConfigurationError(
-            f"{name} is {value!r}, and must be one of {', '.join(there)}{suggestion(value, there)}"
+            f"{name} is {value!r}, and must be one of {', '.join(there)}{did_you_mean(value, there)}"
         )
     return value
 

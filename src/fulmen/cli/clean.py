@@ -25,10 +25,10 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
 
-from fulmen.cli.arguments import one_of, sort
+from fulmen.cli.arguments import one_of, parse
 from fulmen.errors import ConfigurationError
 from fulmen.runs.files import TEMPORARY
-from fulmen.runs.folder import BEST, LAST, PREVIOUS, absent, held, is_run, read_status
+from fulmen.runs.folder import BEST, LAST, PREVIOUS, absent, is_locked, is_run, read_status
 
 REMOVABLE: Final = {
     "failed": "what failed or diverged runs left",
@@ -72,7 +72,7 @@ def items(folder: Path) -> Iterator[Item]:
 def _state(run: Path) -> str:
     """How a run ended; of one that goes on, or of which that cannot be known, `running`."""
     try:
-        return "running" if held(run) else str(read_status(run).get("state"))
+        return "running" if is_locked(run) else str(read_status(run).get("state"))
     except ConfigurationError:
         return "running"
 
@@ -117,7 +117,7 @@ def main(words: Sequence[str]) -> int:
     Raises:
         ConfigurationError: the folder is not there, a kind does not exist, or a file cannot be deleted.
     """
-    subjects, options, _ = sort(words, OPTIONS)
+    subjects, options, _ = parse(words, OPTIONS)
     kinds = [one_of("remove", kind, REMOVABLE) for kind in options["remove"].split(",")] if "remove" in options else []
     folder = _folder(subjects)
     found = list(items(folder))

@@ -33,7 +33,7 @@ from fulmen.tasks.names import mode
 if TYPE_CHECKING:
     from fulmen.figures.plots import Curve
 
-Rows = Mapping[str, Sequence[str]]
+TableRows = Mapping[str, Sequence[str]]
 """By its first cell, a row's other cells: one for each run."""
 COMPLETED: Final = "completed"
 BORDER: Final = 3
@@ -53,12 +53,12 @@ def ends(records: Sequence[Record]) -> Table:
     return table
 
 
-def values(runs: Sequence[Settings], keys: Iterable[str]) -> Rows:
+def values(runs: Sequence[Settings], keys: Iterable[str]) -> TableRows:
     """A row for each of the keys; empty where a run lacks it."""
     return {key: [escape(short(run[key])) if key in run else "" for run in runs] for key in keys}
 
 
-def finals(metrics: Sequence[Mapping[str, Any]], unmarked: Collection[str] = ()) -> Rows:
+def finals(metrics: Sequence[Mapping[str, Any]], unmarked: Collection[str] = ()) -> TableRows:
     """A row for each final figure; a star at the best of them, unless all are the same.
 
     Args:
@@ -73,7 +73,7 @@ def finals(metrics: Sequence[Mapping[str, Any]], unmarked: Collection[str] = ())
     return rows
 
 
-def side_by_side(title: str, rows: Rows, width: int) -> Iterator[Table]:
+def side_by_side(title: str, rows: TableRows, width: int) -> Iterator[Table]:
     """A table, or several below each other, each with as many runs as there is width for."""
     keys = max(map(len, rows), default=0) + BORDER + 1
     columns = [[str(number), *column] for number, column in enumerate(zip(*rows.values(), strict=True), start=1)]
@@ -115,7 +115,7 @@ def main(words: Sequence[str]) -> int:
     Raises:
         ConfigurationError: there are not two runs to compare, one of them is damaged, or the picture has no place.
     """
-    given = arguments.sort(words, OPTIONS)
+    given = arguments.parse(words, OPTIONS)
     everything = arguments.one_of("all", given.options.get("all", "false"), ("true", "false")) == "true"
     output = arguments.output(given, ENDINGS) or Path("compare.png")
     records = [read(folder) for folder in _folders(given.subjects)]

@@ -27,7 +27,7 @@ import numpy as np
 
 from fulmen.cli import arguments
 from fulmen.config import recorded, validate
-from fulmen.data.source import SPLITS, Joint, Source, Split
+from fulmen.data.source import SPLITS, DataSpec, Source, Split
 from fulmen.errors import ConfigurationError
 from fulmen.runs.files import write_json
 
@@ -49,7 +49,7 @@ def main(words: Sequence[str]) -> int:
     Raises:
         ValueError: says what is wrong with its words, the checkpoint or the data.
     """
-    given = arguments.sort(words, OPTIONS, configuration=True)
+    given = arguments.parse(words, OPTIONS, configuration=True)
     output = arguments.output(given, (".json",))
     accelerator = arguments.one_of("accelerator", given.options.get("accelerator", "cpu"), ACCELERATORS)
     network = arguments.load(given)
@@ -80,12 +80,12 @@ def _splits(network: "Trained", words: Sequence[str]) -> tuple[Source, dict[str,
     source = validate.source(config.data)
     if type(source) is type(network.source):
         source.recall(network.source.learned())
-    _check_fit(source.joint, network.predictor.joint)
+    _check_fit(source.spec, network.predictor.spec)
     splits = source.load()
     return source, {"all": splits["train"]} if another_file else splits
 
 
-def _check_fit(data: Joint, network: Joint) -> None:
+def _check_fit(data: DataSpec, network: DataSpec) -> None:
     for name in ("task", "in_shape", "out_features"):
         there, wanted = getattr(data, name), getattr(network, name)
         if there != wanted:
@@ -119,11 +119,10 @@ def _figures(network: "Trained", source: Source, splits: Mapping[str, Split], de
     torch.set_num_threads(network.threads)
     predictor = network.predictor
     streamed = {
-        name: Streamed(split, predictor.scaling, predictor.joint.task, predictor.dtype)
-        for name, split in splits.items()
+        name: Streamed(split, predictor.scaling, predictor.spec.task, predictor.dtype) for name, split in splits.items()
     }
     rows = {name: split if source.streams else held(split) for name, split in streamed.items()}
     if source is network.source and "train" in rows and fingerprint(rows["train"]) != network.fingerprint:
         warn("these are not the rows that it was trained on, so what it was trained on may be in any split")
     predictor.evaluation.net.to(device)
-    return predictor.evaluation.all_figures({name: split.to(device) for name, split in rows.items()})
+    return predictor.evaluation.all_metrics({name: split.to(device) for name, split in rows.items()})

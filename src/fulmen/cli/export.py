@@ -61,7 +61,7 @@ class Exported(nn.Module):
     """
 
     mean: Tensor
-    deviation: Tensor
+    std: Tensor
 
     def __init__(self, predictor: Predictor) -> None:
         super().__init__()
@@ -69,12 +69,12 @@ class Exported(nn.Module):
         self.scaling, self.dtype = predictor.scaling.x, data_type(predictor.evaluation.precision)
         if self.scaling is not None:
             self.register_buffer("mean", torch.as_tensor(self.scaling.mean, dtype=torch.float64))
-            self.register_buffer("deviation", torch.as_tensor(self.scaling.deviation, dtype=torch.float64))
+            self.register_buffer("deviation", torch.as_tensor(self.scaling.std, dtype=torch.float64))
 
     def forward(self, features: Tensor) -> Tensor:
         """In double precision up to the network: large features with small deviations lose nothing."""
         if self.scaling is not None:
-            features = (features.double() - self.mean) / self.deviation
+            features = (features.double() - self.mean) / self.std
         return final(self.net(features.to(self.dtype)), self.task)
 
 
@@ -123,12 +123,12 @@ def export(predictor: Predictor, features: Features, output: Path) -> float:
 
 def description(predictor: Predictor) -> dict[str, Any]:
     """What a program that uses the file must know."""
-    joint = predictor.joint
-    return {"task": joint.task, "features": list(joint.feature_names), "targets": list(joint.target_names)}
+    spec = predictor.spec
+    return {"task": spec.task, "features": list(spec.feature_names), "targets": list(spec.target_names)}
 
 
 def _difference(found: Features, expected: Features, scaling: Standardizer | None) -> float:
-    size = np.abs(expected).max(0) if scaling is None else scaling.deviation
+    size = np.abs(expected).max(0) if scaling is None else scaling.std
     return float(np.max(np.abs(found - expected) / np.where(size > 0, size, 1)))
 
 
@@ -190,7 +190,7 @@ def main(words: Sequence[str]) -> int:
         ValueError: says what is wrong with its words, the checkpoint or the rows; or that the file would not give the
             same predictions, and is not kept.
     """
-    given = arguments.sort(words, OPTIONS)
+    given = arguments.parse(words, OPTIONS)
     output = arguments.output(given, ENDINGS)
     network = arguments.load(given)
     output = output or _beside(given.subjects[0])

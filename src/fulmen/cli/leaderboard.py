@@ -20,7 +20,7 @@ from rich.console import Console
 
 from fulmen.cli import arguments
 from fulmen.errors import ConfigurationError
-from fulmen.rules import suggestion
+from fulmen.rules import did_you_mean
 from fulmen.runs import folder as folders
 from fulmen.runs.files import save_figure
 from fulmen.runs.settings import TARGET, Settings, differing, settings, typed
@@ -38,7 +38,7 @@ def main(words: Sequence[str]) -> int:
     Raises:
         ConfigurationError: there are no runs, they have different scores and none is named, or the files have no place.
     """
-    given = arguments.sort(words, OPTIONS)
+    given = arguments.parse(words, OPTIONS)
     if not given.subjects:
         raise ConfigurationError("name folders of runs or sweeps, as in fulmen leaderboard logs/runs")
     subjects = [Path(subject) for subject in given.subjects]
@@ -48,7 +48,7 @@ def main(words: Sequence[str]) -> int:
         figures = dict.fromkeys(name for row in board.rows for name in row.metrics if "/" in name)
         raise ConfigurationError(
             f"none of the {len(board.rows)} runs has {board.score}"
-            f"{suggestion(board.score, figures) or '; there are ' + (', '.join(figures) or 'no figures at all')}"
+            f"{did_you_mean(board.score, figures) or '; there are ' + (', '.join(figures) or 'no figures at all')}"
         )
     output = _output(given, subjects)
     leaderboard.write(board, output)

@@ -12,8 +12,8 @@ from pathlib import Path
 from fulmen.cli import broken_pipe
 from fulmen.config.groups import search_path
 from fulmen.errors import ConfigurationError
-from fulmen.rules import suggestion
-from fulmen.runs.files import place
+from fulmen.rules import did_you_mean
+from fulmen.runs.files import expand_home
 from fulmen.runs.signals import Interrupted, raising
 
 HYDRAS_FLAGS = ("--cfg", "--info", "--resolve", "--package", "--shell-completion", "--hydra-help")
@@ -94,12 +94,12 @@ def _single(words: list[str], config_dir: str | None) -> int:
     if resume is not None and rerun is not None:
         raise ConfigurationError("resume= goes on with a run and rerun= repeats one; give one of the two")
     if resume is not None:
-        return _resume(place(resume), words, config_dir)
+        return _resume(expand_home(resume), words, config_dir)
     from fulmen.config import recorded
     from fulmen.config.compose import compose
     from fulmen.experiment import build
 
-    of = None if rerun is None else place(rerun)
+    of = None if rerun is None else expand_home(rerun)
     config = compose(words, config_dir) if of is None else recorded.to_rerun(of, words, config_dir)
     run = functools.partial(build.train, config, rerun=of)
     return _tell(*build.attempt(run, build.new_folder(config), debug=config.trainer.debug))
@@ -161,7 +161,7 @@ def _check_flag(word: str) -> None:
     if word.startswith("-"):
         known = ["--help", "--version", "--multirun", "--config-dir", *HYDRAS_FLAGS]
         raise ConfigurationError(
-            f"there is no option {name}{suggestion(name, known) or '; keys are written without dashes, see --help'}"
+            f"there is no option {name}{did_you_mean(name, known) or '; keys are written without dashes, see --help'}"
         )
 
 

@@ -31,10 +31,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fulmen.cli import arguments
-from fulmen.data.source import Joint
+from fulmen.data.source import DataSpec
 from fulmen.data.tables.reader import read
 from fulmen.errors import ConfigurationError
-from fulmen.runs.files import place, replacing
+from fulmen.runs.files import expand_home, replacing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,7 +55,7 @@ def main(words: Sequence[str]) -> int:
     Raises:
         ValueError: says what is wrong with its words, the checkpoint or the rows.
     """
-    given = arguments.sort(words, OPTIONS)
+    given = arguments.parse(words, OPTIONS)
     if "input" not in given.options:
         raise ConfigurationError("name the rows: input=<a CSV, Parquet or NumPy file>")
     output = arguments.output(given, ENDINGS)
@@ -66,9 +66,9 @@ def main(words: Sequence[str]) -> int:
     table |= {name: given.options[name] for name in ("separator", "decimal") if name in given.options}
     scores = network.predictor.scores(rows(given.options["input"], **table))
     if output is None:
-        print(frame(scores, network.predictor.joint).to_csv(index=False), end="")
+        print(frame(scores, network.predictor.spec).to_csv(index=False), end="")
     else:
-        _write(scores, network.predictor.joint, output)
+        _write(scores, network.predictor.spec, output)
     return 0
 
 
@@ -81,7 +81,7 @@ def rows(path: str, **table: Any) -> Any:
     if not path.endswith(".npy"):
         return read(path, **table)
     try:
-        found = np.load(place(path), allow_pickle=False)
+        found = np.load(expand_home(path), allow_pickle=False)
     except FileNotFoundError as error:
         raise ConfigurationError(f"there is no file {path}") from error
     except (ValueError, EOFError) as error:
@@ -91,22 +91,22 @@ def rows(path: str, **table: Any) -> Any:
     return found
 
 
-def frame(scores: NDArray[np.floating], joint: Joint) -> "pd.DataFrame":
+def frame(scores: NDArray[np.floating], spec: DataSpec) -> "pd.DataFrame":
     """Predictions as a table, a row for each row: values [N, T], or probabilities [N, K] and the likeliest class."""
     import pandas as pd
 
-    if joint.task == "regression":
-        return pd.DataFrame(scores, columns=list(joint.target_names))
-    likeliest = np.array(joint.target_names)[scores.argmax(1)]
-    probabilities = {f"probability_{name}": scores[:, place] for place, name in enumerate(joint.target_names)}
+    if spec.task == "regression":
+        return pd.DataFrame(scores, columns=list(spec.target_names))
+    likeliest = np.array(spec.target_names)[scores.argmax(1)]
+    probabilities = {f"probability_{name}": scores[:, place] for place, name in enumerate(spec.target_names)}
     return pd.DataFrame({"prediction": likeliest, **probabilities})
 
 
-def _write(scores: NDArray[np.floating], joint: Joint, output: Path) -> None:
+def _write(scores: NDArray[np.floating], spec: DataSpec, output: Path) -> None:
     with replacing(output) as file:
         if output.suffix == ".npy":
             np.save(file, scores)
         elif output.suffix == ".csv":
-            frame(scores, joint).to_csv(file, index=False)
+            frame(scores, spec).to_csv(file, index=False)
         else:
-            frame(scores, joint).to_parquet(file, index=False)
+            frame(scores, spec).to_parquet(file, index=False)

@@ -19,7 +19,7 @@ from fulmen.config import groups as choice_file
 from fulmen.config.groups import groups, search_path
 from fulmen.config.overrides import check_choice, check_keys, quoted, read, unknown
 from fulmen.errors import ConfigurationError
-from fulmen.rules import suggestion
+from fulmen.rules import did_you_mean
 
 
 def compose(words: Iterable[str] = (), config_dir: str | Path | None = None) -> DictConfig:
@@ -125,12 +125,12 @@ def _sentence(error: Exception, folders: Sequence[Path]) -> str:
     if isinstance(error, MissingConfigException) and error.missing_cfg_file is not None:
         group, _, name = error.missing_cfg_file.rpartition("/")
         there = list(error.options or [])
-        return f"there is no {group}={name}{suggestion(name, there) or ';'} the choices are {', '.join(there)}"
+        return f"there is no {group}={name}{did_you_mean(name, there) or ';'} the choices are {', '.join(there)}"
     if isinstance(error, yaml.MarkedYAMLError):
         return choice_file.not_yaml(error)
     if wrong := re.match(r"In '(\w+)/(.+?)': Could not override '(?:\1/)?(.+?)'", str(error)):
         group, choice, name = wrong.groups()
-        near = suggestion(f"override /{name}", [f"override /{group}" for group in groups(folders)])
+        near = did_you_mean(f"override /{name}", [f"override /{group}" for group in groups(folders)])
         return f"there is no 'override /{name}'{near or '; see --help for the groups'} (in {group}={choice})"
     return " ".join(str(error).split("\n")[0].split())
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from fulmen.config.groups import choices, groups
 from fulmen.errors import ConfigurationError
-from fulmen.rules import nearest
-from fulmen.rules import suggestion as suggestion
+from fulmen.rules import closest
+from fulmen.rules import did_you_mean as did_you_mean
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
@@ -134,7 +134,7 @@ def check_choice(override: "Override", folders: Sequence[Path]) -> None:
     if group in groups(folders) and not override.is_delete() and (group, value) != ("experiment", None):
         name = value if isinstance(value, str) else str(override.get_value_element_as_str())
         if name not in there:
-            near = suggestion(name, there) or ";"
+            near = did_you_mean(name, there) or ";"
             raise ConfigurationError(f"there is no {group}={name}{near} the choices are {', '.join(there)}")
 
 
@@ -164,14 +164,14 @@ def unknown(key: str, known: Iterable[str], folders: Sequence[Path]) -> str:
     elsewhere = _names(section, folders)
     if name in elsewhere:
         way_out = f"it belongs to {section}={', '.join(elsewhere[name])}"
-    elif near := nearest(name, there, cutoff=0.5):  # a short name: a letter makes much of it
+    elif near := closest(name, there, cutoff=0.5):  # a short name: a letter makes much of it
         way_out = f"did you mean {section}.{near}?"
-    elif near := nearest(name, elsewhere):
+    elif near := closest(name, elsewhere):
         way_out = f"did you mean {section}.{near}? It belongs to {section}={', '.join(elsewhere[near])}"
     elif there:
         way_out = f"{section} has {', '.join(there)}"
     else:
-        near = nearest(key, [*groups(folders), *known])
+        near = closest(key, [*groups(folders), *known])
         way_out = f"did you mean {near}?" if near else "see --help for what there is"
     return f"there is no key '{key}'; {way_out}"
 

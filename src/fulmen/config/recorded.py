@@ -118,7 +118,7 @@ def _typed(folder: Path, before: DictConfig) -> Iterator[str]:
     if before.experiment is not None:
         yield f"experiment={before.experiment}"
     yield from (f"{group}={choice}" for group, choice in before.choices.items())
-    for word in folders.noted(folder).get("overrides") or []:
+    for word in folders.load_status(folder).get("overrides") or []:
         if read(word).key_or_group not in (*before.choices, "experiment", *GIVEN_ANEW):
             yield word
 
@@ -159,7 +159,7 @@ def is_repeated(one: Path, config: DictConfig) -> bool:
 
 def differences(one: Path, other: Path) -> list[str]:
     """What a run and its repetition have not in common, a line each: commit, versions, machine, figures."""
-    before, after = ({**found, **found.get("versions", {})} for found in map(folders.noted, (one, other)))
+    before, after = ({**found, **found.get("versions", {})} for found in map(folders.load_status, (one, other)))
     names = ("commit", "dirty", *after.get("versions", {}), "host", "device", "threads", "fingerprint")
     lines = [
         f"  {name}: {before.get(name)} -> {after.get(name)}" for name in names if before.get(name) != after.get(name)

@@ -18,7 +18,7 @@ from fulmen.config import allowlist
 from fulmen.data.source import Source
 from fulmen.errors import ConfigurationError
 from fulmen.models.activations import ACTIVATIONS, OUTPUT_ACTIVATIONS, PROBABILITIES
-from fulmen.rules import YES_NO, Rule, many, number, of_type, one_of, suggestion, text, whole
+from fulmen.rules import YES_NO, Rule, did_you_mean, many, number, of_type, one_of, text, whole
 from fulmen.tasks.names import LOSSES, METRICS
 
 SEED = whole(0, 2**32 - 1)
@@ -172,7 +172,7 @@ def source(section: DictConfig) -> Source:
 def _check_data(source: Source) -> None:
     """A file that is wrong shows when its sizes are asked for."""
     try:
-        in_shape = source.joint.in_shape
+        in_shape = source.spec.in_shape
     except ValueError as error:
         raise ConfigurationError(str(error)) from error
     if source.scale == "channels" and len(in_shape) != 3:
@@ -182,7 +182,7 @@ def _check_data(source: Source) -> None:
 
 
 def _check_loss(plain: Mapping[str, Any], source: Source) -> None:
-    task, name = source.joint.task, plain["choices"]["loss"]
+    task, name = source.spec.task, plain["choices"]["loss"]
     fitting = LOSSES[task]
     if name in {loss for losses in LOSSES.values() for loss in losses} and name not in fitting:
         raise ConfigurationError(
@@ -192,16 +192,16 @@ def _check_loss(plain: Mapping[str, Any], source: Source) -> None:
 
 
 def _check_score(score: str, source: Source) -> None:
-    there = ["val/loss", "train/loss", *(f"val/{name}" for name in METRICS[source.joint.task])]
+    there = ["val/loss", "train/loss", *(f"val/{name}" for name in METRICS[source.spec.task])]
     if score not in there:
         raise ConfigurationError(
-            f"score={score} is not measured during training of this {source.joint.task} task"
-            f"{suggestion(score, there) or ';'} there are {', '.join(there)}"
+            f"score={score} is not measured during training of this {source.spec.task} task"
+            f"{did_you_mean(score, there) or ';'} there are {', '.join(there)}"
         )
 
 
 def _check_output(activation: str, source: Source) -> None:
-    task = source.joint.task
+    task = source.spec.task
     fitting = {"binary": ("identity", "sigmoid"), "multiclass": ("identity", *PROBABILITIES)}
     if task in fitting and activation not in fitting[task]:
         raise ConfigurationError(

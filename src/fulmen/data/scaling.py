@@ -12,17 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fulmen.data.chunks import parts
-from fulmen.data.source import Split, Task
+from fulmen.data.source import Split, TaskKind
 
 Values = NDArray[np.floating]
 
 
 @dataclass(frozen=True)
 class Standardizer:
-    """Subtracts `mean` and divides by `deviation`; both broadcast over rows, [1, ...]."""
+    """Subtracts `mean` and divides by `std`; both broadcast over rows, [1, ...]."""
 
     mean: Values
-    deviation: Values
+    std: Values
 
     @classmethod
     def fit(cls, values: Values, axes: tuple[int, ...]) -> "Standardizer":
@@ -38,18 +38,18 @@ class Standardizer:
         count = math.prod(values.shape[axis] for axis in axes)
         mean = total / count
         squares = sum(np.square(part - mean).sum(axes, keepdims=True) for part in parts(values))
-        deviation = np.where(low == high, 1, np.sqrt(squares / count))  # there it may be a rounding error
+        std = np.where(low == high, 1, np.sqrt(squares / count))  # there it may be a rounding error
         dtype = np.result_type(values.dtype, np.float32)
-        return cls(mean.astype(dtype), deviation.astype(dtype))
+        return cls(mean.astype(dtype), std.astype(dtype))
 
     def __call__(self, values: Values) -> Values:
-        return (values - self.mean) / self.deviation
+        return (values - self.mean) / self.std
 
     def inverse(self, values: Values) -> Values:
-        return values * self.deviation + self.mean
+        return values * self.std + self.mean
 
     def plain(self) -> dict[str, Any]:
-        return {"mean": self.mean.tolist(), "deviation": self.deviation.tolist(), "dtype": str(self.mean.dtype)}
+        return {"mean": self.mean.tolist(), "deviation": self.std.tolist(), "dtype": str(self.mean.dtype)}
 
     @classmethod
     def of(cls, plain: Mapping[str, Any]) -> "Standardizer":
@@ -65,7 +65,7 @@ class Scaling:
     y: Standardizer | None = None
 
     @classmethod
-    def fit(cls, train: Split, scale: str, task: Task) -> "Scaling":
+    def fit(cls, train: Split, scale: str, task: TaskKind) -> "Scaling":
         """As `Source.scale` says; classes have nothing to scale."""
         if scale == "none":
             return cls()

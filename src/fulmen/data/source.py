@@ -19,21 +19,21 @@ from fulmen.data import new_rows
 if TYPE_CHECKING:
     import pandas as pd
 
-Task = Literal["regression", "binary", "multiclass"]
+TaskKind = Literal["regression", "binary", "multiclass"]
 
 
 SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
-class Joint:
+class DataSpec:
     """Where data meets model: what a model must know of the data, said before anything is loaded or downloaded."""
 
     in_shape: tuple[int, ...]
     """Shape of one row: (F,) for a table, (C, H, W) for images."""
     out_features: int
     """Numbers that a model returns for a row: T for regression, 1 for two classes, one for each of more classes."""
-    task: Task
+    task: TaskKind
     feature_names: tuple[str, ...]
     """F names, or none for images."""
     target_names: tuple[str, ...]
@@ -67,7 +67,7 @@ class Source(ABC):
 
     @property
     @abstractmethod
-    def joint(self) -> Joint:
+    def spec(self) -> DataSpec:
         """Sizes, names and task; cheap."""
 
     @abstractmethod
@@ -98,7 +98,7 @@ class Source(ABC):
         Raises:
             ValueError: the rows do not have the shape or the columns, or a value is no finite number.
         """
-        return new_rows.features(rows, self.joint.in_shape, self.joint.feature_names)
+        return new_rows.features(rows, self.spec.in_shape, self.spec.feature_names)
 
 
 def fresh(seed: int, split: str) -> np.random.RandomState:

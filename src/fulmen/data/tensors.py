@@ -15,7 +15,7 @@ from torch import Tensor
 
 from fulmen.data.chunks import read, slices
 from fulmen.data.scaling import Scaling
-from fulmen.data.source import Split, Task
+from fulmen.data.source import Split, TaskKind
 
 CHUNK_BYTES, CHUNK_ROWS = 64 * 2**20, 2**14
 """A chunk has so many at most: so much is moved, or goes through a network, at once. More rows leave caches behind."""
@@ -64,7 +64,7 @@ class Streamed:
 
     split: Split
     scaling: Scaling
-    task: Task
+    task: TaskKind
     dtype: torch.dtype
     device: torch.device | str = "cpu"
 
@@ -96,7 +96,7 @@ def held(rows: Streamed) -> Batch:
     return tensors(rows.split, rows.task, rows.dtype)  # nothing but their type changes, if that
 
 
-def tensors(split: Split, task: Task, dtype: torch.dtype) -> Batch:
+def tensors(split: Split, task: TaskKind, dtype: torch.dtype) -> Batch:
     """A split as tensors; targets get the shape and type that the task wants (see `tasks.py`)."""
     x, y = torch.from_numpy(np.ascontiguousarray(split.x)).to(dtype), torch.from_numpy(split.y)
     match task:

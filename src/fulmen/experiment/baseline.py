@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fulmen.data.source import Joint
+from fulmen.data.source import DataSpec
 from fulmen.data.tensors import Batch, Rows
 from fulmen.errors import warn
 from fulmen.experiment.sklearn_equivalent import estimator
@@ -41,7 +41,7 @@ class Coefficient(NamedTuple):
         return self.ours - self.theirs
 
 
-def coefficients(net: nn.Module, estimator: Any, joint: Joint) -> list[Coefficient]:
+def coefficients(net: nn.Module, estimator: Any, spec: DataSpec) -> list[Coefficient]:
     """Those of a linear network and of a fitted estimator; none where that is not linear.
 
     Several classes have their mean taken off: only differences between classes change a probability.
@@ -49,10 +49,10 @@ def coefficients(net: nn.Module, estimator: Any, joint: Joint) -> list[Coefficie
     if not hasattr(estimator, "coef_"):
         return []
     ours, theirs = _columns(net), _fitted(estimator)  # [T, F + 1]
-    if joint.task == "multiclass":
+    if spec.task == "multiclass":
         ours, theirs = ours - ours.mean(0), theirs - theirs.mean(0)
-    features = joint.feature_names or tuple(f"x{i}" for i in range(ours.shape[1] - 1))
-    outputs = joint.target_names if len(ours) > 1 else ("",)
+    features = spec.feature_names or tuple(f"x{i}" for i in range(ours.shape[1] - 1))
+    outputs = spec.target_names if len(ours) > 1 else ("",)
     names = [f"{feature}, {out}" if out else feature for out in outputs for feature in (*features, "bias")]
     return [Coefficient(*row) for row in zip(names, ours.ravel().tolist(), theirs.ravel().tolist(), strict=True)]
 
@@ -98,7 +98,7 @@ class Baseline:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ConvergenceWarning)  # it takes as many passes as ours, enough or not
                 self.estimator.fit(_table(x), _targets(y, self.task))
-            figures = evaluation.all_figures(splits)
+            figures = evaluation.all_metrics(splits)
         except ValueError as error:
             warn(f"there is no second opinion; scikit-learn says: {error}")
             return {}

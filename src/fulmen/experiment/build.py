@@ -13,12 +13,12 @@ from fulmen.data.source import Source
 from fulmen.errors import ConfigurationError, Finished
 from fulmen.experiment import importing
 from fulmen.runs import folder as folders
-from fulmen.runs.files import place
+from fulmen.runs.files import expand_home
 from fulmen.runs.names import readable, stamp
 
 if TYPE_CHECKING:
     from fulmen.experiment.load import Run
-    from fulmen.training.callbacks.pruning import Judge
+    from fulmen.training.callbacks.pruning import Pruner
 
 PARTS = ("model", "optimizer", "scheduler", "loss", "penalty", "init", "backprop", "logger", "figures", "baseline")
 RUNS = Path("logs/runs")
@@ -32,7 +32,7 @@ def train(
     name: str = "",
     verbose: bool = True,
     rerun: Path | None = None,
-    judge: "Judge | None" = None,
+    pruner: "Pruner | None" = None,
 ) -> "Run":
     """Trains what a configuration describes, and records it.
 
@@ -42,7 +42,7 @@ def train(
         name: what the dashboard calls it; by default its experiment, or its data, model and optimizer.
         verbose: whether to print configuration, progress and figures.
         rerun: the folder of the run that this one repeats.
-        judge: says while the run trains whether it is worth its time.
+        pruner: says while the run trains whether it is worth its time.
 
     Raises:
         ValueError: a value is wrong, parts do not fit each other or the machine, or the data cannot be had; nothing is
@@ -53,8 +53,8 @@ def train(
     """
     folder = folder or new_folder(config)
     if rerun is None:
-        return _train(config, folder, {}, name, verbose=verbose, judge=judge)
-    threads = folders.noted(rerun).get("threads") if recorded.is_repeated(rerun, config) else None
+        return _train(config, folder, {}, name, verbose=verbose, pruner=pruner)
+    threads = folders.load_status(rerun).get("threads") if recorded.is_repeated(rerun, config) else None
     run = _train(config, folder, {"rerun": str(rerun)}, name, verbose=verbose, threads=threads)
     from fulmen.runs.recording import leads
 
@@ -64,7 +64,7 @@ def train(
 
 
 def resume(
-    folder: str | Path, words: Sequence[str] = (), *, verbose: bool = True, judge: "Judge | None" = None
+    folder: str | Path, words: Sequence[str] = (), *, verbose: bool = True, pruner: "Pruner | None" = None
 ) -> "Run":
     """Goes on with the run in `folder`, from its last checkpoint and in that very folder.
 
@@ -75,7 +75,7 @@ def resume(
         words: those that may stand beside `resume=`: `trainer.max_epochs`, `trainer.max_steps`, `accelerator`,
             `trust_checkpoint`, `allow_targets`.
         verbose: as for `train`.
-        judge: as for `train`.
+        pruner: as for `train`.
 
     Raises:
         ValueError: there is no run in `folder`, it has nothing more to do, it diverged, or as `train`.
@@ -83,7 +83,7 @@ def resume(
     """
     folder = Path(folder)
     config = recorded.to_resume(folder, words)
-    before = folders.noted(folder)
+    before = folders.load_status(folder)
     if before.get("state") == "diverged":
         raise ValueError(f"{folder} diverged ({before['error']}), and would again; take rerun={folder} and change that")
     if before.get("state") == "completed" and (before.get("stopped_early") or not words):
@@ -93,7 +93,7 @@ def resume(
         raise Finished(
             f"{folder} {why} after {before['steps']} steps: nothing more to do; {longer}rerun={folder} with changes"
         )
-    return _train(config, folder, {}, verbose=verbose, resume=True, threads=before.get("threads"), judge=judge)
+    return _train(config, folder, {}, verbose=verbose, resume=True, threads=before.get("threads"), pruner=pruner)
 
 
 def _train(
@@ -105,7 +105,7 @@ def _train(
     verbose: bool,
     resume: bool = False,
     threads: int | None = None,
-    judge: "Judge | None" = None,
+    pruner: "Pruner | None" = None,
 ) -> "Run":
     allowlist.check(config, typed=config.overrides)
     source = validate.check(config)
@@ -127,7 +127,7 @@ def _train(
         resume=resume,
         threads=threads,
         trust=config.trust_checkpoint is True,
-        judge=judge,
+        pruner=pruner,
     )
 
 
@@ -163,7 +163,7 @@ def _sentence(error: BaseException, folder: Path) -> str:
     """What a user needs to hear: the message alone if it is meant for users, else also what it is and where to look."""
     if isinstance(error, (ValueError, FileExistsError, ArithmeticError)):
         return " ".join(str(error).split())
-    written = folders.noted(folder).get("traceback") is not None
+    written = folders.load_status(folder).get("traceback") is not None
     where = f"the traceback is in {folder / 'status.json'}" if written else "trainer.debug=true shows the traceback"
     said = str(error).strip().partition("\n")[0]
     return f"{type(error).__name__}: {said}; {where}" if said else f"{type(error).__name__}; {where}"
@@ -173,11 +173,11 @@ def new_folder(config: DictConfig) -> Path:
     """The folder a run goes to."""
     if config.run_dir is not None and "$" in str(config.run_dir):
         raise ConfigurationError(f"run_dir is {config.run_dir}, and '$' in a folder's name leads TensorBoard elsewhere")
-    return place(config.run_dir) if config.run_dir is not None else RUNS / stamp()
+    return expand_home(config.run_dir) if config.run_dir is not None else RUNS / stamp()
 
 
 def record(config: DictConfig, source: Source) -> dict[str, Any]:
     """The configuration as `config.yaml` keeps it: sizes included, every reference worked out."""
-    joint = source.joint
-    sizes = {"in_shape": list(joint.in_shape), "out_features": joint.out_features, "task": joint.task}
+    spec = source.spec
+    sizes = {"in_shape": list(spec.in_shape), "out_features": spec.out_features, "task": spec.task}
     return recorded.plain(config) | {"sizes": sizes}

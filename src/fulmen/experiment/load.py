@@ -21,13 +21,13 @@ from torch import Tensor, nn
 from fulmen.config import allowlist, recorded
 from fulmen.config.instantiate import make
 from fulmen.data.scaling import Scaling
-from fulmen.data.source import Joint, Source
+from fulmen.data.source import DataSpec, Source
 from fulmen.errors import CheckpointError
 from fulmen.models.initializers import new_network
 from fulmen.models.precision import data_type
 from fulmen.runs import checkpoints
 from fulmen.runs.checkpoints import ADDRESS
-from fulmen.runs.files import place
+from fulmen.runs.files import expand_home
 from fulmen.runs.folder import BEST, LAST, PREVIOUS
 from fulmen.tasks.evaluation import Evaluation
 from fulmen.tasks.predictor import Predictor, task_of
@@ -74,7 +74,7 @@ class Run:
         Raises:
             ValueError: as `predict`, and where values are learned and not classes.
         """
-        if self.predictor.joint.task == "regression":
+        if self.predictor.spec.task == "regression":
             raise ValueError("this network gives values and no probabilities; use predict")
         return self.predictor.scores(rows)
 
@@ -85,7 +85,7 @@ def metadata(
     """What a checkpoint keeps beside the weights, as plain values."""
     return {
         "config": dict(config),
-        "joint": dataclasses.asdict(source.joint),
+        "spec": dataclasses.asdict(source.spec),
         "scaling": scaling.plain(),
         "learned": source.learned(),
         "fingerprint": fingerprint,
@@ -125,7 +125,7 @@ def load(
         ValueError: there is no checkpoint, or none that can be used; says why.
     """
     trained = read(where, weights=weights, trust_checkpoint=trust_checkpoint, allow_targets=allow_targets)
-    folder, metrics = place(str(where)), dict[str, Any]()
+    folder, metrics = expand_home(str(where)), dict[str, Any]()
     if weights in (None, trained.config.weights):  # those that were measured
         with suppress(OSError, ValueError):
             metrics = json.loads((folder / "metrics.json").read_text("utf-8"))
@@ -141,7 +141,7 @@ def read(
     try:
         metadata, state = content["metadata"], {str(name): value for name, value in content["state_dict"].items()}
         config, learned = recorded.of_record(metadata["config"]), dict(metadata["learned"])
-        joint, scaling = Joint(**metadata["joint"]), Scaling.of(metadata["scaling"])
+        spec, scaling = DataSpec(**metadata["spec"]), Scaling.of(metadata["scaling"])
         precision, fingerprint = str(config.trainer.precision), str(metadata["fingerprint"])
         threads = max(1, int(metadata["threads"]))
         parts = {name: config[name] for name in ("data", "model", "loss")}
@@ -156,17 +156,17 @@ def read(
         if not isinstance(source, Source):
             raise TypeError(f"its data is a {type(source).__name__}")
         source.recall(learned)
-        net = _network(model, joint, precision, state)
+        net = _network(model, spec, precision, state)
     except Exception as error:  # whatever parts of another version, or of the user's own, may raise
         why = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
         raise CheckpointError(f"the network in {path} cannot be made from what it says ({why})") from error
-    evaluation = Evaluation(net, task_of(net, joint, scaling), loss, precision)
-    return Trained(path, config, source, Predictor(evaluation, joint, scaling, source.encode), threads, fingerprint)
+    evaluation = Evaluation(net, task_of(net, spec, scaling), loss, precision)
+    return Trained(path, config, source, Predictor(evaluation, spec, scaling, source.encode), threads, fingerprint)
 
 
-def _network(model: Callable[..., nn.Module], joint: Joint, precision: str, state: dict[str, Tensor]) -> nn.Module:
+def _network(model: Callable[..., nn.Module], spec: DataSpec, precision: str, state: dict[str, Tensor]) -> nn.Module:
     with torch.random.fork_rng(devices=[]):  # drawing first weights is nobody's business here
-        net = new_network(model, joint.in_shape, joint.out_features, precision)
+        net = new_network(model, spec.in_shape, spec.out_features, precision)
     net.load_state_dict({name.removeprefix("net."): value for name, value in state.items()})
     return net.to(data_type(precision)).eval()
 
@@ -179,7 +179,7 @@ def find(where: str, weights: str | None) -> str:
     """
     if weights not in (None, "best", "last"):
         raise CheckpointError(f"weights is {weights!r}, and must be one of best, last")
-    folder = place(where)
+    folder = expand_home(where)
     if where.startswith(ADDRESS) or folder.is_file():
         if weights is not None:
             raise CheckpointError(f"weights={weights} chooses among those of a run's folder, and {where} is one file")

@@ -16,15 +16,15 @@ from fulmen.experiment import console, importing
 from fulmen.experiment.baseline import MakeBaseline, coefficients
 from fulmen.experiment.load import Run as Run
 from fulmen.experiment.load import metadata
-from fulmen.figures.options import Wanted
-from fulmen.figures.subject import Subject
+from fulmen.figures.options import FigureOptions
+from fulmen.figures.subject import RunContext
 from fulmen.models import dry_run
 from fulmen.models.dry_run import parameter_count
 from fulmen.models.initializers import new_network
 from fulmen.runs import recording, resuming
 from fulmen.runs.files import write_json
 from fulmen.runs.history import History
-from fulmen.runs.signals import noting
+from fulmen.runs.signals import deferred
 from fulmen.tasks.evaluation import Evaluation
 from fulmen.tasks.losses import Loss
 from fulmen.tasks.names import METRICS, measured, mode
@@ -32,11 +32,11 @@ from fulmen.tasks.penalties import Penalty
 from fulmen.tasks.predictor import Predictor, task_of
 from fulmen.training import loggers
 from fulmen.training.backprop.gradient import MakeGradient, find_gradient
-from fulmen.training.callbacks.checkpointing import Saver
+from fulmen.training.callbacks.checkpointing import Checkpointer
 from fulmen.training.callbacks.histograms import Histograms
 from fulmen.training.callbacks.progress import Progress
-from fulmen.training.callbacks.pruning import Judge, Pruning
-from fulmen.training.callbacks.weight_snapshots import Film
+from fulmen.training.callbacks.pruning import Pruner, Pruning
+from fulmen.training.callbacks.weight_snapshots import WeightSnapshots
 from fulmen.training.first_backward import print_first_backward
 from fulmen.training.learner import Learner
 from fulmen.training.optimizers import MakeOptimizer
@@ -59,7 +59,7 @@ def train(
     backprop: MakeGradient | None,
     options: TrainerOptions,
     logger: loggers.MakeLogger | None,
-    figures: Wanted = Wanted(),  # noqa: B008 - it never changes
+    figures: FigureOptions = FigureOptions(),  # noqa: B008 - it never changes
     seed: int,
     score: str,
     weights: Literal["best", "last"],
@@ -72,7 +72,7 @@ def train(
     resume: bool = False,
     threads: int | None = None,
     trust: bool = False,
-    judge: Judge | None = None,
+    pruner: Pruner | None = None,
 ) -> Run:
     """Trains a model on data and writes the run down.
 
@@ -100,7 +100,7 @@ def train(
         resume: whether the run in `folder` goes on from its last checkpoint.
         threads: of the CPU, as the run had before; None to find out.
         trust: whether that checkpoint may hold more than plain values, see `checkpoints.load`.
-        judge: says while the run trains whether it is worth its time; None where nobody asks.
+        pruner: says while the run trains whether it is worth its time; None where nobody asks.
 
     Raises:
         ValueError: parts do not fit each other or the machine, or the data cannot be had; nothing is written then.
@@ -110,22 +110,22 @@ def train(
         Pruned: the judge ended the run.
         Interrupted: one of the signals that stop a run came; the last checkpoint is saved.
     """
-    joint = source.joint
+    spec = source.spec
     accelerator = find_accelerator(options)
-    net = new_network(model, joint.in_shape, joint.out_features, options.precision, seed, init)
-    dry_run.check(net, joint.in_shape, joint.out_features)
+    net = new_network(model, spec.in_shape, spec.out_features, options.precision, seed, init)
+    dry_run.check(net, spec.in_shape, spec.out_features)
     optimizer([torch.zeros(1, requires_grad=True)])  # says what is wrong with its settings before anything is written
     data = DataModule(source, dtype=options.dtype, seed=seed, pack=options.pack)
     with importing.at_once():
         data.load()  # some data sets import scikit-learn
-    columns = measured(joint.task, data.splits)
+    columns = measured(spec.task, data.splits)
     if score not in columns:  # its name was checked before; only now is it known which splits there are
         raise ValueError(f"score={score}, but this data has no rows for validation; take score=train/loss")
     batch_size = data.rows if source.batch_size == "full" else source.batch_size
     data.plan = plan = find_plan(options, data.rows, batch_size, scheduler, score)
-    classes = joint.out_features if joint.task == "multiclass" else 0
-    threads = threads or find_threads(options, net, joint.in_shape, min(batch_size, data.rows), classes)
-    task, known_rows = task_of(net, joint, data.scaling), fingerprint(data.splits["train"])
+    classes = spec.out_features if spec.task == "multiclass" else 0
+    threads = threads or find_threads(options, net, spec.in_shape, min(batch_size, data.rows), classes)
+    task, known_rows = task_of(net, spec, data.scaling), fingerprint(data.splits["train"])
     evaluation = Evaluation(net, task, loss, options.precision)
     by_hand = find_gradient(backprop, evaluation, penalty, batch_size, options.devices)
     stepping = Stepping(
@@ -151,13 +151,13 @@ def train(
     second = None if baseline is None else baseline(net, task, data.splits["train"], recipe)
 
     leads = recording.leads()  # of several devices' processes one keeps the record
-    with noting() as stop, recording.claimed(folder, goes_on=resume):
+    with deferred() as stop, recording.claim(folder, goes_on=resume):
         start, best = resuming.start(folder, plan.total_steps, known_rows, trust) if resume else (None, None)
         step = start or 0
         facts = {**facts, "seed": seed, "threads": threads, "fingerprint": known_rows}
         with recording.recording(folder, config, facts, step if resume else None) as status:
             if verbose and leads:
-                console.print_opening(config, net, joint.in_shape, folder, step)
+                console.print_opening(config, net, spec.in_shape, folder, step)
             torch.set_num_threads(threads)
             learner = Learner(
                 evaluation,
@@ -165,21 +165,21 @@ def train(
                 make_optimizer=optimizer,
                 make_scheduler=scheduler,
                 plan=plan,
-                metrics=METRICS[joint.task],
+                metrics=METRICS[spec.task],
                 score=score,
                 compiling=options.compile,
                 metadata=metadata(config, source, data.scaling, known_rows, threads),
             )
-            saver = Saver(folder / "checkpoints", score=score, mode=mode(score), stop=stop, best=best)
+            saver = Checkpointer(folder / "checkpoints", score=score, mode=mode(score), stop=stop, best=best)
             history = [History(folder / "history.csv", columns, plan.steps_per_epoch, step)] if leads else []
             boards = [loggers.make(logger, folder, name, rows, step) for rows in history if logger is not None]
             for board in boards if step == 0 else ():
-                loggers.show_graph(board, net, joint.in_shape)
+                loggers.show_graph(board, net, spec.in_shape)
                 loggers.show_charts(board, columns)
                 loggers.show_hyperparameters(board, config, batch_size)
-            film = Film() if figures.animation else None
+            film = WeightSnapshots() if figures.animation else None
             watching = [*([film] if film else []), *([Histograms()] if figures.histograms else [])]
-            pruning = [] if judge is None else [Pruning(judge, score, plan.total_steps)]
+            pruning = [] if pruner is None else [Pruning(pruner, score, plan.total_steps)]
             trainer = build(
                 options,
                 accelerator,
@@ -199,29 +199,29 @@ def train(
             if leads and second is not None:
                 metrics |= second.figures(data.splits)
             net.cpu().eval()
-            predictor = Predictor(learner.evaluation, joint, data.scaling, source.encode)
+            predictor = Predictor(learner.evaluation, spec, data.scaling, source.encode)
             for record in history:
                 write_json(folder / "metrics.json", metrics)
-                subject = Subject(predictor, data.splits, metrics, list(record.rows()))
+                subject = RunContext(predictor, data.splits, metrics, list(record.rows()))
                 figures.draw(subject, film, folder / "figures", boards, trainer.global_step)
             for board in boards:
                 loggers.show_final_figures(board, metrics, trainer.global_step)
     if verbose and leads:
         console.print_figures(metrics, folder)
         if second is not None:
-            console.print_coefficients(coefficients(net, second.estimator, joint))
+            console.print_coefficients(coefficients(net, second.estimator, spec))
     return Run(metrics, net, folder, predictor)
 
 
 def _evaluate(
-    learner: Learner, trainer: Trainer, data: DataModule, saver: Saver, weights: Literal["best", "last"]
+    learner: Learner, trainer: Trainer, data: DataModule, saver: Checkpointer, weights: Literal["best", "last"]
 ) -> dict[str, Any]:
     """Every split's figures with the weights asked for, which the network keeps."""
     learner.to(trainer.strategy.root_device)
     best = saver.weights(weights)
     if best is not None:
         learner.load_state_dict(best)
-    metrics = learner.evaluation.all_figures(data.splits)
+    metrics = learner.evaluation.all_metrics(data.splits)
     for name in data.splits:
         if not math.isfinite(loss := metrics[f"{name}/loss"]):
             raise Diverged(f"{name}/loss is {loss} after step {trainer.global_step}")

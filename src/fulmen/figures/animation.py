@@ -9,10 +9,10 @@ from torch import Tensor
 
 from fulmen.figures.classification import regions
 from fulmen.figures.regression import fit
-from fulmen.figures.subject import Subject
+from fulmen.figures.subject import RunContext
 
 
-def frames(subject: Subject, states: Sequence[tuple[int, Mapping[str, Tensor]]]) -> Iterator[tuple[int, Figure]]:
+def frames(subject: RunContext, states: Sequence[tuple[int, Mapping[str, Tensor]]]) -> Iterator[tuple[int, Figure]]:
     """The step and the figure of every state.
 
     Args:
@@ -30,11 +30,11 @@ def frames(subject: Subject, states: Sequence[tuple[int, Mapping[str, Tensor]]])
         yield step, figure
 
 
-def still(subject: Subject, title: str) -> Figure | None:
+def still(subject: RunContext, title: str) -> Figure | None:
     """What moves: of one feature the fit, of two the regions, else nothing."""
     return fit(subject, title) or regions(subject, title)
 
 
-def moves(subject: Subject) -> bool:
+def moves(subject: RunContext) -> bool:
     """Whether there is anything to film."""
-    return subject.joint.in_shape in ((1,), (2,)) and still(subject, "") is not None
+    return subject.spec.in_shape in ((1,), (2,)) and still(subject, "") is not None

@@ -17,15 +17,15 @@ from fulmen.figures import animation as films
 from fulmen.figures.classification import confusion, mistakes, regions
 from fulmen.figures.data import pairs
 from fulmen.figures.network import activations, curves, weights
-from fulmen.figures.options import Wanted
+from fulmen.figures.options import FigureOptions
 from fulmen.figures.plots.pixels import pixels, step_of, write_gif, write_png
 from fulmen.figures.regression import fit, nodes
-from fulmen.figures.subject import Subject
+from fulmen.figures.subject import RunContext
 from fulmen.runs.files import replacing
 from fulmen.training import loggers
-from fulmen.training.callbacks.weight_snapshots import LARGEST, Film
+from fulmen.training.callbacks.weight_snapshots import LARGEST, WeightSnapshots
 
-FIGURES: Final[Mapping[str, Callable[[Subject], Figure | None]]] = {
+FIGURES: Final[Mapping[str, Callable[[RunContext], Figure | None]]] = {
     "fit": fit,
     "nodes": nodes,
     "regions": regions,
@@ -40,7 +40,12 @@ FIGURES: Final[Mapping[str, Callable[[Subject], Figure | None]]] = {
 
 
 def draw(
-    wanted: Wanted, subject: Subject, film: Film | None, folder: Path, boards: Iterable[Logger], step: int
+    wanted: FigureOptions,
+    subject: RunContext,
+    film: WeightSnapshots | None,
+    folder: Path,
+    boards: Iterable[Logger],
+    step: int,
 ) -> None:
     """Draws into `folder`, made with the first figure, and onto `boards`, at the step that the run ended at."""
     for name in FIGURES:
@@ -52,7 +57,7 @@ def draw(
             _animate(film, subject, folder, boards)
 
 
-def _draw(name: str, subject: Subject, folder: Path, boards: Iterable[Logger], step: int) -> None:
+def _draw(name: str, subject: RunContext, folder: Path, boards: Iterable[Logger], step: int) -> None:
     path = folder / f"{name}.png"
     if step_of(path) == step:  # by a run that was killed between this and its end
         return
@@ -66,7 +71,7 @@ def _draw(name: str, subject: Subject, folder: Path, boards: Iterable[Logger], s
         write_png(file, dots, step)
 
 
-def _animate(film: Film, subject: Subject, folder: Path, boards: Iterable[Logger]) -> None:
+def _animate(film: WeightSnapshots, subject: RunContext, folder: Path, boards: Iterable[Logger]) -> None:
     if not films.moves(subject):
         return
     if film.is_too_large:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from lightning.pytorch.loggers.logger import Logger
 
-    from fulmen.figures.subject import Subject
-    from fulmen.training.callbacks.weight_snapshots import Film
+    from fulmen.figures.subject import RunContext
+    from fulmen.training.callbacks.weight_snapshots import WeightSnapshots
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
+class FigureOptions:
     """The keys of `conf/figures/*.yaml`, which says what each means. What does not fit the run is not drawn."""
 
     fit: bool = False
@@ -29,10 +29,10 @@ class Wanted:
     histograms: bool = False
 
     def draw(
-        self, subject: "Subject", film: "Film | None", folder: Path, boards: Iterable["Logger"], step: int
+        self, subject: "RunContext", film: "WeightSnapshots | None", folder: Path, boards: Iterable["Logger"], step: int
     ) -> None:
         """Draws those that a run has at its end, as `fulmen.figures.draw` does."""
-        if replace(self, histograms=False) != Wanted():
+        if replace(self, histograms=False) != FigureOptions():
             from fulmen.figures.draw import draw  # and with it matplotlib
 
             draw(self, subject, film, folder, boards, step)

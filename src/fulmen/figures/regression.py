@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from fulmen.figures import plots
-from fulmen.figures.subject import Subject, Values, around
+from fulmen.figures.subject import RunContext, Values, around
 from fulmen.models.dropout import Dropout
 from fulmen.models.mlp import MLP
 
@@ -17,7 +17,7 @@ PLACES = 400
 LEGEND = {"train": "train", "val": "validation"}
 
 
-def fit(subject: Subject, title: str = "Regression fit") -> Figure | None:
+def fit(subject: RunContext, title: str = "Regression fit") -> Figure | None:
     """Data, curve and residuals."""
     if not _is_curve(subject):
         return None
@@ -33,7 +33,7 @@ def fit(subject: Subject, title: str = "Regression fit") -> Figure | None:
     return plots.fit(splits, grid, curve, _names(subject), title)
 
 
-def nodes(subject: Subject) -> Figure | None:
+def nodes(subject: RunContext) -> Figure | None:
     """What each hidden node of the only hidden layer adds."""
     layers = _one_hidden(subject.net)
     if not _is_curve(subject) or layers is None:
@@ -45,7 +45,7 @@ def nodes(subject: Subject) -> Figure | None:
 
 @torch.inference_mode()
 def _contributions(
-    subject: Subject, layers: tuple[nn.Linear, nn.Module, nn.Linear], grid: Values
+    subject: RunContext, layers: tuple[nn.Linear, nn.Module, nn.Linear], grid: Values
 ) -> tuple[Values, float]:
     """Of H nodes at G places, [H, G], and the bias; in double precision and in the target's own units."""
     first, activation, second = (copy.deepcopy(layer).double() for layer in layers)
@@ -70,10 +70,10 @@ def _one_hidden(net: nn.Module) -> tuple[nn.Linear, nn.Module, nn.Linear] | None
     return first, activation, second
 
 
-def _is_curve(subject: Subject) -> bool:
-    joint = subject.joint
-    return joint.task == "regression" and joint.in_shape == (1,) and joint.out_features == 1
+def _is_curve(subject: RunContext) -> bool:
+    spec = subject.spec
+    return spec.task == "regression" and spec.in_shape == (1,) and spec.out_features == 1
 
 
-def _names(subject: Subject) -> tuple[str, str]:
-    return subject.joint.feature_names[0], subject.joint.target_names[0]
+def _names(subject: RunContext) -> tuple[str, str]:
+    return subject.spec.feature_names[0], subject.spec.target_names[0]

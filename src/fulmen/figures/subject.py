@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fulmen.data.source import Joint
+from fulmen.data.source import DataSpec
 from fulmen.data.tensors import Rows
 from fulmen.tasks.predictor import Predictor, final
 
@@ -23,7 +23,7 @@ Values = NDArray[np.floating]
 
 
 @dataclass(frozen=True)
-class Subject:
+class RunContext:
     """A run at its end, or a frame of it.
 
     Args:
@@ -39,8 +39,8 @@ class Subject:
     history: Sequence[tuple[int, Mapping[str, float]]]
 
     @property
-    def joint(self) -> Joint:
-        return self.predictor.joint
+    def spec(self) -> DataSpec:
+        return self.predictor.spec
 
     @property
     def net(self) -> nn.Module:
@@ -48,12 +48,12 @@ class Subject:
 
     @property
     def classifies(self) -> bool:
-        return self.joint.task != "regression"
+        return self.spec.task != "regression"
 
     @property
     def has_grey_images(self) -> bool:
         """Whether its rows are images of one channel."""
-        return len(self.joint.in_shape) == 3 and self.joint.in_shape[0] == 1
+        return len(self.spec.in_shape) == 3 and self.spec.in_shape[0] == 1
 
     @property
     def held_out(self) -> str:

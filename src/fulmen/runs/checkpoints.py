@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from fulmen.errors import CheckpointError, StrangeError
+from fulmen.errors import CheckpointError, UntrustedCheckpoint
 from fulmen.runs.files import TEMPORARY, replacing
 from fulmen.runs.folder import LAST, PREVIOUS
 
@@ -37,7 +37,7 @@ def load(path: str | Path, *, trust: bool = False) -> dict[str, Any]:
         trust: whether it may hold more than plain values; then reading it may run any code.
 
     Raises:
-        StrangeError: it does, and is not trusted.
+        UntrustedCheckpoint: it does, and is not trusted.
         CheckpointError: there is no such file, or it is damaged.
     """
     if str(path).startswith(ADDRESS):
@@ -61,8 +61,8 @@ def load(path: str | Path, *, trust: bool = False) -> dict[str, Any]:
     return content
 
 
-def _strange(path: str | Path) -> StrangeError:
-    return StrangeError(
+def _strange(path: str | Path) -> UntrustedCheckpoint:
+    return UntrustedCheckpoint(
         f"{path} holds more than tensors and plain values, and reading that would run its author's code; "
         "if you trust whoever made it, add trust_checkpoint=true"
     )
@@ -112,7 +112,7 @@ def newest(folder: Path, warn: Callable[[str], None], *, trust: bool = False) ->
         trust: as for `load`.
 
     Raises:
-        StrangeError: a checkpoint is not trusted.
+        UntrustedCheckpoint: a checkpoint is not trusted.
     """
     for unfinished in (*folder.glob(f"{TEMPORARY}*"), *folder.parent.glob(f"{TEMPORARY}*")):
         with suppress(OSError):
@@ -131,7 +131,7 @@ def whole(path: Path, warn: Callable[[str], None], trust: bool) -> dict[str, Any
         return None
     try:
         content = load(path, trust=trust)
-    except StrangeError:
+    except UntrustedCheckpoint:
         raise
     except CheckpointError as error:
         warn(str(error))

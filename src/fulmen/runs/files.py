@@ -15,7 +15,7 @@ TEMPORARY = ".tmp-"
 """How names of unfinished files begin."""
 
 
-def place(name: str) -> Path:
+def expand_home(name: str) -> Path:
     """The file or folder of that name, with the home folder for `~`: a shell leaves `run_dir=~/x` as it is."""
     return Path(os.path.expanduser(name))
 

@@ -16,7 +16,7 @@ import yaml
 from filelock import FileLock, Timeout
 
 from fulmen.errors import ConfigurationError
-from fulmen.rules import suggestion
+from fulmen.rules import did_you_mean
 from fulmen.runs.files import TEMPORARY
 
 NEEDED = {"choices", "seed", "score", "weights", "data", "model", "optimizer", "scheduler", "loss", "penalty", "init"}
@@ -91,7 +91,7 @@ def yaml_text(content: Mapping[str, Any]) -> str:
     return str(yaml.dump(dict(content), Dumper=Dumper, sort_keys=False, allow_unicode=True))
 
 
-def noted(folder: Path) -> dict[str, Any]:
+def load_status(folder: Path) -> dict[str, Any]:
     """The content of `status.json` as it was last written; nothing where it is not there, or not whole."""
     try:
         return _read(folder / "status.json", json.loads)
@@ -106,12 +106,12 @@ def read_status(folder: Path) -> dict[str, Any]:
         ConfigurationError: the file is damaged, or absent.
     """
     status = _read(folder / "status.json", json.loads)
-    if status.get("state") == WORKED_IN and not held(folder):
+    if status.get("state") == WORKED_IN and not is_locked(folder):
         return {**status, "state": "interrupted", "error": "its process ended without a word"}
     return status
 
 
-def held(folder: Path) -> bool:
+def is_locked(folder: Path) -> bool:
     """Whether a process works in a run's folder now; where that cannot be found out, it is taken to be so."""
     if not (folder / LOCK).exists():
         return False
@@ -123,7 +123,7 @@ def held(folder: Path) -> bool:
 
 
 @contextmanager
-def holding(folder: Path, refusal: Exception) -> Iterator[None]:
+def lock(folder: Path, refusal: Exception) -> Iterator[None]:
     """Holds a folder while it lasts, against every other process on machines that share the disk.
 
     A thread that holds a folder may do so once more.
@@ -186,7 +186,7 @@ def absent(folder: Path) -> str:
     parent = folder.absolute().parent
     near = [child.name for child in parent.iterdir() if child.is_dir()] if parent.is_dir() else []
     what = f"no run in {folder}" if folder.is_dir() else f"no folder {folder}"
-    others = suggestion(folder.name, [name for name in near if name != folder.name])
+    others = did_you_mean(folder.name, [name for name in near if name != folder.name])
     return f"there is {what}{others or '; runs are in logs/runs, unless run_dir= said otherwise'}"
 
 

@@ -30,7 +30,7 @@ def leads() -> bool:
 
 
 @contextmanager
-def claimed(folder: Path, *, goes_on: bool) -> Iterator[None]:
+def claim(folder: Path, *, goes_on: bool) -> Iterator[None]:
     """Holds a folder for one run while it lasts, against every other process on machines that share the disk.
 
     Args:
@@ -47,7 +47,7 @@ def claimed(folder: Path, *, goes_on: bool) -> Iterator[None]:
     if not goes_on:
         _make(folder)
     refusal = FileExistsError(f"{folder} is held by another process, which trains that very run")
-    with folders.holding(folder, refusal):
+    with folders.lock(folder, refusal):
         if not goes_on:
             _check_free(folder)  # once more: another process may have come first, and have ended
         yield
@@ -73,7 +73,7 @@ def recording(
         return
     if not _has(folder, config):
         write_text(folder / "config.yaml", folders.yaml_text(config))
-    began, before = datetime.now(UTC), folders.noted(folder)
+    began, before = datetime.now(UTC), folders.load_status(folder)
     status: dict[str, Any] = {"state": "running", "error": None, "traceback": None, "started": began.isoformat()}
     status |= {**facts, **environment()}
     if resumed is not None:
@@ -98,7 +98,7 @@ def recording(
 def record_failure(folder: Path, error: BaseException) -> None:
     """Notes why a run did not come so far as to be recorded, in a folder that is held."""
     now = datetime.now(UTC).isoformat()
-    before = {"started": now, "seconds": 0.0, **environment(), **folders.noted(folder)}
+    before = {"started": now, "seconds": 0.0, **environment(), **folders.load_status(folder)}
     write_json(folder / "status.json", before | _failure(error) | {"ended": now})
 
 

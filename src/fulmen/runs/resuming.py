@@ -22,13 +22,13 @@ def start(folder: Path, total_steps: int, rows: str, trust: bool) -> tuple[int |
         Finished: the run has taken all its steps.
     """
     newest = checkpoints.newest(folder / "checkpoints", warn, trust=trust)
-    if newest is None and folders.noted(folder).get("state") == "completed":
+    if newest is None and folders.load_status(folder).get("state") == "completed":
         raise ValueError(f"{folder} is completed, and has no last.ckpt to go on from; take rerun={folder}")
     if newest is None:
         warn(f"{folder} has no checkpoint to go on from, so it begins anew, to the same end")
         return None, None
     steps = newest["global_step"]
-    if steps > total_steps or (steps == total_steps and folders.noted(folder).get("state") == "completed"):
+    if steps > total_steps or (steps == total_steps and folders.load_status(folder).get("state") == "completed"):
         raise Finished(
             f"{folder} has taken its {steps} steps, and the limits given end at {total_steps}: nothing more to do"
         )

@@ -67,7 +67,7 @@ def raising(first: Callable[[], object] = lambda: None) -> Iterator[None]:
 
 
 @contextmanager
-def noting() -> Iterator[Stop]:
+def deferred() -> Iterator[Stop]:
     """Signals are noted in the `Stop`; the same one once more raises, for whoever cannot wait.
 
     Not another one: Ctrl-C reaches all processes of a terminal, and the one that launched them may then say SIGTERM.

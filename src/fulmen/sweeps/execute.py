@@ -13,7 +13,7 @@ from typing import Final
 
 from fulmen.errors import ConfigurationError
 from fulmen.runs.files import write_json
-from fulmen.runs.folder import held, noted
+from fulmen.runs.folder import is_locked, load_status
 from fulmen.runs.signals import raising
 from fulmen.sweeps.job import Job
 from fulmen.sweeps.launchers import BASIC, CHOICE, Launcher
@@ -46,7 +46,7 @@ def run_all(places: Sequence[Path], launcher: Launcher, job: Job) -> None:
         waiting = [place for place in waiting if place not in begun]
     for place in [place for place in places if read(place).state == "interrupted"]:
         _attempt([place], launcher, job)
-        status = noted(place)
+        status = load_status(place)
         if read(place).state == "interrupted" and status.get("state") != "interrupted":  # which was a signal's doing
             write_json(place / "status.json", status | {"state": "failed", "error": KILLED_TWICE})
 
@@ -83,4 +83,4 @@ def _stop(places: Sequence[Path], job: Job) -> None:
 
 def folders_held(places: Sequence[Path]) -> bool:
     """Whether a process works in one of them."""
-    return any(held(place) for place in places)
+    return any(is_locked(place) for place in places)

@@ -27,7 +27,7 @@ from fulmen.config.recorded import PERMISSIONS
 from fulmen.data.source import Source
 from fulmen.errors import ConfigurationError
 from fulmen.experiment.build import record
-from fulmen.rules import suggestion
+from fulmen.rules import did_you_mean
 from fulmen.runs.settings import leaves
 
 GROUP = "sweep"
@@ -52,7 +52,7 @@ def expanded(words: Sequence[str], config_dir: str | None) -> list[str]:
     if len(names) > 1:
         raise ConfigurationError(f"{GROUP}= wants one preset, and these are {len(names)}: {', '.join(names)}")
     if names[0] not in there:
-        near = suggestion(names[0], there) or ";"
+        near = did_you_mean(names[0], there) or ";"
         raise ConfigurationError(f"there is no {GROUP}={names[0]}{near} the choices are {', '.join(there)}")
     keys = {word.partition("=")[0] for word in typed}
     return [*(word for word in _words(there[names[0]]) if word.partition("=")[0] not in keys), *typed]

@@ -33,7 +33,7 @@ from fulmen.sweeps.record import STOP, Sweep
 from fulmen.sweeps.record import read as read_sweep
 
 if TYPE_CHECKING:
-    from fulmen.training.callbacks.pruning import Judge
+    from fulmen.training.callbacks.pruning import Pruner
 
 VISIBLE: Final = "CUDA_VISIBLE_DEVICES"
 SHARED_OUT_HERE: Final = ("joblib", "submitit_local")
@@ -121,10 +121,10 @@ class Job:
 
     def run(self, folder: Path) -> None:
         """Begins or goes on with the run in the folder, unless it has ended, or another process is at it."""
-        if folders.held(folder):
+        if folders.is_locked(folder):
             return
-        with folders.holding(folder, ConfigurationError(f"{folder} is held by another process")):
-            status = folders.noted(folder)
+        with folders.lock(folder, ConfigurationError(f"{folder} is held by another process")):
+            status = folders.load_status(folder)
             if status.get("state", UNFINISHED[0]) not in UNFINISHED:
                 return
             try:
@@ -132,13 +132,13 @@ class Job:
             except Interrupted:
                 raise
             except BaseException as error:  # whatever a network's code may raise, Python's own ways to end included
-                if folders.noted(folder) == status:
+                if folders.load_status(folder) == status:
                     from fulmen.runs.recording import record_failure
 
                     record_failure(folder, error)
 
     def _go_on(self, folder: Path) -> None:
-        resume(folder, self.permissions, verbose=False, judge=_judge(folder))
+        resume(folder, self.permissions, verbose=False, pruner=_judge(folder))
 
     def _begin(self, folder: Path) -> None:
         sweep, number = _sweep(folder.parent), int(folder.name)
@@ -148,7 +148,7 @@ class Job:
         for override in map(read, self.permissions):
             config[override.key_or_group] = override.value()
         config.allow_targets = listed(config.allow_targets)
-        train(config, folder=folder, name=" ".join(sweep.own_words(number)), verbose=False, judge=_judge(folder))
+        train(config, folder=folder, name=" ".join(sweep.own_words(number)), verbose=False, pruner=_judge(folder))
 
     @contextmanager
     def _stopping(self, sweep: Path) -> Iterator[None]:
@@ -186,13 +186,13 @@ def _read(folder: Path, _changed: int) -> Sweep:
     return read_sweep(folder)
 
 
-def _judge(folder: Path) -> "Judge | None":
+def _judge(folder: Path) -> "Pruner | None":
     """What decides whether the run in a job's folder is worth its time; None in a grid."""
     if _sweep(folder.parent).search is None:
         return None
-    from fulmen.sweeps.search.storage import judge  # and with it Optuna
+    from fulmen.sweeps.search.storage import pruner  # and with it Optuna
 
-    return judge(_sweep(folder.parent), folder)
+    return pruner(_sweep(folder.parent), folder)
 
 
 def forget(folder: Path) -> None:

@@ -153,7 +153,7 @@ def held(folder: Path) -> Iterator[None]:
         ConfigurationError: one does.
     """
     refusal = ConfigurationError(f"{folder} is held by another process, which runs that very sweep")
-    with folders.holding(folder, refusal):
+    with folders.lock(folder, refusal):
         try:
             yield
         finally:

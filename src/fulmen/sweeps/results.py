@@ -46,7 +46,7 @@ class Result:
 def read(folder: Path) -> Result:
     """What became of the job in a folder."""
     status = _status(folder)
-    if status["state"] == folders.WORKED_IN and not folders.held(folder):
+    if status["state"] == folders.WORKED_IN and not folders.is_locked(folder):
         status = _status(folder)  # it may have ended in between
         if status["state"] == folders.WORKED_IN:
             status |= {"state": "interrupted", "error": "its process was killed, or ran out of memory"}
@@ -58,7 +58,7 @@ def read(folder: Path) -> Result:
 
 def _status(folder: Path) -> dict[str, Any]:
     """What was last noted; where that is nothing, a lock tells a job that has begun from one that has not."""
-    noted = folders.noted(folder)
+    noted = folders.load_status(folder)
     return {"state": folders.WORKED_IN if (folder / folders.LOCK).exists() else PLANNED, **noted}
 
 

@@ -12,9 +12,9 @@ from typing import Final
 
 from fulmen.config.recorded import PERMISSIONS
 from fulmen.errors import ConfigurationError
-from fulmen.rules import suggestion
+from fulmen.rules import did_you_mean
 from fulmen.runs import folder as folders
-from fulmen.runs.files import place
+from fulmen.runs.files import expand_home
 from fulmen.sweeps.job import forget
 from fulmen.sweeps.record import Sweep, permissions
 from fulmen.sweeps.results import PLANNED, Result, read_all
@@ -41,7 +41,7 @@ def read_request(words: Sequence[str]) -> Request:
     values = {word.partition("=")[0]: word.partition("=")[2] for word in words}
     for name in values:
         if name not in ("resume", "retry", *PERMISSIONS):
-            near = suggestion(name, ["retry", *PERMISSIONS])
+            near = did_you_mean(name, ["retry", *PERMISSIONS])
             raise ConfigurationError(
                 f"a sweep goes on as it was planned, and {name}= is none of retry=, hydra/launcher= and "
                 f"{'=, '.join(PERMISSIONS)}={near}"
@@ -49,11 +49,11 @@ def read_request(words: Sequence[str]) -> Request:
     retry = tuple(values["retry"].split(",")) if "retry" in values else ()
     for state in retry:
         if state not in RETRIED:
-            near = suggestion(state, RETRIED)
+            near = did_you_mean(state, RETRIED)
             raise ConfigurationError(f"retry={state} is none of {', '.join(RETRIED)}{near}")
     if "resume" not in values or not values["resume"]:
         raise ConfigurationError("resume= wants the folder of a sweep")
-    folder = place(values["resume"])
+    folder = expand_home(values["resume"])
     return Request(folder, retry, permissions(words))
 
 
@@ -88,7 +88,7 @@ def pending(sweep: Sweep, request: Request) -> list[int]:
             )
         if (result.folder / "status.json").exists():
             folders.read_status(result.folder)  # what cannot be read is not to be lost
-        if folders.held(result.folder):
+        if folders.is_locked(result.folder):
             raise ConfigurationError(f"job {result.number} still runs, in another process; wait until it has ended")
     for result in found:
         if result.state in (PLANNED, *request.retry):

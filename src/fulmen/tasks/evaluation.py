@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from fulmen.data.tensors import Batch, Rows, chunk_rows, chunks
 from fulmen.models.precision import computing
 from fulmen.tasks.losses import Loss
-from fulmen.tasks.metrics import Tally
+from fulmen.tasks.metrics import StreamingMetrics
 from fulmen.tasks.names import METRICS
 from fulmen.tasks.task import Task
 
@@ -31,7 +31,7 @@ class Evaluation:
     loss: Loss
     precision: str
 
-    def all_figures(self, splits: Mapping[str, Rows]) -> dict[str, Any]:
+    def all_metrics(self, splits: Mapping[str, Rows]) -> dict[str, Any]:
         """What `metrics.json` holds of each split: `<split>/loss`, its metrics, the confusion matrix of classes."""
         found: dict[str, Any] = {}
         for name, split in splits.items():
@@ -51,7 +51,7 @@ class Evaluation:
             out, y = self._outcome(split.take(slice(None)))
             figures = {"loss": self.loss(out, y, self.task).item(), **self.task.metrics(out, y, metrics)}
             return figures, lambda: self.task.confusion(out, y)
-        tally = Tally(self.task, self.loss, split.rows)
+        tally = StreamingMetrics(self.task, self.loss, split.rows)
         for chunk in chunks(split):
             tally.add(*self._outcome(chunk))
         return tally.figures(metrics), tally.confusion

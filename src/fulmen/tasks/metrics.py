@@ -19,7 +19,7 @@ RANKED = 2**24
 AT_ONCE = 2**16
 
 
-class Tally:
+class StreamingMetrics:
     """What the rows seen so far give.
 
     Args:
@@ -31,12 +31,12 @@ class Tally:
     def __init__(self, task: Task, loss: Loss, rows: int) -> None:
         self.task, self.loss, self.rows = task, loss, 0
         self.sums = {"loss": 0.0, "mse": 0.0, "mae": 0.0}
-        self.spread = Spread()
+        self.spread = R2()
         classes = max(2, task.out_features)
         self.counts = np.zeros((classes, classes), np.int64)
         ranked = 0 if task.kind == "regression" else task.out_features
         self.every = -(-rows * ranked // RANKED) or 1
-        self.areas = [Area(-(-rows // self.every)) for _ in range(ranked)]
+        self.areas = [AUROC(-(-rows // self.every)) for _ in range(ranked)]
 
     def add(self, out: Tensor, y: Tensor) -> None:
         """Scores and targets of further rows."""
@@ -88,7 +88,7 @@ class Tally:
         return sum(area.value() for area in self.areas) / len(self.areas)
 
 
-class Spread:
+class R2:
     """Squared errors, and squared deviations from the mean, of each target [T] (Chan, Golub and LeVeque, 1979)."""
 
     def __init__(self) -> None:
@@ -107,7 +107,7 @@ class Spread:
         return torch.where(self.squares > 0, 1 - self.errors / self.squares, constant).mean().item()
 
 
-class Area:
+class AUROC:
     """The area under the ROC curve: how often a row of the class has a greater probability than a row of the rest.
 
     Equal ones count half. Both sorts of rows share one array, from its two ends.

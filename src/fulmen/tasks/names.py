@@ -7,9 +7,9 @@ seconds that torch and Lightning take to import.
 from collections.abc import Collection
 from typing import Final, Literal
 
-from fulmen.data.source import Task
+from fulmen.data.source import TaskKind
 
-METRICS: Final[dict[Task, tuple[str, ...]]] = {
+METRICS: Final[dict[TaskKind, tuple[str, ...]]] = {
     "regression": ("mse", "mae", "r2"),
     "binary": ("accuracy", "f1", "auroc"),
     "multiclass": ("accuracy", "f1", "auroc"),
@@ -19,7 +19,7 @@ METRICS: Final[dict[Task, tuple[str, ...]]] = {
 MAXIMIZED: Final = frozenset({"r2", "accuracy", "f1", "auroc"})
 """Metrics of which more is better; losses and errors are minimized."""
 
-LOSSES: Final[dict[Task, tuple[str, ...]]] = {
+LOSSES: Final[dict[TaskKind, tuple[str, ...]]] = {
     "regression": ("mse", "sse", "mae", "huber"),
     "binary": ("bce", "mse", "sse", "mae", "huber"),
     "multiclass": ("cross_entropy", "mse", "sse", "mae", "huber"),
@@ -32,7 +32,7 @@ def mode(score: str) -> Literal["min", "max"]:
     return "max" if score.rpartition("/")[2] in MAXIMIZED else "min"
 
 
-def measured(task: Task, splits: Collection[str]) -> list[str]:
+def measured(task: TaskKind, splits: Collection[str]) -> list[str]:
     """The figures that are taken at the end of each interval."""
     validation = ["val/loss", *(f"val/{name}" for name in METRICS[task])]
     return ["lr", "train/loss", *(validation if "val" in splits else [])]

@@ -29,7 +29,7 @@ def elastic_net(parameters: Iterable[Tensor], *, weight: float, l1_ratio: float)
     return weight * (l1_ratio * flat.abs().sum() + (1 - l1_ratio) * flat.square().sum())
 
 
-def shares(penalty: Penalty) -> tuple[float, float] | None:
+def coefficients(penalty: Penalty) -> tuple[float, float] | None:
     """(a, b) of a penalty Σ(a |p| + b p²); None for one of the user's own."""
     options = penalty.keywords if isinstance(penalty, functools.partial) else {}
     weight, function = options.get("weight", 0.0), getattr(penalty, "func", penalty)
@@ -39,7 +39,7 @@ def shares(penalty: Penalty) -> tuple[float, float] | None:
 
 
 @torch.no_grad()
-def add_slope(shares: tuple[float, float], parameters: Iterable[Tensor]) -> None:
+def add_gradient(shares: tuple[float, float], parameters: Iterable[Tensor]) -> None:
     """Adds a sign(p) + 2 b p, the derivative of a penalty of these shares, to `.grad` of what learns."""
     of_size, of_square = shares
     for parameter in (parameter for parameter in parameters if parameter.requires_grad):

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fulmen.data.scaling import Scaling
-from fulmen.data.source import Joint
+from fulmen.data.source import DataSpec
 from fulmen.models.activations import PROBABILITIES
 from fulmen.models.precision import data_type
 from fulmen.tasks.evaluation import Evaluation
@@ -28,7 +28,7 @@ class Predictor:
     """A network in evaluation, on the CPU, and how rows become its input."""
 
     evaluation: Evaluation
-    joint: Joint
+    spec: DataSpec
     scaling: Scaling
     encode: Callable[[Any], NDArray[Any]]
     """From rows as a file holds them to features, [N, *in_shape], before scaling (`Source.encode`)."""
@@ -55,7 +55,7 @@ class Predictor:
     def predict(self, rows: Any) -> NDArray[Any]:
         """Values [N, T], or the names of the likeliest classes [N]."""
         scores = self.scores(rows)
-        return scores if self.joint.task == "regression" else np.array(self.joint.target_names)[scores.argmax(1)]
+        return scores if self.spec.task == "regression" else np.array(self.spec.target_names)[scores.argmax(1)]
 
 
 def final(scores: Tensor, task: Task) -> Tensor:
@@ -69,12 +69,12 @@ def final(scores: Tensor, task: Task) -> Tensor:
     return torch.cat([1 - out, out], 1) if task.kind == "binary" else out
 
 
-def task_of(net: nn.Module, joint: Joint, scaling: Scaling) -> Task:
+def task_of(net: nn.Module, spec: DataSpec, scaling: Scaling) -> Task:
     """How a network's output is to be read."""
-    units = {} if scaling.y is None else {"mean": scaling.y.mean, "deviation": scaling.y.deviation}
+    units = {} if scaling.y is None else {"mean": scaling.y.mean, "deviation": scaling.y.std}
     return Task(
-        joint.task,
-        joint.out_features,
+        spec.task,
+        spec.out_features,
         getattr(net, "output_activation", "") in PROBABILITIES,
         **{name: tuple(values.flatten().tolist()) for name, values in units.items()},
     )

@@ -31,12 +31,12 @@ TINY = 1e-12
 class Task:
     """A task's kind and how a model's output is to be read."""
 
-    kind: source.Task
+    kind: source.TaskKind
     out_features: int
     gives_probabilities: bool = False
     """The model has an output activation of its own that gives probabilities (of multiclass: up to their sum)."""
     mean: tuple[float, ...] = (0.0,)
-    deviation: tuple[float, ...] = (1.0,)
+    std: tuple[float, ...] = (1.0,)
     """Of regression: a target is mean + deviation · its number in training. One for each target, or one for all."""
 
     def predictions(self, out: Tensor) -> Tensor:
@@ -45,9 +45,9 @@ class Task:
 
     def values(self, scaled: Tensor) -> Tensor:
         """Scores or targets of regression, [B, T], in the targets' own units."""
-        if (self.mean, self.deviation) == ((0.0,), (1.0,)):
+        if (self.mean, self.std) == ((0.0,), (1.0,)):
             return scaled
-        return scaled * scaled.new_tensor(self.deviation) + scaled.new_tensor(self.mean)
+        return scaled * scaled.new_tensor(self.std) + scaled.new_tensor(self.mean)
 
     def probabilities(self, out: Tensor) -> Tensor:
         """Class probabilities: [B, 1] of class 1 for binary, [B, K] for multiclass."""
@@ -75,10 +75,10 @@ class Task:
         class occurs.
         """
         if self.kind == "regression":
-            deviation = out.new_tensor(self.deviation)
-            seen = Seen(out * deviation, y * deviation, np.empty((0, 0)))
+            std = out.new_tensor(self.std)
+            seen = BatchOutputs(out * std, y * std, np.empty((0, 0)))
         else:
-            seen = Seen(self.probabilities(out), y.long(), np.array(self.confusion(out, y)))
+            seen = BatchOutputs(self.probabilities(out), y.long(), np.array(self.confusion(out, y)))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torchmetrics warns of what is undefined; it is left out below
             found = {name: float(METRICS[self.kind][name](seen)) for name in names}
@@ -93,7 +93,7 @@ class Task:
         return rows
 
 
-class Seen(NamedTuple):
+class BatchOutputs(NamedTuple):
     """What is measured."""
 
     prediction: Tensor
@@ -107,7 +107,7 @@ def accuracy(counts: NDArray[Any]) -> float:
     return float(np.trace(counts) / counts.sum())
 
 
-def f1(counts: NDArray[Any], kind: source.Task) -> float:
+def f1(counts: NDArray[Any], kind: source.TaskKind) -> float:
     """2 · right / (rows of a class + rows taken for it): of class 1 of two, or the mean over classes that occur.
 
     Args:
@@ -120,7 +120,7 @@ def f1(counts: NDArray[Any], kind: source.Task) -> float:
     return float((2 * counts.diagonal()[both > 0] / both[both > 0]).mean())
 
 
-def _r2(seen: Seen) -> Tensor | float:
+def _r2(seen: BatchOutputs) -> Tensor | float:
     """1 - squared error / squared deviation, the mean over targets; undefined for a single row.
 
     In units of each target's deviation, because torchmetrics takes errors below 1e-4 for none, and squares of large
@@ -129,9 +129,9 @@ def _r2(seen: Seen) -> Tensor | float:
     prediction, target, _ = seen
     if len(target) < 2:
         return math.nan
-    mean, deviation = target.mean(0), target.std(0, correction=0)
-    deviation = torch.where(deviation > 0, deviation, 1)
-    return values.r2_score((prediction - mean) / deviation, (target - mean) / deviation)
+    mean, std = target.mean(0), target.std(0, correction=0)
+    std = torch.where(std > 0, std, 1)
+    return values.r2_score((prediction - mean) / std, (target - mean) / std)
 
 
 def _areas(scores: Tensor, belongs: Tensor) -> Tensor:
@@ -151,7 +151,7 @@ def _areas(scores: Tensor, belongs: Tensor) -> Tensor:
     return areas.where(~ordered[:, -1].isnan(), math.nan)  # which sorts to the end
 
 
-METRICS: dict[source.Task, dict[str, Callable[[Seen], Tensor | float]]] = {
+METRICS: dict[source.TaskKind, dict[str, Callable[[BatchOutputs], Tensor | float]]] = {
     "regression": {
         "mse": lambda seen: values.mean_squared_error(seen.prediction, seen.target),
         "mae": lambda seen: values.mean_absolute_error(seen.prediction, seen.target),

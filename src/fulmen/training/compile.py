@@ -24,7 +24,7 @@ from torch.optim import LBFGS, Optimizer
 
 from fulmen.data.tensors import Batch
 from fulmen.errors import warn
-from fulmen.training.graph import Impossible, MakeAdvance, changing, settings, trace
+from fulmen.training.graph import Impossible, MakeAdvance, mutable_state, settings, trace
 from fulmen.training.optimizers import MakeOptimizer
 from fulmen.training.step import Advance
 
@@ -110,7 +110,7 @@ class Compiled:
         """The compiled step on copies, then the learner's own; if they agree, the former counts."""
         try:
             function = self._compile(batch)
-            copies = [tensor.clone() for tensor in changing(self.net, self.optimizer)]
+            copies = [tensor.clone() for tensor in mutable_state(self.net, self.optimizer)]
             rows = Batch(*(tensor.clone() for tensor in batch))
             with torch.random.fork_rng([batch.x.device] if batch.x.is_cuda else []):
                 loss = self._call(function, copies, rows)
@@ -121,7 +121,7 @@ class Compiled:
             self._give_up(f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}")
             return own(batch, step)
         expected = own(batch, step)
-        self.tensors = changing(self.net, self.optimizer)  # which the learner's own step may have replaced
+        self.tensors = mutable_state(self.net, self.optimizer)  # which the learner's own step may have replaced
         same = all(map(torch.equal, rows, batch))  # unless a first layer writes to them
         if expected.isfinite() and not (same and self._agree([loss, *copies], [expected, *self.tensors])):
             self._give_up("a compiled step gives other weights")
@@ -135,7 +135,7 @@ class Compiled:
         if settings(self.optimizer) != self.settings:
             raise Impossible("the schedule changes more than the learning rate")
         graph = trace(self.net, self.optimizer, self.make_optimizer, self.make_advance, self.rate, self.step, batch)
-        return machine_code(graph, [*changing(self.net, self.optimizer), self.rate, self.step, *batch])
+        return machine_code(graph, [*mutable_state(self.net, self.optimizer), self.rate, self.step, *batch])
 
     def _agree(self, found: Sequence[Tensor], expected: Sequence[Tensor]) -> bool:
         """In the loss, the weights and the network's buffers; in an optimizer's state may be nothing but rounding."""

@@ -19,7 +19,7 @@ from torch.overrides import TorchFunctionMode
 
 from fulmen.data.tensors import Batch
 from fulmen.training.optimizers import MakeOptimizer
-from fulmen.training.replayed import places
+from fulmen.training.replayed import named_tensors
 from fulmen.training.step import Advance, Backward, Update
 
 MakeAdvance = Callable[[Update, Backward], Advance]
@@ -29,7 +29,7 @@ class Impossible(Exception):
     """There is no graph that does the same; says why."""
 
 
-def changing(net: nn.Module, optimizer: Optimizer) -> list[Tensor]:
+def mutable_state(net: nn.Module, optimizer: Optimizer) -> list[Tensor]:
     """What a step changes, as it is and where it is: weights, the network's buffers, the optimizer's state.
 
     Raises:
@@ -77,7 +77,7 @@ def trace(
     from torch.fx.experimental.proxy_tensor import make_fx
     from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
-    named, parameters = places(net), list(net.parameters())
+    named, parameters = named_tensors(net), list(net.parameters())
     states = [list(optimizer.state.get(parameter, ())) for parameter in parameters]
 
     def whole(*flat: Tensor) -> Any:
@@ -91,7 +91,7 @@ def trace(
         return functional_call(_Within(net, note), taken, (state, rate, step, Batch(x, y)), tie_weights=False)
 
     try:
-        return make_fx(whole, tracing_mode="fake")(*changing(net, optimizer), rate, step, *batch)
+        return make_fx(whole, tracing_mode="fake")(*mutable_state(net, optimizer), rate, step, *batch)
     except GuardOnDataDependentSymNode as error:
         raise Impossible("the network or the optimizer decides by values what to do next") from error
 

@@ -26,7 +26,7 @@ from fulmen.training.compile import Compiled
 from fulmen.training.divergence import anomalies, finite
 from fulmen.training.packs import Pack
 from fulmen.training.plan import Plan
-from fulmen.training.running_loss import Interval
+from fulmen.training.running_loss import RunningLoss
 from fulmen.training.schedulers import MakeScheduler
 from fulmen.training.step import Advance, Stepping
 
@@ -65,7 +65,7 @@ class Learner(LightningModule):
         self.stepping, self.plan = stepping, plan
         self.make_optimizer, self.make_scheduler = make_optimizer, make_scheduler
         self.metrics, self.score, self.metadata = metrics, score, metadata
-        self.interval = Interval()
+        self.interval = RunningLoss()
         self.restored: dict[str, Any] | None = None
         self.compiling = compiling
         self.compiled: Compiled | None = None

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from fulmen.data.order import Order
 from fulmen.data.scaling import Scaling
-from fulmen.data.source import Joint, Source
+from fulmen.data.source import DataSpec, Source
 from fulmen.data.tensors import Batch, Rows, Streamed, held
 from fulmen.training.plan import Plan
 
@@ -108,8 +108,8 @@ class DataModule(LightningDataModule):
         self.splits: dict[str, Rows] = {}
 
     @property
-    def joint(self) -> Joint:
-        return self.source.joint
+    def spec(self) -> DataSpec:
+        return self.source.spec
 
     @property
     def rows(self) -> int:
@@ -123,8 +123,8 @@ class DataModule(LightningDataModule):
             ValueError: the source cannot be had.
         """
         splits = self.source.load()
-        self.scaling = Scaling.fit(splits["train"], self.source.scale, self.joint.task)
-        streamed = {name: Streamed(split, self.scaling, self.joint.task, self.dtype) for name, split in splits.items()}
+        self.scaling = Scaling.fit(splits["train"], self.source.scale, self.spec.task)
+        streamed = {name: Streamed(split, self.scaling, self.spec.task, self.dtype) for name, split in splits.items()}
         self.splits = {name: rows if self.source.streams else held(rows) for name, rows in streamed.items()}
 
     def first_batch(self, rows: int) -> Batch:

@@ -40,7 +40,7 @@ def is_known(evaluation: Evaluation) -> bool:
     return known and is_ours and not any(hooks) and not _has_any_global_hook()  # type: ignore[no-untyped-call]
 
 
-def places(net: nn.Module) -> dict[str, Tensor]:
+def named_tensors(net: nn.Module) -> dict[str, Tensor]:
     """Every parameter and buffer by each of its names, as `functional_call` wants it without `tie_weights`.
 
     Layers may share a parameter, which then has several names; of a layer that has several names itself one counts, as
@@ -111,7 +111,7 @@ def trace(
     """
     from torch.fx.experimental.proxy_tensor import make_fx
 
-    named = places(evaluation.net)
+    named = named_tensors(evaluation.net)
     index = {id(tensor): place for place, tensor in enumerate([*parameters, *buffers])}
 
     def differentiate(*flat: Tensor) -> list[Tensor]:

@@ -13,7 +13,7 @@ ROOM = 1024
 """For the losses of so many steps at first."""
 
 
-class Interval:
+class RunningLoss:
     """Losses of the steps since the last row of the history.
 
     They are written into one tensor: many small ones, each made between the large ones of two packs, would keep the

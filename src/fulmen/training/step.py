@@ -19,7 +19,7 @@ from fulmen.data.tensors import Batch
 from fulmen.models.dropout import dropouts
 from fulmen.tasks.evaluation import Evaluation
 from fulmen.tasks.losses import is_sum
-from fulmen.tasks.penalties import Penalty, add_slope, shares
+from fulmen.tasks.penalties import Penalty, add_gradient, coefficients
 from fulmen.training.backprop.gradient import Gradient
 from fulmen.training.optimizers import GD
 from fulmen.training.replayed import Differentiate, Replayed, is_known
@@ -92,7 +92,7 @@ class Stepping:
                 all parameters, and the loss's is replayed.
         """
         parameters = list(self.evaluation.net.parameters())
-        formula = None if of_sum or self.penalty is None else shares(self.penalty)
+        formula = None if of_sum or self.penalty is None else coefficients(self.penalty)
         penalty = self.penalty if formula is None else None
         own = functools.partial(self._differentiate, backward)
         differentiate = own if of_sum or self.replayed is None else self.replayed
@@ -108,7 +108,7 @@ class Stepping:
                 loss, objective = gradient(batch, step)
                 seen.append(loss)
                 if formula is not None and self.by_hand is None:
-                    add_slope(formula, parameters)
+                    add_gradient(formula, parameters)
                 if clip is not None:
                     clip_grad_norm_(parameters, clip)
                 return objective

@@ -73,10 +73,10 @@ def arrays(path: object, **keys: Any) -> Arrays:
 )
 def test_targets_say_what_is_learned(y: Arrayed, task: str, expected: tuple[Any, ...], tmp_path: Path) -> None:
     made = arrays(save(tmp_path, {"train_x": np.ones((300, 2)), "train_y": y}), task=task)
-    joint, train = made.joint, made.load()["train"]
-    assert (joint.task, joint.out_features, joint.target_names) == expected
-    assert joint.in_shape == (2,) and joint.feature_names == ("x1", "x2")
-    assert train.y.shape == ((300, joint.out_features) if joint.task == "regression" else (300,))
+    spec, train = made.spec, made.load()["train"]
+    assert (spec.task, spec.out_features, spec.target_names) == expected
+    assert spec.in_shape == (2,) and spec.feature_names == ("x1", "x2")
+    assert train.y.shape == ((300, spec.out_features) if spec.task == "regression" else (300,))
     assert_array_equal(train.y.ravel(), y.ravel())
 
 
@@ -128,10 +128,10 @@ def test_rows_are_scaled_by_the_mean_and_deviation_of_all(dtype: str, order: Any
     data = DataModule(source, dtype=torch.float64, seed=0, pack=1)
     data.load()
     x, y = found["train_x"].astype(float), found["train_y"].astype(float)
-    deviation = np.where(x.std(0) > 0, x.std(0), 1)
+    std = np.where(x.std(0) > 0, x.std(0), 1)
     for name in SIZES:
         batch = data.splits[name].take(slice(None))
-        assert_allclose(batch.x, (found[f"{name}_x"] - x.mean(0)) / deviation, rtol=1e-5, atol=2e-6)
+        assert_allclose(batch.x, (found[f"{name}_x"] - x.mean(0)) / std, rtol=1e-5, atol=2e-6)
         assert_allclose(batch.y, (found[f"{name}_y"] - y.mean(0)) / y.std(0), rtol=1e-5, atol=2e-6)
     some = torch.tensor([299, 3, 3])
     assert torch.equal(data.splits["train"].take(some).x, data.splits["train"].take(slice(None)).x[some])
@@ -355,7 +355,7 @@ def test_a_file_cut_off_is_refused(tmp_path: Path) -> None:
 def test_sizes_are_known_without_torch(tmp_path: Path, load_without_torch: Callable[..., None]) -> None:
     save(tmp_path, there(OF_CLASSES))
     load_without_torch("data=arrays", f"data.path={tmp_path}")
-    assert validate.check(fulmen.compose(["data=arrays", f"data.path={tmp_path}"])).joint.task == "multiclass"
+    assert validate.check(fulmen.compose(["data=arrays", f"data.path={tmp_path}"])).spec.task == "multiclass"
 
 
 MEASURE = """

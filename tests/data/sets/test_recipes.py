@@ -92,7 +92,7 @@ def test_circles_are_those_of_notebook_003(source: MakeSource) -> None:
     x, y = make_circles(n_samples=300, factor=0.5, noise=0.1, random_state=2020)
     assert_array_equal(train.x, x)
     assert_array_equal(train.y, y)
-    assert source("circles").joint.target_names[train.y[np.abs(train.x).sum(axis=1).argmin()]] == "inner"
+    assert source("circles").spec.target_names[train.y[np.abs(train.x).sum(axis=1).argmin()]] == "inner"
 
 
 def test_moons_are_those_of_scikit_learn(source: MakeSource) -> None:
@@ -100,7 +100,7 @@ def test_moons_are_those_of_scikit_learn(source: MakeSource) -> None:
     x, y = make_moons(n_samples=300, noise=0.1, random_state=0)
     assert_array_equal(train.x, x)
     assert_array_equal(train.y, y)
-    assert source("moons").joint.target_names[train.y[train.x[:, 1].argmax()]] == "upper"
+    assert source("moons").spec.target_names[train.y[train.x[:, 1].argmax()]] == "upper"
 
 
 def test_spirals_wind_out_half_a_turn_apart(source: MakeSource) -> None:
@@ -162,7 +162,7 @@ def test_iris_species_is_cut_60_20_20_in_each_species(source: MakeSource) -> Non
 
 
 def test_iris_names_are_those_of_scikit_learn(source: MakeSource) -> None:
-    iris, petals, species = load_iris(), source("iris_petals").joint, source("iris_species").joint
+    iris, petals, species = load_iris(), source("iris_petals").spec, source("iris_species").spec
     assert [*petals.feature_names, *petals.target_names] == iris.feature_names
     assert list(species.feature_names) == iris.feature_names
     assert list(species.target_names) == iris.target_names.tolist()

@@ -28,20 +28,20 @@ EQUAL_ROWS = {
 @pytest.mark.parametrize("name", NAMES)
 def test_arrays_are_as_the_joint_says(source: MakeSource, name: str) -> None:
     made = source(name)
-    joint, splits = made.joint, made.load()
+    spec, splits = made.spec, made.load()
     assert "train" in splits and set(splits) <= {"train", "val", "test"}
     for x, y in splits.values():
-        assert x.shape == (len(y), *joint.in_shape)
+        assert x.shape == (len(y), *spec.in_shape)
         assert np.issubdtype(x.dtype, np.floating) and np.isfinite(x).all()
-        if joint.task == "regression":
-            assert np.issubdtype(y.dtype, np.floating) and y.shape == (len(x), joint.out_features)
-            assert len(joint.target_names) == joint.out_features
+        if spec.task == "regression":
+            assert np.issubdtype(y.dtype, np.floating) and y.shape == (len(x), spec.out_features)
+            assert len(spec.target_names) == spec.out_features
         else:
             assert np.issubdtype(y.dtype, np.integer)
-            assert np.array_equal(np.unique(y), np.arange(len(joint.target_names))), "a class is missing or unnamed"
-            assert joint.out_features == (1 if joint.task == "binary" else len(joint.target_names))
-    assert len(joint.feature_names) in (0, joint.in_shape[0])
-    assert bool(joint.feature_names) == (len(joint.in_shape) == 1)
+            assert np.array_equal(np.unique(y), np.arange(len(spec.target_names))), "a class is missing or unnamed"
+            assert spec.out_features == (1 if spec.task == "binary" else len(spec.target_names))
+    assert len(spec.feature_names) in (0, spec.in_shape[0])
+    assert bool(spec.feature_names) == (len(spec.in_shape) == 1)
 
 
 @pytest.mark.parametrize("name", NAMES)

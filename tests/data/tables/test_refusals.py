@@ -184,7 +184,7 @@ def test_a_wrong_table_is_refused_in_a_sentence(write: Write, made: MakeTable, c
     named = {"target": "y", **keys}
     table = made(write(whole), named.pop("target"), **named)
     with pytest.raises(ValueError, match=sentence) as caught:
-        _ = table.joint
+        _ = table.spec
     assert "\n" not in str(caught.value)
 
 
@@ -200,7 +200,7 @@ def test_a_wrong_table_is_refused_in_a_sentence(write: Write, made: MakeTable, c
 )
 def test_columns_that_only_parquet_holds(write: Write, made: MakeTable, column: object, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
-        _ = made(write(holding(w=column), "parquet"), "y").joint
+        _ = made(write(holding(w=column), "parquet"), "y").spec
 
 
 @pytest.mark.parametrize(
@@ -233,5 +233,5 @@ def test_new_rows_that_lack_a_column_or_hold_a_text_are_refused(write: Write, ma
 
 
 def test_what_another_source_learned_is_no_table(made: MakeTable) -> None:
-    with pytest.raises(ValueError, match=re.escape("There is no 'joint' in what was learned (nothing), so")):
+    with pytest.raises(ValueError, match=re.escape("There is no 'spec' in what was learned (nothing), so")):
         made().recall({})

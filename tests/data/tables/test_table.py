@@ -56,7 +56,7 @@ def path(write: Write, request: pytest.FixtureRequest) -> Path:
 
 def rows_of(table: Table) -> dict[str, list[int]]:
     """Which rows of the file are in each split, by the feature `row`."""
-    place = table.joint.feature_names.index("row")
+    place = table.spec.feature_names.index("row")
     return {name: split.x[:, place].astype(int).tolist() for name, split in table.load().items()}
 
 
@@ -75,7 +75,7 @@ def test_features_are_those_of_scikit_learn_fitted_on_train(path: Path, made: Ma
     texts = SimpleImputer(strategy="most_frequent", missing_values=None).fit(objects(train))
     colors = OneHotEncoder(sparse_output=False).fit(texts.transform(objects(train))[:, :1])
     names = ("row", "length", "color=blue", "color=green", "color=red", "ripe", "weight")
-    assert table.joint.feature_names == names
+    assert table.spec.feature_names == names
     for name, split in table.load().items():
         part = whole.iloc[rows[name]]
         filled = texts.transform(objects(part))
@@ -105,7 +105,7 @@ def test_what_validation_and_test_hold_teaches_nothing(write: Write, made: MakeT
 
 def test_values_are_the_targets_of_regression(path: Path, made: MakeTable) -> None:
     table, whole = made(path, ["weight", "length"], leave_out=OTHERS), frame()
-    assert (table.joint.task, table.joint.out_features, table.joint.target_names) == (
+    assert (table.spec.task, table.spec.out_features, table.spec.target_names) == (
         "regression",
         2,
         ("weight", "length"),
@@ -118,9 +118,9 @@ def test_values_are_the_targets_of_regression(path: Path, made: MakeTable) -> No
 
 def test_classes_are_numbered_in_the_order_of_their_names(path: Path, made: MakeTable) -> None:
     table, whole = made(path, "kind", leave_out=OTHERS), frame()
-    assert table.joint.target_names == ("apple", "pear", "quince")
+    assert table.spec.target_names == ("apple", "pear", "quince")
     for name, rows in rows_of(table).items():
-        labels = np.array(table.joint.target_names)[table.load()[name].y]
+        labels = np.array(table.spec.target_names)[table.load()[name].y]
         assert_array_equal(labels, whole["kind"].iloc[rows])
 
 
@@ -165,7 +165,7 @@ def test_by_time_the_earliest_rows_train_and_the_latest_test(write: Write, made:
     whole["day"] = {"dates": pd.to_datetime(whole["day"]), "texts": whole["day"], "numbers": whole["row"] / 7}[as_what]
     table = made(write(whole, "parquet"), "weight", time="day", leave_out=["farm"])
     assert rows_of(table) == {"train": [*range(140)], "val": [*range(140, 170)], "test": [*range(170, 200)]}
-    assert "day" not in "".join(table.joint.feature_names)
+    assert "day" not in "".join(table.spec.feature_names)
 
 
 def test_by_group_rows_of_one_group_stay_together(path: Path, made: MakeTable) -> None:
@@ -173,7 +173,7 @@ def test_by_group_rows_of_one_group_stay_together(path: Path, made: MakeTable) -
     found = [set(farms.iloc[rows]) for rows in rows_of(table).values()]
     assert not any(one & other for one, other in combinations(found, 2))
     assert [len(one) for one in found] == [8, 2, 2], "0.15 of 12 groups each"
-    assert "farm" not in "".join(table.joint.feature_names)
+    assert "farm" not in "".join(table.spec.feature_names)
 
 
 TASKS: dict[str, tuple[list[object], str, str, tuple[str, ...]]] = {
@@ -200,8 +200,8 @@ def test_the_task_is_what_the_target_holds(write: Write, made: MakeTable, case: 
     count = 12 * len(values)
     whole = pd.DataFrame({"x": np.random.default_rng(0).normal(size=count), "y": values * 12})
     table = made(write(whole, ending), "y", task=wanted, test_size=0.25, val_size=0.25)
-    assert (table.joint.task, table.joint.target_names) == (task, names)
-    assert table.joint.out_features == (1 if task in ("binary", "regression") else len(names))
+    assert (table.spec.task, table.spec.target_names) == (task, names)
+    assert table.spec.out_features == (1 if task in ("binary", "regression") else len(names))
     y = table.load()["train"].y
     assert y.shape == (count // 2, 1) if task == "regression" else y.shape == (count // 2,)
     assert set(np.unique(y)) == (set(map(float, values)) if task == "regression" else {*range(len(names))})  # type: ignore[arg-type]
@@ -211,14 +211,14 @@ def test_categories_of_parquet_are_texts_or_numbers(write: Write, made: MakeTabl
     whole = frame()[["row", "color"]].assign(size=pd.Categorical([10, 9, 8, 7] * 50))
     whole["color"] = whole["color"].astype("category")
     table = made(write(whole, "parquet"), "size")
-    assert made(write(whole, "parquet"), "color").joint.target_names == ("blue", "green", "red")
-    assert table.joint.feature_names == ("row", "color=blue", "color=green", "color=red")
-    assert table.joint.target_names == ("7", "8", "9", "10")
+    assert made(write(whole, "parquet"), "color").spec.target_names == ("blue", "green", "red")
+    assert table.spec.feature_names == ("row", "color=blue", "color=green", "color=red")
+    assert table.spec.target_names == ("7", "8", "9", "10")
 
 
 def test_columns_and_leave_out_choose_features(path: Path, made: MakeTable) -> None:
-    assert made(path, "kind", features=["weight", "row"]).joint.feature_names == ("weight", "row")
-    assert made(path, "kind", features=["weight", "row"], leave_out=["row"]).joint.feature_names == ("weight",)
+    assert made(path, "kind", features=["weight", "row"]).spec.feature_names == ("weight", "row")
+    assert made(path, "kind", features=["weight", "row"], leave_out=["row"]).spec.feature_names == ("weight",)
 
 
 def test_what_was_done_is_said_once_on_stderr(
@@ -228,7 +228,7 @@ def test_what_was_done_is_said_once_on_stderr(
     whole["grade"] = whole["grade"].where(whole["row"] >= 3)
     whole.to_csv(tmp_path / "t.csv")  # with row numbers
     table = made(tmp_path / "t.csv", "grade", val_size=0, test_size=0)
-    assert table.joint.feature_names == ("row", "length")
+    assert table.spec.feature_names == ("row", "length")
     assert capsys.readouterr().err == "", "preflight asks for the sizes without a word"
     table.load()
     holes = whole["length"].iloc[3:].isna().sum()
@@ -265,7 +265,7 @@ def test_new_rows_need_what_was_learned_and_not_the_file(
 
     anew = made("no such file", "kind", leave_out=OTHERS)
     anew.recall(torch.load(file, weights_only=True))
-    assert anew.joint == table.joint and anew.learned() == table.learned()
+    assert anew.spec == table.spec and anew.learned() == table.learned()
     new = frame().iloc[rows["test"]].sample(frac=1, axis=1, random_state=0).drop(columns="kind")
     assert_allclose(anew.encode(new), splits["test"].x)
     assert_allclose(anew.encode(splits["test"].x), splits["test"].x, err_msg="an array holds features already")
@@ -275,7 +275,7 @@ def test_new_rows_need_what_was_learned_and_not_the_file(
 
     capsys.readouterr()
     unknown = anew.encode(new.assign(color=["purple"] * 2 + ["red"] * (len(new) - 2)))
-    colors = [anew.joint.feature_names.index(f"color={value}") for value in ("blue", "green", "red")]
+    colors = [anew.spec.feature_names.index(f"color={value}") for value in ("blue", "green", "red")]
     assert_array_equal(unknown[:3, colors], [[0, 0, 0], [0, 0, 0], [0, 0, 1]])
     said = "data=table: column 'color' has values that no training row has, read as none: 'purple' (2)\n"
     assert capsys.readouterr().err == said
@@ -285,7 +285,7 @@ def test_new_rows_of_few_values_are_read_as_the_training_rows_were(write: Write,
     """A file with a single row may make numbers of texts, and of numbers with a hole others."""
     whole = pd.DataFrame({"code": ["1", "2a", "3"] * 20, "good": [True, False, None] * 20, "y": [0.5, 1, 2] * 20})
     table = made(write(whole), "y")
-    assert table.joint.feature_names == ("code=1", "code=2a", "code=3", "good")
+    assert table.spec.feature_names == ("code=1", "code=2a", "code=3", "good")
     new = pd.DataFrame({"code": [1.0, 3.0, np.nan], "good": [1, 0, np.nan]})
     assert_array_equal(table.encode(new)[:2], [[1, 0, 0, 1], [0, 0, 1, 0]])
 
@@ -321,4 +321,4 @@ def test_classes_are_never_scaled(path: Path, made: MakeTable) -> None:
 @pytest.mark.parametrize("values", [[2**53, 2**53 + 1, 2**53 + 2], [2**63, 2**63 + 5000, 2**64 - 1], [1, 2, 3]])
 def test_large_whole_numbers_stay_apart(values: list[int], made: MakeTable, write: Write) -> None:
     table = pd.DataFrame({"x": np.arange(60.0), "y": values * 20})
-    assert made(write(table), "y").joint.target_names == tuple(map(str, values))
+    assert made(write(table), "y").spec.target_names == tuple(map(str, values))

@@ -11,7 +11,7 @@ import torch
 from numpy.testing import assert_allclose
 from torch import Tensor, nn
 
-from fulmen.data.source import Task as Kind
+from fulmen.data.source import TaskKind as Kind
 from fulmen.data.tensors import Batch
 from fulmen.models.activations import ACTIVATIONS, OUTPUT_ACTIVATIONS, PROBABILITIES
 from fulmen.models.mlp import MLP

@@ -9,14 +9,14 @@ from numpy.testing import assert_allclose
 
 from fulmen.cli.main import main
 from fulmen.config.groups import choices, conf_dir
-from fulmen.data.source import Task
+from fulmen.data.source import TaskKind
 from fulmen.experiment.load import Run
 from fulmen.models.activations import ACTIVATIONS
 from fulmen.tasks.names import LOSSES
 
 Train = Callable[..., Run]
 BY_HAND = ("tensors", "numpy")
-DATA: dict[Task, str] = {"regression": "wiggle", "binary": "moons", "multiclass": "blobs"}
+DATA: dict[TaskKind, str] = {"regression": "wiggle", "binary": "moons", "multiclass": "blobs"}
 WORDS = ("data.train_size=70", "data.val_size=20", "data.test_size=20", "trainer.precision=64-true", "weights=last")
 STEPS = ("model=mlp", "model.hidden=[6,4]", "trainer.max_steps=50")
 
@@ -37,7 +37,7 @@ def test_fifty_steps_with_each_activation(activation: str, train: Train) -> None
 
 
 @pytest.mark.parametrize(("task", "loss"), [(task, loss) for task, names in LOSSES.items() for loss in names])
-def test_fifty_steps_with_each_loss(task: Task, loss: str, train: Train) -> None:
+def test_fifty_steps_with_each_loss(task: TaskKind, loss: str, train: Train) -> None:
     rate = 0.001 if loss == "sse" else 0.01  # larger ones are chaotic: the least difference grows
     assert_agree(train, f"data={DATA[task]}", f"loss={loss}", "optimizer=gd", f"optimizer.lr={rate}")
 

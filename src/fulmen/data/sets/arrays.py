@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from fulmen.data.chunks import parts
 from fulmen.data.sets import npy_files
-from fulmen.data.source import Joint, Source, Split, Task
-from fulmen.data.tables.target import Wanted
+from fulmen.data.source import DataSpec, Source, Split, TaskKind
+from fulmen.data.tables.target import TargetOptions
 
 MOST = 10_000
 """Classes; whole numbers beyond are taken for values that the user must call so."""
@@ -29,14 +29,14 @@ class Arrays(Source):
 
     path: str | None
     """Of the folder."""
-    task: Wanted
+    task: TargetOptions
     """What to predict; `auto`: classes where targets are whole numbers, values otherwise."""
     in_memory: Literal["auto", True, False]
     """Whether all rows are brought into memory; `auto`: if they take less than half of the machine's."""
 
     @property
-    def joint(self) -> Joint:
-        return self._joint
+    def spec(self) -> DataSpec:
+        return self._spec
 
     @property
     def streams(self) -> bool:
@@ -59,31 +59,31 @@ class Arrays(Source):
         return splits
 
     def learned(self) -> dict[str, Any]:
-        return dataclasses.asdict(self._joint)
+        return dataclasses.asdict(self._spec)
 
     def recall(self, learned: Mapping[str, Any]) -> None:
         """Takes back what `learned` gave: the training rows need not be there then."""
-        self._joint = Joint(**learned)
+        self._spec = DataSpec(**learned)
         vars(self).pop("_files", None)
 
     @cached_property
     def _files(self) -> dict[str, Split]:
         if self.path is None:
             raise ValueError("data=arrays needs a folder: add data.path=<one with train_x.npy and train_y.npy>.")
-        return npy_files.opened(self.path, needed=() if "_joint" in vars(self) else ("train",))
+        return npy_files.opened(self.path, needed=() if "_spec" in vars(self) else ("train",))
 
     @cached_property
-    def _joint(self) -> Joint:
+    def _spec(self) -> DataSpec:
         """As the training rows say."""
         x, y = self._files["train"]
         features = tuple(f"x{place + 1}" for place in range(x.shape[1])) if x.ndim == 2 else ()
         if self.task == "regression" or (self.task == "auto" and y.dtype.kind == "f"):
             count = _values(y, "train").shape[1]
             names = tuple(f"y{place + 1}" for place in range(count)) if count > 1 else ("y",)
-            return Joint(x.shape[1:], count, "regression", features, names)
+            return DataSpec(x.shape[1:], count, "regression", features, names)
         count = self._classes(y)
-        task: Task = "binary" if count == 2 and self.task != "multiclass" else "multiclass"
-        return Joint(x.shape[1:], 1 if task == "binary" else count, task, features, tuple(map(str, range(count))))
+        task: TaskKind = "binary" if count == 2 and self.task != "multiclass" else "multiclass"
+        return DataSpec(x.shape[1:], 1 if task == "binary" else count, task, features, tuple(map(str, range(count))))
 
     def _classes(self, y: NDArray[Any]) -> int:
         """How many classes the training rows have.
@@ -109,24 +109,24 @@ class Arrays(Source):
 
     def _checked(self, name: str, split: Split) -> Split:
         """A split whose targets have the task's shape."""
-        joint = self._joint
-        if split.x.shape[1:] != joint.in_shape:
+        spec = self._spec
+        if split.x.shape[1:] != spec.in_shape:
             raise ValueError(
-                f"{name}_x.npy has rows of the shape {split.x.shape[1:]}, and train_x.npy of {joint.in_shape}."
+                f"{name}_x.npy has rows of the shape {split.x.shape[1:]}, and train_x.npy of {spec.in_shape}."
             )
         npy_files.check_finite(split.x, f"{name}_x.npy")
-        if joint.task != "regression":
+        if spec.task != "regression":
             y = _flat(split.y, name)
             for part in map(_numbers_of_classes, parts(y)):
-                if part.max() >= len(joint.target_names):
+                if part.max() >= len(spec.target_names):
                     raise ValueError(
                         f"{name}_y.npy has class {part.max()}, and those of train_y.npy end with "
-                        f"{len(joint.target_names) - 1}."
+                        f"{len(spec.target_names) - 1}."
                     )
             return Split(split.x, y)
         y = _values(split.y, name)
-        if y.shape[1] != joint.out_features:
-            raise ValueError(f"{name}_y.npy has {y.shape[1]} targets, and train_y.npy {joint.out_features}.")
+        if y.shape[1] != spec.out_features:
+            raise ValueError(f"{name}_y.npy has {y.shape[1]} targets, and train_y.npy {spec.out_features}.")
         npy_files.check_finite(y, f"{name}_y.npy")
         return Split(split.x, y)
 

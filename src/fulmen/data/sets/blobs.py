@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from fulmen.data.sets.synthetic import Synthetic
-from fulmen.data.source import Joint, Split
+from fulmen.data.source import DataSpec, Split
 from fulmen.rules import check_between
 
 
@@ -29,8 +29,8 @@ class Blobs(Synthetic):
         check_between(0, np.inf, std=self.std)
 
     @property
-    def joint(self) -> Joint:
-        return Joint((2,), 4, "multiclass", ("x1", "x2"), ("blob 0", "blob 1", "blob 2", "blob 3"))
+    def spec(self) -> DataSpec:
+        return DataSpec((2,), 4, "multiclass", ("x1", "x2"), ("blob 0", "blob 1", "blob 2", "blob 3"))
 
     def load(self) -> dict[str, Split]:
         from sklearn.datasets import make_blobs
@@ -57,8 +57,8 @@ class BlobsBinary(Blobs):
     center_box = (-10.0, 10.0)
 
     @property
-    def joint(self) -> Joint:
-        return Joint((2,), 1, "binary", ("x1", "x2"), ("blob 0", "rest"))
+    def spec(self) -> DataSpec:
+        return DataSpec((2,), 1, "binary", ("x1", "x2"), ("blob 0", "rest"))
 
     def load(self) -> dict[str, Split]:
         return {name: Split(x, (y != 0).astype(y.dtype)) for name, (x, y) in super().load().items()}

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fulmen.data.new_rows import array, by_position
 from fulmen.data.sets.synthetic import Sized
-from fulmen.data.source import SPLITS, Joint, Split
+from fulmen.data.source import SPLITS, DataSpec, Split
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,8 +20,8 @@ class Digits(Sized):
     """Images of 28 by 28 grey values, 0 (paper) to 1 (ink), and the digits that they show."""
 
     @property
-    def joint(self) -> Joint:
-        return Joint((1, 28, 28), 10, "multiclass", (), tuple("0123456789"))
+    def spec(self) -> DataSpec:
+        return DataSpec((1, 28, 28), 10, "multiclass", (), tuple("0123456789"))
 
     def encode(self, rows: "pd.DataFrame | NDArray[Any]") -> NDArray[np.floating]:
         """New images [N, 784] or [N, 28, 28] as [N, 1, 28, 28]; whole numbers are grey values from 0 to 255.
@@ -31,7 +31,7 @@ class Digits(Sized):
         """
         values = array(rows)
         whole = np.issubdtype(values.dtype, np.integer)
-        images, most = by_position(values, self.joint.in_shape), 255 if whole else 1
+        images, most = by_position(values, self.spec.in_shape), 255 if whole else 1
         if images.size and not 0 <= images.min() <= images.max() <= most:
             raise ValueError(
                 f"The images have values from {images.min():g} to {images.max():g}: "

@@ -3,7 +3,7 @@
 import numpy as np
 
 from fulmen.data.sets.synthetic import Synthetic
-from fulmen.data.source import Joint, Split
+from fulmen.data.source import DataSpec, Split
 
 FEATURES, TARGETS = 48, 10
 
@@ -12,9 +12,9 @@ class Gaussian(Synthetic):
     """48 features and 10 targets from N(0, 1), independent of each other."""
 
     @property
-    def joint(self) -> Joint:
+    def spec(self) -> DataSpec:
         features, targets = (tuple(f"{a}{i + 1}" for i in range(n)) for a, n in (("x", FEATURES), ("y", TARGETS)))
-        return Joint((FEATURES,), TARGETS, "regression", features, targets)
+        return DataSpec((FEATURES,), TARGETS, "regression", features, targets)
 
     def load(self) -> dict[str, Split]:
         return self.splits(_draw)

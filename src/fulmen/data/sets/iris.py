@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fulmen.data.source import Joint, Source, Split
+from fulmen.data.source import DataSpec, Source, Split
 
 SEPAL = ("sepal length (cm)", "sepal width (cm)")
 PETAL = ("petal length (cm)", "petal width (cm)")
@@ -12,8 +12,8 @@ class IrisPetals(Source):
     """Petals from sepals, versicolor and virginica only; half of each is validation, none test (notebook 001)."""
 
     @property
-    def joint(self) -> Joint:
-        return Joint((2,), 2, "regression", SEPAL, PETAL)
+    def spec(self) -> DataSpec:
+        return DataSpec((2,), 2, "regression", SEPAL, PETAL)
 
     def load(self) -> dict[str, Split]:
         from sklearn.datasets import load_iris
@@ -29,8 +29,8 @@ class IrisSpecies(Source):
     """The species from all four lengths; of each species 30 flowers are train, 10 validation, 10 test."""
 
     @property
-    def joint(self) -> Joint:
-        return Joint((4,), 3, "multiclass", SEPAL + PETAL, ("setosa", "versicolor", "virginica"))
+    def spec(self) -> DataSpec:
+        return DataSpec((4,), 3, "multiclass", SEPAL + PETAL, ("setosa", "versicolor", "virginica"))
 
     def load(self) -> dict[str, Split]:
         from sklearn.datasets import load_iris

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fulmen.data.sets.synthetic import Synthetic
-from fulmen.data.source import Joint, Split
+from fulmen.data.source import DataSpec, Split
 
 WEIGHTS_5D = np.array([1, 0.5, 0.1, 0, 0])
 
@@ -31,8 +31,8 @@ class Linear1d(Linear):
     """y = 1 + 2 x1 + 0.1 N(0, 1), x1 uniform in [0, 1)."""
 
     @property
-    def joint(self) -> Joint:
-        return Joint((1,), 1, "regression", ("x1",), ("y",))
+    def spec(self) -> DataSpec:
+        return DataSpec((1,), 1, "regression", ("x1",), ("y",))
 
     def draw(self, random: np.random.RandomState, rows: int) -> Split:
         x = random.rand(rows, 1)
@@ -43,8 +43,8 @@ class Linear5d(Linear):
     """y = 1 + x1 + 0.5 x2 + 0.1 x3 + N(0, 1), features from N(0, 1)."""
 
     @property
-    def joint(self) -> Joint:
-        return Joint((5,), 1, "regression", ("x1", "x2", "x3", "x4", "x5"), ("y",))
+    def spec(self) -> DataSpec:
+        return DataSpec((5,), 1, "regression", ("x1", "x2", "x3", "x4", "x5"), ("y",))
 
     def draw(self, random: np.random.RandomState, rows: int) -> Split:
         x = random.randn(rows, 5)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fulmen.data.sets.synthetic import SAME_POINTS, Synthetic
-from fulmen.data.source import Joint, Split
+from fulmen.data.source import DataSpec, Split
 from fulmen.rules import check_between
 
 
@@ -21,8 +21,8 @@ class Moons(Synthetic):
         check_between(0, np.inf, SAME_POINTS, noise=self.noise)
 
     @property
-    def joint(self) -> Joint:
-        return Joint((2,), 1, "binary", ("x1", "x2"), ("upper", "lower"))
+    def spec(self) -> DataSpec:
+        return DataSpec((2,), 1, "binary", ("x1", "x2"), ("upper", "lower"))
 
     def load(self) -> dict[str, Split]:
         return self.splits(self._draw)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fulmen.data.chunks import parts
 from fulmen.data.source import SPLITS, Split
-from fulmen.rules import listed, suggestion
+from fulmen.rules import did_you_mean, listed
 
 UNKNOWN = 8 * 2**30
 """Bytes of memory that are assumed where the system does not say."""
@@ -36,7 +36,7 @@ def opened(path: str, needed: Sequence[str]) -> dict[str, Split]:
     if folder.is_file():
         raise ValueError(f"{folder} is a file: give data.path=<the folder with train_x.npy and train_y.npy>.")
     if not folder.is_dir():
-        near = suggestion(folder.name, _names(folder.parent)) if folder.parent.is_dir() else ""
+        near = did_you_mean(folder.name, _names(folder.parent)) if folder.parent.is_dir() else ""
         raise ValueError(f"There is no folder {folder}{near or f'; paths start from {Path.cwd()}.'}")
     there = _names(folder)
     names = [name for name in SPLITS if name in needed or {f"{name}_x.npy", f"{name}_y.npy"} & set(there)]
@@ -61,7 +61,7 @@ def _holds(there: Sequence[str]) -> str:
 
 def _mapped(folder: Path, name: str, there: Sequence[str]) -> NDArray[Any]:
     if name not in there:
-        raise ValueError(f"There is no {name} in {folder}{suggestion(name, there) or '.'}{_holds(there)}")
+        raise ValueError(f"There is no {name} in {folder}{did_you_mean(name, there) or '.'}{_holds(there)}")
     try:
         found = np.load(folder / name, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:

@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 
 from fulmen.data.sets.synthetic import Synthetic
-from fulmen.data.source import Joint, Split
+from fulmen.data.source import DataSpec, Split
 from fulmen.rules import check_at_least
 
 
@@ -25,8 +25,8 @@ class Regression(Synthetic):
         check_at_least(0, noise=self.noise)
 
     @property
-    def joint(self) -> Joint:
-        return Joint((self.width,), 1, "regression", tuple(f"x{i + 1}" for i in range(self.width)), ("y",))
+    def spec(self) -> DataSpec:
+        return DataSpec((self.width,), 1, "regression", tuple(f"x{i + 1}" for i in range(self.width)), ("y",))
 
     def load(self) -> dict[str, Split]:
         from sklearn.datasets import make_regression

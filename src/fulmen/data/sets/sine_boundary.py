@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fulmen.data.sets.synthetic import Synthetic
-from fulmen.data.source import Joint, Split
+from fulmen.data.source import DataSpec, Split
 
 EDGE = 1 - 1e-5
 """Half the side of the square that points are drawn from, before they are rounded to two decimals."""
@@ -16,8 +16,8 @@ class SineBoundary(Synthetic):
     """Class 1 where x2 >= -1/4 + 3/4 sin(pi x1)."""
 
     @property
-    def joint(self) -> Joint:
-        return Joint((2,), 1, "binary", ("x1", "x2"), ("below", "above"))
+    def spec(self) -> DataSpec:
+        return DataSpec((2,), 1, "binary", ("x1", "x2"), ("below", "above"))
 
     def load(self) -> dict[str, Split]:
         return self.splits(_draw)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fulmen.data.sets.synthetic import Synthetic
-from fulmen.data.source import Joint, Split
+from fulmen.data.source import DataSpec, Split
 from fulmen.rules import check_at_least
 
 TURNS = 1.5
@@ -26,8 +26,8 @@ class Spirals(Synthetic):
         check_at_least(0, noise=self.noise)
 
     @property
-    def joint(self) -> Joint:
-        return Joint((2,), 1, "binary", ("x1", "x2"), ("first", "second"))
+    def spec(self) -> DataSpec:
+        return DataSpec((2,), 1, "binary", ("x1", "x2"), ("first", "second"))
 
     def load(self) -> dict[str, Split]:
         return self.splits(self._draw)

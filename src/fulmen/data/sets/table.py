@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fulmen.data.source import Joint, Source, Split
+from fulmen.data.source import DataSpec, Source, Split
 from fulmen.data.tables.column_checks import check_finite
 from fulmen.data.tables.columns import roles
-from fulmen.data.tables.encoding import Column, Known, encode, feature_names, fit
+from fulmen.data.tables.encoding import Column, FittedSchema, encode, feature_names, fit
 from fulmen.data.tables.reader import check_form, read
-from fulmen.data.tables.splitting import Rows, Sizes, check_sizes, groups, moments
-from fulmen.data.tables.target import Aim, Wanted, aim, known_aim
+from fulmen.data.tables.splitting import RowIndices, Sizes, check_sizes, groups, moments
+from fulmen.data.tables.target import TargetOptions, TargetSpec, known_target_spec, target_spec
 from fulmen.rules import listed
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Contents(NamedTuple):
     """What a table's file gave."""
 
     splits: dict[str, Split]
-    known: Known
+    known: FittedSchema
     notes: list[str]
     """Sentences for the user about what was done with it."""
 
@@ -48,7 +48,7 @@ class Table(Source):
     """Of a CSV or Parquet file."""
     target: str | Sequence[str] | None
     """The column to predict, or several of values."""
-    task: Wanted
+    task: TargetOptions
     """What to predict; `auto`: as the target's values say."""
     features: Sequence[str] | None
     """Those that are features; none: all that are nothing else."""
@@ -74,8 +74,8 @@ class Table(Source):
             raise ValueError(f"data.time={self.time} and data.group={self.group} are two ways to divide: give one.")
 
     @property
-    def joint(self) -> Joint:
-        return self._known.joint
+    def spec(self) -> DataSpec:
+        return self._known.spec
 
     def load(self) -> dict[str, Split]:
         """The splits. What was done with the table is said, once, on stderr."""
@@ -92,7 +92,7 @@ class Table(Source):
         Raises:
             ValueError: it is not of a table.
         """
-        self._known = Known.read(learned)
+        self._known = FittedSchema.read(learned)
         vars(self).pop("_contents", None)  # if the file was read before, it was read otherwise
 
     def encode(self, rows: "pd.DataFrame | NDArray[Any]") -> NDArray[np.floating]:
@@ -104,7 +104,7 @@ class Table(Source):
         return x
 
     @functools.cached_property
-    def _known(self) -> Known:
+    def _known(self) -> FittedSchema:
         return self._contents.known
 
     @functools.cached_property
@@ -130,7 +130,7 @@ class Table(Source):
         y[there] = goal.y
         return Contents(
             {name: Split(x[part], y[part]) for name, part in splits.items()},
-            Known(self._joint(goal, columns), columns),
+            FittedSchema(self._spec(goal, columns), columns),
             [*notes, *goal.notes, *unknown, *self._unseen(goal, y[splits["train"]])],
         )
 
@@ -143,7 +143,7 @@ class Table(Source):
         notes = [f"left out, without a name in the header: {len(nameless)} of the columns"] if nameless else []
         return table.drop(columns=nameless), notes
 
-    def _with_targets(self, targets: "pd.DataFrame", notes: list[str]) -> Rows:
+    def _with_targets(self, targets: "pd.DataFrame", notes: list[str]) -> RowIndices:
         """The rows that have every target."""
         there = np.flatnonzero(targets.notna().all(axis=1))
         if not len(there):
@@ -152,11 +152,11 @@ class Table(Source):
             notes.append(f"left out, {len(targets) - len(there)} rows without a value of {listed(list(targets))}")
         return there
 
-    def _aim(self, targets: "pd.DataFrame") -> Aim:
+    def _aim(self, targets: "pd.DataFrame") -> TargetSpec:
         """What is predicted: as was recalled, or as the targets say."""
         if self._is_recalled():
-            return known_aim(targets, self._known.joint.task, self._known.joint.target_names)
-        return aim(targets, self.task)
+            return known_target_spec(targets, self._known.spec.task, self._known.spec.target_names)
+        return target_spec(targets, self.task)
 
     def _columns(self, train: "pd.DataFrame", notes: list[str]) -> list[Column]:
         """How columns become features: as was recalled, or as the training rows say."""
@@ -166,7 +166,7 @@ class Table(Source):
         notes += said
         return columns
 
-    def _divide(self, table: "pd.DataFrame", goal: Aim) -> dict[str, Rows]:
+    def _divide(self, table: "pd.DataFrame", goal: TargetSpec) -> dict[str, RowIndices]:
         """Which rows are in each split."""
         sizes = Sizes(self.val_size, self.test_size, self.seed)
         if self.time is not None:
@@ -175,18 +175,18 @@ class Table(Source):
             return sizes.in_groups(groups(table[self.group]))
         return sizes.mixed(len(table)) if goal.task == "regression" else sizes.balanced(goal.y, goal.names)
 
-    def _joint(self, goal: Aim, columns: list[Column]) -> Joint:
+    def _spec(self, goal: TargetSpec, columns: list[Column]) -> DataSpec:
         """Raises ValueError where no feature is left."""
         names = feature_names(columns)
         if not names:
             raise ValueError(f"No column of {self.path} differs from row to row: there is nothing to learn from.")
-        return Joint((len(names),), goal.out_features, goal.task, names, goal.names)
+        return DataSpec((len(names),), goal.out_features, goal.task, names, goal.names)
 
     def _is_recalled(self) -> bool:
         """Whether what is known came from a checkpoint, and not from the file."""
         return "_known" in vars(self)
 
-    def _unseen(self, goal: Aim, train: NDArray[Any]) -> list[str]:
+    def _unseen(self, goal: TargetSpec, train: NDArray[Any]) -> list[str]:
         """Classes that no training row has, as may be when rows are divided by time or by groups."""
         if goal.task == "regression" or self._is_recalled():
             return []

@@ -3,15 +3,15 @@
 import numpy as np
 
 from fulmen.data.sets.synthetic import Synthetic
-from fulmen.data.source import Joint, Split
+from fulmen.data.source import DataSpec, Split
 
 
 class Wiggle(Synthetic):
     """x from N(0, 1), in ascending order."""
 
     @property
-    def joint(self) -> Joint:
-        return Joint((1,), 1, "regression", ("x",), ("y",))
+    def spec(self) -> DataSpec:
+        return DataSpec((1,), 1, "regression", ("x",), ("y",))
 
     def load(self) -> dict[str, Split]:
         return self.splits(_draw)

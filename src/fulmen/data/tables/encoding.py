@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fulmen.data.new_rows import floats, named, refuse
-from fulmen.data.source import Joint
+from fulmen.data.source import DataSpec
 from fulmen.data.tables.column_checks import check_kind, check_texts
 from fulmen.data.tables.columns import kind, texts
 from fulmen.rules import listed
@@ -125,29 +125,29 @@ def _texts(cells: "pd.Series[Any]", column: Column) -> tuple[NDArray[np.float64]
     return (codes[:, None] == np.arange(len(column["values"]))).astype(np.float64), notes
 
 
-class Known(NamedTuple):
+class FittedSchema(NamedTuple):
     """The sizes and names that a model was made for, and how columns become features."""
 
-    joint: Joint
+    spec: DataSpec
     columns: list[Column]
 
     def plain(self) -> dict[str, Any]:
         """Lists, dicts, texts and numbers, as a checkpoint can hold them."""
-        return {"joint": dataclasses.asdict(self.joint), "columns": [dict(column) for column in self.columns]}
+        return {"spec": dataclasses.asdict(self.spec), "columns": [dict(column) for column in self.columns]}
 
     @classmethod
-    def read(cls, plain: Mapping[str, Any]) -> "Known":
+    def read(cls, plain: Mapping[str, Any]) -> "FittedSchema":
         """Made from what `plain` gave.
 
         Raises:
             ValueError: something is missing there.
         """
         try:
-            joint = Joint(**plain["joint"])
+            spec = DataSpec(**plain["spec"])
             columns: list[Column] = list(plain["columns"])
         except KeyError as error:
             raise ValueError(
                 f"There is no {error} in what was learned ({listed(list(plain)) or 'nothing'}), "
                 "so new rows of a table cannot be read by it: train again."
             ) from error
-        return cls(joint, columns)
+        return cls(spec, columns)

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from fulmen.rules import listed, suggestion
+from fulmen.rules import did_you_mean, listed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -154,7 +154,7 @@ def _check(file: Path) -> None:
     if file.is_dir():
         raise ValueError(f"{file} is a folder: name a file in it.{_there(file)}")
     if not file.exists():
-        near = suggestion(file.name, [path.name for path in file.parent.glob("*")]) if file.parent.is_dir() else ""
+        near = did_you_mean(file.name, [path.name for path in file.parent.glob("*")]) if file.parent.is_dir() else ""
         several = (
             "; for a sweep over several, quote each, as in \"data.path='a.csv','b.csv'\"" if "," in str(file) else ""
         )

@@ -56,8 +56,8 @@ def groups(column: "pd.Series[Any]") -> NDArray[np.int64]:
     return numbers.astype(np.int64)
 
 
-Rows = NDArray[np.int64]
-Choose = Callable[[Rows, int], tuple[Rows, Rows]]
+RowIndices = NDArray[np.int64]
+Choose = Callable[[RowIndices, int], tuple[RowIndices, RowIndices]]
 """Divides rows into those that stay and a part of that size."""
 
 
@@ -69,11 +69,11 @@ class Sizes:
     test: float
     seed: int
 
-    def mixed(self, count: int) -> dict[str, Rows]:
+    def mixed(self, count: int) -> dict[str, RowIndices]:
         """Any rows of N; each is as likely to be anywhere."""
         return self._divide(np.arange(count), self._choose_any, count, "rows")
 
-    def balanced(self, y: NDArray[np.int64], names: Sequence[str]) -> dict[str, Rows]:
+    def balanced(self, y: NDArray[np.int64], names: Sequence[str]) -> dict[str, RowIndices]:
         """Rows with classes `y` [N], of each class the same part everywhere.
 
         Raises:
@@ -81,7 +81,7 @@ class Sizes:
         """
         from sklearn.model_selection import train_test_split
 
-        def choose(rows: Rows, size: int) -> tuple[Rows, Rows]:
+        def choose(rows: RowIndices, size: int) -> tuple[RowIndices, RowIndices]:
             if min(size, len(rows) - size) < len(names):
                 raise ValueError(
                     f"A split has {min(size, len(rows) - size)} rows, too few for {len(names)} classes: "
@@ -95,12 +95,12 @@ class Sizes:
             _check_rarest(y, names, 1 + (self.val > 0) + (self.test > 0))
         return self._divide(np.arange(len(y)), choose, len(y), "rows")
 
-    def in_time(self, moments: NDArray[Any]) -> dict[str, Rows]:
+    def in_time(self, moments: NDArray[Any]) -> dict[str, RowIndices]:
         """Rows at `moments` [N]: the earliest train, the latest test."""
         order = np.argsort(moments, kind="stable")
         return self._divide(order, lambda rows, size: (rows[:-size], rows[-size:]), len(order), "rows")
 
-    def in_groups(self, groups: NDArray[np.int64]) -> dict[str, Rows]:
+    def in_groups(self, groups: NDArray[np.int64]) -> dict[str, RowIndices]:
         """Rows of `groups` [N], which stay together; shares and numbers are those of groups.
 
         Raises:
@@ -108,20 +108,20 @@ class Sizes:
         """
         from sklearn.model_selection import GroupShuffleSplit
 
-        def choose(rows: Rows, size: int) -> tuple[Rows, Rows]:
+        def choose(rows: RowIndices, size: int) -> tuple[RowIndices, RowIndices]:
             splitter = GroupShuffleSplit(1, test_size=size, random_state=self.seed)
             stays, part = next(splitter.split(rows, groups=groups[rows]))
             return rows[stays], rows[part]
 
         return self._divide(np.arange(len(groups)), choose, len(np.unique(groups)), "groups")
 
-    def _choose_any(self, rows: Rows, size: int) -> tuple[Rows, Rows]:
+    def _choose_any(self, rows: RowIndices, size: int) -> tuple[RowIndices, RowIndices]:
         from sklearn.model_selection import train_test_split
 
         stays, part = train_test_split(rows, test_size=size, random_state=self.seed)
         return stays, part
 
-    def _divide(self, rows: Rows, choose: Choose, count: int, what: str) -> dict[str, Rows]:
+    def _divide(self, rows: RowIndices, choose: Choose, count: int, what: str) -> dict[str, RowIndices]:
         """Takes test away from all rows, then validation from the rest."""
         test, val = _count(self.test, count), _count(self.val, count)
         if test + val >= count:

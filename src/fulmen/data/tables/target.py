@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fulmen.data.new_rows import floats
-from fulmen.data.source import Task
+from fulmen.data.source import TaskKind
 from fulmen.data.tables.column_checks import FEW_ROWS, check_numbers
 from fulmen.data.tables.columns import kind, whole
 from fulmen.rules import listed
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 CLASSES = 20
 """Different whole numbers up to which they are taken for classes."""
 
-Wanted = Literal["auto", "regression", "binary", "multiclass"]
+TargetOptions = Literal["auto", "regression", "binary", "multiclass"]
 
 
 @dataclass(frozen=True)
-class Aim:
+class TargetSpec:
     """Targets of rows that have them."""
 
-    task: Task
+    task: TaskKind
     y: NDArray[Any]
     """[N, T] floating for regression; [N] whole class numbers from 0 otherwise."""
     names: tuple[str, ...]
@@ -41,7 +41,7 @@ class Aim:
         return 1 if self.task == "binary" else len(self.names)
 
 
-def aim(targets: "pd.DataFrame", wanted: Wanted) -> Aim:
+def target_spec(targets: "pd.DataFrame", wanted: TargetOptions) -> TargetSpec:
     """What to predict.
 
     Args:
@@ -58,7 +58,7 @@ def aim(targets: "pd.DataFrame", wanted: Wanted) -> Aim:
     return _one(targets.iloc[:, 0], wanted)
 
 
-def known_aim(targets: "pd.DataFrame", task: Task, names: tuple[str, ...]) -> Aim:
+def known_target_spec(targets: "pd.DataFrame", task: TaskKind, names: tuple[str, ...]) -> TargetSpec:
     """The targets of a table that is like one learned before: new rows need not hold all of its classes.
 
     Args:
@@ -72,12 +72,12 @@ def known_aim(targets: "pd.DataFrame", task: Task, names: tuple[str, ...]) -> Ai
     if task == "regression":
         if targets.shape[1] != len(names):
             raise ValueError(f"{len(names)} targets were learned ({listed(names)}), and {targets.shape[1]} are given.")
-        return Aim(task, _values(targets, "regression").y, names)
+        return TargetSpec(task, _values(targets, "regression").y, names)
     found, y = _classes(targets.iloc[:, 0])
     for name in found:
         if name not in names:
             raise ValueError(f"The class {name!r} was not learned; those were {listed(names)}.")
-    return Aim(task, np.array([names.index(name) for name in found])[y], names)
+    return TargetSpec(task, np.array([names.index(name) for name in found])[y], names)
 
 
 def _check(column: "pd.Series[Any]") -> None:
@@ -95,7 +95,7 @@ def _check(column: "pd.Series[Any]") -> None:
         )
 
 
-def _values(targets: "pd.DataFrame", wanted: Wanted) -> Aim:
+def _values(targets: "pd.DataFrame", wanted: TargetOptions) -> TargetSpec:
     if wanted not in ("auto", "regression"):
         raise ValueError(f"data.task is {wanted}, which has one target, and data.target names {listed(list(targets))}.")
     for name in targets:
@@ -106,10 +106,10 @@ def _values(targets: "pd.DataFrame", wanted: Wanted) -> Aim:
                 f"{'several targets' if targets.shape[1] > 1 else 'data.task=regression'} must be numbers: {way_out}."
             )
     y = np.stack([floats(targets[name]) for name in targets], axis=1)  # [N, T]
-    return Aim("regression", y, tuple(map(str, targets)))
+    return TargetSpec("regression", y, tuple(map(str, targets)))
 
 
-def _one(column: "pd.Series[Any]", wanted: Wanted) -> Aim:
+def _one(column: "pd.Series[Any]", wanted: TargetOptions) -> TargetSpec:
     """A single target, which may be classes."""
     name, numbers, count = str(column.name), kind(column) == "number", column.nunique()
     if wanted == "auto" and numbers and (count > CLASSES or not whole(column)):
@@ -122,9 +122,9 @@ def _one(column: "pd.Series[Any]", wanted: Wanted) -> Aim:
             f"data.target {name!r} has {count} different values in {len(column)} rows, too many for classes: {way_out}."
         )
     names, y = _classes(column)
-    task: Task = "multiclass" if count > 2 or wanted == "multiclass" else "binary"
+    task: TaskKind = "multiclass" if count > 2 or wanted == "multiclass" else "binary"
     taken = f"the {count} whole numbers of {name} are taken for classes; for values add data.task=regression"
-    return Aim(task, y, names, (taken,) if numbers and wanted == "auto" else ())
+    return TargetSpec(task, y, names, (taken,) if numbers and wanted == "auto" else ())
 
 
 def _classes(column: "pd.Series[Any]") -> tuple[tuple[str, ...], NDArray[np.int64]]:

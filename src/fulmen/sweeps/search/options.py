@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 from fulmen.config.groups import conf_dir
 from fulmen.config.overrides import parse
 from fulmen.errors import ConfigurationError
-from fulmen.rules import Rule, many, one_of, suggestion, text, whole
+from fulmen.rules import Rule, did_you_mean, many, one_of, text, whole
 
 WORD: Final = "sweep=optuna"
 KEYS: Final = "hydra.sweeper."
@@ -47,7 +47,7 @@ def read(words: Sequence[str]) -> dict[str, Any]:
         if override.is_sweep_override():
             raise ConfigurationError(f"{override.input_line} names several values, and a search has one")
         if name not in found:
-            near = suggestion(name, found) or ";"
+            near = did_you_mean(name, found) or ";"
             raise ConfigurationError(f"there is no {override.input_line} in {WORD}{near} it has {', '.join(found)}")
         found[name] = override.value()
     for name, rule in RULES.items():

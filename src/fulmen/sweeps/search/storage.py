@@ -23,7 +23,7 @@ from fulmen.errors import ConfigurationError
 from fulmen.sweeps.record import Search, Sweep
 from fulmen.sweeps.search.options import KEYS, address
 from fulmen.tasks.names import mode
-from fulmen.training.callbacks.pruning import Judge
+from fulmen.training.callbacks.pruning import Pruner
 
 JOURNAL: Final = "study.journal"
 ABOUT: Final = "about"
@@ -32,7 +32,7 @@ FIRST_PERCENT: Final = 10
 """Of a run's steps after which it may be pruned."""
 
 
-def judge(sweep: Sweep, folder: Path) -> Judge | None:
+def pruner(sweep: Sweep, folder: Path) -> Pruner | None:
     """Says of the run in a job's folder, in whichever process, whether it is to be pruned; None where nothing is.
 
     Raises:
@@ -46,13 +46,13 @@ def judge(sweep: Sweep, folder: Path) -> Judge | None:
     trial = optuna.trial.Trial(study, study.get_trials(deepcopy=False)[number]._trial_id)
     reported = set(study.get_trials(deepcopy=False)[number].intermediate_values)
 
-    def is_hopeless(percent: int, score: float) -> bool:
+    def should_prune(percent: int, score: float) -> bool:
         if percent not in reported:  # as a run that goes on has been here before
             trial.report(score, percent)
             reported.add(percent)
         return trial.should_prune()
 
-    return is_hopeless
+    return should_prune
 
 
 def open_study(search: Search, folder: Path) -> optuna.Study:

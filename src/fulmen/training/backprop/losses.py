@@ -39,7 +39,7 @@ def formula(xp: ModuleType, penalty: penalties.Penalty) -> Penalty:
     Raises:
         ValueError: there are none.
     """
-    found = penalties.shares(penalty)
+    found = penalties.coefficients(penalty)
     if found is None:
         function = getattr(penalty, "func", penalty)
         name = getattr(function, "__name__", type(function).__name__)

@@ -28,7 +28,7 @@ SHARE = 0.05
 """and of a run's time at most, so that large networks are saved less often."""
 
 
-class Saver(Checkpoint):
+class Checkpointer(Checkpoint):
     """Saves into `folder`, keeps the best weights in memory between, and ends the run where a signal asked for it.
 
     Args:

@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks import Checkpoint
 
 from fulmen.errors import Pruned
 
-Judge = Callable[[int, float], bool]
+Pruner = Callable[[int, float], bool]
 """Given how many percent of a run are done and its score then, says whether it is to end."""
 
 
@@ -22,18 +22,18 @@ class Pruning(Checkpoint):
     It is a `Checkpoint` because Lightning calls those last at an interval's end, when the module knows the score.
 
     Args:
-        judge: decides.
+        pruner: decides.
         score: the figure that it is told.
         total_steps: of the whole run.
     """
 
-    def __init__(self, judge: Judge, score: str, total_steps: int) -> None:
-        self.judge, self.score, self.total_steps = judge, score, total_steps
+    def __init__(self, pruner: Pruner, score: str, total_steps: int) -> None:
+        self.pruner, self.score, self.total_steps = pruner, score, total_steps
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Raises Pruned where the judge says so."""
         step, score = trainer.global_step, float(trainer.callback_metrics.get(self.score, math.nan))
         if step >= self.total_steps or not math.isfinite(score):
             return
-        if self.judge(round(100 * step / self.total_steps), score):
+        if self.pruner(round(100 * step / self.total_steps), score):
             raise Pruned(f"{self.score} was {score:.4g} after {step} of {self.total_steps} steps, behind earlier runs")

@@ -22,7 +22,7 @@ State = tuple[int, Mapping[str, Tensor]]
 """A step, and the network's weights after it."""
 
 
-class Film(Callback):
+class WeightSnapshots(Callback):
     """Keeps weights before the first step and at the ends of intervals, every n-th of them when they are many."""
 
     def __init__(self) -> None:
