@@ -20,9 +20,9 @@ from sklearn.datasets import load_iris
 from sklearn.metrics import accuracy_score, f1_score, log_loss
 
 import fulmen
-from fulmen.cli import export
 from fulmen.cli.main import main
 from fulmen.config import validate
+from fulmen.experiment import export
 from fulmen.experiment.load import Run
 
 ROOT = Path(__file__).parents[2]
@@ -254,7 +254,7 @@ def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]
 def options(command: str) -> Any:
     import importlib
 
-    return importlib.import_module(f"fulmen.commands.{command}").OPTIONS
+    return importlib.import_module(f"fulmen.cli.{command}").OPTIONS
 
 
 def test_one_row_is_enough_to_check_an_export(here: Path) -> None:

@@ -40,8 +40,8 @@ def load_without_torch(tmp_path: Path) -> Callable[..., None]:
 
     def load(*words: str) -> None:
         code = (
-            "import sys, fulmen; from fulmen import preflight; "
-            f"preflight.check(fulmen.compose({[*words]})).load(); sys.exit('torch' in sys.modules)"
+            "import sys, fulmen; from fulmen.config import validate; "
+            f"validate.check(fulmen.compose({[*words]})).load(); sys.exit('torch' in sys.modules)"
         )
         done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, encoding="utf-8")
         assert done.returncode == 0, done.stderr

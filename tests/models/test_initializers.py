@@ -104,7 +104,7 @@ def test_biases_are_zero_on_demand(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "deviation"),
+    ("name", "std"),
     [  # a row [1, n]: n inputs, one output
         ("normal", 0.02),
         ("xavier_uniform", math.sqrt(2 / 5001)),

@@ -4,8 +4,6 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from fulmen.config.allowlist import listed
-from fulmen.config.overrides import read
 from fulmen.errors import ConfigurationError
 from fulmen.experiment import importing
 from fulmen.rules import did_you_mean
@@ -121,10 +119,10 @@ def load(arguments: Arguments) -> "Trained":
     if len(arguments.subjects) != 1:
         given = f"{len(arguments.subjects)} were given" if arguments.subjects else "none was given"
         raise ConfigurationError(f"name one run's folder or checkpoint first; {given}")
-    with importing.at_once():
-        from fulmen.experiment import (
-            load as loading,  # and with it torch: seconds, which help and wrong words need not wait for
-        )
+    with importing.at_once():  # torch: seconds, which help and wrong words need not wait for
+        from fulmen.config.allowlist import listed
+        from fulmen.config.overrides import read
+        from fulmen.experiment import load as loading
 
     options = arguments.options
     return loading.read(

@@ -13,13 +13,16 @@ import yaml
 from hydra.core.override_parser.types import Override, OverrideType
 from hydra.errors import MissingConfigException
 from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
 
 from fulmen.config import allowlist
-from fulmen.config import groups as choice_file
 from fulmen.config.groups import groups, search_path
 from fulmen.config.overrides import check_choice, check_keys, quoted, read, unknown
 from fulmen.errors import ConfigurationError
 from fulmen.rules import did_you_mean
+
+GLOBAL = re.compile(r"^# *@package +_global_\s*$", re.MULTILINE)
+HYDRAS = re.compile(r"((override|optional)\s+)*/?hydra\b")
 
 
 def compose(words: Iterable[str] = (), config_dir: str | Path | None = None) -> DictConfig:
@@ -43,7 +46,7 @@ def compose(words: Iterable[str] = (), config_dir: str | Path | None = None) -> 
     for override in overrides:
         check_single(override)
         check_choice(override, folders)
-        choice_file.check(override.key_or_group, str(override.value()), folders)
+        _check_file(override.key_or_group, str(override.value()), folders)
     try:
         config = _compose(words, folders)
     except Exception as error:  # Hydra and OmegaConf raise a ValueError or a TypeError for some words
@@ -127,7 +130,7 @@ def _sentence(error: Exception, folders: Sequence[Path]) -> str:
         there = list(error.options or [])
         return f"there is no {group}={name}{did_you_mean(name, there) or ';'} the choices are {', '.join(there)}"
     if isinstance(error, yaml.MarkedYAMLError):
-        return choice_file.not_yaml(error)
+        return _not_yaml(error)
     if wrong := re.match(r"In '(\w+)/(.+?)': Could not override '(?:\1/)?(.+?)'", str(error)):
         group, choice, name = wrong.groups()
         near = did_you_mean(f"override /{name}", [f"override /{group}" for group in groups(folders)])
@@ -146,3 +149,59 @@ def _finish(config: DictConfig, words: Sequence[str]) -> DictConfig:
         if config.trainer.max_epochs is None and config.trainer.max_steps is None:
             config.trainer.max_epochs = config.data.epochs
     return config
+
+
+def _check_file(group: str, choice: str, folders: Sequence[Path]) -> None:
+    """Reads the file of a choice that is not among those shipped.
+
+    Args:
+        group: a group, or a key, which has no file.
+        choice: its choice.
+        folders: of choices, ours first; of two files Hydra takes the first.
+
+    Raises:
+        ConfigurationError: the file cannot be read, is no mapping, is an experiment whose keys would end up in the
+            wrong place, or sets what is Hydra's.
+    """
+    paths = [folder / group / f"{choice}.yaml" for folder in folders]
+    path = next((path for path in paths if path.is_file()), None)
+    if path is None or path == paths[0]:
+        return
+    content, is_global = _content(path), GLOBAL.search(path.read_text("utf-8")) is not None
+    if group == "experiment" and not is_global:
+        raise ConfigurationError(f"{path} is an experiment, and lacks its first line; add '# @package _global_'")
+    if any(HYDRAS.match(key) for key in [*_chosen(content), *(content if is_global else ())]):
+        raise ConfigurationError(
+            f"{path} sets words of Hydra's own, which would change nothing; leave 'hydra' out, "
+            "and name a run's folder with run_dir=<folder>"
+        )
+
+
+def _not_yaml(error: yaml.MarkedYAMLError) -> str:
+    """The sentence about a file that is no YAML: which, and where in it."""
+    mark = error.problem_mark or error.context_mark
+    assert mark is not None
+    return f"{mark.name}, line {mark.line + 1}: {error.problem}, so this is no YAML"
+
+
+def _content(path: Path) -> dict[str, Any]:
+    try:
+        content = OmegaConf.load(path)
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{path} is not written in UTF-8 (byte {error.start + 1}); save it in that") from error
+    except yaml.MarkedYAMLError as error:
+        raise ConfigurationError(_not_yaml(error)) from error
+    except (OSError, yaml.YAMLError, OmegaConfBaseException) as error:
+        raise ConfigurationError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
+    if not isinstance(content, DictConfig):
+        raise ConfigurationError(f"{path} is a list, and must be keys with values, a line each, as 'seed: 1'")
+    plain: Any = OmegaConf.to_container(content, resolve=False)
+    return {str(key): value for key, value in plain.items()}
+
+
+def _chosen(content: dict[str, Any]) -> list[str]:
+    """The groups in a defaults list, with the words before them."""
+    entries = content.get("defaults")
+    return (
+        [str(key) for entry in entries if isinstance(entry, dict) for key in entry] if isinstance(entries, list) else []
+    )

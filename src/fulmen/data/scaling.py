@@ -49,12 +49,12 @@ class Standardizer:
         return values * self.std + self.mean
 
     def plain(self) -> dict[str, Any]:
-        return {"mean": self.mean.tolist(), "deviation": self.std.tolist(), "dtype": str(self.mean.dtype)}
+        return {"mean": self.mean.tolist(), "std": self.std.tolist(), "dtype": str(self.mean.dtype)}
 
     @classmethod
     def of(cls, plain: Mapping[str, Any]) -> "Standardizer":
         """What `plain` wrote down, to the last bit."""
-        return cls(*(np.asarray(plain[name], plain["dtype"]) for name in ("mean", "deviation")))
+        return cls(*(np.asarray(plain[name], plain["dtype"]) for name in ("mean", "std")))
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ def final(scores: Tensor, task: Task) -> Tensor:
 
 def task_of(net: nn.Module, spec: DataSpec, scaling: Scaling) -> Task:
     """How a network's output is to be read."""
-    units = {} if scaling.y is None else {"mean": scaling.y.mean, "deviation": scaling.y.std}
+    units = {} if scaling.y is None else {"mean": scaling.y.mean, "std": scaling.y.std}
     return Task(
         spec.task,
         spec.out_features,
