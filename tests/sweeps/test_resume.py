@@ -38,9 +38,9 @@ def test_a_sweep_that_was_killed_goes_on(place: Any, capsys: pytest.CaptureFixtu
 
 KILLED_AT_ONCE = """\
 import os, signal, sys
-from fulmen import runs
+from fulmen.runs import recording
 from fulmen.cli.main import main
-runs.environment = lambda: os.kill(os.getpid(), signal.SIGKILL)
+recording.environment = lambda: os.kill(os.getpid(), signal.SIGKILL)
 sys.exit(main(sys.argv[1:]))
 """
 """Before a run has written its first status."""

@@ -138,7 +138,7 @@ class Job:
                     record_failure(folder, error)
 
     def _go_on(self, folder: Path) -> None:
-        resume(folder, self.permissions, verbose=False, pruner=_judge(folder))
+        resume(folder, self.permissions, verbose=False, pruner=_pruner(folder))
 
     def _begin(self, folder: Path) -> None:
         sweep, number = _sweep(folder.parent), int(folder.name)
@@ -148,7 +148,7 @@ class Job:
         for override in map(read, self.permissions):
             config[override.key_or_group] = override.value()
         config.allow_targets = listed(config.allow_targets)
-        train(config, folder=folder, name=" ".join(sweep.own_words(number)), verbose=False, pruner=_judge(folder))
+        train(config, folder=folder, name=" ".join(sweep.own_words(number)), verbose=False, pruner=_pruner(folder))
 
     @contextmanager
     def _stopping(self, sweep: Path) -> Iterator[None]:
@@ -186,7 +186,7 @@ def _read(folder: Path, _changed: int) -> Sweep:
     return read_sweep(folder)
 
 
-def _judge(folder: Path) -> "Pruner | None":
+def _pruner(folder: Path) -> "Pruner | None":
     """What decides whether the run in a job's folder is worth its time; None in a grid."""
     if _sweep(folder.parent).search is None:
         return None

@@ -256,15 +256,16 @@ def test_another_number_of_runs_is_kept_when_the_search_stops_again(
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from fulmen.sweeps import record, storage, study
+from fulmen.sweeps import record
+from fulmen.sweeps.search import storage, study
 from fulmen.cli.main import main
 
 def kill(*_):
     os.kill(os.getpid(), signal.SIGKILL)
 
-judge, plan, tell = storage.judge, record.plan, study.Study.tell
+pruner, plan, tell = storage.pruner, record.plan, study.Study.tell
 if sys.argv[1] == "training":
-    storage.judge = lambda sweep, folder: kill if folder.name == "2" else judge(sweep, folder)
+    storage.pruner = lambda sweep, folder: kill if folder.name == "2" else pruner(sweep, folder)
 if sys.argv[1] == "asked":
     record.plan = lambda found, folder: kill() if folder.name == "2" else plan(found, folder)
 if sys.argv[1] == "trained":
