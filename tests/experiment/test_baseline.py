@@ -21,7 +21,7 @@ from fulmen.config.instantiate import make
 from fulmen.data.scaling import Scaling
 from fulmen.data.source import Split
 from fulmen.experiment import console
-from fulmen.experiment.baseline import Baseline, coefficients, sklearn
+from fulmen.experiment.baseline import Amounts, Baseline, coefficients, sklearn
 from fulmen.experiment.load import Run
 from fulmen.models.initializers import new_network
 from fulmen.tasks.predictor import task_of
@@ -46,14 +46,13 @@ def opinion(*words: str, batch_rows: int = 50, epochs: int = 7, seed: int = 3) -
     data.load()
     net = new_network(make(config.model), data.spec.in_shape, data.spec.out_features, "64-true", 0, make(config.init))
     recipe = Recipe(
-        **{part: make(config[part]) for part in ("loss", "penalty", "optimizer", "scheduler")},
+        **{part: make(config[part]) for part in ("loss", "penalty", "optimizer", "scheduler", "backprop")},
         gradient_clip=config.trainer.gradient_clip,
-        rows=data.rows,
-        batch_rows=batch_rows,
-        epochs=epochs,
+        accumulate=1,
         seed=seed,
     )
-    return sklearn(net, task_of(net, data.spec, data.scaling), data.splits["train"], recipe), data, net
+    amounts = Amounts(data.rows, batch_rows, epochs)
+    return sklearn(net, task_of(net, data.spec, data.scaling), data.splits["train"], recipe, amounts), data, net
 
 
 @pytest.mark.parametrize("data", ["linear_1d", "linear_5d"])

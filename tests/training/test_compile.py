@@ -19,11 +19,13 @@ from torch.optim import SGD, Adam, Optimizer
 import fulmen
 from fulmen.data.sets.moons import Moons
 from fulmen.errors import Diverged
+from fulmen.experiment import run as runs
+from fulmen.experiment.experiment import Experiment, Session
 from fulmen.experiment.load import Run
-from fulmen.experiment.run import train as run_parts
 from fulmen.models import initializers
 from fulmen.tasks import losses
 from fulmen.training import compile
+from fulmen.training.recipe import Recipe
 from fulmen.training.trainer import TrainerOptions
 
 Train = Callable[..., Run]
@@ -234,24 +236,25 @@ def train_parts(folder: Path, between: Callable[[], nn.Module], optimizer: Calla
     """Without Hydra; 4 steps a pass, of which the last is smaller."""
     options = {"accelerator": "cpu", "devices": 1, "strategy": "auto", "precision": "64-true", "threads": "auto"}
     limits = {"max_epochs": 12, "max_steps": None, "gradient_clip": None, "accumulate": 1, "patience": None}
-    return run_parts(
-        source=Moons(train_size=60, val_size=20, test_size=20, noise=0.1, batch_size=16),
-        model=functools.partial(Net, between=between),
-        optimizer=optimizer,
-        scheduler=None,
-        loss=losses.auto,
-        penalty=None,
-        init=initializers.default,
-        backprop=None,
-        options=TrainerOptions(**options, **limits, pack=5, points=100, debug=False, compile=code),  # type: ignore[arg-type]
-        logger=None,
-        seed=0,
-        score="val/loss",
-        weights="last",
-        folder=folder,
-        config={},
-        facts={},
-        verbose=False,
+    return runs.train(
+        Experiment(
+            source=Moons(train_size=60, val_size=20, test_size=20, noise=0.1, batch_size=16),
+            model=functools.partial(Net, between=between),
+            init=initializers.default,
+            recipe=Recipe(
+                loss=losses.auto,
+                penalty=None,
+                optimizer=optimizer,
+                scheduler=None,
+                backprop=None,
+                gradient_clip=None,
+                accumulate=1,
+                seed=0,
+            ),
+            trainer=TrainerOptions(**options, **limits, pack=5, points=100, debug=False, compile=code),  # type: ignore[arg-type]
+            weights="last",
+        ),
+        Session(folder=folder, verbose=False),
     )
 
 

@@ -19,11 +19,13 @@ from fulmen.data import tensors
 from fulmen.data.sets.moons import Moons
 from fulmen.data.source import Split
 from fulmen.errors import Diverged
+from fulmen.experiment import run as runs
+from fulmen.experiment.experiment import Experiment, Session
 from fulmen.experiment.load import Run
-from fulmen.experiment.run import train as run_parts
 from fulmen.models import initializers
 from fulmen.models.dropout import Dropout
 from fulmen.tasks import losses
+from fulmen.training.recipe import Recipe
 from fulmen.training.trainer import TrainerOptions
 
 Train = Callable[..., Run]
@@ -322,24 +324,25 @@ def test_batch_normalization_is_that_of_a_plain_loop(tmp_path: Path) -> None:
     source = Moons(train_size=60, val_size=20, test_size=20, noise=0.1, batch_size=16)
     options = {"accelerator": "cpu", "devices": 1, "strategy": "auto", "precision": "32-true", "threads": "auto"}
     limits = {"max_epochs": 3, "max_steps": None, "gradient_clip": None, "accumulate": 1, "patience": None}
-    run = run_parts(
-        source=source,
-        model=Normalized,
-        optimizer=functools.partial(torch.optim.SGD, lr=0.1),
-        scheduler=None,
-        loss=losses.auto,
-        penalty=None,
-        init=initializers.default,
-        backprop=None,
-        options=TrainerOptions(**options, **limits, pack=3, points=100, debug=False),  # type: ignore[arg-type]
-        logger=None,
-        seed=0,
-        score="val/loss",
-        weights="last",
-        folder=tmp_path / "run",
-        config={},
-        facts={},
-        verbose=False,
+    run = runs.train(
+        Experiment(
+            source=source,
+            model=Normalized,
+            init=initializers.default,
+            recipe=Recipe(
+                loss=losses.auto,
+                penalty=None,
+                optimizer=functools.partial(torch.optim.SGD, lr=0.1),
+                scheduler=None,
+                backprop=None,
+                gradient_clip=None,
+                accumulate=1,
+                seed=0,
+            ),
+            trainer=TrainerOptions(**options, **limits, pack=3, points=100, debug=False),  # type: ignore[arg-type]
+            weights="last",
+        ),
+        Session(folder=tmp_path / "run", verbose=False),
     )
     split = source.load()["train"]
     x, y = torch.tensor(split.x).float(), torch.tensor(split.y).float().unsqueeze(1)

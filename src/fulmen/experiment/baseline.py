@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from fulmen.data.source import DataSpec
 from fulmen.data.tensors import Batch, Rows
 from fulmen.errors import warn
+from fulmen.experiment.sklearn_equivalent import Amounts as Amounts
 from fulmen.experiment.sklearn_equivalent import estimator
 from fulmen.tasks.evaluation import Evaluation
 from fulmen.tasks.losses import Loss
@@ -105,7 +106,7 @@ class Baseline:
         return {f"baseline/{name}": value for name, value in figures.items()}
 
 
-def sklearn(net: nn.Module, task: Task, train: Rows, recipe: Recipe) -> Baseline:
+def sklearn(net: nn.Module, task: Task, train: Rows, recipe: Recipe, amounts: Amounts) -> Baseline:
     """The second opinion on a network that is about to be trained.
 
     Args:
@@ -113,6 +114,7 @@ def sklearn(net: nn.Module, task: Task, train: Rows, recipe: Recipe) -> Baseline
         task: how its output is read.
         train: the rows to learn from, scaled.
         recipe: how the network is trained.
+        amounts: how much it is trained.
 
     Raises:
         ValueError: scikit-learn has no counterpart, or the rows lack a class or are not in memory.
@@ -122,7 +124,7 @@ def sklearn(net: nn.Module, task: Task, train: Rows, recipe: Recipe) -> Baseline
             "baseline=sklearn: scikit-learn learns from rows in memory, and these are read from their files when they "
             "are needed; take data.in_memory=true, or baseline=none"
         )
-    found = estimator(net, task, recipe)
+    found = estimator(net, task, recipe, amounts)
     classes = 0 if task.kind == "regression" else max(2, task.out_features)
     if classes and (missing := set(range(classes)) - set(torch.unique(train.y).int().tolist())):
         raise ValueError(
@@ -132,7 +134,7 @@ def sklearn(net: nn.Module, task: Task, train: Rows, recipe: Recipe) -> Baseline
     return Baseline(found, dataclasses.replace(task, gives_probabilities=classes > 0), recipe.loss)
 
 
-MakeBaseline = Callable[[nn.Module, Task, Rows, Recipe], Baseline]
+MakeBaseline = Callable[[nn.Module, Task, Rows, Recipe, Amounts], Baseline]
 
 
 class _InPlace(nn.Module):

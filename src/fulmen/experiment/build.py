@@ -1,4 +1,4 @@
-"""From a configuration to a run: Hydra makes the parts, and the straight line in `run.py` gets them by name."""
+"""From a configuration to a run: Hydra makes the parts, and the straight line in `run.py` takes them whole."""
 
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -17,10 +17,10 @@ from fulmen.runs.files import expand_home
 from fulmen.runs.names import readable, stamp
 
 if TYPE_CHECKING:
+    from fulmen.experiment.experiment import Experiment
     from fulmen.experiment.load import Run
     from fulmen.training.callbacks.pruning import Pruner
 
-PARTS = ("model", "optimizer", "scheduler", "loss", "penalty", "init", "backprop", "logger", "figures", "baseline")
 RUNS = Path("logs/runs")
 FAILED, DIVERGED = 1, 3
 
@@ -110,15 +110,10 @@ def _train(
     allowlist.check(config, typed=config.overrides)
     source = validate.check(config)
     with importing.at_once():
-        from fulmen.experiment.run import train as train_parts  # and with it torch and Lightning: seconds
+        from fulmen.experiment import run  # and with it torch and Lightning: seconds
+        from fulmen.experiment.experiment import Session
 
-    return train_parts(
-        **{part: make(config[part]) for part in PARTS},
-        source=source,
-        options=make(config.trainer),
-        seed=config.seed,
-        score=config.score,
-        weights=config.weights,
+    session = Session(
         folder=folder,
         config=record(config, source),
         facts={"overrides": list(config.overrides), **facts},
@@ -128,6 +123,29 @@ def _train(
         threads=threads,
         trust=config.trust_checkpoint is True,
         pruner=pruner,
+    )
+    return run.train(build(config, source), session)
+
+
+def build(config: DictConfig, source: Source) -> "Experiment":
+    """Makes the parts that a configuration describes; it and `source` have been checked."""
+    from fulmen.experiment.experiment import Experiment
+    from fulmen.training.recipe import Recipe
+
+    options = make(config.trainer)
+    recipe = Recipe(
+        **{part: make(config[part]) for part in ("loss", "penalty", "optimizer", "scheduler", "backprop")},
+        gradient_clip=options.gradient_clip,
+        accumulate=options.accumulate,
+        seed=config.seed,
+    )
+    return Experiment(
+        source=source,
+        recipe=recipe,
+        trainer=options,
+        score=config.score,
+        weights=config.weights,
+        **{part: make(config[part]) for part in ("model", "init", "logger", "figures", "baseline")},
     )
 
 

@@ -1,228 +1,193 @@
-"""The straight line: from parts to a recorded run."""
+"""The straight line: prepare, claim the folder, record, fit, evaluate, publish."""
 
 import math
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any, Literal
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 from lightning.pytorch import Trainer
-from torch import nn
+from lightning.pytorch.loggers.logger import Logger
 
-from fulmen.data.source import Source
-from fulmen.data.tensors import fingerprint
 from fulmen.errors import Diverged
-from fulmen.experiment import console, importing
-from fulmen.experiment.baseline import MakeBaseline, coefficients
-from fulmen.experiment.load import Run as Run
-from fulmen.experiment.load import metadata
-from fulmen.figures.options import FigureOptions
+from fulmen.experiment import console
+from fulmen.experiment.baseline import coefficients
+from fulmen.experiment.experiment import Experiment, Session
+from fulmen.experiment.load import Run, metadata
+from fulmen.experiment.prepare import Prepared, prepare
 from fulmen.figures.subject import RunContext
-from fulmen.models import dry_run
 from fulmen.models.dry_run import parameter_count
-from fulmen.models.initializers import new_network
 from fulmen.runs import recording, resuming
 from fulmen.runs.files import write_json
 from fulmen.runs.history import History
-from fulmen.runs.signals import deferred
-from fulmen.tasks.evaluation import Evaluation
-from fulmen.tasks.losses import Loss
-from fulmen.tasks.names import METRICS, measured, mode
-from fulmen.tasks.penalties import Penalty
-from fulmen.tasks.predictor import Predictor, task_of
+from fulmen.runs.signals import Stop, deferred, raising
+from fulmen.tasks.names import METRICS, mode
+from fulmen.tasks.predictor import Predictor
 from fulmen.training import loggers
-from fulmen.training.backprop.gradient import MakeGradient, find_gradient
 from fulmen.training.callbacks.checkpointing import Checkpointer
 from fulmen.training.callbacks.histograms import Histograms
 from fulmen.training.callbacks.progress import Progress
-from fulmen.training.callbacks.pruning import Pruner, Pruning
+from fulmen.training.callbacks.pruning import Pruning
 from fulmen.training.callbacks.weight_snapshots import WeightSnapshots
 from fulmen.training.first_backward import print_first_backward
 from fulmen.training.learner import Learner
-from fulmen.training.optimizers import MakeOptimizer
-from fulmen.training.packs import DataModule
-from fulmen.training.recipe import Recipe
-from fulmen.training.schedulers import MakeScheduler
-from fulmen.training.step import Stepping
-from fulmen.training.trainer import TrainerOptions, build, find_accelerator, find_plan, find_threads
+from fulmen.training.trainer import build
 
 
-def train(
-    *,
-    source: Source,
-    model: Callable[..., nn.Module],
-    optimizer: MakeOptimizer,
-    scheduler: MakeScheduler | None,
-    loss: Loss,
-    penalty: Penalty | None,
-    init: Callable[[nn.Module], None],
-    backprop: MakeGradient | None,
-    options: TrainerOptions,
-    logger: loggers.MakeLogger | None,
-    figures: FigureOptions = FigureOptions(),  # noqa: B008 - it never changes
-    seed: int,
-    score: str,
-    weights: Literal["best", "last"],
-    folder: Path,
-    config: Mapping[str, Any],
-    facts: Mapping[str, Any],
-    name: str = "",
-    baseline: MakeBaseline | None = None,
-    verbose: bool = True,
-    resume: bool = False,
-    threads: int | None = None,
-    trust: bool = False,
-    pruner: Pruner | None = None,
-) -> Run:
-    """Trains a model on data and writes the run down.
-
-    Args:
-        source: the data.
-        model: called with `in_shape` and `out_features`, makes the network.
-        optimizer: called with parameters, makes the optimizer.
-        scheduler: makes the learning rate's schedule; None for a constant rate.
-        loss: what is minimized, together with
-        penalty: on the parameters, or None.
-        init: gives the parameters their first values.
-        backprop: makes what finds the gradient by hand; None for autograd.
-        options: how to train and where.
-        logger: called with `save_dir`; None for no logger but the run's own history.
-        figures: which are drawn at the end.
-        seed: of the first values, the order of batches and dropout.
-        score: the figure by which weights are best, as `<split>/<metric>`.
-        weights: which are evaluated.
-        folder: the run's folder, made here, empty if it exists.
-        config: the configuration, for `config.yaml` and the dashboard.
-        facts: further entries of `status.json`.
-        name: what the dashboard calls the run, a folder's name.
-        baseline: called with the network and how it is trained, makes the second opinion; None for none.
-        verbose: whether to print configuration, network, progress and figures.
-        resume: whether the run in `folder` goes on from its last checkpoint.
-        threads: of the CPU, as the run had before; None to find out.
-        trust: whether that checkpoint may hold more than plain values, see `checkpoints.load`.
-        pruner: says while the run trains whether it is worth its time; None where nobody asks.
+def train(experiment: Experiment, session: Session) -> Run:
+    """Trains an experiment and records it.
 
     Raises:
-        ValueError: parts do not fit each other or the machine, or the data cannot be had; nothing is written then.
+        ValueError: parts do not fit each other or the machine, or the data cannot be loaded; nothing is written then.
         FileExistsError: the folder is not empty, or in use.
-        Finished: a run that was to go on has nothing more to do.
+        Finished: a run to be resumed has nothing more to do.
         Diverged: the loss or a parameter is no longer finite.
-        Pruned: the judge ended the run.
-        Interrupted: one of the signals that stop a run came; the last checkpoint is saved.
+        Pruned: the pruner ended the run.
+        Interrupted: a signal stopped the run; in training it saves a checkpoint first.
     """
-    spec = source.spec
-    accelerator = find_accelerator(options)
-    net = new_network(model, spec.in_shape, spec.out_features, options.precision, seed, init)
-    dry_run.check(net, spec.in_shape, spec.out_features)
-    optimizer([torch.zeros(1, requires_grad=True)])  # says what is wrong with its settings before anything is written
-    data = DataModule(source, dtype=options.dtype, seed=seed, pack=options.pack)
-    with importing.at_once():
-        data.load()  # some data sets import scikit-learn
-    columns = measured(spec.task, data.splits)
-    if score not in columns:  # its name was checked before; only now is it known which splits there are
-        raise ValueError(f"score={score}, but this data has no rows for validation; take score=train/loss")
-    batch_size = data.rows if source.batch_size == "full" else source.batch_size
-    data.plan = plan = find_plan(options, data.rows, batch_size, scheduler, score)
-    classes = spec.out_features if spec.task == "multiclass" else 0
-    threads = threads or find_threads(options, net, spec.in_shape, min(batch_size, data.rows), classes)
-    task, known_rows = task_of(net, spec, data.scaling), fingerprint(data.splits["train"])
-    evaluation = Evaluation(net, task, loss, options.precision)
-    by_hand = find_gradient(backprop, evaluation, penalty, batch_size, options.devices)
-    stepping = Stepping(
-        evaluation,
-        penalty=penalty,
-        by_hand=by_hand,
-        gradient_clip=options.gradient_clip,
-        batch_size=batch_size,
-        batch_rows=plan.batch_rows,
-        seed=seed,
+    with _host_unchanged():
+        prepared = prepare(experiment, session.threads)
+        net, data, plan = prepared.evaluation.net, prepared.data, prepared.plan
+        leads = recording.leads()  # of several devices' processes one keeps the record
+        with raising(), recording.claim(session.folder, goes_on=session.resume):
+            start, best = _checkpoint(prepared, session)
+            step = start or 0
+            facts = {"seed": experiment.recipe.seed, "threads": prepared.threads, "fingerprint": prepared.fingerprint}
+            facts = {**session.facts, **facts}
+            resumed = step if session.resume else None
+            with recording.recording(session.folder, session.config, facts, resumed) as status:
+                if session.verbose and leads:
+                    console.print_opening(session.config, net, data.spec.in_shape, session.folder, step)
+                torch.set_num_threads(prepared.threads)
+                path = session.folder / "history.csv"
+                history = History(path, prepared.columns, plan.steps_per_epoch, step) if leads else None
+                boards = [] if history is None else _boards(prepared, session, history, step)
+                snapshots = WeightSnapshots() if experiment.figures.animation else None
+                with deferred() as stop:
+                    learner, trainer, checkpointer = _trainer(
+                        prepared, session, stop, best, [*([history] if history else []), *boards], snapshots
+                    )
+                    if experiment.trainer.debug and session.verbose and leads and step == 0:
+                        _print_first_backward(prepared)
+                    try:
+                        last = None if start is None else checkpointer.last.resolve()
+                        trainer.fit(learner, datamodule=data, ckpt_path=last)
+                    finally:
+                        status |= {"steps": trainer.global_step, "device": str(trainer.strategy.root_device)}
+                    status["stopped_early"] = trainer.global_step < plan.total_steps
+                stop.raise_if_noted()  # it came after the last step
+                metrics = _evaluate(prepared, learner, trainer, checkpointer)
+                net.cpu().eval()
+                predictor = Predictor(learner.evaluation, data.spec, data.scaling, experiment.source.encode)
+                if history is not None:
+                    write_json(session.folder / "metrics.json", metrics)
+                    context = RunContext(predictor, data.splits, metrics, list(history.rows()))
+                    experiment.figures.draw(context, snapshots, session.folder / "figures", boards, trainer.global_step)
+                for board in boards:
+                    loggers.show_final_figures(board, metrics, trainer.global_step)
+        if session.verbose and leads:
+            console.print_figures(metrics, session.folder)
+            if prepared.baseline is not None:
+                console.print_coefficients(coefficients(net, prepared.baseline.estimator, data.spec))
+        return Run(metrics, net, session.folder, predictor)
+
+
+@contextmanager
+def _host_unchanged() -> Iterator[None]:
+    """Leaves the process that called with its threads, random state and warnings as they were."""
+    threads, omp = torch.get_num_threads(), os.environ.get("OMP_NUM_THREADS")
+    try:
+        with torch.random.fork_rng(range(torch.cuda.device_count())), warnings.catch_warnings():
+            yield
+    finally:
+        torch.set_num_threads(threads)
+        if omp is None:
+            os.environ.pop("OMP_NUM_THREADS", None)  # Lightning sets it where it starts processes
+        else:
+            os.environ["OMP_NUM_THREADS"] = omp
+
+
+def _checkpoint(prepared: Prepared, session: Session) -> tuple[int | None, dict[str, Any] | None]:
+    """Finds the step to resume from, and the best checkpoint so far; None for each that there is not."""
+    if not session.resume:
+        return None, None
+    return resuming.start(session.folder, prepared.plan.total_steps, prepared.fingerprint, session.trust)
+
+
+def _boards(prepared: Prepared, session: Session, history: History, step: int) -> list[Logger]:
+    """Makes the logger, and shows there what is known before the first step."""
+    if prepared.experiment.logger is None:
+        return []
+    board = loggers.make(prepared.experiment.logger, session.folder, session.name, history, step)
+    if step == 0:
+        loggers.show_graph(board, prepared.evaluation.net, prepared.data.spec.in_shape)
+        loggers.show_charts(board, prepared.columns)
+        loggers.show_hyperparameters(board, session.config, prepared.batch_size)
+    return [board]
+
+
+def _trainer(
+    prepared: Prepared,
+    session: Session,
+    stop: Stop,
+    best: dict[str, Any] | None,
+    records: list[Logger],
+    snapshots: WeightSnapshots | None,
+) -> tuple[Learner, Trainer, Checkpointer]:
+    """Makes the learner, and the Trainer with its callbacks."""
+    experiment, plan, data = prepared.experiment, prepared.plan, prepared.data
+    recipe, score = experiment.recipe, experiment.score
+    kept = metadata(session.config, experiment.source, data.scaling, prepared.fingerprint, prepared.threads)
+    learner = Learner(
+        prepared.evaluation,
+        stepping=prepared.step,
+        make_optimizer=recipe.optimizer,
+        make_scheduler=recipe.scheduler,
+        plan=plan,
+        metrics=METRICS[data.spec.task],
+        score=score,
+        compiling=experiment.trainer.compile,
+        metadata=kept,
     )
-    recipe = Recipe(
-        loss=loss,
-        penalty=penalty,
-        optimizer=optimizer,
-        scheduler=scheduler,
-        gradient_clip=options.gradient_clip,
-        rows=data.rows,
-        batch_rows=min(plan.batch_rows * options.devices, data.rows),
-        epochs=plan.epochs,
-        seed=seed,
+    checkpointer = Checkpointer(session.folder / "checkpoints", score=score, mode=mode(score), stop=stop, best=best)
+    callbacks = [
+        Progress(plan.total_steps, score) if session.verbose else None,
+        snapshots,
+        Histograms() if experiment.figures.histograms else None,
+        checkpointer,
+        None if session.pruner is None else Pruning(session.pruner, score, plan.total_steps),
+    ]
+    trainer = build(
+        experiment.trainer,
+        prepared.accelerator,
+        score=score,
+        loggers=records,
+        callbacks=[callback for callback in callbacks if callback is not None],
+        trust=session.trust,
     )
-    second = None if baseline is None else baseline(net, task, data.splits["train"], recipe)
-
-    leads = recording.leads()  # of several devices' processes one keeps the record
-    with deferred() as stop, recording.claim(folder, goes_on=resume):
-        start, best = resuming.start(folder, plan.total_steps, known_rows, trust) if resume else (None, None)
-        step = start or 0
-        facts = {**facts, "seed": seed, "threads": threads, "fingerprint": known_rows}
-        with recording.recording(folder, config, facts, step if resume else None) as status:
-            if verbose and leads:
-                console.print_opening(config, net, spec.in_shape, folder, step)
-            torch.set_num_threads(threads)
-            learner = Learner(
-                evaluation,
-                stepping=stepping,
-                make_optimizer=optimizer,
-                make_scheduler=scheduler,
-                plan=plan,
-                metrics=METRICS[spec.task],
-                score=score,
-                compiling=options.compile,
-                metadata=metadata(config, source, data.scaling, known_rows, threads),
-            )
-            saver = Checkpointer(folder / "checkpoints", score=score, mode=mode(score), stop=stop, best=best)
-            history = [History(folder / "history.csv", columns, plan.steps_per_epoch, step)] if leads else []
-            boards = [loggers.make(logger, folder, name, rows, step) for rows in history if logger is not None]
-            for board in boards if step == 0 else ():
-                loggers.show_graph(board, net, spec.in_shape)
-                loggers.show_charts(board, columns)
-                loggers.show_hyperparameters(board, config, batch_size)
-            film = WeightSnapshots() if figures.animation else None
-            watching = [*([film] if film else []), *([Histograms()] if figures.histograms else [])]
-            pruning = [] if pruner is None else [Pruning(pruner, score, plan.total_steps)]
-            trainer = build(
-                options,
-                accelerator,
-                score=score,
-                loggers=[*history, *boards],
-                callbacks=[*([Progress(plan.total_steps, score)] if verbose else []), *watching, saver, *pruning],
-                trust=trust,
-            )
-            if options.debug and verbose and leads and step == 0:
-                print_first_backward(evaluation, penalty, data.first_batch(batch_size), by_hand=by_hand is not None)
-            try:
-                trainer.fit(learner, datamodule=data, ckpt_path=None if start is None else saver.last.resolve())
-            finally:
-                status |= {"steps": trainer.global_step, "device": str(trainer.strategy.root_device)}
-            status["stopped_early"] = trainer.global_step < plan.total_steps
-            metrics = _evaluate(learner, trainer, data, saver, weights)
-            if leads and second is not None:
-                metrics |= second.figures(data.splits)
-            net.cpu().eval()
-            predictor = Predictor(learner.evaluation, spec, data.scaling, source.encode)
-            for record in history:
-                write_json(folder / "metrics.json", metrics)
-                subject = RunContext(predictor, data.splits, metrics, list(record.rows()))
-                figures.draw(subject, film, folder / "figures", boards, trainer.global_step)
-            for board in boards:
-                loggers.show_final_figures(board, metrics, trainer.global_step)
-    if verbose and leads:
-        console.print_figures(metrics, folder)
-        if second is not None:
-            console.print_coefficients(coefficients(net, second.estimator, spec))
-    return Run(metrics, net, folder, predictor)
+    return learner, trainer, checkpointer
 
 
-def _evaluate(
-    learner: Learner, trainer: Trainer, data: DataModule, saver: Checkpointer, weights: Literal["best", "last"]
-) -> dict[str, Any]:
-    """Every split's figures with the weights asked for, which the network keeps."""
+def _print_first_backward(prepared: Prepared) -> None:
+    batch = prepared.data.first_batch(prepared.batch_size)
+    by_hand = prepared.step.by_hand is not None
+    print_first_backward(prepared.evaluation, prepared.experiment.recipe.penalty, batch, by_hand=by_hand)
+
+
+def _evaluate(prepared: Prepared, learner: Learner, trainer: Trainer, checkpointer: Checkpointer) -> dict[str, Any]:
+    """Measures every split with the weights asked for, which the network keeps, and with the baseline."""
+    splits = prepared.data.splits
     learner.to(trainer.strategy.root_device)
-    best = saver.weights(weights)
+    best = checkpointer.weights(prepared.experiment.weights)
     if best is not None:
         learner.load_state_dict(best)
-    metrics = learner.evaluation.all_metrics(data.splits)
-    for name in data.splits:
+    metrics = learner.evaluation.all_metrics(splits)
+    for name in splits:
         if not math.isfinite(loss := metrics[f"{name}/loss"]):
             raise Diverged(f"{name}/loss is {loss} after step {trainer.global_step}")
-    return metrics | {"parameters": parameter_count(learner.net)}
+    metrics |= {"parameters": parameter_count(learner.net)}
+    if prepared.baseline is not None and trainer.is_global_zero:
+        metrics |= prepared.baseline.figures(splits)
+    return metrics

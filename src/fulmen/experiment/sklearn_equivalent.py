@@ -6,7 +6,7 @@ which the settings make up for. Two differences remain: scikit-learn's penalties
 start from other weights. What has no counterpart is refused, so that nobody compares what is not the same.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -27,6 +27,16 @@ FUNCTIONS = {"Identity": "identity", "Sigmoid": "logistic", "Tanh": "tanh", "ReL
 """Activations by the names of their classes in torch, and what scikit-learn calls them."""
 LOSSES = {"regression": ("auto", "mse", "sse"), "binary": ("auto", "bce"), "multiclass": ("auto", "cross_entropy")}
 OUTPUTS = {"regression": ("identity",), "binary": ("identity", "sigmoid"), "multiclass": ("identity", "softmax")}
+
+
+class Amounts(NamedTuple):
+    """How much a network is trained."""
+
+    rows: int
+    """To train on."""
+    batch_rows: int
+    """In one step of the optimizer."""
+    epochs: int
 
 
 def layers(net: nn.Module) -> list[nn.Linear]:
@@ -87,7 +97,7 @@ def _none_for(what: str, way_out: str) -> ValueError:
     return ValueError(f"baseline=sklearn: scikit-learn has no counterpart of {what}; {way_out}, or take baseline=none")
 
 
-def estimator(net: nn.Module, task: Task, recipe: Recipe) -> Any:
+def estimator(net: nn.Module, task: Task, recipe: Recipe, amounts: Amounts) -> Any:
     """The counterpart of `net`, not fitted.
 
     Raises:
@@ -99,33 +109,33 @@ def estimator(net: nn.Module, task: Task, recipe: Recipe) -> Any:
     *hidden, last = layers(net)
     if hidden:
         check_training(net, recipe)
-        return _perceptron(activation(net), tuple(layer.out_features for layer in hidden), task, recipe)
+        return _perceptron(activation(net), tuple(layer.out_features for layer in hidden), task, recipe, amounts)
     bias = last.bias is not None
-    return LinearRegression(fit_intercept=bias) if task.kind == "regression" else _logistic(bias, recipe)
+    return LinearRegression(fit_intercept=bias) if task.kind == "regression" else _logistic(bias, recipe, amounts)
 
 
-def _logistic(bias: bool, recipe: Recipe) -> Any:
+def _logistic(bias: bool, recipe: Recipe, amounts: Amounts) -> Any:
     """It minimizes C · Σ loss + ½ Σp², ours mean loss + ½ decay · Σp². It takes 100 passes at most."""
     from sklearn.linear_model import LogisticRegression
 
-    c = 1 / (recipe.decay * recipe.rows) if recipe.decay else np.inf
+    c = 1 / (recipe.decay * amounts.rows) if recipe.decay else np.inf
     return LogisticRegression(C=c, solver="saga", fit_intercept=bias, random_state=recipe.seed)
 
 
-def _perceptron(function: str, hidden: tuple[int, ...], task: Task, recipe: Recipe) -> Any:
+def _perceptron(function: str, hidden: tuple[int, ...], task: Task, recipe: Recipe, amounts: Amounts) -> Any:
     """It minimizes scale · our loss + ½ alpha / batch · Σp²; so does ours at another rate, with another penalty."""
     from sklearn.neural_network import MLPClassifier, MLPRegressor
 
-    solver, scale = SOLVERS[kind(recipe.optimizer)], _scale(task, recipe)
+    solver, scale = SOLVERS[kind(recipe.optimizer)], _scale(task, recipe, amounts)
     return (MLPRegressor if task.kind == "regression" else MLPClassifier)(
         hidden_layer_sizes=hidden,
         activation=FUNCTIONS[function],
         solver=solver,
         learning_rate_init=settings(recipe.optimizer)["lr"] / (scale if solver == "sgd" else 1),  # Adam knows no scale
-        alpha=recipe.decay * recipe.batch_rows * scale,
-        batch_size=recipe.batch_rows,
-        max_iter=recipe.epochs,
-        n_iter_no_change=recipe.epochs,  # so it does not stop early
+        alpha=recipe.decay * amounts.batch_rows * scale,
+        batch_size=amounts.batch_rows,
+        max_iter=amounts.epochs,
+        n_iter_no_change=amounts.epochs,  # so it does not stop early
         random_state=recipe.seed,
         **_of_solver(solver, settings(recipe.optimizer)),
     )
@@ -137,11 +147,11 @@ def _of_solver(solver: str, given: dict[str, Any]) -> dict[str, Any]:
     return {"momentum": given.get("momentum", 0.0), "nesterovs_momentum": given.get("nesterov", False)}
 
 
-def _scale(task: Task, recipe: Recipe) -> float:
+def _scale(task: Task, recipe: Recipe, amounts: Amounts) -> float:
     """scikit-learn's gradient, as a part of ours.
 
     Its own of a prediction is error / batch; ours 2 · error / (batch · targets), or 2 · error for the sum of squares.
     """
     if task.kind != "regression":
         return 1.0
-    return 0.5 / recipe.batch_rows if is_sum(recipe.loss) else 0.5 * task.out_features
+    return 0.5 / amounts.batch_rows if is_sum(recipe.loss) else 0.5 * task.out_features

@@ -1,28 +1,34 @@
-"""How a network is trained, in the terms of another library: settings that were given to the parts, read back."""
+"""How a network is trained."""
 
 import functools
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from fulmen.tasks.losses import Loss
+from fulmen.tasks.penalties import Penalty
+from fulmen.training.backprop.gradient import MakeGradient
+from fulmen.training.optimizers import MakeOptimizer
+from fulmen.training.schedulers import MakeScheduler
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How a network is trained, as far as its counterpart is to be trained in the same way."""
+    """A loss, a penalty, and how they are minimized."""
 
     loss: Loss
-    penalty: Callable[..., Any] | None
-    optimizer: Callable[..., Any]
-    scheduler: Callable[..., Any] | None
+    penalty: Penalty | None
+    optimizer: MakeOptimizer
+    """Called with parameters, makes the optimizer."""
+    scheduler: MakeScheduler | None
+    """Makes the schedule of the learning rate; None for a constant rate."""
+    backprop: MakeGradient | None
+    """Makes what finds the gradient by hand; None for autograd."""
     gradient_clip: float | None
-    rows: int
-    """To train on."""
-    batch_rows: int
-    """In one step of the optimizer."""
-    epochs: int
+    """The largest norm of a gradient."""
+    accumulate: int
+    """Batches in one step of the optimizer."""
     seed: int
+    """Of the first values, the order of batches and dropout."""
 
     @property
     def decay(self) -> float:

@@ -1,0 +1,63 @@
+"""What a run consists of, passed whole: an `Experiment` says what is trained on what, a `Session` where and how."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from torch import nn
+
+from fulmen.data.source import Source
+from fulmen.experiment.baseline import MakeBaseline
+from fulmen.figures.options import FigureOptions
+from fulmen.training.callbacks.pruning import Pruner
+from fulmen.training.loggers import MakeLogger
+from fulmen.training.recipe import Recipe
+from fulmen.training.trainer import TrainerOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """A model, its data and how it is trained. Made by `build.build(config)`, or by hand in a test."""
+
+    source: Source
+    model: Callable[..., nn.Module]
+    """Called with `in_shape` and `out_features`, makes the network."""
+    init: Callable[[nn.Module], None]
+    """Gives the network's parameters their first values."""
+    recipe: Recipe
+    trainer: TrainerOptions
+    score: str = "val/loss"
+    """The metric by which weights are best, as `<split>/<metric>`."""
+    weights: Literal["best", "last"] = "best"
+    """The weights that are evaluated."""
+    logger: MakeLogger | None = None
+    """Called with `save_dir`; None for no logger but the run's own history."""
+    figures: FigureOptions = field(default_factory=FigureOptions)
+    """Drawn at the end."""
+    baseline: MakeBaseline | None = None
+    """Called with the network and how it is trained, makes scikit-learn's equivalent; None for none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """Where one process trains an experiment, and how."""
+
+    folder: Path
+    """The run's folder: made here, and empty if it exists."""
+    config: Mapping[str, Any] = field(default_factory=dict)
+    """The configuration, for `config.yaml` and the dashboard."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """Further entries of `status.json`."""
+    name: str = ""
+    """The run's name in the dashboard, and so a folder's name."""
+    verbose: bool = True
+    """Whether configuration, network, progress and metrics are printed."""
+    resume: bool = False
+    """Whether the run in `folder` is resumed from its last checkpoint."""
+    threads: int | None = None
+    """CPU threads that the run had before; None to choose them by the size of the work."""
+    trust: bool = False
+    """Whether a checkpoint may hold more than plain values, see `checkpoints.load`."""
+    pruner: Pruner | None = None
+    """Decides during training whether the run ends early."""

@@ -1,0 +1,98 @@
+"""All that may be refused, refused before anything is written: data, network, plan, threads, gradient, baseline."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+
+from fulmen.data.tensors import fingerprint
+from fulmen.experiment import importing
+from fulmen.experiment.baseline import Amounts, Baseline
+from fulmen.experiment.experiment import Experiment
+from fulmen.models import dry_run
+from fulmen.models.initializers import new_network
+from fulmen.tasks.evaluation import Evaluation
+from fulmen.tasks.names import measured
+from fulmen.tasks.predictor import task_of
+from fulmen.training.backprop.gradient import find_gradient
+from fulmen.training.packs import DataModule
+from fulmen.training.plan import Plan
+from fulmen.training.step import Stepping
+from fulmen.training.trainer import find_accelerator, find_plan, find_threads
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """An experiment whose data is loaded and whose network is initialized, ready to train."""
+
+    experiment: Experiment
+    data: DataModule
+    evaluation: Evaluation
+    """The network, its task and its loss."""
+    plan: Plan
+    step: Stepping
+    accelerator: str
+    threads: int
+    """Of the CPU."""
+    batch_size: int
+    """Rows that go through the network at once."""
+    columns: list[str]
+    """The metrics in a row of the history."""
+    baseline: Baseline | None
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash of the training rows."""
+        return fingerprint(self.data.splits["train"])
+
+
+def prepare(experiment: Experiment, threads: int | None = None) -> Prepared:
+    """Loads the data, initializes the network and plans the run; writes nothing.
+
+    Args:
+        experiment: what is trained.
+        threads: CPU threads that the run had before; None to choose them.
+
+    Raises:
+        ValueError: parts do not fit each other or the machine, or the data cannot be loaded.
+    """
+    source, recipe, options = experiment.source, experiment.recipe, experiment.trainer
+    spec, accelerator = source.spec, find_accelerator(options)
+    net = new_network(
+        experiment.model, spec.in_shape, spec.out_features, options.precision, recipe.seed, experiment.init
+    )
+    dry_run.check(net, spec.in_shape, spec.out_features)
+    recipe.optimizer([torch.zeros(1, requires_grad=True)])  # an optimizer checks its settings when it is made
+    data = DataModule(source, dtype=options.dtype, seed=recipe.seed, pack=options.pack)
+    with importing.at_once():
+        data.load()  # some data sets import scikit-learn
+    columns = measured(spec.task, data.splits)
+    if experiment.score not in columns:  # its name was checked before; only now are the splits known
+        raise ValueError(f"score={experiment.score}, but this data has no validation rows; use score=train/loss")
+    batch_size = data.rows if source.batch_size == "full" else source.batch_size
+    data.plan = plan = find_plan(options, data.rows, batch_size, recipe.scheduler, experiment.score)
+    classes = spec.out_features if spec.task == "multiclass" else 0
+    task = task_of(net, spec, data.scaling)
+    evaluation = Evaluation(net, task, recipe.loss, options.precision)
+    step = Stepping(
+        evaluation,
+        penalty=recipe.penalty,
+        by_hand=find_gradient(recipe.backprop, evaluation, recipe.penalty, batch_size, options.devices),
+        gradient_clip=options.gradient_clip,
+        batch_size=batch_size,
+        batch_rows=plan.batch_rows,
+        seed=recipe.seed,
+    )
+    amounts = Amounts(data.rows, min(plan.batch_rows * options.devices, data.rows), plan.epochs)
+    return Prepared(
+        experiment=experiment,
+        data=data,
+        evaluation=evaluation,
+        plan=plan,
+        step=step,
+        accelerator=accelerator,
+        threads=threads or find_threads(options, net, spec.in_shape, min(batch_size, data.rows), classes),
+        batch_size=batch_size,
+        columns=columns,
+        baseline=experiment.baseline and experiment.baseline(net, task, data.splits["train"], recipe, amounts),
+    )
