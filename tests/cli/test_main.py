@@ -69,7 +69,7 @@ def test_a_run_from_the_command_line(
     assert main(["model=deep", "trainer.max_epochs=2", "data=circles"]) == 0
     (folder,) = (tmp_path / "logs" / "runs").iterdir()
     said = capsys.readouterr().out
-    for part in ("configuration", "501", "[B, 20]", "step 20 of 20", "final figures", "accuracy"):
+    for part in ("configuration", "501", "[B, 20]", "step 20 of 20", "final metrics", "accuracy"):
         assert part in said
     assert f"tensorboard --logdir {Path('logs/runs')}" in said and folder.name in said
 

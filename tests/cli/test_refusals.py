@@ -82,7 +82,7 @@ BAD_WORDS = {
     "model.activation=rleu": r"model.activation is 'rleu'.*did you mean relu\?",
     "model.dropout=1": r"model.dropout is 1, and must be a number in \[0, 1\)",
     "trust_checkpoint=maybe": r"trust_checkpoint is 'maybe', and must be one of True, False",
-    "run_dir=a$HOME": r"run_dir is a\$HOME, and '\$' in a folder's name leads TensorBoard elsewhere",
+    "run_dir=a$HOME": r"run_dir is a\$HOME, but TensorBoard cannot read a folder with '\$' in it",
     "weights=worst": r"weights is 'worst', and must be one of best, last",
     # what does not go together, or is not there
     "model=lenet": r"lenet needs images .* rows have the shape \(2,\); take model=linear, shallow, deep or mlp",

@@ -1,4 +1,4 @@
-"""The second opinion against scikit-learn used by hand, on the rows that the source loads."""
+"""The baseline against scikit-learn used by hand, on the rows that the source loads."""
 
 import json
 import warnings
@@ -40,7 +40,7 @@ def scaled(*words: str) -> dict[str, Split]:
 
 
 def opinion(*words: str, batch_rows: int = 50, epochs: int = 7, seed: int = 3) -> tuple[Baseline, DataModule, Any]:
-    """The second opinion that `words` ask for, its data and the network, none of them trained."""
+    """The baseline that `words` ask for, its data and the network, none of them trained."""
     config = fulmen.compose(["trainer.precision=64-true", *words])
     data = DataModule(validate.check(config), dtype=torch.float64, seed=0, pack=1)
     data.load()
@@ -205,7 +205,7 @@ def fitted(second: Baseline, estimator: Any, data: DataModule) -> list[np.ndarra
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("data=mnist_5k", "model=lenet"), "no counterpart of a LeNet; models of linear layers fit"),
+        (("data=mnist_5k", "model=lenet"), "no equivalent of a LeNet; models of linear layers fit"),
         (("data=moons", "model.activation=gelu"), "of the activation GELU; .* identity"),
         (("data=moons", "model=mlp", "optimizer=rmsprop"), "optimizer=rmsprop; take gd"),
         (("data=moons", "model=linear", "optimizer=adamw"), "decay of optimizer=adamw; take optimizer=adam"),
@@ -220,12 +220,12 @@ def fitted(second: Baseline, estimator: Any, data: DataModule) -> list[np.ndarra
     ],
     ids=str,
 )
-def test_what_has_no_counterpart_is_refused(words: tuple[str, ...], sentence: str, train: Train) -> None:
+def test_what_has_no_equivalent_is_refused(words: tuple[str, ...], sentence: str, train: Train) -> None:
     with pytest.raises(ValueError, match=f"baseline=sklearn: .*{sentence}.*baseline=none"):
         train(*words, SECOND)
 
 
-def test_nothing_is_written_where_there_is_no_counterpart(train: Train, tmp_path: Path) -> None:
+def test_nothing_is_written_where_there_is_no_equivalent(train: Train, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="dropout"):
         train("data=moons", "model.dropout=0.1", SECOND)
     assert not (tmp_path / "run0").exists()
@@ -245,7 +245,7 @@ def test_an_opinion_that_diverges_costs_only_itself(
     monkeypatch.setattr("sklearn.neural_network.MLPClassifier.fit", fit)
     run = train("data=moons", SECOND, max_epochs=1)
     assert "test/loss" in run.metrics and not [name for name in run.metrics if name.startswith("baseline")]
-    assert "no second opinion; scikit-learn says: the weights are not finite" in capsys.readouterr().err
+    assert "no baseline; scikit-learn says: the weights are not finite" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("words", [("data=moons", "model=linear"), ("data=moons",), ("data=wiggle",)], ids=" ".join)
@@ -283,7 +283,7 @@ def test_perceptrons_have_no_table_of_coefficients() -> None:
 
 def test_the_final_table_shows_both_beside_each_other() -> None:
     metrics = {"train/loss": 1.0, "val/loss": 2.0, "baseline/train/loss": 3.0, "baseline/val/loss": 4.0}
-    table = console.figures(metrics)
+    table = console.metrics_table(metrics)
     assert [column.header for column in table.columns] == ["", "train", "baseline\ntrain", "val", "baseline\nval"]
     assert [[*column.cells] for column in table.columns] == [["loss"], ["1"], ["3"], ["2"], ["4"]]
 

@@ -181,7 +181,7 @@ def copy(stopped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 def test_the_command_goes_on(copy: Path, undisturbed: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["resume=run"]) == 0
     said = capsys.readouterr()
-    assert "goes on at: step 54" in said.out and "final figures" in said.out and not said.err
+    assert "resumes at: step 54" in said.out and "final metrics" in said.out and not said.err
     assert_same(copy, undisturbed)
     status = json.loads((copy / "status.json").read_text())
     assert status["state"] == "completed" and status["overrides"] == [*RUN, "trainer.pack=7"]
@@ -197,7 +197,7 @@ def test_a_torn_checkpoint_is_passed_over(
     (copy / "checkpoints" / ".tmp-abc.ckpt").write_bytes(b"half")
     assert main(["resume=run"]) == 0
     said = capsys.readouterr()
-    assert "goes on at: step 50" in said.out
+    assert "resumes at: step 50" in said.out
     assert str(Path("run/checkpoints/last.ckpt")) in said.err and said.err.count("\n") == 1
     assert_same(copy, undisturbed)
 
@@ -305,7 +305,7 @@ def test_a_run_that_diverged_would_again(
     ]
     assert main(words) == 3
     assert main(["resume=run"]) == 1
-    assert re.search(r"run diverged .* at step \d+.*take rerun=run", capsys.readouterr().err)
+    assert re.search(r"run diverged .* at step \d+.*use rerun=run", capsys.readouterr().err)
 
 
 def test_a_run_is_trained_by_one_process_at_a_time(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,7 +1,7 @@
-"""The second opinion: what scikit-learn's counterpart of a network finds on the same rows, scaled in the same way.
+"""The baseline: scikit-learn's equivalent of a network, fitted to the same rows, scaled in the same way.
 
-It stands in the network's place where figures are taken, so that both are measured by the same code. It learns on the
-CPU in double precision, after the network has. scikit-learn is imported only for this.
+It takes the network's place in the evaluation, so that both are measured by the same code. It is fitted on the CPU in
+double precision, after the network is trained. scikit-learn is imported only for this.
 
 Shapes: B rows, F features, K classes, T targets.
 """
@@ -31,7 +31,7 @@ Array = NDArray[np.floating]
 
 
 class Coefficient(NamedTuple):
-    """What a feature counts for, or a bias, as both have it."""
+    """The weight of a feature, or a bias, in both models."""
 
     name: str
     ours: float
@@ -43,9 +43,9 @@ class Coefficient(NamedTuple):
 
 
 def coefficients(net: nn.Module, estimator: Any, spec: DataSpec) -> list[Coefficient]:
-    """Those of a linear network and of a fitted estimator; none where that is not linear.
+    """Pairs the coefficients of a linear network with those of a fitted estimator; empty where that is not linear.
 
-    Several classes have their mean taken off: only differences between classes change a probability.
+    Several classes are centred on their mean: only differences between classes change a probability.
     """
     if not hasattr(estimator, "coef_"):
         return []
@@ -59,7 +59,7 @@ def coefficients(net: nn.Module, estimator: Any, spec: DataSpec) -> list[Coeffic
 
 
 def _columns(net: nn.Module) -> Array:
-    """Weights and bias of the one layer, [T, F + 1]; 0 where it has none."""
+    """Returns weights and bias of the only layer, [T, F + 1]; 0 where it has no bias."""
     (layer,) = (module for module in net.modules() if isinstance(module, nn.Linear))
     bias = torch.zeros(layer.out_features) if layer.bias is None else layer.bias
     columns: Array = torch.cat([layer.weight, bias[:, None]], 1).detach().cpu().double().numpy()
@@ -67,28 +67,28 @@ def _columns(net: nn.Module) -> Array:
 
 
 def _fitted(linear: Any) -> Array:
-    """The same of a linear estimator."""
+    """Returns the same for a linear estimator."""
     weights = np.atleast_2d(linear.coef_)
     return np.column_stack([weights, np.broadcast_to(linear.intercept_, len(weights))])
 
 
 def none() -> None:
-    """No second opinion."""
+    """Makes no baseline."""
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """An estimator of scikit-learn beside a network."""
+    """A scikit-learn estimator to compare a network with."""
 
     estimator: Any
     task: Task
     loss: Loss
-    """By which it is measured; it learns by its own."""
+    """The loss it is measured by; it minimizes its own."""
 
     def figures(self, splits: Mapping[str, Rows]) -> dict[str, Any]:
-        """Fits it on train and measures it on all splits: what `metrics.json` holds, under `baseline/`.
+        """Fits it to the training rows and measures it on all splits, for `metrics.json` under `baseline/`.
 
-        Nothing where it diverges, which is no reason to lose the network's own figures.
+        Returns nothing where it diverges, which is no reason to lose the network's own metrics.
         """
         from sklearn.exceptions import ConvergenceWarning
 
@@ -101,13 +101,13 @@ class Baseline:
                 self.estimator.fit(_table(x), _targets(y, self.task))
             figures = evaluation.all_metrics(splits)
         except ValueError as error:
-            warn(f"there is no second opinion; scikit-learn says: {error}")
+            warn(f"no baseline; scikit-learn says: {error}")
             return {}
         return {f"baseline/{name}": value for name, value in figures.items()}
 
 
 def sklearn(net: nn.Module, task: Task, train: Rows, recipe: Recipe, amounts: Amounts) -> Baseline:
-    """The second opinion on a network that is about to be trained.
+    """Makes the baseline for a network that is about to be trained.
 
     Args:
         net: the network.
@@ -117,19 +117,19 @@ def sklearn(net: nn.Module, task: Task, train: Rows, recipe: Recipe, amounts: Am
         amounts: how much it is trained.
 
     Raises:
-        ValueError: scikit-learn has no counterpart, or the rows lack a class or are not in memory.
+        ValueError: scikit-learn has no equivalent, or the rows lack a class or are not in memory.
     """
     if not isinstance(train, Batch):
         raise ValueError(
-            "baseline=sklearn: scikit-learn learns from rows in memory, and these are read from their files when they "
-            "are needed; take data.in_memory=true, or baseline=none"
+            "baseline=sklearn: scikit-learn needs all rows in memory, and these are read from their files as "
+            "needed; use data.in_memory=true or baseline=none"
         )
     found = estimator(net, task, recipe, amounts)
     classes = 0 if task.kind == "regression" else max(2, task.out_features)
     if classes and (missing := set(range(classes)) - set(torch.unique(train.y).int().tolist())):
         raise ValueError(
             f"baseline=sklearn: scikit-learn learns only the classes it sees, and none of the training rows is of "
-            f"class {min(missing)} of 0 to {classes - 1}; take more rows, or baseline=none"
+            f"class {min(missing)} of 0 to {classes - 1}; use more rows, or baseline=none"
         )
     return Baseline(found, dataclasses.replace(task, gives_probabilities=classes > 0), recipe.loss)
 
@@ -152,13 +152,13 @@ class _InPlace(nn.Module):
 
 
 def _table(x: Tensor) -> Array:
-    """Rows [B, *in_shape] as scikit-learn takes them, [B, F]."""
+    """Flattens rows [B, *in_shape] to what scikit-learn takes, [B, F]."""
     table: Array = x.flatten(1).double().numpy()
     return table
 
 
 def _targets(y: Tensor, task: Task) -> NDArray[Any]:
-    """[B, T], or [B] for one target and for classes."""
+    """Returns targets [B, T], or [B] for one target and for classes."""
     if task.kind == "regression":
         return np.asarray(y.double().squeeze(1) if y.shape[1] == 1 else y.double())
     return np.asarray(y.flatten().long())

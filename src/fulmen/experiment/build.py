@@ -34,22 +34,22 @@ def train(
     rerun: Path | None = None,
     pruner: "Pruner | None" = None,
 ) -> "Run":
-    """Trains what a configuration describes, and records it.
+    """Trains the experiment that a configuration describes, and records it.
 
     Args:
         config: from `fulmen.compose`.
         folder: the run's; by default the configuration's `run_dir`, or a new one under `logs/runs`.
-        name: what the dashboard calls it; by default its experiment, or its data, model and optimizer.
+        name: in the dashboard; by default its experiment, or its data, model and optimizer.
         verbose: whether to print configuration, progress and figures.
         rerun: the folder of the run that this one repeats.
-        pruner: says while the run trains whether it is worth its time.
+        pruner: decides during training whether the run ends early.
 
     Raises:
-        ValueError: a value is wrong, parts do not fit each other or the machine, or the data cannot be had; nothing is
-            written then.
+        ValueError: a value is wrong, parts do not fit each other or the machine, or the data cannot be loaded;
+            nothing is written then.
         FileExistsError: the folder is not empty, or in use.
         fulmen.errors.Diverged: the loss is no longer finite.
-        fulmen.errors.Pruned: the judge ended the run.
+        fulmen.errors.Pruned: the pruner ended the run.
     """
     folder = folder or new_folder(config)
     if rerun is None:
@@ -66,13 +66,13 @@ def train(
 def resume(
     folder: str | Path, words: Sequence[str] = (), *, verbose: bool = True, pruner: "Pruner | None" = None
 ) -> "Run":
-    """Goes on with the run in `folder`, from its last checkpoint and in that very folder.
+    """Resumes the run in `folder` from its last checkpoint, in the same folder.
 
-    On the CPU it ends with the weights that it would have ended with undisturbed, to the last bit.
+    On the CPU it ends with the weights of an uninterrupted run, to the last bit.
 
     Args:
         folder: the run's.
-        words: those that may stand beside `resume=`: `trainer.max_epochs`, `trainer.max_steps`, `accelerator`,
+        words: overrides that `resume=` allows: `trainer.max_epochs`, `trainer.max_steps`, `accelerator`,
             `trust_checkpoint`, `allow_targets`.
         verbose: as for `train`.
         pruner: as for `train`.
@@ -85,11 +85,11 @@ def resume(
     config = recorded.to_resume(folder, words)
     before = folders.load_status(folder)
     if before.get("state") == "diverged":
-        raise ValueError(f"{folder} diverged ({before['error']}), and would again; take rerun={folder} and change that")
+        raise ValueError(f"{folder} diverged ({before['error']}) and would again; use rerun={folder} with changes")
     if before.get("state") == "completed" and (before.get("stopped_early") or not words):
         early = before.get("stopped_early")
-        why = "stopped early, its score no longer improving," if early else "completed"
-        longer = "" if early else f"to train longer, take resume={folder} with a larger trainer.max_epochs, or "
+        why = "stopped early (its score no longer improved)" if early else "completed"
+        longer = "" if early else f"to train longer, use resume={folder} with a larger trainer.max_epochs, or "
         raise Finished(
             f"{folder} {why} after {before['steps']} steps: nothing more to do; {longer}rerun={folder} with changes"
         )
@@ -156,7 +156,7 @@ def _usual_name(config: DictConfig) -> str:
 
 
 def attempt(run: Callable[[Path], object], folder: Path, *, debug: bool = False) -> tuple[int, str]:
-    """Runs, and turns whatever goes wrong into an exit code and a sentence.
+    """Runs, and turns any error into an exit code and a sentence.
 
     Args:
         run: trains, given the run's folder.
@@ -178,7 +178,7 @@ def attempt(run: Callable[[Path], object], folder: Path, *, debug: bool = False)
 
 
 def _sentence(error: BaseException, folder: Path) -> str:
-    """What a user needs to hear: the message alone if it is meant for users, else also what it is and where to look."""
+    """Returns the message alone if it is meant for users, else also the error's type and where to look."""
     if isinstance(error, (ValueError, FileExistsError, ArithmeticError)):
         return " ".join(str(error).split())
     written = folders.load_status(folder).get("traceback") is not None
@@ -188,14 +188,14 @@ def _sentence(error: BaseException, folder: Path) -> str:
 
 
 def new_folder(config: DictConfig) -> Path:
-    """The folder a run goes to."""
+    """Returns the folder for a run."""
     if config.run_dir is not None and "$" in str(config.run_dir):
-        raise ConfigurationError(f"run_dir is {config.run_dir}, and '$' in a folder's name leads TensorBoard elsewhere")
+        raise ConfigurationError(f"run_dir is {config.run_dir}, but TensorBoard cannot read a folder with '$' in it")
     return expand_home(config.run_dir) if config.run_dir is not None else RUNS / stamp()
 
 
 def record(config: DictConfig, source: Source) -> dict[str, Any]:
-    """The configuration as `config.yaml` keeps it: sizes included, every reference worked out."""
+    """Returns the configuration for `config.yaml`: sizes included, every reference resolved."""
     spec = source.spec
     sizes = {"in_shape": list(spec.in_shape), "out_features": spec.out_features, "task": spec.task}
     return recorded.plain(config) | {"sizes": sizes}

@@ -1,4 +1,4 @@
-"""What a run prints: its configuration, its network, its figures."""
+"""The tables that a run prints: configuration, network, metrics."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,13 +15,13 @@ from fulmen.experiment.baseline import Coefficient
 from fulmen.models.dry_run import layers, parameter_count
 
 MOST_COEFFICIENTS = 20
-"""Of a table; of more, those that differ most."""
+"""Rows of the table; if there are more, those that differ most."""
 
 
 def print_opening(
     config: Mapping[str, Any], net: nn.Module, in_shape: tuple[int, ...], folder: Path, step: int
 ) -> None:
-    """The configuration as a tree, the network's layers, the folder, and where a run goes on."""
+    """Prints the configuration as a tree, the network's layers, the folder, and the step a run resumes from."""
     tree = Tree("[bold]configuration")
     _grow(tree, config)
     console = Console()
@@ -29,11 +29,11 @@ def print_opening(
     console.print(summary(net, in_shape))
     console.print(f"run folder: {folder}", highlight=False, soft_wrap=True)
     if step > 0:
-        console.print(f"goes on at: step {step}", highlight=False, soft_wrap=True)
+        console.print(f"resumes at: step {step}", highlight=False, soft_wrap=True)
 
 
 def _grow(tree: Tree, config: Mapping[str, Any]) -> None:
-    """A branch for each group, headed by its choice; what only Hydra needs is left out."""
+    """Adds a branch for each group, headed by its choice; leaves out keys that only Hydra needs."""
     choices = config.get("choices", {})
     for key, value in config.items():
         if key == "choices" or key.startswith("_"):
@@ -45,7 +45,7 @@ def _grow(tree: Tree, config: Mapping[str, Any]) -> None:
 
 
 def summary(net: nn.Module, in_shape: tuple[int, ...]) -> Table:
-    """A row for each layer: its kind, the shape it gives (B rows), its parameters."""
+    """Makes a row for each layer: its kind, the shape of its output (B rows), its parameters."""
     table = Table(
         "layer", "kind", "output", "parameters", title=f"{type(net).__name__}, input {_shape((1, *in_shape))}"
     )
@@ -57,24 +57,24 @@ def summary(net: nn.Module, in_shape: tuple[int, ...]) -> Table:
     return table
 
 
-def print_figures(metrics: Mapping[str, Any], folder: Path) -> None:
-    """The final figures, and what to type next."""
+def print_final_metrics(metrics: Mapping[str, Any], folder: Path) -> None:
+    """Prints the final metrics, and what to type next."""
     console = Console()
-    console.print(figures(metrics, title="final figures"))
+    console.print(metrics_table(metrics, title="final metrics"))
     console.print(f"run folder: {folder}", highlight=False, soft_wrap=True)
     if (folder / "tensorboard").exists():
         console.print(f"see it:     tensorboard --logdir {folder.parent}", highlight=False, soft_wrap=True)
 
 
 def print_metrics(metrics: Mapping[str, Any], title: str) -> None:
-    """The table of figures on the error stream, so that the standard output is left to the figures themselves."""
+    """Prints the table of metrics to the error stream, which leaves standard output to the numbers alone."""
     console = Console(stderr=True)
     console.print(title, highlight=False, soft_wrap=True, markup=False)
-    console.print(figures(metrics))
+    console.print(metrics_table(metrics))
 
 
-def figures(metrics: Mapping[str, Any], title: str | None = None) -> Table:
-    """A row for each metric and a column for each split, the second opinion's beside it."""
+def metrics_table(metrics: Mapping[str, Any], title: str | None = None) -> Table:
+    """Makes a row for each metric and a column for each split, with the baseline's beside it."""
     splits = [key.removesuffix("/loss") for key in metrics if key.endswith("/loss")]
     splits.sort(key=lambda split: (*SPLITS, "all").index(split.rpartition("/")[2]))
     names = dict.fromkeys(
@@ -87,7 +87,7 @@ def figures(metrics: Mapping[str, Any], title: str | None = None) -> Table:
 
 
 def print_coefficients(coefficients: Sequence[Coefficient]) -> None:
-    """Ours and scikit-learn's, beside each other, if there are any."""
+    """Prints ours and scikit-learn's side by side, if there are any."""
     if coefficients:
         Console().print(_coefficients(coefficients))
 

@@ -1,4 +1,4 @@
-"""What a run consists of, passed whole: an `Experiment` says what is trained on what, a `Session` where and how."""
+"""The parts of a run, passed whole: an `Experiment` says what is trained on what, a `Session` where and how."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

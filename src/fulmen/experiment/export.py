@@ -101,7 +101,7 @@ def export(predictor: Predictor, features: Features, output: Path) -> float:
 
 
 def description(predictor: Predictor) -> dict[str, Any]:
-    """What a program that uses the file must know."""
+    """Returns the facts that a program using the file needs."""
     spec = predictor.spec
     return {"task": spec.task, "features": list(spec.feature_names), "targets": list(spec.target_names)}
 

@@ -1,4 +1,4 @@
-"""Imports of large libraries without a search for garbage meanwhile: it finds none, and takes a fifth of their time."""
+"""Imports of large libraries with garbage collection paused: it finds nothing then, and takes a fifth of the time."""
 
 import gc
 import sys
@@ -8,9 +8,9 @@ from contextlib import contextmanager
 
 @contextmanager
 def at_once() -> Iterator[None]:
-    """Python's collector rests; what has been imported it then takes for old, which it seldom searches.
+    """Pauses the collector, then moves all that was imported to its oldest generation, which it rarely searches.
 
-    What a host program has frozen stays so: thawing is for all that is frozen, so then nothing is made old here.
+    If the host program has frozen objects, nothing is moved: `gc.unfreeze` would thaw those too.
     """
     collects, modules = gc.isenabled(), len(sys.modules)
     gc.disable()
@@ -19,6 +19,6 @@ def at_once() -> Iterator[None]:
     finally:
         if len(sys.modules) > modules and gc.get_freeze_count() == 0:
             gc.freeze()
-            gc.unfreeze()  # to where what is old is
+            gc.unfreeze()  # into the oldest generation
         if collects:
             gc.enable()

@@ -88,7 +88,7 @@ def train(experiment: Experiment, session: Session) -> Run:
                 for board in boards:
                     loggers.show_final_figures(board, metrics, trainer.global_step)
         if session.verbose and leads:
-            console.print_figures(metrics, session.folder)
+            console.print_final_metrics(metrics, session.folder)
             if prepared.baseline is not None:
                 console.print_coefficients(coefficients(net, prepared.baseline.estimator, data.spec))
         return Run(metrics, net, session.folder, predictor)

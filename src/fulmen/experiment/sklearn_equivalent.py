@@ -1,9 +1,9 @@
-"""Which estimator of scikit-learn does what a network does, with settings that mean the same.
+"""The scikit-learn estimator that is equivalent to a network, with equivalent settings.
 
 Without a hidden layer that is least squares (`LinearRegression`) or logistic regression (`LogisticRegression`), with
 hidden layers a multilayer perceptron (`MLPRegressor`, `MLPClassifier`). Their objectives differ from ours in constants,
-which the settings make up for. Two differences remain: scikit-learn's penalties leave biases alone, and its perceptrons
-start from other weights. What has no counterpart is refused, so that nobody compares what is not the same.
+for which the settings make up. Two differences remain: scikit-learn does not penalize biases, and its perceptrons
+start from other weights. Anything without an equivalent is refused, so that nobody compares different things.
 """
 
 from typing import Any, NamedTuple
@@ -22,9 +22,9 @@ from fulmen.training.optimizers import GD
 from fulmen.training.recipe import Recipe, kind, settings
 
 SOLVERS: dict[Any, str] = {GD: "sgd", torch.optim.SGD: "sgd", torch.optim.Adam: "adam"}
-"""Optimizers, and what scikit-learn calls them."""
+"""Optimizers, by their names in scikit-learn."""
 FUNCTIONS = {"Identity": "identity", "Sigmoid": "logistic", "Tanh": "tanh", "ReLU": "relu"}
-"""Activations by the names of their classes in torch, and what scikit-learn calls them."""
+"""Activations: torch class names and scikit-learn's names."""
 LOSSES = {"regression": ("auto", "mse", "sse"), "binary": ("auto", "bce"), "multiclass": ("auto", "cross_entropy")}
 OUTPUTS = {"regression": ("identity",), "binary": ("identity", "sigmoid"), "multiclass": ("identity", "softmax")}
 
@@ -40,21 +40,21 @@ class Amounts(NamedTuple):
 
 
 def layers(net: nn.Module) -> list[nn.Linear]:
-    """The linear layers."""
+    """Returns the linear layers."""
     return [layer for layer in net.modules() if isinstance(layer, nn.Linear)]
 
 
 def activation(net: nn.Module) -> str:
-    """What follows hidden layers, by the name of its class."""
+    """Returns the class name of the hidden layers' activation."""
     assert isinstance(net, MLP)
     return next(type(layer).__name__ for layer in net.layers if not isinstance(layer, (nn.Flatten, nn.Linear)))
 
 
 def check_objective(net: nn.Module, task: Task, recipe: Recipe) -> None:
-    """Architecture, loss and penalty.
+    """Checks architecture, loss and penalty.
 
     Raises:
-        ValueError: one of them has no counterpart.
+        ValueError: one of them has no equivalent in scikit-learn.
     """
     if not isinstance(net, MLP):
         raise _none_for(f"a {type(net).__name__}", "models of linear layers fit, such as linear, shallow, deep and mlp")
@@ -72,10 +72,10 @@ def check_objective(net: nn.Module, task: Task, recipe: Recipe) -> None:
 
 
 def check_training(net: nn.Module, recipe: Recipe) -> None:
-    """What hidden layers add, where the end depends on the way there.
+    """Checks how hidden layers are trained, since their result depends on the path there.
 
     Raises:
-        ValueError: some of it has no counterpart.
+        ValueError: some of it has no equivalent in scikit-learn.
     """
     if activation(net) not in FUNCTIONS:
         known = [word for word, name in ACTIVATIONS.items() if name in FUNCTIONS]
@@ -94,11 +94,11 @@ def check_training(net: nn.Module, recipe: Recipe) -> None:
 
 
 def _none_for(what: str, way_out: str) -> ValueError:
-    return ValueError(f"baseline=sklearn: scikit-learn has no counterpart of {what}; {way_out}, or take baseline=none")
+    return ValueError(f"baseline=sklearn: scikit-learn has no equivalent of {what}; {way_out}, or use baseline=none")
 
 
 def estimator(net: nn.Module, task: Task, recipe: Recipe, amounts: Amounts) -> Any:
-    """The counterpart of `net`, not fitted.
+    """Makes the equivalent of `net`, not fitted.
 
     Raises:
         ValueError: scikit-learn has none for this network or this way to train it.
@@ -115,7 +115,10 @@ def estimator(net: nn.Module, task: Task, recipe: Recipe, amounts: Amounts) -> A
 
 
 def _logistic(bias: bool, recipe: Recipe, amounts: Amounts) -> Any:
-    """It minimizes C · Σ loss + ½ Σp², ours mean loss + ½ decay · Σp². It takes 100 passes at most."""
+    """Makes a logistic regression, of at most 100 passes.
+
+    It minimizes C · Σ loss + ½ Σp², ours mean loss + ½ decay · Σp².
+    """
     from sklearn.linear_model import LogisticRegression
 
     c = 1 / (recipe.decay * amounts.rows) if recipe.decay else np.inf
@@ -123,7 +126,10 @@ def _logistic(bias: bool, recipe: Recipe, amounts: Amounts) -> Any:
 
 
 def _perceptron(function: str, hidden: tuple[int, ...], task: Task, recipe: Recipe, amounts: Amounts) -> Any:
-    """It minimizes scale · our loss + ½ alpha / batch · Σp²; so does ours at another rate, with another penalty."""
+    """Makes a multilayer perceptron.
+
+    It minimizes scale · our loss + ½ alpha / batch · Σp²; so does ours at another rate, with another penalty.
+    """
     from sklearn.neural_network import MLPClassifier, MLPRegressor
 
     solver, scale = SOLVERS[kind(recipe.optimizer)], _scale(task, recipe, amounts)
@@ -148,9 +154,9 @@ def _of_solver(solver: str, given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _scale(task: Task, recipe: Recipe, amounts: Amounts) -> float:
-    """scikit-learn's gradient, as a part of ours.
+    """Returns the ratio of scikit-learn's gradient to ours.
 
-    Its own of a prediction is error / batch; ours 2 · error / (batch · targets), or 2 · error for the sum of squares.
+    For a prediction its gradient is error / batch; ours 2 · error / (batch · targets), or 2 · error for a sum.
     """
     if task.kind != "regression":
         return 1.0
