@@ -239,7 +239,7 @@ def train_parts(folder: Path, between: Callable[[], nn.Module], optimizer: Calla
         model=functools.partial(Net, between=between),
         optimizer=optimizer,
         scheduler=None,
-        loss=losses.auto,
+        loss=losses.auto(),
         penalty=None,
         init=initializers.default,
         backprop=None,

@@ -327,7 +327,7 @@ def test_batch_normalization_is_that_of_a_plain_loop(tmp_path: Path) -> None:
         model=Normalized,
         optimizer=functools.partial(torch.optim.SGD, lr=0.1),
         scheduler=None,
-        loss=losses.auto,
+        loss=losses.auto(),
         penalty=None,
         init=initializers.default,
         backprop=None,

@@ -26,9 +26,9 @@ from fulmen.runs.files import write_json
 from fulmen.runs.history import History
 from fulmen.runs.signals import deferred
 from fulmen.tasks.evaluation import Evaluation
-from fulmen.tasks.losses import Loss
+from fulmen.tasks.losses import Function, as_loss
 from fulmen.tasks.names import METRICS, measured, mode
-from fulmen.tasks.penalties import Penalty
+from fulmen.tasks.penalties import Penalize
 from fulmen.tasks.predictor import Predictor, task_of
 from fulmen.training import loggers
 from fulmen.training.backprop.gradient import MakeGradient, find_gradient
@@ -53,8 +53,8 @@ def train(
     model: Callable[..., nn.Module],
     optimizer: MakeOptimizer,
     scheduler: MakeScheduler | None,
-    loss: Loss,
-    penalty: Penalty | None,
+    loss: Function,
+    penalty: Penalize | None,
     init: Callable[[nn.Module], None],
     backprop: MakeGradient | None,
     options: TrainerOptions,
@@ -126,7 +126,7 @@ def train(
     classes = spec.out_features if spec.task == "multiclass" else 0
     threads = threads or find_threads(options, net, spec.in_shape, min(batch_size, data.rows), classes)
     task, known_rows = task_of(net, spec, data.scaling), fingerprint(data.splits["train"])
-    evaluation = Evaluation(net, task, loss, options.precision)
+    evaluation = Evaluation(net, task, as_loss(loss), options.precision)
     by_hand = find_gradient(backprop, evaluation, penalty, batch_size, options.devices)
     stepping = Stepping(
         evaluation,
@@ -138,7 +138,7 @@ def train(
         seed=seed,
     )
     recipe = Recipe(
-        loss=loss,
+        loss=evaluation.loss,
         penalty=penalty,
         optimizer=optimizer,
         scheduler=scheduler,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fulmen.tasks.losses import Loss
+from fulmen.tasks.penalties import Penalize, Penalty
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,7 +14,7 @@ class Recipe:
     """How a network is trained, as far as its counterpart is to be trained in the same way."""
 
     loss: Loss
-    penalty: Callable[..., Any] | None
+    penalty: Penalize | None
     optimizer: Callable[..., Any]
     scheduler: Callable[..., Any] | None
     gradient_clip: float | None
@@ -27,7 +28,7 @@ class Recipe:
     @property
     def decay(self) -> float:
         """d, where the gradient of what draws a parameter p to zero is d · p."""
-        weight = 0.0 if self.penalty is None else settings(self.penalty)["weight"]
+        weight = self.penalty.l2 if isinstance(self.penalty, Penalty) else 0.0
         return 2 * float(weight) + float(settings(self.optimizer).get("weight_decay", 0.0))
 
 
