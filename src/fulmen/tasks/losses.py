@@ -32,7 +32,7 @@ class Loss:
     name: str
     function: Function
     reduction: Reduction = "mean"
-    options: Mapping[str, float] = field(default_factory=dict)
+    options: Mapping[str, float] = field(default_factory=dict, hash=False)
 
     def __call__(self, out: Tensor, y: Tensor, task: Task) -> Tensor:
         return self.function(out, y, task, **self.options)
