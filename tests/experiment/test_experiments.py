@@ -168,8 +168,8 @@ def loss_before(name: str, seed: int) -> float:
     )
     x, y = source.load()["test"]
     task = task_of(net, source.spec, Scaling())
-    out = Evaluation(net, task, auto, config.trainer.precision).scores(torch.from_numpy(x).float())
-    return auto(out, torch.from_numpy(y).float()[:, None], task).item()
+    out = Evaluation(net, task, auto(), config.trainer.precision).scores(torch.from_numpy(x).float())
+    return auto()(out, torch.from_numpy(y).float()[:, None], task).item()
 
 
 def test_blobs_in_fifty_steps(experiment: Experiment) -> None:

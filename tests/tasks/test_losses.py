@@ -13,9 +13,12 @@ from torch import Tensor
 
 import fulmen
 from fulmen.data import source
+from fulmen.data.tensors import Batch
 from fulmen.tasks import losses, names
+from fulmen.tasks.evaluation import Evaluation
 from fulmen.tasks.losses import Loss
 from fulmen.tasks.task import Task
+from fulmen.training.step import Stepping
 
 Array = NDArray[Any]
 B, K = 12, 4
@@ -138,7 +141,7 @@ def test_losses_are_finite_where_probabilities_round_to_zero(name: str, kind: so
 @pytest.mark.parametrize("name", ["auto", "mse", "sse", "mae", "huber", "bce", "cross_entropy"])
 def test_only_sse_is_a_sum(name: str) -> None:
     function = loss(name)
-    assert losses.is_sum(function) == (name == "sse")
+    assert function.reduction == ("sum" if name == "sse" else "mean")
     kind: source.TaskKind = {"bce": KINDS[1], "cross_entropy": KINDS[2]}.get(name, KINDS[0])
     out, y = tensors(kind)
     twice = function(torch.cat([out, out]), torch.cat([y, y]), task(kind))
@@ -147,4 +150,42 @@ def test_only_sse_is_a_sum(name: str) -> None:
 
 def test_every_task_has_its_own_loss_and_names_it_first() -> None:
     for kind in KINDS:
-        assert losses.OWN[kind] is getattr(losses, names.LOSSES[kind][0])
+        assert losses.OWN[kind] is getattr(losses, names.LOSSES[kind][0])().function
+
+
+def added_up(out: Tensor, y: Tensor, task: Task, *, factor: float = 1.0) -> Tensor:
+    """A sum of the user's own."""
+    return factor * losses.summed_squared_error(out, y, task)
+
+
+added_up.reduction = "sum"  # type: ignore[attr-defined]
+
+
+def averaged(out: Tensor, y: Tensor, task: Task, *, factor: float = 1.0) -> Tensor:
+    """A mean of the user's own."""
+    return factor * losses.squared_error(out, y, task)
+
+
+@pytest.mark.parametrize("own", [added_up, averaged, functools.partial(added_up, factor=2), torch.nn.MSELoss()])
+def test_a_loss_of_ones_own_says_whether_it_is_a_sum(own: losses.Function) -> None:
+    assert losses.as_loss(own).reduction == ("sum" if getattr(own, "func", own) is added_up else "mean")
+
+
+@pytest.mark.parametrize("own", [added_up, averaged, functools.partial(added_up, factor=2)])
+def test_a_loss_of_ones_own_is_the_same_in_parts(own: losses.Function) -> None:
+    """As under trainer.accumulate, with parts of unequal size."""
+    random = torch.Generator().manual_seed(0)
+    batch = Batch(torch.randn(10, 3, generator=random), torch.randn(10, 2, generator=random))
+    found = []
+    for size in (10, 4):
+        torch.manual_seed(0)
+        net = torch.nn.Linear(3, 2)
+        evaluation = Evaluation(net, Task("regression", 2), losses.as_loss(own), "32-true")
+        stepping = Stepping(
+            evaluation, penalty=None, by_hand=None, gradient_clip=None, batch_size=size, batch_rows=10, seed=0
+        )
+        loss = stepping.plain(torch.optim.SGD(net.parameters(), lr=0.1))(batch, 0)
+        assert net.weight.grad is not None
+        found.append((loss.item(), net.weight.grad))
+    assert_allclose(found[1][0], found[0][0], rtol=1e-6)
+    assert_allclose(found[1][1], found[0][1], rtol=1e-4, atol=1e-6)

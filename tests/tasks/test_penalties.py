@@ -12,8 +12,12 @@ from numpy.testing import assert_allclose
 from torch import Tensor
 
 import fulmen
+from fulmen.data.tensors import Batch
 from fulmen.experiment.load import Run
-from fulmen.tasks import penalties
+from fulmen.tasks import losses, penalties
+from fulmen.tasks.evaluation import Evaluation
+from fulmen.tasks.task import Task
+from fulmen.training.step import Stepping
 
 WEIGHT = 0.3
 DEFINITIONS = {
@@ -60,12 +64,10 @@ def test_value_and_gradient_are_those_of_the_definition(name: str, parameters: l
 @pytest.mark.parametrize("name", DEFINITIONS)
 def test_the_formula_adds_the_gradient_to_what_is_there(name: str, parameters: list[Tensor]) -> None:
     """Also where nothing is; parameters that do not learn stay without."""
-    shares = penalties.coefficients(penalty(name))
-    assert shares is not None
     for parameter in parameters[1:]:
         parameter.grad = torch.ones_like(parameter)
     frozen = torch.ones(2)
-    penalties.add_gradient(shares, [*parameters, frozen])
+    penalty(name).add_gradient([*parameters, frozen])
     for place, parameter in enumerate(parameters):
         assert parameter.grad is not None
         assert_allclose(parameter.grad, GRADIENTS[name](parameter.detach().numpy()) + (1 if place else 0))
@@ -82,9 +84,18 @@ class Largest:
         return self.weight * next(iter(parameters)).abs().max()
 
 
-def test_a_penalty_of_ones_own_has_no_formula() -> None:
-    assert penalties.coefficients(lambda parameters: next(iter(parameters)).abs().max()) is None
-    assert penalties.coefficients(Largest()) is None
+def test_a_penalty_of_ones_own_is_differentiated() -> None:
+    net = torch.nn.Linear(2, 1)
+    largest = net.weight.detach().abs().max().item()
+    evaluation = Evaluation(net, Task("regression", 1), losses.mse(), "32-true")
+    stepping = Stepping(
+        evaluation, penalty=Largest(3.0), by_hand=None, gradient_clip=None, batch_size=4, batch_rows=4, seed=0
+    )
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.0)
+    x = torch.ones(4, 2)
+    stepping.plain(optimizer)(Batch(x, net(x).detach()), 0)
+    assert net.weight.grad is not None
+    assert_allclose(net.weight.grad, 3 * net.weight.detach().sign() * (net.weight.detach().abs() == largest))
 
 
 def test_no_penalty_is_none() -> None:

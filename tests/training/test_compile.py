@@ -242,7 +242,7 @@ def train_parts(folder: Path, between: Callable[[], nn.Module], optimizer: Calla
             model=functools.partial(Net, between=between),
             init=initializers.default,
             recipe=Recipe(
-                loss=losses.auto,
+                loss=losses.auto(),
                 penalty=None,
                 optimizer=optimizer,
                 scheduler=None,

@@ -330,7 +330,7 @@ def test_batch_normalization_is_that_of_a_plain_loop(tmp_path: Path) -> None:
             model=Normalized,
             init=initializers.default,
             recipe=Recipe(
-                loss=losses.auto,
+                loss=losses.auto(),
                 penalty=None,
                 optimizer=functools.partial(torch.optim.SGD, lr=0.1),
                 scheduler=None,

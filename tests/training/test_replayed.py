@@ -1,7 +1,6 @@
 """Gradients that are replayed are autograd's to the last bit; where they may not be, autograd finds them."""
 
 import copy
-import functools
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -108,15 +107,20 @@ class Counting(nn.Linear):
 
 
 def own_loss(out: Tensor, y: Tensor, task: Task) -> Tensor:
-    return losses.mse(out, y, task)
+    return losses.squared_error(out, y, task)
 
 
-def evaluation(*layers: nn.Module, loss: losses.Loss = losses.auto) -> Evaluation:
-    return Evaluation(nn.Sequential(nn.Linear(2, 8), *layers, nn.Linear(8, 1)), Task("binary", 1), loss, "32-true")
+def evaluation(*layers: nn.Module, loss: losses.Function | None = None) -> Evaluation:
+    return Evaluation(
+        nn.Sequential(nn.Linear(2, 8), *layers, nn.Linear(8, 1)),
+        Task("binary", 1),
+        losses.as_loss(loss or losses.auto()),
+        "32-true",
+    )
 
 
 def test_of_layers_and_losses_of_ones_own_nothing_is_known() -> None:
-    assert is_known(evaluation(nn.BatchNorm1d(8), nn.ReLU(), loss=functools.partial(losses.huber, delta=1.0)))
+    assert is_known(evaluation(nn.BatchNorm1d(8), nn.ReLU(), loss=losses.huber(delta=1.0)))
     assert not is_known(evaluation(Counting(8, 8)))
     assert not is_known(evaluation(nn.utils.parametrizations.weight_norm(nn.Linear(8, 8))))
     assert not is_known(evaluation(loss=own_loss))
@@ -200,7 +204,7 @@ def test_a_layer_may_have_two_names_and_two_layers_one_weight() -> None:
 
 
 def test_a_first_layer_may_write_to_the_rows() -> None:
-    of = Evaluation(nn.Sequential(nn.CELU(inplace=True), nn.Linear(2, 1)), Task("binary", 1), losses.auto, "32-true")
+    of = Evaluation(nn.Sequential(nn.CELU(inplace=True), nn.Linear(2, 1)), Task("binary", 1), losses.auto(), "32-true")
     one, other = drawn(2), drawn(2)
     expected, _ = learned(of, one, replays=False)
     found, _ = learned(of, other, replays=True)
@@ -208,7 +212,7 @@ def test_a_first_layer_may_write_to_the_rows() -> None:
 
 
 def test_images_are_no_other_thing() -> None:
-    of = Evaluation(LeNet((1, 28, 28), 1, activation="relu", dropout=0.1), Task("binary", 1), losses.auto, "32-true")
+    of = Evaluation(LeNet((1, 28, 28), 1, activation="relu", dropout=0.1), Task("binary", 1), losses.auto(), "32-true")
     expected, _ = learned(of, drawn(1, 28, 28), replays=False)
     found, stepping = learned(of, drawn(1, 28, 28), replays=True)
     assert same(found, expected)

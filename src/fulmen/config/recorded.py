@@ -41,11 +41,17 @@ def configuration(folder: Path) -> DictConfig:
 def of_record(record: Mapping[str, Any]) -> DictConfig:
     """A recorded configuration as `compose` gives one: without sizes, with permissions still to be given."""
     config = OmegaConf.create(
-        {name: value for name, value in record.items() if name != "sizes"}
+        {name: _at_once(value) for name, value in record.items() if name != "sizes"}
         | {"overrides": [], "allow_targets": [], "trust_checkpoint": False}
     )
     OmegaConf.set_struct(config, True)
     return config
+
+
+def _at_once(part: Any) -> Any:
+    """Drops `_partial_` of our losses and penalties: on older records they were functions still to be called."""
+    ours = isinstance(part, Mapping) and str(part.get("_target_")).startswith("fulmen.tasks.")
+    return {key: value for key, value in part.items() if key != "_partial_"} if ours else part
 
 
 def to_resume(folder: Path, words: Sequence[str]) -> DictConfig:

@@ -130,11 +130,13 @@ def _train(
 def build(config: DictConfig, source: Source) -> "Experiment":
     """Makes the parts that a configuration describes; it and `source` have been checked."""
     from fulmen.experiment.experiment import Experiment
+    from fulmen.tasks.losses import as_loss
     from fulmen.training.recipe import Recipe
 
     options = make(config.trainer)
     recipe = Recipe(
-        **{part: make(config[part]) for part in ("loss", "penalty", "optimizer", "scheduler", "backprop")},
+        loss=as_loss(make(config.loss)),
+        **{part: make(config[part]) for part in ("penalty", "optimizer", "scheduler", "backprop")},
         gradient_clip=options.gradient_clip,
         accumulate=options.accumulate,
         seed=config.seed,

@@ -30,6 +30,7 @@ from fulmen.runs.checkpoints import ADDRESS
 from fulmen.runs.files import expand_home
 from fulmen.runs.folder import BEST, LAST, PREVIOUS
 from fulmen.tasks.evaluation import Evaluation
+from fulmen.tasks.losses import as_loss
 from fulmen.tasks.predictor import Predictor, task_of
 
 
@@ -160,7 +161,7 @@ def read(
     except Exception as error:  # whatever parts of another version, or of the user's own, may raise
         why = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
         raise CheckpointError(f"the network in {path} cannot be made from what it says ({why})") from error
-    evaluation = Evaluation(net, task_of(net, spec, scaling), loss, precision)
+    evaluation = Evaluation(net, task_of(net, spec, scaling), as_loss(loss), precision)
     return Trained(path, config, source, Predictor(evaluation, spec, scaling, source.encode), threads, fingerprint)
 
 

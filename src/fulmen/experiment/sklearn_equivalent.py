@@ -15,8 +15,7 @@ from torch import nn
 from fulmen.models.activations import ACTIVATIONS
 from fulmen.models.dropout import Dropout
 from fulmen.models.mlp import MLP
-from fulmen.tasks import penalties
-from fulmen.tasks.losses import is_sum
+from fulmen.tasks.penalties import Penalty
 from fulmen.tasks.task import Task
 from fulmen.training.optimizers import GD
 from fulmen.training.recipe import Recipe, kind, settings
@@ -58,13 +57,14 @@ def check_objective(net: nn.Module, task: Task, recipe: Recipe) -> None:
     """
     if not isinstance(net, MLP):
         raise _none_for(f"a {type(net).__name__}", "models of linear layers fit, such as linear, shallow, deep and mlp")
-    loss, penalty, out = kind(recipe.loss).__name__, recipe.penalty, net.output_activation
+    loss, penalty, out = recipe.loss.name, recipe.penalty, net.output_activation
     if loss not in LOSSES[task.kind]:
         raise _none_for(f"loss={loss}", f"for this {task.kind} task take loss={' or '.join(LOSSES[task.kind])}")
     if out not in OUTPUTS[task.kind]:
         raise _none_for(f"model.output_activation={out} here", f"take {' or '.join(OUTPUTS[task.kind])}")
-    if penalty is not None and kind(penalty) is not penalties.l2:
-        raise _none_for(f"penalty={kind(penalty).__name__}", "take penalty=l2 or none")
+    if penalty is not None and not (isinstance(penalty, Penalty) and penalty.l1_ratio == 0):
+        name = f"penalty={penalty.name}" if isinstance(penalty, Penalty) else "a penalty of your own"
+        raise _none_for(name, "take penalty=l2 or none")
     if kind(recipe.optimizer) is torch.optim.AdamW and settings(recipe.optimizer)["weight_decay"]:
         raise _none_for("the decay of optimizer=adamw", "take optimizer=adam, or optimizer.weight_decay=0")
     if task.kind == "regression" and len(layers(net)) == 1 and recipe.decay:
@@ -160,4 +160,4 @@ def _scale(task: Task, recipe: Recipe, amounts: Amounts) -> float:
     """
     if task.kind != "regression":
         return 1.0
-    return 0.5 / amounts.batch_rows if is_sum(recipe.loss) else 0.5 * task.out_features
+    return 0.5 / amounts.batch_rows if recipe.loss.reduction == "sum" else 0.5 * task.out_features

@@ -3,8 +3,9 @@
 All are means but `sse`, which is a sum. Shapes as in `tasks.py`.
 """
 
-import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -12,51 +13,117 @@ from torch import Tensor
 
 from fulmen.tasks.task import Task
 
-Loss = Callable[[Tensor, Tensor, Task], Tensor]
+Function = Callable[..., Tensor]
+"""Takes raw scores, targets and the task; returns one number, []."""
+Reduction = Literal["mean", "sum"]
 
 
-def auto(out: Tensor, y: Tensor, task: Task) -> Tensor:
-    """The task's own loss: squared error, binary cross-entropy or cross-entropy."""
+@dataclass(frozen=True)
+class Loss:
+    """A loss, called with raw scores, targets and the task.
+
+    Args:
+        name: as in messages.
+        function: finds it.
+        reduction: whether rows are averaged or added up.
+        options: further arguments of `function`.
+    """
+
+    name: str
+    function: Function
+    reduction: Reduction = "mean"
+    options: Mapping[str, float] = field(default_factory=dict, hash=False)
+
+    def __call__(self, out: Tensor, y: Tensor, task: Task) -> Tensor:
+        return self.function(out, y, task, **self.options)
+
+
+def as_loss(own: Function) -> Loss:
+    """Wraps a function of the user's own; a mean, unless it has an attribute `reduction` that is "sum"."""
+    if isinstance(own, Loss):
+        return own
+    function: Any = getattr(own, "func", own)  # a partial does not have the attributes of its function
+    name = getattr(function, "__name__", type(function).__name__)
+    reduction = getattr(own, "reduction", getattr(function, "reduction", "mean"))
+    return Loss(name, own, "sum" if reduction == "sum" else "mean")
+
+
+def auto() -> Loss:
+    """Makes the task's own loss: squared error, binary cross-entropy or cross-entropy."""
+    return Loss("auto", tasks_own)
+
+
+def mse() -> Loss:
+    """Makes the mean squared error; on classes, of the probabilities (the Brier score)."""
+    return Loss("mse", squared_error)
+
+
+def sse() -> Loss:
+    """Makes the sum of squared errors over rows and targets."""
+    return Loss("sse", summed_squared_error, "sum")
+
+
+def mae() -> Loss:
+    """Makes the mean absolute error."""
+    return Loss("mae", absolute_error)
+
+
+def huber(*, delta: float) -> Loss:
+    """Makes half the squared error up to an error of `delta`, linear beyond (Huber, 1964)."""
+    return Loss("huber", huber_error, options={"delta": delta})
+
+
+def bce() -> Loss:
+    """Makes the binary cross-entropy, from logits unless the model gives probabilities itself."""
+    return Loss("bce", binary_cross_entropy)
+
+
+def cross_entropy() -> Loss:
+    """Makes the cross-entropy of the class probabilities."""
+    return Loss("cross_entropy", class_cross_entropy)
+
+
+def tasks_own(out: Tensor, y: Tensor, task: Task) -> Tensor:
+    """Finds the task's own loss, []."""
     return OWN[task.kind](out, y, task)
 
 
-def mse(out: Tensor, y: Tensor, task: Task) -> Tensor:
-    """Mean squared error; on classes, of the probabilities (the Brier score)."""
+def squared_error(out: Tensor, y: Tensor, task: Task) -> Tensor:
+    """Averages squared errors, []."""
     return F.mse_loss(*task.comparable(out, y))
 
 
-def sse(out: Tensor, y: Tensor, task: Task) -> Tensor:
-    """Sum of squared errors over rows and targets."""
+def summed_squared_error(out: Tensor, y: Tensor, task: Task) -> Tensor:
+    """Adds up squared errors, []."""
     return F.mse_loss(*task.comparable(out, y), reduction="sum")
 
 
-def mae(out: Tensor, y: Tensor, task: Task) -> Tensor:
-    """Mean absolute error."""
+def absolute_error(out: Tensor, y: Tensor, task: Task) -> Tensor:
+    """Averages absolute errors, []."""
     return F.l1_loss(*task.comparable(out, y))
 
 
-def huber(out: Tensor, y: Tensor, task: Task, *, delta: float) -> Tensor:
-    """Half the squared error up to an error of `delta`, linear beyond (Huber, 1964)."""
+def huber_error(out: Tensor, y: Tensor, task: Task, *, delta: float) -> Tensor:
+    """Averages errors as Huber measures them, []."""
     return F.huber_loss(*task.comparable(out, y), delta=delta)
 
 
-def bce(out: Tensor, y: Tensor, task: Task) -> Tensor:
-    """Binary cross-entropy, from logits unless the model gives probabilities itself."""
+def binary_cross_entropy(out: Tensor, y: Tensor, task: Task) -> Tensor:
+    """Averages -log p of the right one of two classes, []."""
     if task.gives_probabilities:
         with torch.autocast(out.device.type, enabled=False):  # torch refuses logarithms of half-precision probabilities
             return F.binary_cross_entropy(out.to(y.dtype), y)
     return F.binary_cross_entropy_with_logits(out, y)
 
 
-def cross_entropy(out: Tensor, y: Tensor, task: Task) -> Tensor:
-    """Cross-entropy of the class probabilities."""
+def class_cross_entropy(out: Tensor, y: Tensor, task: Task) -> Tensor:
+    """Averages -log p of the right class, []."""
     return F.nll_loss(task.log_probabilities(out), y) if task.gives_probabilities else F.cross_entropy(out, y)
 
 
-OWN = {"regression": mse, "binary": bce, "multiclass": cross_entropy}
+OWN: dict[str, Function] = {
+    "regression": squared_error,
+    "binary": binary_cross_entropy,
+    "multiclass": class_cross_entropy,
+}
 """Each task's own loss."""
-
-
-def is_sum(loss: Loss) -> bool:
-    """Whether `loss` adds rows up instead of taking their mean."""
-    return (loss.func if isinstance(loss, functools.partial) else loss) is sse

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fulmen.tasks.losses import Loss, is_sum
+from fulmen.tasks.losses import Loss
 from fulmen.tasks.task import Task, accuracy, f1
 
 RANKED = 2**24
@@ -41,7 +41,7 @@ class StreamingMetrics:
     def add(self, out: Tensor, y: Tensor) -> None:
         """Scores and targets of further rows."""
         loss = self.loss(out, y, self.task).item()
-        self.sums["loss"] += loss if is_sum(self.loss) else loss * len(out)
+        self.sums["loss"] += loss if self.loss.reduction == "sum" else loss * len(out)
         if self.task.kind == "regression":
             found = self.task.metrics(out, y, ["mse", "mae"])
             for name in ("mse", "mae"):
@@ -59,7 +59,7 @@ class StreamingMetrics:
 
     def figures(self, names: Iterable[str]) -> dict[str, float]:
         """The loss, and the metrics `names` but for those that the rows leave undefined."""
-        loss = self.sums["loss"] / (1 if is_sum(self.loss) else self.rows)
+        loss = self.sums["loss"] / (1 if self.loss.reduction == "sum" else self.rows)
         found = {name: getattr(self, f"_{name}")() for name in names}
         return {"loss": loss, **{name: value for name, value in found.items() if math.isfinite(value)}}
 

@@ -1,56 +1,81 @@
 """Penalties on the size of the parameters, added to the loss that is trained on. All parameters count, biases too."""
 
-import functools
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-Penalty = Callable[[Iterable[Tensor]], Tensor]
+Penalize = Callable[[Iterable[Tensor]], Tensor]
+"""A penalty: one of ours, or any function of the parameters to one number, []."""
+
+
+@dataclass(frozen=True)
+class Penalty:
+    """The penalty weight · (l1_ratio · Σ|p| + (1 - l1_ratio) · Σp²), which is Σ(l1 |p| + l2 p²).
+
+    Args:
+        weight: of the whole.
+        l1_ratio: the share of Σ|p|, in [0, 1].
+    """
+
+    weight: float
+    l1_ratio: float
+
+    @property
+    def l1(self) -> float:
+        return self.weight * self.l1_ratio
+
+    @property
+    def l2(self) -> float:
+        return self.weight * (1 - self.l1_ratio)
+
+    @property
+    def name(self) -> str:
+        """The choice that makes it."""
+        return {0.0: "l2", 1.0: "l1"}.get(self.l1_ratio, "elastic_net")
+
+    def __call__(self, parameters: Iterable[Tensor]) -> Tensor:
+        """Finds the penalty, []; what has no share is left out, as is every factor 1."""
+        flat = _flat(parameters)
+        if self.l1_ratio == 1:
+            return self.weight * flat.abs().sum()
+        if self.l1_ratio == 0:
+            return self.weight * flat.square().sum()
+        return self.weight * (self.l1_ratio * flat.abs().sum() + (1 - self.l1_ratio) * flat.square().sum())
+
+    @torch.no_grad()
+    def add_gradient(self, parameters: Iterable[Tensor]) -> None:
+        """Adds its derivative, l1 sign(p) + 2 l2 p, to `.grad` of what learns."""
+        l1, l2 = self.l1, self.l2
+        for parameter in (parameter for parameter in parameters if parameter.requires_grad):
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+            if l1:
+                parameter.grad.add_(parameter.sign(), alpha=l1)
+            if l2:
+                parameter.grad.add_(parameter, alpha=2 * l2)
 
 
 def none() -> None:
-    """No penalty."""
+    """Makes no penalty."""
 
 
-def l1(parameters: Iterable[Tensor], *, weight: float) -> Tensor:
-    """weight · Σ|p|, which draws parameters to zero and keeps them there (Tibshirani: the lasso, 1996)."""
-    return weight * _flat(parameters).abs().sum()
+def l1(*, weight: float) -> Penalty:
+    """Makes weight · Σ|p|, which draws parameters to zero and keeps them there (Tibshirani: the lasso, 1996)."""
+    return Penalty(weight, 1.0)
 
 
-def l2(parameters: Iterable[Tensor], *, weight: float) -> Tensor:
-    """weight · Σp² (ridge regression; twice the weight in `optimizer.weight_decay` of `sgd` is the same)."""
-    return weight * _flat(parameters).square().sum()
+def l2(*, weight: float) -> Penalty:
+    """Makes weight · Σp² (ridge regression; twice the weight in `optimizer.weight_decay` of `sgd` is the same)."""
+    return Penalty(weight, 0.0)
 
 
-def elastic_net(parameters: Iterable[Tensor], *, weight: float, l1_ratio: float) -> Tensor:
-    """weight · (l1_ratio · Σ|p| + (1 - l1_ratio) · Σp²) (Zou and Hastie, 2005)."""
-    flat = _flat(parameters)
-    return weight * (l1_ratio * flat.abs().sum() + (1 - l1_ratio) * flat.square().sum())
-
-
-def coefficients(penalty: Penalty) -> tuple[float, float] | None:
-    """(a, b) of a penalty Σ(a |p| + b p²); None for one of the user's own."""
-    options = penalty.keywords if isinstance(penalty, functools.partial) else {}
-    weight, function = options.get("weight", 0.0), getattr(penalty, "func", penalty)
-    ratios = [(l1, 1.0), (l2, 0.0), (elastic_net, options.get("l1_ratio"))]
-    ratio = next((ratio for known, ratio in ratios if function is known), None)
-    return None if ratio is None else (weight * ratio, weight * (1 - ratio))
-
-
-@torch.no_grad()
-def add_gradient(shares: tuple[float, float], parameters: Iterable[Tensor]) -> None:
-    """Adds a sign(p) + 2 b p, the derivative of a penalty of these shares, to `.grad` of what learns."""
-    of_size, of_square = shares
-    for parameter in (parameter for parameter in parameters if parameter.requires_grad):
-        if parameter.grad is None:
-            parameter.grad = torch.zeros_like(parameter)
-        if of_size:
-            parameter.grad.add_(parameter.sign(), alpha=of_size)
-        if of_square:
-            parameter.grad.add_(parameter, alpha=2 * of_square)
+def elastic_net(*, weight: float, l1_ratio: float) -> Penalty:
+    """Makes weight · (l1_ratio · Σ|p| + (1 - l1_ratio) · Σp²) (Zou and Hastie, 2005)."""
+    return Penalty(weight, l1_ratio)
 
 
 def _flat(parameters: Iterable[Tensor]) -> Tensor:
-    """All parameters as one vector, so that a penalty costs a few operations however many layers there are."""
+    """Joins all parameters to one vector, so that a penalty costs a few operations however many layers there are."""
     return torch.cat([parameter.flatten() for parameter in parameters])

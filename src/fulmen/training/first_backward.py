@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from fulmen.data.tensors import Batch
 from fulmen.models.precision import computing
 from fulmen.tasks.evaluation import Evaluation
-from fulmen.tasks.penalties import Penalty
+from fulmen.tasks.penalties import Penalize
 
 
-def print_first_backward(evaluation: Evaluation, penalty: Penalty | None, batch: Batch, *, by_hand: bool) -> None:
+def print_first_backward(evaluation: Evaluation, penalty: Penalize | None, batch: Batch, *, by_hand: bool) -> None:
     """The chain behind the loss of `batch`, and a parameter's gradient before and after the backward pass.
 
     Works on a copy of the network and gives back the random numbers it draws: the run is the same without it.

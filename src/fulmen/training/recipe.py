@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fulmen.tasks.losses import Loss
-from fulmen.tasks.penalties import Penalty
+from fulmen.tasks.penalties import Penalize, Penalty
 from fulmen.training.backprop.gradient import MakeGradient
 from fulmen.training.optimizers import MakeOptimizer
 from fulmen.training.schedulers import MakeScheduler
@@ -16,7 +16,7 @@ class Recipe:
     """A loss, a penalty, and how they are minimized."""
 
     loss: Loss
-    penalty: Penalty | None
+    penalty: Penalize | None
     optimizer: MakeOptimizer
     """Called with parameters, makes the optimizer."""
     scheduler: MakeScheduler | None
@@ -33,7 +33,7 @@ class Recipe:
     @property
     def decay(self) -> float:
         """d, where the gradient of what draws a parameter p to zero is d · p."""
-        weight = 0.0 if self.penalty is None else settings(self.penalty)["weight"]
+        weight = self.penalty.l2 if isinstance(self.penalty, Penalty) else 0.0
         return 2 * float(weight) + float(settings(self.optimizer).get("weight_decay", 0.0))
 
 

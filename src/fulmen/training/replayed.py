@@ -31,12 +31,12 @@ aten = torch.ops.aten
 
 def is_known(evaluation: Evaluation) -> bool:
     """Whether network and loss do nothing but operations on tensors; hooks may do anything."""
-    loss, layers = getattr(evaluation.loss, "func", evaluation.loss), list(evaluation.net.modules())
+    layers = list(evaluation.net.modules())
     hooks = [value for layer in layers for name, value in vars(layer).items() if name.endswith("_hooks")]
     for parameter in evaluation.net.parameters():
         hooks += [parameter._backward_hooks, parameter._post_accumulate_grad_hooks]
     known = all(type(layer).__module__.startswith(KNOWN) and "forward" not in vars(layer) for layer in layers)
-    is_ours = getattr(loss, "__module__", None) == losses.__name__
+    is_ours = getattr(evaluation.loss.function, "__module__", None) == losses.__name__
     return known and is_ours and not any(hooks) and not _has_any_global_hook()  # type: ignore[no-untyped-call]
 
 

@@ -18,8 +18,7 @@ from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimize
 from fulmen.data.tensors import Batch
 from fulmen.models.dropout import dropouts
 from fulmen.tasks.evaluation import Evaluation
-from fulmen.tasks.losses import is_sum
-from fulmen.tasks.penalties import Penalty, add_gradient, coefficients
+from fulmen.tasks.penalties import Penalize, Penalty
 from fulmen.training.backprop.gradient import Gradient
 from fulmen.training.optimizers import GD
 from fulmen.training.replayed import Differentiate, Replayed, is_known
@@ -49,7 +48,7 @@ class Stepping:
         self,
         evaluation: Evaluation,
         *,
-        penalty: Penalty | None,
+        penalty: Penalize | None,
         by_hand: Gradient | None,
         gradient_clip: float | None,
         batch_size: int,
@@ -58,7 +57,7 @@ class Stepping:
     ) -> None:
         self.evaluation, self.penalty, self.by_hand = evaluation, penalty, by_hand
         self.gradient_clip, self.batch_size = gradient_clip, batch_size
-        self.sums = is_sum(evaluation.loss)
+        self.sums = evaluation.loss.reduction == "sum"
         self.dropouts = dropouts(evaluation.net, seed)
         self.parts = -(-batch_rows // batch_size)
         self.replayed: Replayed | None = None
@@ -92,7 +91,7 @@ class Stepping:
                 all parameters, and the loss's is replayed.
         """
         parameters = list(self.evaluation.net.parameters())
-        formula = None if of_sum or self.penalty is None else coefficients(self.penalty)
+        formula = self.penalty if isinstance(self.penalty, Penalty) and not of_sum else None
         penalty = self.penalty if formula is None else None
         own = functools.partial(self._differentiate, backward)
         differentiate = own if of_sum or self.replayed is None else self.replayed
@@ -108,7 +107,7 @@ class Stepping:
                 loss, objective = gradient(batch, step)
                 seen.append(loss)
                 if formula is not None and self.by_hand is None:
-                    add_gradient(formula, parameters)
+                    formula.add_gradient(parameters)
                 if clip is not None:
                     clip_grad_norm_(parameters, clip)
                 return objective
@@ -128,7 +127,7 @@ class Stepping:
         parameters: list[nn.Parameter],
         backward: Backward,
         differentiate: Differentiate,
-        penalty: Penalty | None,
+        penalty: Penalize | None,
         batch: Batch,
         step: int,
     ) -> tuple[Tensor, Tensor]:

@@ -1,6 +1,5 @@
 """Every formula of back-propagation by hand against autograd: loss and gradient of one batch, in float64."""
 
-import functools
 import itertools
 from collections.abc import Iterator
 from types import ModuleType
@@ -35,7 +34,7 @@ ROWS = 7
 
 
 def loss_called(name: str) -> Loss:
-    found: Loss = functools.partial(losses.huber, delta=0.3) if name == "huber" else getattr(losses, name)
+    found: Loss = losses.huber(delta=0.3) if name == "huber" else getattr(losses, name)()
     return found
 
 
@@ -95,14 +94,14 @@ def test_every_activation_with_every_loss(activation: str, library: str) -> None
 def test_any_number_of_layers_and_images_made_flat(hidden: tuple[int, ...], library: str) -> None:
     torch.manual_seed(2)
     net = MLP((2, 3, 2), 2, hidden=hidden, activation="tanh").double()
-    found = Evaluation(net, Task("regression", 2), losses.mse, "64-true")
+    found = Evaluation(net, Task("regression", 2), losses.mse(), "64-true")
     assert_agree(LIBRARIES[library], found, batch("regression", (2, 3, 2)))
 
 
 PENALTIES = {
-    "l1": functools.partial(penalties.l1, weight=0.3),
-    "l2": functools.partial(penalties.l2, weight=0.3),
-    "elastic_net": functools.partial(penalties.elastic_net, weight=0.3, l1_ratio=0.25),
+    "l1": penalties.l1(weight=0.3),
+    "l2": penalties.l2(weight=0.3),
+    "elastic_net": penalties.elastic_net(weight=0.3, l1_ratio=0.25),
 }
 
 
@@ -165,12 +164,12 @@ def test_what_has_no_formulas_is_said() -> None:
         return torch.zeros(())
 
     for parts, penalty, said in (
-        ((nn.Linear(4, 2), losses.mse, "64-true"), None, "Linear is no multilayer perceptron, .*backprop=autograd"),
-        ((Wider((4,), 2), losses.mse, "64-true"), None, "Wider is no multilayer perceptron"),
-        ((MLP((4,), 2, hidden=(3,), dropout=0.1), losses.mse, "32-true"), None, "no dropout; take model.dropout=0"),
-        ((net, own, "64-true"), None, "the loss own has no formulas .*backprop=autograd"),
-        ((net, losses.mse, "64-true"), own, "the penalty own has no formulas .*backprop=autograd"),
-        ((net, losses.mse, "bf16-mixed"), None, "trainer.precision=bf16-mixed; take 32-true or 64-true"),
+        ((nn.Linear(4, 2), losses.mse(), "64-true"), None, "Linear is no multilayer perceptron, .*backprop=autograd"),
+        ((Wider((4,), 2), losses.mse(), "64-true"), None, "Wider is no multilayer perceptron"),
+        ((MLP((4,), 2, hidden=(3,), dropout=0.1), losses.mse(), "32-true"), None, "no dropout; take model.dropout=0"),
+        ((net, losses.as_loss(own), "64-true"), None, "the loss own has no formulas .*backprop=autograd"),
+        ((net, losses.mse(), "64-true"), own, "the penalty own has no formulas .*backprop=autograd"),
+        ((net, losses.mse(), "bf16-mixed"), None, "trainer.precision=bf16-mixed; take 32-true or 64-true"),
     ):
         with pytest.raises(ValueError, match=said):
             ByHand(np, Evaluation(parts[0], task, parts[1], parts[2]), penalty, 8)

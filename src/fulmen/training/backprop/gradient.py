@@ -1,6 +1,5 @@
 """How the gradient is found: the choices of `backprop=`, and what the formulas have to do with a training step."""
 
-import functools
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -12,8 +11,7 @@ from torch import Tensor
 from fulmen.data.tensors import Batch
 from fulmen.tasks import losses
 from fulmen.tasks.evaluation import Evaluation
-from fulmen.tasks.losses import is_sum
-from fulmen.tasks.penalties import Penalty
+from fulmen.tasks.penalties import Penalize
 from fulmen.tasks.task import TINY, Task
 from fulmen.training.backprop.layers import Array, Layer, Sigmoid, Softmax, array, tensor
 from fulmen.training.backprop.losses import (
@@ -31,10 +29,10 @@ from fulmen.training.backprop.losses import (
 from fulmen.training.backprop.network import Network, layers
 
 ERRORS: dict[Any, Callable[..., Loss]] = {
-    losses.mse: MeanSquare,
-    losses.sse: SumOfSquares,
-    losses.mae: MeanAbsolute,
-    losses.huber: Huber,
+    losses.squared_error: MeanSquare,
+    losses.summed_squared_error: SumOfSquares,
+    losses.absolute_error: MeanAbsolute,
+    losses.huber_error: Huber,
 }
 
 
@@ -59,18 +57,16 @@ def formulas(xp: ModuleType, loss: losses.Loss, task: Task) -> tuple[list[Layer]
     Raises:
         ValueError: there is no formula for this loss.
     """
-    function = loss.func if isinstance(loss, functools.partial) else loss
-    options = loss.keywords if isinstance(loss, functools.partial) else {}
-    if function is losses.auto:
+    function = loss.function
+    if function is losses.tasks_own:
         function = losses.OWN[task.kind]
-    if function is losses.bce:
+    if function is losses.binary_cross_entropy:
         return [], BinaryCrossEntropy(xp) if task.gives_probabilities else BinaryCrossEntropyOfLogits(xp)
-    if function is losses.cross_entropy:
+    if function is losses.class_cross_entropy:
         return ([Shares(xp)], CrossEntropy(xp)) if task.gives_probabilities else ([], CrossEntropyOfLogits(xp))
     if function not in ERRORS:
-        name = getattr(function, "__name__", type(function).__name__)
-        raise ValueError(f"the loss {name} has no formulas for back-propagation by hand; take backprop=autograd")
-    return _probabilities(xp, task), ERRORS[function](xp, **options)
+        raise ValueError(f"the loss {loss.name} has no formulas for back-propagation by hand; take backprop=autograd")
+    return _probabilities(xp, task), ERRORS[function](xp, **loss.options)
 
 
 def _probabilities(xp: ModuleType, task: Task) -> list[Layer]:
@@ -91,7 +87,7 @@ def target(xp: ModuleType, y: Array, out: Array) -> Array:
 
 Gradient = Callable[[Batch, int], tuple[Tensor, Tensor]]
 """Finds every parameter's `.grad` for the rows of step so-and-so; returns their loss without and with the penalty."""
-MakeGradient = Callable[[Evaluation, Penalty | None, int], Gradient]
+MakeGradient = Callable[[Evaluation, Penalize | None, int], Gradient]
 PRECISIONS = ("32-true", "64-true")
 
 
@@ -99,18 +95,18 @@ def autograd() -> None:
     """By torch's autograd, in the learner itself."""
 
 
-def tensors(evaluation: Evaluation, penalty: Penalty | None, batch_size: int) -> Gradient:
+def tensors(evaluation: Evaluation, penalty: Penalize | None, batch_size: int) -> Gradient:
     """By formulas on tensors, where the network is."""
     return ByHand(torch, evaluation, penalty, batch_size)
 
 
-def numpy(evaluation: Evaluation, penalty: Penalty | None, batch_size: int) -> Gradient:
+def numpy(evaluation: Evaluation, penalty: Penalize | None, batch_size: int) -> Gradient:
     """By formulas in NumPy, on the CPU."""
     return ByHand(np, evaluation, penalty, batch_size)
 
 
 def find_gradient(
-    make: MakeGradient | None, evaluation: Evaluation, penalty: Penalty | None, batch_size: int, devices: int
+    make: MakeGradient | None, evaluation: Evaluation, penalty: Penalize | None, batch_size: int, devices: int
 ) -> Gradient | None:
     """What `make` makes to find the gradient by hand; None for autograd.
 
@@ -140,7 +136,7 @@ class ByHand:
         ValueError: there are no formulas for one of these, or for the precision.
     """
 
-    def __init__(self, xp: ModuleType, evaluation: Evaluation, penalty: Penalty | None, batch_size: int) -> None:
+    def __init__(self, xp: ModuleType, evaluation: Evaluation, penalty: Penalize | None, batch_size: int) -> None:
         if evaluation.precision not in PRECISIONS:
             raise ValueError(
                 f"back-propagation by hand does not go with trainer.precision={evaluation.precision}; "
@@ -148,7 +144,7 @@ class ByHand:
             )
         self.xp, self.evaluation, self.batch_size = xp, evaluation, batch_size
         self.penalty = None if penalty is None else formula(xp, penalty)
-        self.sums = is_sum(evaluation.loss)
+        self.sums = evaluation.loss.reduction == "sum"
         self._network()
 
     def _network(self) -> Network:

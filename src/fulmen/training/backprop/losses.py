@@ -33,18 +33,17 @@ class Penalty:
         return self.of_size * self.xp.sign(p) + 2 * self.of_square * p
 
 
-def formula(xp: ModuleType, penalty: penalties.Penalty) -> Penalty:
+def formula(xp: ModuleType, penalty: penalties.Penalize) -> Penalty:
     """The formulas of a penalty.
 
     Raises:
         ValueError: there are none.
     """
-    found = penalties.coefficients(penalty)
-    if found is None:
+    if not isinstance(penalty, penalties.Penalty):
         function = getattr(penalty, "func", penalty)
         name = getattr(function, "__name__", type(function).__name__)
         raise ValueError(f"the penalty {name} has no formulas for back-propagation by hand; take backprop=autograd")
-    return Penalty(xp, *found)
+    return Penalty(xp, penalty.l1, penalty.l2)
 
 
 class Loss:
