@@ -150,3 +150,16 @@ def test_what_is_wrong_is_said_before_anything_is_written(
     said = capsys.readouterr().err
     assert sentence in said and said.count("\n") == 1
     assert not (place.here / "logs").exists()
+
+
+class Silent(Broken):
+    """A launcher that breaks off and leaves a folder that cannot be written to."""
+
+    kind = LAUNCHERS["joblib"]
+
+
+@pytest.mark.timeout(30)
+def test_a_folder_that_cannot_be_written_to_is_not_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "0" / ".lock").mkdir(parents=True)
+    execute.run_all([tmp_path / "0"], cast(Any, Silent()), Job([], None, "", os.getpid(), False, "this"))
+    assert "killed" in (tmp_path / "0" / "status.json").read_text()
