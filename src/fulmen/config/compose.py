@@ -72,7 +72,7 @@ def _compose(words: Sequence[str], folders: Sequence[Path]) -> DictConfig:
 @contextmanager
 def beside_host() -> Iterator[None]:
     """Puts the state of a Hydra application that this runs in aside, and gives it back at the end."""
-    instances: dict[type, Any] = Singleton._instances
+    instances: dict[Any, Any] = Singleton._instances
     host = {kind: instances.pop(kind) for kind in (GlobalHydra, JobRuntime, VersionBase) if kind in instances}
     try:
         yield
