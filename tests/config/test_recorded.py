@@ -1,6 +1,7 @@
 """`rerun=`: an earlier run's configuration once more, in a new folder, with what is changed beside it."""
 
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -8,10 +9,12 @@ from typing import Any
 
 import pytest
 import yaml
+from omegaconf import OmegaConf
 
 import fulmen
 from fulmen.cli.main import main
-from fulmen.config.recorded import is_repeated, to_rerun
+from fulmen.config.recorded import check_environment, is_repeated, plain, to_rerun
+from fulmen.errors import ConfigurationError
 
 WORDS = ["data=moons", "data.train_size=70", "model=deep", "model.dropout=0.1", "logger=none", "figures=none", "seed=3"]
 ALL_WORDS = [*WORDS, "trainer.max_epochs=4", "accelerator=cpu", "optimizer.lr=0.02", "run_dir=one"]
@@ -108,3 +111,34 @@ def test_threads_are_kept(one: Path) -> None:
     assert json.loads(Path("two/status.json").read_text())["threads"] == 2
     assert main(["rerun=one", "run_dir=three", "trainer.threads=1"]) == 0
     assert json.loads(Path("three/status.json").read_text())["threads"] == 1
+
+
+REFERENCES = {
+    "plain": "${oc.env:HOME}",
+    "default": "${oc.env:NOT_SET,${seed}}",
+    "text": "a/${oc.env:HOME}/b",
+    "list": ["${plain}", {"deep": "${oc.env:HOME,null}"}],
+    "seed": 3,
+    "word": "env",
+    "composed": "${oc.${word}:HOME}",
+}
+
+
+def test_what_refers_to_the_environment_is_kept_and_the_resolver_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It belongs to the whole process, and a program that uses Fulmen may have one of its own."""
+    config = OmegaConf.create(REFERENCES)
+    monkeypatch.setattr(OmegaConf, "register_new_resolver", None)
+    found = plain(config)
+    assert found["plain"] == found["composed"] == found["list"][0] == "${oc.env:HOME}"
+    assert found["default"] == "${oc.env:NOT_SET,3}" and found["text"] == "a/${oc.env:HOME}/b"
+    assert found["list"][1]["deep"] == "${oc.env:HOME,null}"
+    assert config.plain == os.environ["HOME"] and type(config) is type(config.list[1])
+
+
+@pytest.mark.parametrize("text", ["${oc.env:SECRET}", "${oc.${w}:SECRET}", "${oc.decode:'$${r}'}", "${oc.create:${m}}"])
+def test_other_variables_are_refused_however_they_are_named(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET", "7")
+    config = OmegaConf.create({"w": "env", "r": "{oc.env:SECRET}", "m": {"a": "${oc.env:SECRET}"}, "x": text})
+    with pytest.raises(ConfigurationError, match="reads SECRET from the environment"):
+        check_environment(config)
+    check_environment(OmegaConf.create({"x": "${oc.env:FULMEN_DATA}"}))

@@ -97,3 +97,21 @@ def test_a_folder_is_held_until_the_first_to_hold_it_lets_go(tmp_path: Path) -> 
             assert folder.is_locked(tmp_path)
         assert folder.is_locked(tmp_path)
     assert not folder.is_locked(tmp_path) and not [*tmp_path.iterdir()]
+
+
+def test_writing_leaves_the_umask_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It belongs to all threads of the process."""
+    monkeypatch.setattr(os, "umask", failing(AssertionError("the umask was changed")))
+    write_text(tmp_path / "a", "")
+
+
+def test_an_error_of_writing_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "fsync", failing(OSError(errno.ENOSPC, "disk full")))
+    with pytest.raises(OSError, match="disk full") as raised:
+        write_text(tmp_path / "a", "")
+    assert files.explain(raised.value) == f"{tmp_path / 'a'}: disk full"
+
+
+def test_a_lock_that_cannot_be_opened_is_not_held(tmp_path: Path) -> None:
+    (tmp_path / folder.LOCK).mkdir()
+    assert not folder.is_locked(tmp_path)

@@ -107,6 +107,15 @@ class Place:
         """Starts a sweep in a process of its own."""
         return self.process("-m", *WORDS, "trainer.max_epochs=2", *words, **how)
 
+    def start(self, *words: str) -> "subprocess.Popen[bytes]":
+        """Starts a sweep and does not wait for it."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "fulmen.cli.main", "-m", *WORDS, *words],
+            cwd=self.here,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
     def states(self) -> dict[int, str]:
         """Of the jobs that have begun, as their statuses say."""
         paths = self.folder.glob("*/status.json")

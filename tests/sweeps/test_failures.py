@@ -1,9 +1,12 @@
 """Jobs that raise, exit, diverge or are killed: recorded with their cause, and the rest runs, under every launcher."""
 
+import errno
 import json
 import os
 import shlex
 import signal
+import time
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from shutil import which
@@ -150,3 +153,77 @@ def test_what_is_wrong_is_said_before_anything_is_written(
     said = capsys.readouterr().err
     assert sentence in said and said.count("\n") == 1
     assert not (place.here / "logs").exists()
+
+
+class Silent(Broken):
+    """A launcher that breaks off and leaves a folder that cannot be written to."""
+
+    kind = LAUNCHERS["joblib"]
+
+
+@pytest.mark.timeout(30)
+def test_a_folder_that_cannot_be_written_to_is_not_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "0" / ".lock").mkdir(parents=True)
+    execute.run_all([tmp_path / "0"], cast(Any, Silent()), Job([], None, "", os.getpid(), False, "this"))
+    assert "killed" in (tmp_path / "0" / "status.json").read_text()
+
+
+@pytest.mark.parametrize("name", ["leaderboard.csv", "leaderboard.md"])
+def test_a_full_disk_is_a_sentence_with_the_command_to_go_on(
+    name: str, place: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    replace = os.replace
+
+    def fill(source: Any, target: Any) -> None:
+        if Path(target).name == name:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        replace(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", fill)
+        assert place.sweep("model.number=range(2)") == 1
+    said = capsys.readouterr()
+    assert "2 of 2 runs completed" in said.out and said.err.count("\n") == 1
+    assert f"{name}: No space left on device; runs that completed are safe in logs" in said.err
+    assert main(shlex.split(said.err.partition("go on with: ")[2])[2:]) == 0
+    assert len(place.board()) == 2
+
+
+def test_a_full_disk_names_the_file_of_a_run(
+    place: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fill(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "replace", fill)
+    assert main(["data=circles", "logger=none", "accelerator=cpu", "trainer.max_epochs=1", "run_dir=one"]) == 1
+    said = capsys.readouterr().err
+    assert ".yaml: No space left on device" in said or ".json: No space left on device" in said
+    assert "[Errno" not in said
+
+
+@pytest.mark.slow
+def test_workers_end_with_the_process_that_launched_them(place: Any) -> None:
+    """And save first: two jobs at work, and none is begun after."""
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    long = ("trainer.max_epochs=100000", "model.mood=slow", "model.number=range(3)")
+    with place.start(*long, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2") as launching:
+        while len([*place.here.glob("logs/sweeps/*/*/history.csv")]) < 2:
+            time.sleep(0.1)
+        launching.kill()
+    deadline = time.monotonic() + 8
+    while workers := _processes_in(place.here):
+        assert time.monotonic() < deadline, workers
+        time.sleep(0.1)
+    assert set(place.states().values()) == {"interrupted"} and len(place.states()) == 2
+
+
+def _processes_in(folder: Path) -> list[str]:
+    """Those that work in a folder and train; joblib's own tracker of files may take a little longer."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            line = (process / "cmdline").read_bytes().decode()
+            if process.name != str(os.getpid()) and (process / "cwd").readlink() == folder and "tracker" not in line:
+                found.append(line)
+    return found

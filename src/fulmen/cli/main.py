@@ -1,8 +1,11 @@
 """The command: what `train.py` and `fulmen` do with their words. Nothing heavy is imported before a run begins."""
 
+import atexit
 import functools
 import gc
 import importlib
+import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -13,7 +16,7 @@ from fulmen.cli import broken_pipe
 from fulmen.config.groups import search_path
 from fulmen.errors import ConfigurationError
 from fulmen.rules import did_you_mean
-from fulmen.runs.files import expand_home
+from fulmen.runs.files import expand_home, explain
 from fulmen.runs.signals import Interrupted, raising
 
 HYDRAS_FLAGS = ("--cfg", "--info", "--resolve", "--package", "--shell-completion", "--hydra-help")
@@ -25,8 +28,11 @@ REFUSED = ("--config-name", "--config-path", "-cn", "-cp", "--experimental-rerun
 
 def console() -> None:
     """Runs the words of this process and exits with the run's code."""
+    signal.signal(signal.SIGINT, lambda *_: os._exit(130))  # until a run listens, and again once it has ended
+    atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)  # the last of all: Python forgets handlers next
     broken_pipe.outlive_readers()
     code = main(sys.argv[1:])
+    sys.stdout.flush()
     gc.freeze()  # nothing that is still there is garbage; Python would look for a second, once torch is imported
     sys.exit(code)
 
@@ -44,6 +50,8 @@ def main(arguments: Sequence[str]) -> int:
         if not {"trainer=debug", "trainer.debug=true"}.isdisjoint(arguments):
             traceback.print_exception(error)
         return _say(error)
+    except OSError as error:
+        return _say(explain(error))
     except Interrupted as stop:
         return _say(stop, stop.exit_code)
 

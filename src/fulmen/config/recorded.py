@@ -3,15 +3,14 @@
 Permissions do not come from files: `allow_targets` and `trust_checkpoint` count only where they are typed.
 """
 
+import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.types import OverrideType
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from omegaconf.resolvers import oc
 
 from fulmen.config.compose import check_single, compose
 from fulmen.config.groups import search_path
@@ -184,8 +183,7 @@ def plain(config: DictConfig) -> dict[str, Any]:
 
     But for those to the environment, which may hold what nobody should read in a file.
     """
-    with _environment(lambda *words: f"${{oc.env:{','.join(map(_word, words))}}}"):
-        found = _resolved(config)
+    found = _resolved(_with_environment(config, lambda *words: f"${{oc.env:{','.join(map(_word, words))}}}"))
     assert isinstance(found, dict)
     return {str(key): value for key, value in found.items() if key != "overrides"}
 
@@ -205,8 +203,7 @@ def check_environment(config: DictConfig) -> None:
             )
         return ""
 
-    with _environment(refuse):
-        _resolved(config)
+    _resolved(_with_environment(config, refuse))
 
 
 def _resolved(config: DictConfig) -> Any:
@@ -218,14 +215,33 @@ def _resolved(config: DictConfig) -> Any:
         raise ConfigurationError(" ".join(str(error).split("\n")[0].split())) from error
 
 
-@contextmanager
-def _environment(resolver: Callable[..., str]) -> Iterator[None]:
-    """While it lasts, `${oc.env:...}` is what `resolver` makes of its words."""
-    OmegaConf.register_new_resolver("oc.env", resolver, replace=True)
-    try:
-        yield
-    finally:
-        OmegaConf.register_new_resolver("oc.env", oc.env, replace=True)
+def _with_environment(config: DictConfig, resolver: Callable[..., str]) -> DictConfig:
+    """Copies a configuration; in the copy, and nowhere else, `${oc.env:...}` is what `resolver` makes of its words.
+
+    References may be put together while they are resolved, so that the text does not show all of them; but every one is
+    worked out by a method of the mapping or list that it is in, and those of the copy are of classes of their own.
+    """
+
+    def evaluate(self: Any, key: Any, node: Any, inter_type: str, inter_args: Any, inter_args_str: Any) -> Any:
+        if inter_type == "oc.env":
+            return resolver(*inter_args)
+        kind = ListConfig if isinstance(self, ListConfig) else DictConfig
+        return changed(kind._evaluate_custom_resolver(self, key, node, inter_type, inter_args, inter_args_str))
+
+    method = {"_evaluate_custom_resolver": evaluate}
+    mapping, sequence = type("_Mapping", (DictConfig,), method), type("_Sequence", (ListConfig,), method)
+
+    def changed(found: Any) -> Any:
+        if type(found) in (DictConfig, ListConfig):
+            content = found.__dict__["_content"]
+            object.__setattr__(found, "__class__", mapping if isinstance(found, DictConfig) else sequence)
+            if isinstance(content, (dict, list)):  # and not null, or a reference
+                for child in content.values() if isinstance(content, dict) else content:
+                    changed(child)
+        return found
+
+    copied: DictConfig = changed(copy.deepcopy(config))
+    return copied
 
 
 def _word(value: Any) -> str:

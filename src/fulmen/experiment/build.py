@@ -13,7 +13,7 @@ from fulmen.data.source import Source
 from fulmen.errors import ConfigurationError, Finished
 from fulmen.experiment import importing
 from fulmen.runs import folder as folders
-from fulmen.runs.files import expand_home
+from fulmen.runs.files import expand_home, explain
 from fulmen.runs.names import readable, stamp
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ def _sentence(error: BaseException, folder: Path) -> str:
         return " ".join(str(error).split())
     written = folders.load_status(folder).get("traceback") is not None
     where = f"the traceback is in {folder / 'status.json'}" if written else "trainer.debug=true shows the traceback"
-    said = str(error).strip().partition("\n")[0]
+    said = explain(error) if isinstance(error, OSError) else str(error).strip().partition("\n")[0]
     return f"{type(error).__name__}: {said}; {where}" if said else f"{type(error).__name__}; {where}"
 
 

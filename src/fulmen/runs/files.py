@@ -2,9 +2,9 @@
 
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -27,18 +27,20 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     Raises:
         OSError: the disk is full, or the folder cannot be written to.
     """
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=TEMPORARY, suffix=path.suffix)
+    temporary = path.parent / f"{TEMPORARY}{secrets.token_hex(8)}{path.suffix}"
     try:
-        with os.fdopen(handle, "wb") as file:
+        with temporary.open("xb") as file:  # with the permissions that the umask leaves, which mkstemp's lack
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        flush_to_disk(path.parent)
+    except BaseException as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename in (None, str(temporary)):
+            error.filename, error.filename2 = str(path), None
         raise
-    flush_to_disk(path.parent)
 
 
 def write_text(path: Path, content: str) -> None:
@@ -62,10 +64,11 @@ def save_figure(figure: "Figure", path: Path) -> None:
         figure.savefig(file, format=path.suffix.removeprefix("."))
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def explain(error: OSError) -> str:
+    """Says which file an error is about, and what is wrong with it."""
+    if error.filename is None or error.strerror is None:
+        return " ".join(str(error).split())
+    return f"{os.fsdecode(error.filename)}: {error.strerror}"
 
 
 def flush_to_disk(path: Path) -> None:

@@ -112,14 +112,16 @@ def read_status(folder: Path) -> dict[str, Any]:
 
 
 def is_locked(folder: Path) -> bool:
-    """Whether a process works in a run's folder now; where that cannot be found out, it is taken to be so."""
+    """Says whether a process works in a run's folder now; a lock that cannot be opened is not held."""
     if not (folder / LOCK).exists():
         return False
     try:
         with FileLock(folder / LOCK, timeout=0):
             return False
-    except OSError:  # of which a lock that is taken is one
+    except Timeout:
         return True
+    except OSError:  # the folder cannot be written to, so whoever waited for its lock would wait for ever
+        return False
 
 
 @contextmanager

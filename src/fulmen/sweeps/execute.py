@@ -40,7 +40,9 @@ def run_all(places: Sequence[Path], launcher: Launcher, job: Job) -> None:
         why = _attempt(waiting, launcher, job)
         begun = [place for place in waiting if read(place).state != PLANNED]
         if not begun and len(waiting) == len(places):
-            raise ConfigurationError(f"{CHOICE}={launcher.name} has started nothing: {why or 'it says no word'}")
+            raise ConfigurationError(
+                f"{CHOICE}={launcher.name} started no jobs{f': {why}' if why else ' and reported no error'}"
+            )
         if not begun:
             return
         waiting = [place for place in waiting if place not in begun]

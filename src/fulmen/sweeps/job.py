@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -73,6 +74,45 @@ def _number(sweep: Path) -> int:
             return number
 
 
+_busy = threading.Event()
+"""While a job runs in this process, which then needs a moment to save."""
+
+
+@contextmanager
+def _working() -> Iterator[None]:
+    _busy.set()
+    try:
+        yield
+    finally:
+        _busy.clear()
+
+
+@functools.cache
+def _end_with(home: int) -> None:
+    """Ends this process, once no job runs in it, when the one that launched it is gone: nobody wants it any more."""
+
+    def watch() -> None:
+        while _busy.is_set() or not is_gone(home):
+            time.sleep(SECONDS)
+        os._exit(128 + signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def is_gone(process: int) -> bool:
+    """Says whether a process of this machine has ended; never of Windows, where asking would end it."""
+    if os.name != "posix":
+        return False
+    try:
+        os.kill(process, 0)
+        state = Path(f"/proc/{process}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()[0]
+    except ProcessLookupError:
+        return True
+    except (OSError, IndexError):  # there is no /proc, or it is somebody else's
+        return False
+    return state in ("Z", "X")  # ended, and its parent has not looked
+
+
 UNFINISHED: Final = ("running", "interrupted")
 """States of a job that goes on from its last checkpoint; `running` is what a killed process could not correct."""
 
@@ -93,7 +133,7 @@ class Job:
     home: int
     """The process that launches."""
     shares_gpus: bool
-    """Whether each worker is to see one GPU of several."""
+    """Whether workers are processes of this machine: each is to see one GPU of several, and ends with `home`."""
     launch: str
     """A name that no other launch has: a process that comes late does not begin a job of a sweep that goes on."""
 
@@ -112,8 +152,9 @@ class Job:
             return
         if self.shares_gpus:
             take_one(folder.parent)
+            _end_with(self.home)
         try:
-            with raising(), self._stopping(folder.parent):
+            with _working(), raising(), self._stopping(folder.parent):
                 self.run(folder)
         except Interrupted as stop:
             if stop.signum == TIME_IS_UP and callable(signal.getsignal(TIME_IS_UP)):
@@ -152,7 +193,7 @@ class Job:
 
     @contextmanager
     def _stopping(self, sweep: Path) -> Iterator[None]:
-        """Ends this process's job, as a signal would, when its launch is stopped; none begins then.
+        """Ends this process's job, as a signal would, when its launch is stopped or killed; none begins then.
 
         What launches can do no more than kill its workers, and one that is killed saves no checkpoint.
         """
@@ -169,6 +210,8 @@ class Job:
             yield
 
     def _is_stopped(self, sweep: Path) -> bool:
+        if self.shares_gpus and is_gone(self.home):
+            return True
         try:
             return self.launch in (sweep / STOP).read_text("utf-8").split()
         except OSError:

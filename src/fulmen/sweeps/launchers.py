@@ -19,6 +19,7 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from fulmen.config.compose import beside_host
 from fulmen.config.groups import conf_dir
 from fulmen.config.overrides import as_value, parse
 from fulmen.errors import ConfigurationError
@@ -169,7 +170,7 @@ def _start_ray(settings: DictConfig) -> None:
 
 
 def _compose(words: list[str]) -> DictConfig:
-    with initialize_config_dir(str(conf_dir()), job_name="fulmen", version_base="1.3"):
+    with beside_host(), initialize_config_dir(str(conf_dir()), job_name="fulmen", version_base="1.3"):
         found = _hydra().compose_config("job", words, run_mode=RunMode.MULTIRUN, with_log_configuration=False)
     assert isinstance(found, DictConfig)
     return found

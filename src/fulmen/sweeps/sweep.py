@@ -4,14 +4,14 @@ import os
 import secrets
 import shlex
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from fulmen.errors import ConfigurationError
-from fulmen.runs.files import save_figure
+from fulmen.runs.files import explain, save_figure
 from fulmen.sweeps import grid as presets
 from fulmen.sweeps import job as gpus
 from fulmen.sweeps import leaderboard, record, resume
@@ -99,7 +99,10 @@ def go_on(words: Sequence[str], config_dir: str | None) -> int:
             kept = failures(found)
             say(resume.nothing_to_do(request, kept))
             return int(bool(kept))
-        record.rewrite(plan, request.folder)
+        try:
+            record.rewrite(plan, request.folder)
+        except OSError as error:
+            raise _unwritable(error, plan, request.folder) from error
         say(f"{runs(len(pending))} of {plan.jobs} to go, over {_over(plan)}")
         say(f"sweep folder: {request.folder}")
         return _run(plan, request.folder, pending, launcher, _job(request.permissions, own, launcher))
@@ -120,20 +123,44 @@ def _run(plan: Sweep, folder: Path, pending: Sequence[int], launcher: Launcher, 
                 run_all([(folder / str(number)).absolute() for number in pending], launcher, job)
             else:
                 plan = loop.run(plan, folder, study, launcher, job, say)
+    except OSError as error:
+        with suppress(OSError):  # that of the leaderboard is no news
+            _end(plan, folder, study)
+        raise _unwritable(error, plan, folder) from error
     except BaseException:
-        _end(plan, folder, study)
+        with suppress(OSError):
+            _end(plan, folder, study)
         if launcher.outlived:
             say("what Slurm has of its jobs goes on; squeue lists them, and scancel ends them")
         say(f"stopped; to go on: {_go_on_command(plan, folder)}")
         raise
-    return int(any(not result.done for result in _end(plan, folder, study)))
+    try:
+        return int(any(not result.done for result in _end(plan, folder, study)))
+    except OSError as error:
+        raise _unwritable(error, plan, folder) from error
+
+
+def _unwritable(error: OSError, plan: Sweep, folder: Path) -> ConfigurationError:
+    """Makes a sentence of a full disk, or of a folder that cannot be written to any more."""
+    return ConfigurationError(
+        f"{explain(error)}; runs that completed are safe in {folder}; once it can be written to, go on with: "
+        f"{_go_on_command(plan, folder)}"
+    )
 
 
 def _end(plan: Sweep, folder: Path, study: "Study | None") -> list[Result]:
-    """Writes the leaderboard, and says what has become of the jobs."""
+    """Writes the leaderboard, and says what has become of the jobs.
+
+    Raises:
+        OSError: it cannot be written; all else has been said then.
+    """
     found = read_all(folder, plan.jobs)
     board = leaderboard.of_sweep(plan, found)
-    leaderboard.write(board, folder)
+    unwritten: OSError | None = None
+    try:
+        leaderboard.write(board, folder)
+    except OSError as error:
+        unwritten = error
     console = Console() if Console().is_terminal else Console(width=leaderboard.FILE_WIDTH)
     if board.groups:
         console.print(leaderboard.table(board, SHOWN))
@@ -147,6 +174,8 @@ def _end(plan: Sweep, folder: Path, study: "Study | None") -> list[Result]:
             say(f"  alone: {_rerun_command(plan, result)}")
     if waiting := [result for result in found if not result.ended]:
         say(f"{runs(len(waiting))} not begun or not ended")
+    if unwritten is not None:
+        raise unwritten
     say(f"leaderboard: {folder / 'leaderboard.md'} and .csv")
     _draw(board, folder, study)
     say(f"see them:    tensorboard --logdir {folder}")

@@ -19,7 +19,7 @@ from fulmen.runs import folder as folders
 from fulmen.sweeps import record
 from fulmen.sweeps.execute import run_all
 from fulmen.sweeps.record import Trial
-from fulmen.sweeps.search import loop, study
+from fulmen.sweeps.search import loop, storage, study
 from fulmen.sweeps.search import plan as search
 from fulmen.sweeps.search.storage import JOURNAL, _storage
 
@@ -383,6 +383,21 @@ def test_a_database_that_goes_away_is_a_sentence(
     said = capsys.readouterr()
     assert said.err.startswith("fulmen: the study cannot be reached any more: ") and said.err.count("\n") == 1
     assert "stopped; to go on: python train.py -m resume=" in said.out and place.states() == {0: "completed"}
+
+
+def test_no_answer_is_no_pruning(place: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    where = f"sqlite:///{(place.here / 'away.db').as_posix()}"
+    own = [f"hydra.sweeper.storage={where}", "hydra.sweeper.pruner=median", "hydra.sweeper.n_trials=1"]
+    assert main([*SEARCH, *own, RATE]) == 0
+    found = record.read(place.folder)
+    should_prune = storage.pruner(found, place.folder / "0")
+    assert should_prune is not None
+    with closing(sqlite3.connect(place.here / "away.db")) as database:
+        database.execute("DROP TABLE trials")
+    capsys.readouterr()
+    assert not should_prune(33, 1.0) and not should_prune(66, 1.0)
+    assert capsys.readouterr().err.count("job 0 is not pruned while the study does not answer") == 1
+    assert storage.pruner(found, place.folder / "0") is None
 
 
 def test_a_repeated_trial_counts_once_in_a_database(place: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.study import StudyDirection
 
-from fulmen.errors import ConfigurationError
+from fulmen.errors import ConfigurationError, warn
 from fulmen.sweeps.record import Search, Sweep
 from fulmen.sweeps.search.options import KEYS, address
 from fulmen.tasks.names import mode
@@ -35,24 +35,41 @@ FIRST_PERCENT: Final = 10
 def pruner(sweep: Sweep, folder: Path) -> Pruner | None:
     """Says of the run in a job's folder, in whichever process, whether it is to be pruned; None where nothing is.
 
-    Raises:
-        ConfigurationError: the storage cannot be reached.
+    While the storage does not answer, nothing is pruned, and one warning says so.
     """
     search = sweep.search
     if search is None or search.options["pruner"] == "none":
         return None
-    study = open_study(search, folder.parent)
-    number = search.trials[int(folder.name)].number
-    trial = optuna.trial.Trial(study, study.get_trials(deepcopy=False)[number]._trial_id)
-    reported = set(study.get_trials(deepcopy=False)[number].intermediate_values)
+    try:
+        study = open_study(search, folder.parent)
+        number = search.trials[int(folder.name)].number
+        frozen = study.get_trials(deepcopy=False)[number]
+        trial = optuna.trial.Trial(study, frozen._trial_id)
+        reported = set(frozen.intermediate_values)
+    except Exception as error:  # of whichever library is behind an address
+        _warn_unpruned(folder, error)
+        return None
+    is_warned = False
 
     def should_prune(percent: int, score: float) -> bool:
-        if percent not in reported:  # as a run that goes on has been here before
-            trial.report(score, percent)
-            reported.add(percent)
-        return trial.should_prune()
+        nonlocal is_warned
+        try:
+            if percent not in reported:  # as a run that goes on has been here before
+                trial.report(score, percent)
+                reported.add(percent)
+            return trial.should_prune()
+        except Exception as error:  # as above
+            if not is_warned:
+                _warn_unpruned(folder, error)
+            is_warned = True
+            return False
 
     return should_prune
+
+
+def _warn_unpruned(folder: Path, error: Exception) -> None:
+    cause = " ".join(str(error).split())
+    warn(f"job {folder.name} is not pruned while the study does not answer: {cause}")
 
 
 def open_study(search: Search, folder: Path) -> optuna.Study:
