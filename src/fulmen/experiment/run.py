@@ -16,8 +16,8 @@ from fulmen.experiment import console, importing
 from fulmen.experiment.baseline import MakeBaseline, coefficients
 from fulmen.experiment.load import Run as Run
 from fulmen.experiment.load import metadata
+from fulmen.figures.context import RunContext
 from fulmen.figures.options import FigureOptions
-from fulmen.figures.subject import RunContext
 from fulmen.models import dry_run
 from fulmen.models.dry_run import parameter_count
 from fulmen.models.initializers import new_network
