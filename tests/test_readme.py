@@ -133,7 +133,7 @@ def test_the_example_of_a_model_is_one(tmp_path: Path) -> None:
 def test_the_example_of_a_data_set_is_one(tmp_path: Path) -> None:
     defined, keys = _example("data", tmp_path)
     parabola = defined["Parabola"]
-    assert keys.pop("_target_") == "fulmen.data.parabola.Parabola"
+    assert keys.pop("_target_") == "fulmen.data.sets.parabola.Parabola"
     assert {field.name for field in dataclasses.fields(parabola)} == keys.keys(), "every field is a key"
     x, y = parabola(**keys).load()["train"]
     assert x.shape == y.shape == (200, 1)

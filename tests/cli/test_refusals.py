@@ -75,7 +75,7 @@ BAD_WORDS = {
     "data.train_size=0": r"data.train_size is 0",
     "data.train_size=1e12": r"data.train_size is 1000000000000.0, and must be a whole number, without a point or an e$",
     "trainer.threads=1000000": r"trainer.threads is 1000000, and must be a whole number of at least 1 and at most 1024",
-    "data=moons data.noise=0": r"data.noise is 0: give a number above 0; without it every split would hold the same",
+    "data=moons data.noise=0": r"data.noise is 0: give a number above 0; without noise, all splits would contain the same",
     "data.train_size=many": r"data.train_size is 'many'",
     "model.hidden=10": r"model.hidden is 10, and must be a list",
     "model.hidden=[0]": r"model.hidden is \[0\]",

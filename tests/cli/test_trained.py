@@ -217,7 +217,7 @@ WRONG = {
     "predict run input=none.npy": r"there is no file none.npy",
     "predict run input=semicolons.csv": r"separator",
     "export run output=net.pb": r"output=net.pb must end in one of .onnx, .pt2",
-    "predict run input=several.npy": r"several.npy holds several arrays",
+    "predict run input=several.npy": r"several.npy contains several arrays",
     "predict run input=rows.csv separator=ab": r"data.separator is 'ab': give one character, or tab",
     "predict run input=rows.csv trust_checkpoint=yes": r"trust_checkpoint is 'yes', and must be one of true, false",
     "evaluate run data.seed=1,2": r"names several values",

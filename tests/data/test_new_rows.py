@@ -96,7 +96,7 @@ BAD_ARRAYS: dict[str, tuple[NDArray[Any], str]] = {
     "complex": (np.ones((1, 2)) * 1j, "The array holds values of type complex128: give an array of real numbers."),
     "not a number": (
         np.array([[1, 2], [3, np.nan]]),
-        "The array has nan at position [1, 1]: every value must be a finite number.",
+        "The array has nan at index [1, 1]: every value must be a finite number.",
     ),
 }
 
@@ -119,8 +119,8 @@ def test_a_source_takes_rows_as_its_joint_says(source: Callable[..., Source]) ->
     assert_array_equal(made.encode(values), values)
     shuffled = pd.DataFrame(values, columns=list(made.spec.feature_names)).iloc[:, ::-1]
     assert_array_equal(made.encode(shuffled), values)
-    made.recall(made.learned())
-    assert made.learned() == {}
+    made.load_state_dict(made.state_dict())
+    assert made.state_dict() == {}
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int64])
@@ -138,11 +138,11 @@ def test_grey_values_become_what_the_digits_were_trained_on(source: Callable[...
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
-        (np.full((1, 784), 256), r"values from 256 to 256: give grey values as whole numbers from 0 to 255"),
+        (np.full((1, 784), 256), r"values from 256 to 256: give grey values as integers from 0 to 255"),
         (np.full((1, 784), -1), r"values from -1 to -1"),
-        (np.full((1, 784), 200.0), r"values from 200 to 200: .* or as fractions from 0 to 1\."),
+        (np.full((1, 784), 200.0), r"values from 200 to 200: .* or as floats from 0 to 1\."),
         (np.full((1, 783), 0), r"the shape \(783,\), and must have \(1, 28, 28\), or 784 numbers\."),
-        (np.full((1, 784), np.nan), r"nan at position \[0, 0\]"),
+        (np.full((1, 784), np.nan), r"nan at index \[0, 0\]"),
     ],
 )
 def test_wrong_images_are_refused(source: Callable[..., Source], values: NDArray[Any], sentence: str) -> None:

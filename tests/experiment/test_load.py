@@ -406,7 +406,7 @@ BAD_ROWS: dict[str, tuple[Any, str]] = {
     ),
     "a hole": (load_iris(as_frame=True).data.replace(0.2, np.nan), r"is empty in row"),
     "too narrow": (np.ones((5, 3)), r"have the shape \(3,\), and must have \(4,\)"),
-    "not finite": (np.full((2, 4), np.inf), r"has inf at position"),
+    "not finite": (np.full((2, 4), np.inf), r"has inf at index"),
     "objects": (np.array([["a"] * 4]), r"values of type <U1"),
 }
 

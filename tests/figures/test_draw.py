@@ -17,8 +17,8 @@ from fulmen.data.tensors import tensors
 from fulmen.experiment.build import resume
 from fulmen.experiment.load import Run
 from fulmen.figures import classification, draw, network, regression
+from fulmen.figures.context import RunContext
 from fulmen.figures.options import FigureOptions
-from fulmen.figures.subject import RunContext
 
 Train = Callable[..., Run]
 ALL = "figures=all"
@@ -98,7 +98,7 @@ def test_fit_shows_rows_in_their_own_units(train: Train) -> None:
     np.testing.assert_allclose(line.get_ydata(), rows.y[:, 0], atol=1e-5)  # type: ignore[arg-type]
 
 
-def test_mistakes_are_those_of_the_network_the_surest_first(train: Train) -> None:
+def test_mistakes_are_those_of_the_network_most_confident_first(train: Train) -> None:
     words = ("data=mnist_5k", "model=linear", *FEW)
     run = train(*words)
     figure = classification.mistakes(subject(run, *words))
@@ -108,7 +108,7 @@ def test_mistakes_are_those_of_the_network_the_surest_first(train: Train) -> Non
     wrong = np.flatnonzero(chances.argmax(1) != test.y)
     surest = wrong[chances.max(1)[wrong].argmax()]
     first = figure.axes[0]
-    assert first.get_title() == f"{test.y[surest]}, taken for {chances[surest].argmax()}"
+    assert first.get_title() == f"{test.y[surest]}, predicted {chances[surest].argmax()}"
     np.testing.assert_allclose(first.images[0].get_array(), test.x[surest, 0])  # type: ignore[arg-type]
 
 
@@ -125,13 +125,13 @@ def test_class_weights_are_the_layers_rows(train: Train) -> None:
 def test_derivatives_are_those_of_the_functions(train: Train) -> None:
     figure = network.activations(subject(train("data=circles", max_epochs=1), "data=circles"))
     assert figure is not None and "sigmoid" in figure.get_suptitle()
-    (function, derivative), x = figure.axes[0].get_lines(), network.PLACES
+    (function, derivative), x = figure.axes[0].get_lines(), network.INPUTS
     np.testing.assert_allclose(function.get_ydata(), 1 / (1 + np.exp(-x)))  # type: ignore[arg-type]
     np.testing.assert_allclose(derivative.get_ydata(), np.exp(-x) / (1 + np.exp(-x)) ** 2)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("epochs", "count"), [(3, 4), (90, 20)])
-def test_the_film_has_frames_from_the_first_weights_to_the_last(epochs: int, count: int, train: Train) -> None:
+def test_the_animation_has_frames_from_the_first_weights_to_the_last(epochs: int, count: int, train: Train) -> None:
     run = train(
         "data=wiggle", "logger=tensorboard", "figures=none", "figures.animation=true", max_epochs=epochs, patience=99
     )
@@ -143,9 +143,11 @@ def test_the_film_has_frames_from_the_first_weights_to_the_last(epochs: int, cou
     assert gaps.min() > 0 and gaps.max() <= 2 * gaps.min(), "evenly spread, but for the last one"
 
 
-def test_a_large_network_has_no_film_and_it_is_said_why(train: Train, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_large_network_has_no_animation_and_a_warning_says_why(
+    train: Train, capsys: pytest.CaptureFixture[str]
+) -> None:
     run = train("data=circles", "model.hidden=[400,300]", "figures=none", "figures.animation=true", max_epochs=1)
-    assert "no animation: weights are kept of networks with up to 100,000" in capsys.readouterr().err
+    assert "no animation: the network has more than 100,000 parameters" in capsys.readouterr().err
     assert not (run.folder / "figures").exists()
 
 
@@ -192,7 +194,7 @@ def test_a_figure_that_fails_is_one_line_and_takes_nothing_with_it(
     monkeypatch.setitem(draw.FIGURES, "regions", fail)
     run = train("data=circles", "figures=default", max_epochs=1)
     assert names(run) == {"confusion.png", "curves.png"} and "test/accuracy" in run.metrics
-    assert capsys.readouterr().err == "fulmen: the figure regions was not drawn (RuntimeError: no ink)\n"
+    assert capsys.readouterr().err == "fulmen: figure regions was not drawn (RuntimeError: no ink)\n"
 
 
 def test_sweeps_draw_only_what_is_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -230,4 +232,4 @@ def test_of_very_many_rows_some_from_everywhere_are_shown(data: str, train: Trai
         figure = regression.fit(made) if data == "wiggle" else classification.regions(made)
         assert figure is not None
         legend = [text.get_text() for legend in figure.legends for text in legend.get_texts()]
-        assert f"train{said}" in legend if data == "wiggle" else figure.axes[0].get_title().endswith(f"rows{said}")
+        assert f"train{said}" in legend if data == "wiggle" else figure.axes[0].get_title().endswith(f"data{said}")

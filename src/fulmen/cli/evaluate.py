@@ -79,7 +79,7 @@ def _splits(network: "Trained", words: Sequence[str]) -> tuple[Source, dict[str,
         config.data.leave_out = []
     source = validate.source(config.data)
     if type(source) is type(network.source):
-        source.recall(network.source.learned())
+        source.load_state_dict(network.source.state_dict())
     _check_fit(source.spec, network.predictor.spec)
     splits = source.load()
     return source, {"all": splits["train"]} if another_file else splits

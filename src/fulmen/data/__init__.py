@@ -1,1 +1,1 @@
-"""Data sets: `source.py` says what one is, `module.py` feeds one to the Trainer, and each other file is one source."""
+"""Data sets: `source.py` defines the interface, `sets/` implements it, and the other files prepare the rows."""

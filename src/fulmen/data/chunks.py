@@ -1,4 +1,4 @@
-"""Arrays read part by part: such as are mapped from files and larger than memory, and others without a copy of all.
+"""Arrays read in chunks, so that memory-mapped files may be larger than memory and no array is copied whole.
 
 Shapes: N rows.
 """
@@ -11,27 +11,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 NUMBERS = 2**20
-"""In a part, at most (and at least a row)."""
+"""Numbers in a chunk at most; a chunk has at least one row."""
 
 
 def read(values: NDArray[Any], rows: slice | NDArray[np.int64]) -> NDArray[Any]:
-    """Some rows of values [N, ...], in memory of their own.
+    """Copies some rows of values [N, ...] into memory.
 
-    Neighbours (a slice) are read through a mapping that ends with it: what is read once in a pass does not stay in the
-    process's memory. Rows at places all over come soon again near by, so there the mapping that stands is used.
+    A slice is read through a temporary mapping, so that pages read once per pass do not stay in the memory of the
+    process. Scattered rows use the existing mapping, because nearby rows will be needed again soon.
     """
     found = np.array(_mapped_anew(values)[rows] if isinstance(rows, slice) else np.asarray(values)[rows])
-    return found.astype(found.dtype.newbyteorder("="), copy=False)  # torch has no other
+    return found.astype(found.dtype.newbyteorder("="), copy=False)  # torch supports native byte order only
 
 
 def parts(values: NDArray[Any]) -> Iterator[NDArray[Any]]:
-    """Consecutive rows of values [N, ...], `NUMBERS` numbers at a time."""
+    """Yields consecutive rows of values [N, ...], about `NUMBERS` numbers at a time."""
     for rows in slices(len(values), prod(values.shape[1:])):
         yield read(values, rows)
 
 
 def slices(rows: int, row_numbers: int) -> Iterator[slice]:
-    """The parts of so many rows."""
+    """Divides `rows` rows of `row_numbers` numbers each into chunks."""
     length = max(1, NUMBERS // max(1, row_numbers))
     return (slice(start, min(start + length, rows)) for start in range(0, rows, length))
 

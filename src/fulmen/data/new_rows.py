@@ -1,6 +1,6 @@
-"""New rows for a model that is trained already: brought into the shape and order that it learned with.
+"""New rows for a trained model, converted to the shape and column order of the training data.
 
-A table with a header is matched by the names of its columns. Arrays, and the pixels of images, are taken by position.
+The columns of a table with a header are matched by name; arrays and image pixels are matched by position.
 
 Shapes: N rows, F features.
 """
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 def features(
     rows: "pd.DataFrame | NDArray[Any]", in_shape: tuple[int, ...], names: Sequence[str]
 ) -> NDArray[np.floating]:
-    """Rows as [N, *in_shape]: by name where there are names for the columns of a table, else by position.
+    """Returns rows as [N, *in_shape], matching the columns of a table by name if there are names, else by position.
 
     Raises:
-        ValueError: a column is missing, the shape is another, or a value is no finite number.
+        ValueError: a column is missing, the shape is wrong, or a value is not a finite number.
     """
     if names and not isinstance(rows, np.ndarray):
         rows = named(rows, names)
@@ -33,10 +33,10 @@ def features(
 
 
 def named(table: "pd.DataFrame", names: Sequence[str]) -> "pd.DataFrame":
-    """The columns `names`, in this order; others are left out.
+    """Selects the columns `names`, in this order.
 
     Raises:
-        ValueError: one of them is not there.
+        ValueError: a column is missing.
     """
     missing = set(names).difference(table.columns)
     for name in (name for name in names if name in missing):
@@ -45,10 +45,10 @@ def named(table: "pd.DataFrame", names: Sequence[str]) -> "pd.DataFrame":
 
 
 def array(rows: "pd.DataFrame | NDArray[Any]") -> NDArray[Any]:
-    """The rows as numbers, all finite, [N, ...].
+    """Returns the rows as finite numbers, [N, ...].
 
     Raises:
-        ValueError: a value is no finite number; of a table, its column and row are named.
+        ValueError: a value is not a finite number; for a table the message names its column and row.
     """
     if not isinstance(rows, np.ndarray):
         return np.stack([numbers(rows[name]) for name in rows], axis=1) if rows.shape[1] else np.empty(rows.shape)
@@ -56,16 +56,16 @@ def array(rows: "pd.DataFrame | NDArray[Any]") -> NDArray[Any]:
         raise ValueError(f"The array holds values of type {rows.dtype}: give an array of real numbers.")
     wrong = np.argwhere(~np.isfinite(rows))
     if len(wrong):
-        place, value = wrong[0].tolist(), rows[tuple(wrong[0])]
-        raise ValueError(f"The array has {value} at position {place}: every value must be a finite number.")
+        index, value = wrong[0].tolist(), rows[tuple(wrong[0])]
+        raise ValueError(f"The array has {value} at index {index}: every value must be a finite number.")
     return rows
 
 
 def numbers(column: "pd.Series[Any]") -> NDArray[Any]:
-    """A column's numbers [N], all finite; whole ones as integers.
+    """Returns a column as finite numbers [N]; integers stay integers.
 
     Raises:
-        ValueError: one is missing, infinite or no number.
+        ValueError: a value is missing, infinite or not a number.
     """
     import pandas as pd
 
@@ -77,7 +77,7 @@ def numbers(column: "pd.Series[Any]") -> NDArray[Any]:
 
 
 def floats(column: "pd.Series[Any]") -> NDArray[np.float64]:
-    """A column's numbers [N], texts that are numbers among them; what is missing or none is not a number."""
+    """Returns a column as floats [N], parsing numeric strings; NaN where a value is missing or not a number."""
     import pandas as pd
 
     if kind(column) in ("date", "other"):
@@ -86,7 +86,7 @@ def floats(column: "pd.Series[Any]") -> NDArray[np.float64]:
 
 
 def refuse(column: "pd.Series[Any]", wrong: NDArray[np.bool_]) -> None:
-    """Raises ValueError about the first row of a column that is wrong, [N], if there is one."""
+    """Raises ValueError for the first row marked in `wrong`, [N], if any."""
     import pandas as pd
 
     if wrong.any():
@@ -97,19 +97,19 @@ def refuse(column: "pd.Series[Any]", wrong: NDArray[np.bool_]) -> None:
 
 
 def by_position(values: NDArray[Any], in_shape: tuple[int, ...]) -> NDArray[np.floating]:
-    """Values [N, *in_shape], [N, F] with F their product, or [N, *in_shape] without the sides of length 1.
+    """Reshapes values to [N, *in_shape] from that shape, from flat rows, or from rows without dimensions of size 1.
 
     Raises:
-        ValueError: the shape is another.
+        ValueError: the shape fits none of these.
     """
     given = values.shape[1:]
     flat = given == (prod(in_shape),)
     if values.ndim == 0 or not (flat or _longer(given) == _longer(in_shape)):
-        of_one = "" if len(in_shape) == 1 else f", or {prod(in_shape)} numbers"
-        raise ValueError(f"The rows have the shape {given}, and must have {in_shape}{of_one}.")
+        flattened = "" if len(in_shape) == 1 else f", or {prod(in_shape)} numbers"
+        raise ValueError(f"The rows have the shape {given}, and must have {in_shape}{flattened}.")
     return values.reshape(len(values), *in_shape).astype(values.dtype if values.dtype == np.float32 else np.float64)
 
 
 def _longer(shape: tuple[int, ...]) -> list[int]:
-    """The sides of a shape that are longer than 1."""
+    """Returns the dimensions of a shape that are larger than 1."""
     return [side for side in shape if side > 1]

@@ -1,11 +1,11 @@
-"""The order in which a pass takes its rows: a pure function of seed and pass, wherever the rows are.
+"""The order of rows in a pass: a pure function of the seed and the pass, wherever the rows are stored.
 
-Up to a *window* of rows it is one permutation. One of billions of rows would take more memory than it is worth, and
-files read at places all over them are slow. So larger data is cut into blocks of neighbouring rows; the blocks are
-permuted, those that follow each other make windows, and the rows of each window are permuted. Rows from all over the
-data meet in a window, of which some hundred places in the files are read.
+Data of up to one *window* of rows is shuffled by a single permutation. For billions of rows, that would take too much
+memory and random access to files would be slow. Larger data is therefore cut into blocks of adjacent rows. The blocks
+are shuffled, consecutive shuffled blocks form windows, and the rows of each window are shuffled. A window mixes rows
+from all over the data, and reads from a few hundred positions in the files.
 
-Memory: a window, and a number for each block.
+Memory: one window, and one number per block.
 """
 
 import functools
@@ -16,29 +16,29 @@ import torch
 from torch import Tensor
 
 LONGEST, SHORTEST, NUMBERS = 2**20, 2**12, 2**26
-"""Rows of a window at most and at least, and the numbers that are in them where that is between the two."""
+"""Rows of a window at most and at least; in between, a window holds this many numbers."""
 BLOCKS = 256
-"""In a window."""
+"""Blocks in a window."""
 
 
 class Window(NamedTuple):
     """A part of a pass."""
 
     first: int
-    """The place where it begins."""
+    """Index of its first row within the pass."""
     blocks: Tensor | None
-    """Those it is made of; none: it is all there is."""
+    """Its blocks; None if the window is the whole data."""
     order: Tensor
-    """A permutation of its rows, [rows]; 32 bits each suffice where there are blocks."""
+    """A permutation of its rows, [rows]; 32-bit if there are blocks."""
 
 
 class Order:
-    """An order of rows for every pass.
+    """The order of rows in every pass.
 
     Args:
-        rows: how many there are.
-        row_numbers: numbers in each, by which the window is chosen.
-        seed: the run's.
+        rows: number of rows.
+        row_numbers: numbers per row, which determine the size of the window.
+        seed: seed of the run.
     """
 
     def __init__(self, rows: int, row_numbers: int, seed: int) -> None:
@@ -49,7 +49,7 @@ class Order:
         self._window = functools.lru_cache(1)(self._window_of)
 
     def rows(self, epoch: int, start: int, stop: int, step: int = 1) -> Tensor:
-        """The rows at places `start`, `start` + `step` and so on below `stop` of pass `epoch`, [places], on the CPU."""
+        """Returns the row numbers at positions `start:stop:step` of pass `epoch`, [positions], on the CPU."""
         found = []
         while start < stop:
             first, blocks, order = self._window(epoch, self._number(epoch, start))
@@ -60,25 +60,27 @@ class Order:
             found.append(part)
         return found[0] if len(found) == 1 else torch.cat(found)
 
-    def _number(self, epoch: int, place: int) -> int:
-        """Of the window that holds `place`."""
+    def _number(self, epoch: int, position: int) -> int:
+        """Returns the index of the window that contains `position`."""
         if self.total <= self.window:
             return 0
-        return int(torch.searchsorted(self._blocks(epoch)[1], place, right=True)) - 1
+        return int(torch.searchsorted(self._blocks(epoch)[1], position, right=True)) - 1
 
     def _window_of(self, epoch: int, number: int) -> Window:
         if self.total <= self.window:
             generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
             return Window(0, None, torch.randperm(self.total, generator=generator))
         order, starts = self._blocks(epoch)
-        blocks = order[number * BLOCKS : (number + 1) * BLOCKS].sort().values  # so that the shorter one comes last
+        blocks = (
+            order[number * BLOCKS : (number + 1) * BLOCKS].sort().values
+        )  # sorted, so that the shorter block comes last
         shorter = max(0, (int(blocks[-1]) + 1) * self.block - self.total)
         rows = len(blocks) * self.block - shorter
         generator = _generator(self.seed, epoch, number)
         return Window(int(starts[number]), blocks, torch.randperm(rows, generator=generator, dtype=torch.int32))
 
     def _blocks_of(self, epoch: int) -> tuple[Tensor, Tensor]:
-        """The blocks in the order of pass `epoch`, [blocks], and the place where each window begins, [windows]."""
+        """Returns the block order of pass `epoch`, [blocks], and the first position of each window, [windows]."""
         count = -(-self.total // self.block)
         order = torch.randperm(count, generator=_generator(self.seed, epoch))
         sizes = torch.full((count,), self.block)
@@ -88,5 +90,5 @@ class Order:
 
 
 def _generator(*numbers: int) -> torch.Generator:
-    """Seeded by all of the numbers: torch's own takes no account of more than 32 bits of one."""
+    """Returns a generator seeded by all numbers; torch's own seeding would use only 32 bits."""
     return torch.Generator().manual_seed(int(np.random.SeedSequence(numbers).generate_state(1)[0]))

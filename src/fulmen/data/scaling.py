@@ -1,6 +1,6 @@
-"""Features, and targets that are values, brought to mean 0 and deviation 1, as the training rows have them.
+"""Standardization of features and regression targets to mean 0 and std 1, fitted on the training rows.
 
-A scaling is plain numbers, so that a checkpoint can keep it and new rows are treated as the training rows were.
+A scaling consists of plain numbers, so that a checkpoint can store it and new rows are scaled like the training rows.
 """
 
 import math
@@ -19,16 +19,16 @@ Values = NDArray[np.floating]
 
 @dataclass(frozen=True)
 class Standardizer:
-    """Subtracts `mean` and divides by `std`; both broadcast over rows, [1, ...]."""
+    """Standardization: subtracts `mean` and divides by `std`; both broadcast over rows, [1, ...]."""
 
     mean: Values
     std: Values
 
     @classmethod
     def fit(cls, values: Values, axes: tuple[int, ...]) -> "Standardizer":
-        """Mean and deviation over `axes`, added up part by part in double precision; what is constant is only centred.
+        """Computes mean and std over `axes`, chunk by chunk in double precision. Constant features are only centred.
 
-        They have the type of the values, and whole numbers that of floats that hold them.
+        Mean and std have the dtype of the values; for integers, the float dtype that holds them.
         """
         total, low, high = np.zeros(()), np.array(np.inf), np.array(-np.inf)
         for part in parts(values):
@@ -38,7 +38,7 @@ class Standardizer:
         count = math.prod(values.shape[axis] for axis in axes)
         mean = total / count
         squares = sum(np.square(part - mean).sum(axes, keepdims=True) for part in parts(values))
-        std = np.where(low == high, 1, np.sqrt(squares / count))  # there it may be a rounding error
+        std = np.where(low == high, 1, np.sqrt(squares / count))  # of a constant it may be a rounding error
         dtype = np.result_type(values.dtype, np.float32)
         return cls(mean.astype(dtype), std.astype(dtype))
 
@@ -53,20 +53,20 @@ class Standardizer:
 
     @classmethod
     def of(cls, plain: Mapping[str, Any]) -> "Standardizer":
-        """What `plain` wrote down, to the last bit."""
+        """Restores the output of `plain`, bit for bit."""
         return cls(*(np.asarray(plain[name], plain["dtype"]) for name in ("mean", "std")))
 
 
 @dataclass(frozen=True)
 class Scaling:
-    """What is done to features `x` and to targets `y`; None leaves them as they are."""
+    """The standardizers of features `x` and targets `y`; None leaves them unchanged."""
 
     x: Standardizer | None = None
     y: Standardizer | None = None
 
     @classmethod
     def fit(cls, train: Split, scale: str, task: TaskKind) -> "Scaling":
-        """As `Source.scale` says; classes have nothing to scale."""
+        """Fits the scaling named by `Source.scale`; class targets are never scaled."""
         if scale == "none":
             return cls()
         x = Standardizer.fit(train.x, (0, 2, 3) if scale == "channels" else (0,))
@@ -76,10 +76,10 @@ class Scaling:
         return Split(split.x if self.x is None else self.x(split.x), split.y if self.y is None else self.y(split.y))
 
     def plain(self) -> dict[str, Any]:
-        """Plain values, for a checkpoint."""
+        """Returns plain values, for a checkpoint."""
         return {name: None if part is None else part.plain() for name, part in (("x", self.x), ("y", self.y))}
 
     @classmethod
     def of(cls, plain: Mapping[str, Any]) -> "Scaling":
-        """What `plain` wrote down."""
+        """Restores the output of `plain`."""
         return cls(*(None if plain[name] is None else Standardizer.of(plain[name]) for name in ("x", "y")))

@@ -1,4 +1,4 @@
-"""Rows as tensors, in the shape and type that a task wants: all of a split in memory, or as they are asked for.
+"""Rows as tensors, in the shape and dtype of the task: a whole split in memory, or loaded on demand.
 
 Shapes: N rows of a split, B of a batch.
 """
@@ -18,25 +18,25 @@ from fulmen.data.scaling import Scaling
 from fulmen.data.source import Split, TaskKind
 
 CHUNK_BYTES, CHUNK_ROWS = 64 * 2**20, 2**14
-"""A chunk has so many at most: so much is moved, or goes through a network, at once. More rows leave caches behind."""
+"""Maximum size of a chunk, which is moved or evaluated at once. Larger ones no longer fit into CPU caches."""
 
 
 class Rows(Protocol):
-    """The rows of a split, in memory (`Batch`) or not (`Streamed`)."""
+    """The rows of a split, in memory (`Batch`) or loaded on demand (`Streamed`)."""
 
     @property
     def rows(self) -> int:
-        """How many."""
+        """Number of rows."""
 
     def take(self, rows: "Tensor | slice") -> "Batch":
-        """Some of them, by their numbers [B]."""
+        """Returns some rows, by index [B] or as a slice."""
 
     def to(self, device: torch.device | str) -> "Rows":
-        """The same, given on another device."""
+        """Returns the same rows, delivered to another device."""
 
 
 class Batch(NamedTuple):
-    """Rows of features [B, *in_shape] and their targets (shapes in `tasks.py`)."""
+    """Rows of features [B, *in_shape] and their targets (shapes in `tasks/task.py`)."""
 
     x: Tensor
     y: Tensor
@@ -47,20 +47,20 @@ class Batch(NamedTuple):
         return len(self.x)
 
     def take(self, rows: Tensor | slice) -> "Batch":
-        """Some of the rows."""
+        """Returns some rows, by index [B] or as a slice."""
         if isinstance(rows, slice):
             return Batch(self.x[rows], self.y[rows])
         rows = rows.to(self.x.device)
         return Batch(self.x.index_select(0, rows), self.y.index_select(0, rows))
 
     def to(self, device: torch.device | str) -> "Batch":
-        """The same rows on another device."""
+        """Returns the same rows on another device."""
         return Batch(self.x.to(device), self.y.to(device))
 
 
 @dataclass(frozen=True)
 class Streamed:
-    """Rows that stay where the source has them, in files, and are scaled and made tensors when they are asked for."""
+    """Rows that stay in the source's files, and are scaled and converted to tensors on demand."""
 
     split: Split
     scaling: Scaling
@@ -74,18 +74,18 @@ class Streamed:
         return len(self.split.x)
 
     def take(self, rows: Tensor | slice) -> Batch:
-        """Some of the rows."""
+        """Returns some rows, by index [B] or as a slice."""
         where = rows if isinstance(rows, slice) else rows.cpu().numpy()
         part = Split(*(read(values, where) for values in self.split))
         return tensors(self.scaling(part), self.task, self.dtype).to(self.device)
 
     def to(self, device: torch.device | str) -> "Streamed":
-        """The same rows, which go to another device when they are asked for."""
+        """Returns the same rows, loaded to another device on demand."""
         return replace(self, device=device)
 
 
 def held(rows: Streamed) -> Batch:
-    """The rows in memory, filled part by part: at no time is anything else there that is nearly as large."""
+    """Loads all rows into memory, chunk by chunk, so that nothing else of that size is ever allocated."""
     if isinstance(rows.split.x, np.memmap) or rows.scaling != Scaling():
         first = rows.take(slice(0, 1))
         whole = Batch(*(values.new_empty(rows.rows, *values.shape[1:]) for values in first))
@@ -93,11 +93,11 @@ def held(rows: Streamed) -> Batch:
             for values, new in zip(whole, rows.take(part), strict=True):
                 values[part] = new
         return whole
-    return tensors(rows.split, rows.task, rows.dtype)  # nothing but their type changes, if that
+    return tensors(rows.split, rows.task, rows.dtype)  # at most the dtype changes
 
 
 def tensors(split: Split, task: TaskKind, dtype: torch.dtype) -> Batch:
-    """A split as tensors; targets get the shape and type that the task wants (see `tasks.py`)."""
+    """Converts a split to tensors; targets get the shape and dtype of the task (see `tasks/task.py`)."""
     x, y = torch.from_numpy(np.ascontiguousarray(split.x)).to(dtype), torch.from_numpy(split.y)
     match task:
         case "regression":
@@ -109,18 +109,18 @@ def tensors(split: Split, task: TaskKind, dtype: torch.dtype) -> Batch:
 
 
 def chunk_rows(row: Tensor) -> int:
-    """How many rows make a chunk, by the features of one [1, *in_shape]."""
+    """Returns the number of rows in a chunk, given the features of one row [1, *in_shape]."""
     return min(CHUNK_ROWS, max(1, CHUNK_BYTES // max(1, row.nbytes)))
 
 
 def chunks(rows: Rows) -> Iterator[Batch]:
-    """All rows, in their order."""
+    """Yields all rows in order, in chunks."""
     length = chunk_rows(rows.take(slice(0, 1)).x)
     return (rows.take(slice(start, start + length)) for start in range(0, rows.rows, length))
 
 
 def fingerprint(rows: Rows) -> str:
-    """Eight hexadecimal digits by which a run knows its training rows: the CRC-32 of their bytes, on the CPU."""
+    """Returns the CRC-32 of the bytes of all rows, 8 hex digits, by which a run recognizes its training data."""
     total = 0
     for chunk in chunks(rows):
         for values in chunk:

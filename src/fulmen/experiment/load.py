@@ -88,7 +88,7 @@ def metadata(
         "config": dict(config),
         "spec": dataclasses.asdict(source.spec),
         "scaling": scaling.plain(),
-        "learned": source.learned(),
+        "learned": source.state_dict(),
         "fingerprint": fingerprint,
         "threads": threads,
     }
@@ -156,7 +156,7 @@ def read(
         source, model, loss = (make(part) for part in parts.values())
         if not isinstance(source, Source):
             raise TypeError(f"its data is a {type(source).__name__}")
-        source.recall(learned)
+        source.load_state_dict(learned)
         net = _network(model, spec, precision, state)
     except Exception as error:  # whatever parts of another version, or of the user's own, may raise
         why = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"

@@ -17,7 +17,7 @@ from fulmen.experiment.baseline import coefficients
 from fulmen.experiment.experiment import Experiment, Session
 from fulmen.experiment.load import Run, metadata
 from fulmen.experiment.prepare import Prepared, prepare
-from fulmen.figures.subject import RunContext
+from fulmen.figures.context import RunContext
 from fulmen.models.dry_run import parameter_count
 from fulmen.runs import recording, resuming
 from fulmen.runs.files import write_json

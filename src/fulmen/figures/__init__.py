@@ -1,1 +1,1 @@
-"""Which figures fit a run, and the arrays that they are drawn from."""
+"""Figures: which of them apply to a run, and the arrays that each is drawn from."""

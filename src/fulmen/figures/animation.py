@@ -1,4 +1,4 @@
-"""How the fit, or the regions, moved during training: a figure of each of some twenty states of the network."""
+"""Animation of the fit or the decision regions during training: one figure for each of about 20 snapshots."""
 
 import copy
 import dataclasses
@@ -8,33 +8,33 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from fulmen.figures.classification import regions
+from fulmen.figures.context import RunContext
 from fulmen.figures.regression import fit
-from fulmen.figures.subject import RunContext
 
 
-def frames(subject: RunContext, states: Sequence[tuple[int, Mapping[str, Tensor]]]) -> Iterator[tuple[int, Figure]]:
-    """The step and the figure of every state.
+def frames(context: RunContext, states: Sequence[tuple[int, Mapping[str, Tensor]]]) -> Iterator[tuple[int, Figure]]:
+    """Yields the step and the figure of each snapshot.
 
     Args:
-        subject: the run at its end; its network is left as it is.
-        states: steps, and the network's weights after them.
+        context: the finished run; its network is not modified.
+        states: steps, each with the network's weights after it.
     """
-    predictor = subject.predictor
-    net = copy.deepcopy(subject.net)
+    predictor = context.predictor
+    net = copy.deepcopy(context.net)
     evaluation = dataclasses.replace(predictor.evaluation, net=net)
-    moving = dataclasses.replace(subject, predictor=dataclasses.replace(predictor, evaluation=evaluation))
+    moving = dataclasses.replace(context, predictor=dataclasses.replace(predictor, evaluation=evaluation))
     for step, weights in states:
         net.load_state_dict(weights)
-        figure = still(moving, f"Step {step:,}")
+        figure = frame(moving, f"Step {step:,}")
         assert figure is not None
         yield step, figure
 
 
-def still(subject: RunContext, title: str) -> Figure | None:
-    """What moves: of one feature the fit, of two the regions, else nothing."""
-    return fit(subject, title) or regions(subject, title)
+def frame(context: RunContext, title: str) -> Figure | None:
+    """Returns the fit (one feature) or the decision regions (two features); None for any other data."""
+    return fit(context, title) or regions(context, title)
 
 
-def moves(subject: RunContext) -> bool:
-    """Whether there is anything to film."""
-    return subject.spec.in_shape in ((1,), (2,)) and still(subject, "") is not None
+def can_animate(context: RunContext) -> bool:
+    """Returns whether the run has a figure to animate."""
+    return context.spec.in_shape in ((1,), (2,)) and frame(context, "") is not None

@@ -4,48 +4,48 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from fulmen.figures import plots
-from fulmen.figures.subject import RunContext, around
+from fulmen.figures.context import RunContext, around
 
-PLACES = 150
-"""Along each of the two features."""
+GRID = 150
+"""Grid points along each of the two features."""
 SHOWN = 8
-"""Images that were mistaken."""
+"""Misclassified images in the figure."""
 SEARCHED = 2**16
-"""Images among which they are looked for; the first, if there are more."""
+"""Number of images searched for mistakes: the first ones of the split."""
 
 
-def regions(subject: RunContext, title: str | None = None) -> Figure | None:
-    """The plane of two features, in the colours of the classes."""
-    spec = subject.spec
-    if not subject.classifies or spec.in_shape != (2,):
+def regions(context: RunContext, title: str | None = None) -> Figure | None:
+    """Draws the decision regions in the plane of two features."""
+    spec = context.spec
+    if not context.classifies or spec.in_shape != (2,):
         return None
-    x, y = subject.points("train")
-    title = title or f"Decision regions, and the training rows{subject.shown('train')}"
-    first, second = (around(x[:, feature], PLACES) for feature in (0, 1))
+    x, y = context.points("train")
+    title = title or f"Decision regions and training data{context.shown('train')}"
+    first, second = (around(x[:, feature], GRID) for feature in (0, 1))
     plane = np.stack(np.meshgrid(first, second), axis=2)  # [V, U, 2]
-    probabilities = subject.predictor.scores_of(plane.reshape(-1, 2)).reshape(*plane.shape[:2], -1)
+    probabilities = context.predictor.scores_of(plane.reshape(-1, 2)).reshape(*plane.shape[:2], -1)
     return plots.regions((first, second), probabilities, x, y, spec.feature_names, spec.target_names, title)
 
 
-def confusion(subject: RunContext) -> Figure | None:
-    """True against predicted classes of the split that is held out."""
-    table = subject.metrics.get(f"{subject.held_out}/confusion_matrix")
+def confusion(context: RunContext) -> Figure | None:
+    """Draws the confusion matrix of the held-out split."""
+    table = context.metrics.get(f"{context.held_out}/confusion_matrix")
     if table is None:
         return None
-    return plots.confusion(np.array(table), subject.spec.target_names, subject.held_out)
+    return plots.confusion(np.array(table), context.spec.target_names, context.held_out)
 
 
-def mistakes(subject: RunContext) -> Figure | None:
-    """The images that were mistaken with the greatest confidence."""
-    if not subject.classifies or not subject.has_grey_images:
+def mistakes(context: RunContext) -> Figure | None:
+    """Draws the images that were misclassified with the highest confidence."""
+    if not context.classifies or not context.has_grey_images:
         return None
-    split = subject.held_out
-    batch = subject.splits[split].take(slice(SEARCHED))
-    probabilities, true = subject.probabilities(batch.x), subject.targets(batch.y)
+    split = context.held_out
+    batch = context.splits[split].take(slice(SEARCHED))
+    probabilities, true = context.probabilities(batch.x), context.targets(batch.y)
     wrong = np.flatnonzero(probabilities.argmax(1) != true)
     if not len(wrong):
         return None
     shown = wrong[np.argsort(-probabilities.max(1)[wrong], kind="stable")][:SHOWN]
-    found = plots.Mistakes(subject.features(batch.x[shown])[:, 0], true[shown], probabilities[shown])
-    said = f"{len(shown)} of {len(wrong)} mistakes in {len(true)} images ({split}), the surest first"
-    return plots.mistakes(found, subject.spec.target_names, said)
+    found = plots.Mistakes(context.features(batch.x[shown])[:, 0], true[shown], probabilities[shown])
+    title = f"{len(shown)} of {len(wrong)} mistakes in {len(true)} images ({split}), most confident first"
+    return plots.mistakes(found, context.spec.target_names, title)

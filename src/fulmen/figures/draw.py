@@ -1,6 +1,6 @@
-"""Draws what is wanted of a run, when it has ended: figures as files, and the same in TensorBoard.
+"""Draws the requested figures of a finished run, as files and in TensorBoard.
 
-A figure that fails is said to have failed, and takes nothing with it.
+A figure that fails is reported in a warning; the run and the other figures are not affected.
 """
 
 import warnings
@@ -13,14 +13,14 @@ from lightning.pytorch.loggers.logger import Logger
 from matplotlib.figure import Figure
 
 from fulmen.errors import warn
-from fulmen.figures import animation as films
+from fulmen.figures import animation
 from fulmen.figures.classification import confusion, mistakes, regions
+from fulmen.figures.context import RunContext
 from fulmen.figures.data import pairs
 from fulmen.figures.network import activations, curves, weights
 from fulmen.figures.options import FigureOptions
 from fulmen.figures.plots.pixels import pixels, step_of, write_gif, write_png
 from fulmen.figures.regression import fit, nodes
-from fulmen.figures.subject import RunContext
 from fulmen.runs.files import replacing
 from fulmen.training import loggers
 from fulmen.training.callbacks.weight_snapshots import LARGEST, WeightSnapshots
@@ -36,32 +36,32 @@ FIGURES: Final[Mapping[str, Callable[[RunContext], Figure | None]]] = {
     "activations": activations,
     "pairs": pairs,
 }
-"""By their keys, which are the names of their files. Each gives None of a run that it does not fit."""
+"""The figures by key, which is also the file name. Each function returns None for a run that it does not apply to."""
 
 
 def draw(
-    wanted: FigureOptions,
-    subject: RunContext,
-    film: WeightSnapshots | None,
+    options: FigureOptions,
+    context: RunContext,
+    snapshots: WeightSnapshots | None,
     folder: Path,
     boards: Iterable[Logger],
     step: int,
 ) -> None:
-    """Draws into `folder`, made with the first figure, and onto `boards`, at the step that the run ended at."""
+    """Draws into `folder` (created with the first figure) and to `boards`, at `step`, the last step of the run."""
     for name in FIGURES:
-        if getattr(wanted, name):
-            with _failing_alone(name):
-                _draw(name, subject, folder, boards, step)
-    if film is not None:
-        with _failing_alone("training"):
-            _animate(film, subject, folder, boards)
+        if getattr(options, name):
+            with _warn_on_failure(name):
+                _draw(name, context, folder, boards, step)
+    if snapshots is not None:
+        with _warn_on_failure("training"):
+            _animate(snapshots, context, folder, boards)
 
 
-def _draw(name: str, subject: RunContext, folder: Path, boards: Iterable[Logger], step: int) -> None:
+def _draw(name: str, context: RunContext, folder: Path, boards: Iterable[Logger], step: int) -> None:
     path = folder / f"{name}.png"
-    if step_of(path) == step:  # by a run that was killed between this and its end
+    if step_of(path) == step:  # already drawn: the run was killed after this figure, and resumed
         return
-    figure = FIGURES[name](subject)
+    figure = FIGURES[name](context)
     if figure is None:
         return
     dots = pixels(figure)
@@ -71,15 +71,15 @@ def _draw(name: str, subject: RunContext, folder: Path, boards: Iterable[Logger]
         write_png(file, dots, step)
 
 
-def _animate(film: WeightSnapshots, subject: RunContext, folder: Path, boards: Iterable[Logger]) -> None:
-    if not films.moves(subject):
+def _animate(snapshots: WeightSnapshots, context: RunContext, folder: Path, boards: Iterable[Logger]) -> None:
+    if not animation.can_animate(context):
         return
-    if film.is_too_large:
-        warn(f"no animation: weights are kept of networks with up to {LARGEST:,} parameters, and this is larger")
+    if snapshots.is_too_large:
+        warn(f"no animation: the network has more than {LARGEST:,} parameters")
         return
-    path, states = folder / "training.gif", film.chosen()
+    path, states = folder / "training.gif", snapshots.chosen()
     shown, drawn = step_of(path), []
-    for step, figure in films.frames(subject, states):
+    for step, figure in animation.frames(context, states):
         drawn.append(pixels(figure))
         if step > shown:
             loggers.show_image(boards, "training", drawn[-1], step)
@@ -89,12 +89,12 @@ def _animate(film: WeightSnapshots, subject: RunContext, folder: Path, boards: I
 
 
 @contextmanager
-def _failing_alone(name: str) -> Iterator[None]:
-    """Says in a line why a figure is not there, and keeps quiet about what only looks less well."""
+def _warn_on_failure(name: str) -> Iterator[None]:
+    """Turns an exception into a one-line warning, and ignores warnings about cosmetic problems."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # letters that a font lacks, and the like
+            warnings.simplefilter("ignore")  # for example, glyphs missing from a font
             yield
-    except Exception as error:  # the run is done, and no picture is worth it
+    except Exception as error:  # the run has finished; no figure is worth failing it
         why = " ".join(str(error).split())
-        warn(f"the figure {name} was not drawn ({type(error).__name__}: {why})")
+        warn(f"figure {name} was not drawn ({type(error).__name__}: {why})")

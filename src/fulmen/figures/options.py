@@ -1,4 +1,4 @@
-"""Which figures a run is asked for. Nothing here imports matplotlib, so that a run without figures pays nothing."""
+"""Which figures a run should draw. This file does not import matplotlib, so a run without figures does not either."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from lightning.pytorch.loggers.logger import Logger
 
-    from fulmen.figures.subject import RunContext
+    from fulmen.figures.context import RunContext
     from fulmen.training.callbacks.weight_snapshots import WeightSnapshots
 
 
 @dataclass(frozen=True, kw_only=True)
 class FigureOptions:
-    """The keys of `conf/figures/*.yaml`, which says what each means. What does not fit the run is not drawn."""
+    """The keys of `conf/figures/*.yaml`, documented there. Figures that do not apply to the run are skipped."""
 
     fit: bool = False
     nodes: bool = False
@@ -29,10 +29,15 @@ class FigureOptions:
     histograms: bool = False
 
     def draw(
-        self, subject: "RunContext", film: "WeightSnapshots | None", folder: Path, boards: Iterable["Logger"], step: int
+        self,
+        context: "RunContext",
+        snapshots: "WeightSnapshots | None",
+        folder: Path,
+        boards: Iterable["Logger"],
+        step: int,
     ) -> None:
-        """Draws those that a run has at its end, as `fulmen.figures.draw` does."""
+        """Draws the requested figures of a finished run; see `fulmen.figures.draw`."""
         if replace(self, histograms=False) != FigureOptions():
-            from fulmen.figures.draw import draw  # and with it matplotlib
+            from fulmen.figures.draw import draw  # imports matplotlib
 
-            draw(self, subject, film, folder, boards, step)
+            draw(self, context, snapshots, folder, boards, step)

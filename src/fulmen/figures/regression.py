@@ -8,58 +8,61 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from fulmen.figures import plots
-from fulmen.figures.subject import RunContext, Values, around
+from fulmen.figures.context import RunContext, Values, around
 from fulmen.models.dropout import Dropout
 from fulmen.models.mlp import MLP
 
-PLACES = 400
-"""Along the feature."""
+GRID = 400
+"""Grid points along the feature."""
 LEGEND = {"train": "train", "val": "validation"}
 
 
-def fit(subject: RunContext, title: str = "Regression fit") -> Figure | None:
-    """Data, curve and residuals."""
-    if not _is_curve(subject):
+def fit(context: RunContext, title: str = "Regression fit") -> Figure | None:
+    """Draws the data, the fitted curve and the residuals."""
+    if not _is_curve(context):
         return None
     splits = {}
     for split, name in LEGEND.items():
-        if split in subject.splits:
-            x, y = subject.points(split)
-            splits[f"{name}{subject.shown(split)}"] = plots.Points(
-                x[:, 0], y[:, 0], subject.predictor.scores_of(x)[:, 0]
+        if split in context.splits:
+            x, y = context.points(split)
+            splits[f"{name}{context.shown(split)}"] = plots.Points(
+                x[:, 0], y[:, 0], context.predictor.scores_of(x)[:, 0]
             )
-    grid = around(np.concatenate([points.x for points in splits.values()]), PLACES)
-    curve = subject.predictor.scores_of(grid[:, None])[:, 0]
-    return plots.fit(splits, grid, curve, _names(subject), title)
+    grid = around(np.concatenate([points.x for points in splits.values()]), GRID)
+    curve = context.predictor.scores_of(grid[:, None])[:, 0]
+    return plots.fit(splits, grid, curve, _names(context), title)
 
 
-def nodes(subject: RunContext) -> Figure | None:
-    """What each hidden node of the only hidden layer adds."""
-    layers = _one_hidden(subject.net)
-    if not _is_curve(subject) or layers is None:
+def nodes(context: RunContext) -> Figure | None:
+    """Draws the contribution of each hidden node of a network with one hidden layer."""
+    layers = _one_hidden(context.net)
+    if not _is_curve(context) or layers is None:
         return None
-    grid = around(subject.points("train")[0], PLACES)
-    contributions, bias = _contributions(subject, layers, grid)
-    return plots.nodes(grid, contributions, bias, _names(subject))
+    grid = around(context.points("train")[0], GRID)
+    contributions, bias = _contributions(context, layers, grid)
+    return plots.nodes(grid, contributions, bias, _names(context))
 
 
 @torch.inference_mode()
 def _contributions(
-    subject: RunContext, layers: tuple[nn.Linear, nn.Module, nn.Linear], grid: Values
+    context: RunContext, layers: tuple[nn.Linear, nn.Module, nn.Linear], grid: Values
 ) -> tuple[Values, float]:
-    """Of H nodes at G places, [H, G], and the bias; in double precision and in the target's own units."""
+    """Returns the contributions of H nodes at G grid points, [H, G], and the bias, in the target's units.
+
+    Computed in double precision.
+    """
     first, activation, second = (copy.deepcopy(layer).double() for layer in layers)
-    scaling, task = subject.predictor.scaling.x, subject.predictor.evaluation.task
+    scaling, task = context.predictor.scaling.x, context.predictor.evaluation.task
     x = grid[:, None] if scaling is None else scaling(grid[:, None])  # [G, 1]
     hidden: Tensor = activation(first(torch.from_numpy(x)))  # [G, H]
     bias: Tensor = second(torch.zeros(1, hidden.shape[1], dtype=hidden.dtype))  # [1, 1]
-    alone = (hidden * second.get_parameter("weight")[0])[:, :, None]  # [G, H, 1]: each node without the others
+    alone = (hidden * second.get_parameter("weight")[0])[:, :, None]  # [G, H, 1]: each node by itself
     values = task.values(bias + alone) - task.values(bias)  # in the target's units
     return values[:, :, 0].T.numpy(), task.values(bias).item()
 
 
 def _one_hidden(net: nn.Module) -> tuple[nn.Linear, nn.Module, nn.Linear] | None:
-    """The layers of a perceptron with one hidden layer and nothing after its output."""
+    """Returns the layers of an MLP with one hidden layer and no output activation; None for any other network."""
     if not isinstance(net, MLP) or net.output_activation != "identity":
         return None
     layers = [layer for layer in net.layers if not isinstance(layer, (nn.Flatten, Dropout))]
@@ -70,10 +73,10 @@ def _one_hidden(net: nn.Module) -> tuple[nn.Linear, nn.Module, nn.Linear] | None
     return first, activation, second
 
 
-def _is_curve(subject: RunContext) -> bool:
-    spec = subject.spec
+def _is_curve(context: RunContext) -> bool:
+    spec = context.spec
     return spec.task == "regression" and spec.in_shape == (1,) and spec.out_features == 1
 
 
-def _names(subject: RunContext) -> tuple[str, str]:
-    return subject.spec.feature_names[0], subject.spec.target_names[0]
+def _names(context: RunContext) -> tuple[str, str]:
+    return context.spec.feature_names[0], context.spec.target_names[0]

@@ -211,7 +211,7 @@ BAD: dict[str, tuple[Changes, str, str]] = {
     "rows differ": (
         GOOD | {"val_y": np.arange(3.0)},
         "",
-        r"val_x.npy has 4 rows, and val_y.npy 3: they must be as many",
+        r"val_x.npy has 4 rows, but val_y.npy has 3: both must have the same",
     ),
     "no targets": (
         GOOD | {"val_y": None},
@@ -226,55 +226,55 @@ BAD: dict[str, tuple[Changes, str, str]] = {
     "objects": (
         GOOD | {"train_y": np.array([None] * 9)},
         "",
-        r"train_y.npy is damaged.* objects cannot be mapped: save",
+        r"train_y.npy is damaged.* objects cannot be memory-mapped: save",
     ),
-    "texts": (GOOD | {"train_y": np.array(["a"] * 9)}, "", r"train_y.npy holds values of the type <U1: give numbers"),
+    "texts": (GOOD | {"train_y": np.array(["a"] * 9)}, "", r"train_y.npy has dtype <U1: use real numbers"),
     "complex numbers": (
         GOOD | {"train_x": np.ones((9, 2)) * 1j},
         "",
-        r"train_x.npy holds values of the type complex128",
+        r"train_x.npy has dtype complex128",
     ),
     "no rows": (
         GOOD | {"val_x": np.ones((0, 2)), "val_y": np.ones(0)},
         "",
-        r"val_x.npy (has the shape|is damaged, empty)",
+        r"val_x.npy (has shape|is damaged, empty)",
     ),
     "a row alone": (
         GOOD | {"train_x": np.ones(9)},
         "",
-        r"train_x.npy has the shape \(9,\): it must be \[rows, features\]",
+        r"train_x.npy has shape \(9,\): it must be \[rows, features\]",
     ),
     "another width": (
         GOOD | {"val_x": np.ones((4, 3))},
         "",
-        r"val_x.npy has rows of the shape \(3,\), and train_x.npy of",
+        r"val_x.npy has rows of shape \(3,\), but train_x.npy of",
     ),
-    "other targets": (GOOD | {"val_y": np.ones((4, 3))}, "", r"val_y.npy has 3 targets, and train_y.npy 1\."),
+    "other targets": (GOOD | {"val_y": np.ones((4, 3))}, "", r"val_y.npy has 3 targets, but train_y.npy has 1\."),
     "targets in a block": (
         GOOD | {"train_y": np.ones((9, 1, 1))},
         "",
-        r"train_y.npy has the shape \(9, 1, 1\): values to",
+        r"train_y.npy has shape \(9, 1, 1\): regression targets",
     ),
-    "no number": (GOOD | {"train_x": NAN}, "", r"train_x.npy has nan in row 7: every value must be a number\."),
+    "no number": (GOOD | {"train_x": NAN}, "", r"train_x.npy has nan in row 7: every value must be a finite number\."),
     "an infinite target": (
         GOOD | {"train_y": INF},
         "",
-        r"train_y.npy has inf in row 3: every value must be a number\.",
+        r"train_y.npy has inf in row 3: every value must be a finite number\.",
     ),
     "a negative class": (
         OF_CLASSES | {"train_y": np.arange(9) - 1},
         "",
-        r"The targets hold -1, and classes are whole .* 0",
+        r"The targets contain -1, but class labels .* 0",
     ),
     "large numbers": (
         OF_CLASSES | {"train_y": np.arange(9) * 9000},
         "",
-        r"The targets hold 18000, .* data.task=regression",
+        r"The targets contain 18000, .* data.task=regression",
     ),
     "a fraction": (
         GOOD | {"train_y": np.arange(9) / 2},
         "data.task=multiclass",
-        r"The targets hold 0.5, and classes are",
+        r"The targets contain 0.5, but class labels must",
     ),
     "a class left out": (
         OF_CLASSES | {"train_y": np.arange(9) % 3 + 1},
@@ -289,21 +289,25 @@ BAD: dict[str, tuple[Changes, str, str]] = {
     "too many": (
         OF_CLASSES,
         "data.task=binary",
-        r"data.task is binary, and train_y.npy has 3 classes: it must have 2\.",
+        r"data.task is binary, and train_y.npy has 3 classes: there must be 2\.",
     ),
     "one-hot": (
         OF_CLASSES | {"train_y": np.eye(9, dtype=int)},
         "",
-        r"train_y.npy has the shape \(9, 9\): classes are one",
+        r"train_y.npy has shape \(9, 9\): class labels must",
     ),
     "an unknown class": (
         OF_CLASSES | {"val_y": np.arange(4)},
         "",
-        r"val_y.npy has class 3, and those of train_y.npy end",
+        r"val_y.npy has class 3, but the largest class in train_y.npy",
     ),
     "another task": (GOOD, "data.task=classes", r"data.task is 'classes', and must be one of auto, regression, binary"),
     "another word": (GOOD, "data.in_memory=yes", r"data.in_memory is 'yes', and must be one of auto, True, False"),
-    "a full batch": (GOOD, "data.in_memory=false data.batch_size=full", r"data.batch_size=full takes all rows at once"),
+    "a full batch": (
+        GOOD,
+        "data.in_memory=false data.batch_size=full",
+        r"data.batch_size=full needs all rows in memory",
+    ),
     "a baseline": (
         GOOD,
         "data.in_memory=false baseline=sklearn model=linear",
@@ -340,7 +344,7 @@ def test_what_is_wrong_gets_its_sentence_and_leaves_no_folder(
 def test_a_damaged_file_is_refused(content: bytes, tmp_path: Path) -> None:
     save(tmp_path, there(GOOD))
     (tmp_path / "train_x.npy").write_bytes(content)
-    with pytest.raises(ValueError, match=r"train_x.npy is damaged, empty or no file of numpy.save's"):
+    with pytest.raises(ValueError, match=r"train_x.npy is damaged, empty or not written by numpy.save"):
         arrays(tmp_path).load()
 
 

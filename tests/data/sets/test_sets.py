@@ -88,25 +88,25 @@ def test_a_split_of_size_0_is_absent(source: MakeSource, name: str) -> None:
         (
             "circles",
             {"noise": 0},
-            "data.noise is 0: give a number above 0; without it every split would hold the same points.",
+            "data.noise is 0: give a number above 0; without noise, all splits would contain the same points.",
         ),
         (
             "moons",
             {"noise": float("nan")},
-            "data.noise is nan: give a number above 0; without it every split would hold the same points.",
+            "data.noise is nan: give a number above 0; without noise, all splits would contain the same points.",
         ),
         ("blobs", {"std": 0.0}, "data.std is 0.0: give a number above 0."),
         (
             "mnist_5k",
             {"train_size": 4500, "val_size": 600},
-            "There are 5000 digits for data.train_size=4500, data.val_size=600, data.test_size=500: ask for fewer.",
+            "data.train_size=4500, data.val_size=600, data.test_size=500 need more than the 5000 digits available: reduce them.",
         ),
         (
             "mnist",
             {"train_size": 55001},
-            "There are 60000 digits for data.train_size=55001, data.val_size=5000: ask for fewer.",
+            "data.train_size=55001, data.val_size=5000 need more than the 60000 digits available: reduce them.",
         ),
-        ("mnist", {"test_size": 10001}, "There are 10000 digits for data.test_size=10001: ask for fewer."),
+        ("mnist", {"test_size": 10001}, "data.test_size=10001 need more than the 10000 digits available: reduce them."),
         (
             "mnist",
             {"mirrors": "http://x.org"},

@@ -140,7 +140,7 @@ BAD: dict[str, tuple[pd.DataFrame, dict[str, object], str]] = {
         {},
         r"Column 'w' holds '-inf' in row 6: it must hold finite numbers",
     ),
-    "nothing that differs": (holding(x=1, v=None), {}, r"No column of .*csv differs from row to row"),
+    "nothing that differs": (holding(x=1, v=None), {}, r"Every column of .*csv is constant"),
     # divisions
     "too much held out": (
         holding(),
@@ -214,7 +214,7 @@ def test_columns_that_only_parquet_holds(write: Write, made: MakeTable, column: 
         ({"separator": ""}, "data.separator is '': give one character, or tab."),
         ({"decimal": ";"}, "data.decimal is ';': give '.' or ',', and another data.separator."),
         ({"decimal": ",", "separator": ","}, "data.decimal is ',': give '.' or ',', and another data.separator."),
-        ({"time": "a", "group": "b"}, "data.time=a and data.group=b are two ways to divide: give one."),
+        ({"time": "a", "group": "b"}, "data.time=a and data.group=b cannot be combined: set only one."),
     ],
 )
 def test_a_wrong_key_is_refused_before_the_file_is_read(
@@ -234,4 +234,4 @@ def test_new_rows_that_lack_a_column_or_hold_a_text_are_refused(write: Write, ma
 
 def test_what_another_source_learned_is_no_table(made: MakeTable) -> None:
     with pytest.raises(ValueError, match=re.escape("There is no 'spec' in what was learned (nothing), so")):
-        made().recall({})
+        made().load_state_dict({})

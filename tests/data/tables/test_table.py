@@ -97,9 +97,9 @@ def test_what_validation_and_test_hold_teaches_nothing(write: Write, made: MakeT
     changed.loc[held_out, "length"] = 1e6
     changed.loc[held_out, "color"] = "purple"
     before = made(write(whole), "weight", leave_out=OTHERS)
-    learned, x = before.learned(), before.load()["train"].x
+    learned, x = before.state_dict(), before.load()["train"].x
     after = made(write(changed), "weight", leave_out=OTHERS)
-    assert after.learned() == learned
+    assert after.state_dict() == learned
     assert_array_equal(after.load()["train"].x, x)
 
 
@@ -233,8 +233,8 @@ def test_what_was_done_is_said_once_on_stderr(
     table.load()
     holes = whole["length"].iloc[3:].isna().sum()
     assert capsys.readouterr().err.splitlines() == [
-        "data=table: left out, without a name in the header: 1 of the columns",
-        "data=table: left out, 3 rows without a value of grade",
+        "data=table: dropped 1 columns without a name in the header",
+        "data=table: dropped 3 rows without a value of grade",
         "data=table: left out, for training rows have no value there: empty",
         "data=table: left out, for all training rows have the same value there: same",
         f"data=table: training rows without a value get the median or the most frequent value: length ({holes})",
@@ -251,7 +251,7 @@ def test_classes_that_no_training_row_has_are_said(
 ) -> None:
     whole = pd.DataFrame({"x": range(30), "day": range(30), "y": ["a"] * 10 + ["b"] * 10 + ["c"] * 10})
     made(write(whole), "y", time="day", val_size=5, test_size=5).load()
-    assert "data=table: no training row has the class c\n" in capsys.readouterr().err
+    assert "data=table: no training row has class c\n" in capsys.readouterr().err
 
 
 def test_new_rows_need_what_was_learned_and_not_the_file(
@@ -259,13 +259,13 @@ def test_new_rows_need_what_was_learned_and_not_the_file(
 ) -> None:
     table = made(path, "kind", leave_out=OTHERS)
     rows, splits, file = rows_of(table), table.load(), io.BytesIO()
-    torch.save(table.learned(), file)
+    torch.save(table.state_dict(), file)
     file.seek(0)
     path.unlink()
 
     anew = made("no such file", "kind", leave_out=OTHERS)
-    anew.recall(torch.load(file, weights_only=True))
-    assert anew.spec == table.spec and anew.learned() == table.learned()
+    anew.load_state_dict(torch.load(file, weights_only=True))
+    assert anew.spec == table.spec and anew.state_dict() == table.state_dict()
     new = frame().iloc[rows["test"]].sample(frac=1, axis=1, random_state=0).drop(columns="kind")
     assert_allclose(anew.encode(new), splits["test"].x)
     assert_allclose(anew.encode(splits["test"].x), splits["test"].x, err_msg="an array holds features already")
@@ -292,15 +292,15 @@ def test_new_rows_of_few_values_are_read_as_the_training_rows_were(write: Write,
 
 def test_recalled_columns_read_the_file_too(path: Path, made: MakeTable, write: Write) -> None:
     table = made(path, "kind", leave_out=OTHERS)
-    learned, x = table.learned(), table.load()["test"].x
+    learned, x = table.state_dict(), table.load()["test"].x
     again = made(path, "kind", leave_out=OTHERS)
     again.load()
     learned["columns"][1]["missing"] = -1.0
-    again.recall(learned)
+    again.load_state_dict(learned)
     y = again.load()["test"].x
     assert (y[:, 1] == -1).sum() == frame()["length"].iloc[x[:, 0].astype(int)].isna().sum()
     other = made(write(frame().assign(kind="fig", row=1)), "weight", leave_out=OTHERS)
-    other.recall(learned)
+    other.load_state_dict(learned)
     with pytest.raises(ValueError, match=r"The class '36.*' was not learned; those were apple, pear, quince\."):
         other.load()
 

@@ -90,7 +90,7 @@ def test_confusion_has_the_counts(count: int) -> None:
     cells = {text.get_position(): int(text.get_text()) for text in axes.texts}
     wanted = {(column, row): table[row, column] for row, column in np.ndindex(*table.shape)}
     assert cells == (wanted if count <= 20 else {})
-    assert f"{table.trace()} of {table.sum()} right" in axes.get_title()
+    assert f"{table.trace()} of {table.sum()} correct" in axes.get_title()
     np.testing.assert_allclose(np.asarray(axes.images[0].get_array()).sum(1), 1)
 
 
@@ -112,7 +112,7 @@ def test_mistakes_have_their_probabilities_as_bars() -> None:
     bars = [[bar.get_height() for bar in axes.patches if isinstance(bar, Rectangle)] for axes in figure.axes]
     np.testing.assert_array_equal([axes.images[0].get_array() for axes in shown], images)
     np.testing.assert_array_equal([heights for heights in bars if heights], chances)
-    assert shown[0].get_title() == f"a, taken for {'abc'[chances[0].argmax()]}"
+    assert shown[0].get_title() == f"a, predicted {'abc'[chances[0].argmax()]}"
 
 
 def test_activations_have_their_derivatives_and_the_own_one_stands_out() -> None:

@@ -1,6 +1,6 @@
-"""Arrays of the user's own, in NumPy's files: `<split>_x.npy` and `<split>_y.npy` in a folder, however large.
+"""Your own NumPy arrays: `<split>_x.npy` and `<split>_y.npy` in a folder, of any size.
 
-The files are mapped, not read: a pass over the targets says what is learned, one over everything that it can be used.
+The files are memory-mapped. One pass over the targets determines the task, and one over everything checks the values.
 
 Shapes: N rows, F features, T targets.
 """
@@ -20,19 +20,19 @@ from fulmen.data.source import DataSpec, Source, Split, TaskKind
 from fulmen.data.tables.target import TargetOptions
 
 MOST = 10_000
-"""Classes; whole numbers beyond are taken for values that the user must call so."""
+"""Maximum number of classes; with larger integers, the user must choose `data.task=regression`."""
 
 
 @dataclass(kw_only=True)
 class Arrays(Source):
-    """Rows of files."""
+    """Rows of `.npy` files."""
 
     path: str | None
-    """Of the folder."""
+    """Path of the folder."""
     task: TargetOptions
-    """What to predict; `auto`: classes where targets are whole numbers, values otherwise."""
+    """Task; `auto`: classification if the targets are integers, regression otherwise."""
     in_memory: Literal["auto", True, False]
-    """Whether all rows are brought into memory; `auto`: if they take less than half of the machine's."""
+    """Whether to load all rows into memory; `auto`: if they take less than half of it."""
 
     @property
     def spec(self) -> DataSpec:
@@ -45,25 +45,25 @@ class Arrays(Source):
         return not self.in_memory
 
     def load(self) -> dict[str, Split]:
-        """The splits, mapped.
+        """Returns the memory-mapped splits.
 
         Raises:
-            ValueError: an array is not like those of the training rows, or holds what is no finite number or no class.
+            ValueError: an array does not match the training rows, or a value is not finite or not a class.
         """
         splits = {name: self._checked(name, split) for name, split in self._files.items()}
         if self.streams and self.batch_size == "full":
             raise ValueError(
-                "data.batch_size=full takes all rows at once, and these are to stay in their files: "
-                "give a number of rows, or data.in_memory=true."
+                "data.batch_size=full needs all rows in memory, but these are read from their files: "
+                "set a number of rows, or data.in_memory=true."
             )
         return splits
 
-    def learned(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self._spec)
 
-    def recall(self, learned: Mapping[str, Any]) -> None:
-        """Takes back what `learned` gave: the training rows need not be there then."""
-        self._spec = DataSpec(**learned)
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restores the output of `state_dict`; the training rows are then not needed."""
+        self._spec = DataSpec(**state)
         vars(self).pop("_files", None)
 
     @cached_property
@@ -74,86 +74,87 @@ class Arrays(Source):
 
     @cached_property
     def _spec(self) -> DataSpec:
-        """As the training rows say."""
+        """The spec, determined from the training rows."""
         x, y = self._files["train"]
-        features = tuple(f"x{place + 1}" for place in range(x.shape[1])) if x.ndim == 2 else ()
+        features = tuple(f"x{index + 1}" for index in range(x.shape[1])) if x.ndim == 2 else ()
         if self.task == "regression" or (self.task == "auto" and y.dtype.kind == "f"):
             count = _values(y, "train").shape[1]
-            names = tuple(f"y{place + 1}" for place in range(count)) if count > 1 else ("y",)
+            names = tuple(f"y{index + 1}" for index in range(count)) if count > 1 else ("y",)
             return DataSpec(x.shape[1:], count, "regression", features, names)
         count = self._classes(y)
         task: TaskKind = "binary" if count == 2 and self.task != "multiclass" else "multiclass"
         return DataSpec(x.shape[1:], 1 if task == "binary" else count, task, features, tuple(map(str, range(count))))
 
     def _classes(self, y: NDArray[Any]) -> int:
-        """How many classes the training rows have.
+        """Counts the classes of the training rows.
 
         Raises:
-            ValueError: some number has no rows, there are not two classes or more, or there are more than two and
-                `data.task` is binary.
+            ValueError: a class has no rows, or there are too few classes, or too many for `data.task=binary`.
         """
         found: NDArray[np.int64] = sum(  # type: ignore[assignment]
-            np.bincount(part, minlength=MOST) for part in map(_numbers_of_classes, parts(_flat(y, "train")))
+            np.bincount(part, minlength=MOST) for part in map(_class_indices, parts(_flat(y, "train")))
         )
         count = int(np.flatnonzero(found)[-1]) + 1
         if not found[:count].all():
             raise ValueError(
-                f"train_y.npy has classes up to {count - 1} and no row of class {int(found.argmin())}: number them "
-                "from 0 without gaps, or, if these are values, add data.task=regression."
+                f"train_y.npy has classes up to {count - 1} but no row of class {int(found.argmin())}: number them "
+                "from 0 without gaps, or, for regression, add data.task=regression."
             )
         if count == 1:
             raise ValueError("train_y.npy has class 0 in every row: there is nothing to learn.")
         if self.task == "binary" and count != 2:
-            raise ValueError(f"data.task is binary, and train_y.npy has {count} classes: it must have 2.")
+            raise ValueError(f"data.task is binary, and train_y.npy has {count} classes: there must be 2.")
         return count
 
     def _checked(self, name: str, split: Split) -> Split:
-        """A split whose targets have the task's shape."""
+        """Checks a split, and reshapes its targets for the task."""
         spec = self._spec
         if split.x.shape[1:] != spec.in_shape:
             raise ValueError(
-                f"{name}_x.npy has rows of the shape {split.x.shape[1:]}, and train_x.npy of {spec.in_shape}."
+                f"{name}_x.npy has rows of shape {split.x.shape[1:]}, but train_x.npy of shape {spec.in_shape}."
             )
         npy_files.check_finite(split.x, f"{name}_x.npy")
         if spec.task != "regression":
             y = _flat(split.y, name)
-            for part in map(_numbers_of_classes, parts(y)):
+            for part in map(_class_indices, parts(y)):
                 if part.max() >= len(spec.target_names):
                     raise ValueError(
-                        f"{name}_y.npy has class {part.max()}, and those of train_y.npy end with "
+                        f"{name}_y.npy has class {part.max()}, but the largest class in train_y.npy is "
                         f"{len(spec.target_names) - 1}."
                     )
             return Split(split.x, y)
         y = _values(split.y, name)
         if y.shape[1] != spec.out_features:
-            raise ValueError(f"{name}_y.npy has {y.shape[1]} targets, and train_y.npy {spec.out_features}.")
+            raise ValueError(f"{name}_y.npy has {y.shape[1]} targets, but train_y.npy has {spec.out_features}.")
         npy_files.check_finite(y, f"{name}_y.npy")
         return Split(split.x, y)
 
 
 def _values(y: NDArray[Any], split: str) -> NDArray[Any]:
-    """[N] or [N, T] as [N, T]."""
+    """Reshapes [N] or [N, T] to [N, T]."""
     if y.ndim > 2:
-        raise ValueError(f"{split}_y.npy has the shape {y.shape}: values to predict must be [rows] or [rows, targets].")
+        raise ValueError(
+            f"{split}_y.npy has shape {y.shape}: regression targets must have shape [rows] or [rows, targets]."
+        )
     return y.reshape(len(y), -1)
 
 
 def _flat(y: NDArray[Any], split: str) -> NDArray[Any]:
-    """[N] or [N, 1] as [N]."""
+    """Reshapes [N] or [N, 1] to [N]."""
     if y.shape not in ((len(y),), (len(y), 1)):
         raise ValueError(
-            f"{split}_y.npy has the shape {y.shape}: classes are one number for each row, [rows]; "
-            "if these are values, add data.task=regression."
+            f"{split}_y.npy has shape {y.shape}: class labels must have shape [rows], one integer per row; "
+            "for regression, add data.task=regression."
         )
     return y.reshape(len(y))
 
 
-def _numbers_of_classes(part: NDArray[Any]) -> NDArray[np.int64]:
-    """Some targets [N] as whole numbers."""
+def _class_indices(part: NDArray[Any]) -> NDArray[np.int64]:
+    """Converts targets [N] to class indices."""
     wrong = part[~((part >= 0) & (part < MOST) & (part % 1 == 0))]
     if len(wrong):
         raise ValueError(
-            f"The targets hold {wrong[0]}, and classes are whole numbers from 0 to {MOST - 1} at most: "
-            "number them so, or, if these are values, add data.task=regression."
+            f"The targets contain {wrong[0]}, but class labels must be integers from 0 to {MOST - 1}: "
+            "renumber the classes, or, for regression, add data.task=regression."
         )
     return part.astype(np.int64)

@@ -1,6 +1,6 @@
-"""scikit-learn's `make_blobs`: normal clouds around centres (four classes: notebooks 003 and 004; two: notebook 002).
+"""scikit-learn's `make_blobs`: Gaussian clusters (four classes: notebooks 003 and 004; two classes: notebook 002).
 
-All splits share the centres; notebook 002 draws its test points around others, so its test loss rises with training.
+All splits share the centres. Notebook 002 draws its test points around other centres, so its test loss rises.
 """
 
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ from fulmen.rules import check_between
 
 @dataclass(kw_only=True)
 class Blobs(Synthetic):
-    """A class for each of four clouds."""
+    """Four Gaussian clusters, one class each."""
 
     centers: ClassVar = 4
     center_box: ClassVar = (-1.2, 1.2)
-    """Both features of the centres are uniform between these."""
+    """Range of the uniform distribution of each coordinate of the centres."""
 
     std: float
-    """Standard deviation of each cloud. Not 0: every split would hold the same points."""
+    """Standard deviation of each cluster. Not 0: all splits would contain the same points."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -51,7 +51,7 @@ class Blobs(Synthetic):
 
 
 class BlobsBinary(Blobs):
-    """The first of three clouds against the rest."""
+    """The first of three clusters against the rest."""
 
     centers = 3
     center_box = (-10.0, 10.0)

@@ -1,4 +1,4 @@
-"""scikit-learn's `make_circles`: a ring of points and another one inside it (notebooks 003 and 004)."""
+"""scikit-learn's `make_circles`: two concentric rings of points (notebooks 003 and 004)."""
 
 from dataclasses import dataclass
 
@@ -11,12 +11,12 @@ from fulmen.rules import check_between
 
 @dataclass(kw_only=True)
 class Circles(Synthetic):
-    """Class 0 around the unit circle, class 1 around a smaller one."""
+    """Two classes: 0 around the unit circle, 1 around a smaller circle."""
 
     factor: float
     """Radius of the smaller circle."""
     noise: float
-    """Standard deviation around the circles. Not 0: every split would hold the same points."""
+    """Standard deviation of the noise. Not 0: all splits would contain the same points."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

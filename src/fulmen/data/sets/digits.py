@@ -1,4 +1,4 @@
-"""What the two sets of MNIST's handwritten digits share: `mnist`, all of them, and `mnist_5k`, a part."""
+"""Handwritten digits: the base class of both MNIST data sets, and `mnist_5k`, a subset of 5,000."""
 
 from dataclasses import dataclass
 from importlib.resources import files
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True)
 class Digits(Sized):
-    """Images of 28 by 28 grey values, 0 (paper) to 1 (ink), and the digits that they show."""
+    """Images of 28 by 28 grey values from 0 (paper) to 1 (ink), with their digits."""
 
     @property
     def spec(self) -> DataSpec:
         return DataSpec((1, 28, 28), 10, "multiclass", (), tuple("0123456789"))
 
     def encode(self, rows: "pd.DataFrame | NDArray[Any]") -> NDArray[np.floating]:
-        """New images [N, 784] or [N, 28, 28] as [N, 1, 28, 28]; whole numbers are grey values from 0 to 255.
+        """Encodes new images [N, 784] or [N, 28, 28] as [N, 1, 28, 28]; integers are grey values from 0 to 255.
 
         Raises:
-            ValueError: the rows are no such images, or their values are in neither range.
+            ValueError: the shape is wrong, or a value is out of range.
         """
         values = array(rows)
         whole = np.issubdtype(values.dtype, np.integer)
@@ -35,25 +35,25 @@ class Digits(Sized):
         if images.size and not 0 <= images.min() <= images.max() <= most:
             raise ValueError(
                 f"The images have values from {images.min():g} to {images.max():g}: "
-                "give grey values as whole numbers from 0 to 255, or as fractions from 0 to 1."
+                "give grey values as integers from 0 to 255 or as floats from 0 to 1."
             )
         return images.astype(np.float32) / np.float32(most)
 
 
 def enough(available: int, **sizes: int) -> None:
-    """Raises ValueError where splits need more digits than there are."""
+    """Raises ValueError if the splits need more digits than are available."""
     if sum(sizes.values()) > available:
         asked = ", ".join(f"data.{name}={size}" for name, size in sizes.items())
-        raise ValueError(f"There are {available} digits for {asked}: ask for fewer.")
+        raise ValueError(f"{asked} need more than the {available} digits available: reduce them.")
 
 
 def split(images: NDArray[np.uint8], labels: NDArray[np.uint8], rows: NDArray[np.int64]) -> Split:
-    """Some rows of images [N, 28, 28], 0 to 255, and of labels [N]."""
+    """Builds a split from some rows of images [N, 28, 28], 0 to 255, and labels [N]."""
     return Split(images[rows, None] / np.float32(255), labels[rows].astype(np.int64))
 
 
 class Mnist5k(Digits):
-    """Splits without a common digit, each with equal parts of the ten classes."""
+    """Disjoint, class-balanced splits of 5,000 digits."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -65,6 +65,8 @@ class Mnist5k(Digits):
         images, labels = table[:, :-1].reshape(-1, 28, 28), table[:, -1]
         by_class = np.argsort(labels, kind="stable").reshape(10, -1)  # [10, 500]
         shuffle = np.random.RandomState(self.seed).uniform(size=by_class.shape).argsort(axis=1)
-        order = np.take_along_axis(by_class, shuffle, axis=1).T.ravel()  # [5000], each ten of them one of each class
+        order = np.take_along_axis(
+            by_class, shuffle, axis=1
+        ).T.ravel()  # [5000], every ten consecutive rows have one of each class
         rows = np.split(order, np.cumsum([self.train_size, self.val_size, self.test_size]))
         return {name: split(images, labels, part) for name, part in zip(SPLITS, rows, strict=False) if len(part)}

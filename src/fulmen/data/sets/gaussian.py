@@ -1,4 +1,4 @@
-"""Noise on both sides: nothing to learn, only sizes to try a model with (notebook 002)."""
+"""Pure noise: nothing to learn, only shapes to try a model with (notebook 002)."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Fisher's iris flowers, as scikit-learn has them: four lengths in centimetres, 50 flowers of each of three species."""
+"""Fisher's iris data from scikit-learn: four lengths in centimetres of 50 flowers of each of three species."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ PETAL = ("petal length (cm)", "petal width (cm)")
 
 
 class IrisPetals(Source):
-    """Petals from sepals, versicolor and virginica only; half of each is validation, none test (notebook 001)."""
+    """Petals predicted from sepals, versicolor and virginica only; half train, half validation (notebook 001)."""
 
     @property
     def spec(self) -> DataSpec:
@@ -26,7 +26,7 @@ class IrisPetals(Source):
 
 
 class IrisSpecies(Source):
-    """The species from all four lengths; of each species 30 flowers are train, 10 validation, 10 test."""
+    """Species predicted from all four lengths; each has 30 flowers in train, 10 in validation, 10 in test."""
 
     @property
     def spec(self) -> DataSpec:

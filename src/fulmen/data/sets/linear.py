@@ -1,4 +1,4 @@
-"""Values that are linear in the features, and noise (notebook 001)."""
+"""Targets linear in the features, plus noise (notebook 001)."""
 
 from abc import abstractmethod
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ WEIGHTS_5D = np.array([1, 0.5, 0.1, 0, 0])
 
 @dataclass(kw_only=True)
 class Linear(Synthetic):
-    """Train and validation rows are one draw, shuffled and cut, as in the notebook."""
+    """Linear data whose train and validation rows are one draw, shuffled and cut, as in the notebook."""
 
     def load(self) -> dict[str, Split]:
         random = np.random.RandomState(self.seed)
@@ -24,7 +24,7 @@ class Linear(Synthetic):
 
     @abstractmethod
     def draw(self, random: np.random.RandomState, rows: int) -> Split:
-        """First all features, then all noise."""
+        """Draws all features first, then all noise."""
 
 
 class Linear1d(Linear):

@@ -1,7 +1,7 @@
 """MNIST: 60,000 handwritten digits to train with and 10,000 to test (LeCun, Cortes and Burges, 1998).
 
-Its four files are looked for in the folder `root` and in `root/mnist`, gzipped or not, and downloaded into the latter
-where they are missing. Every file is checked when it is read, so that a damaged one never passes for the real one.
+Its four files are searched for in `root` and `root/mnist`, gzipped or not, and downloaded into the latter if they are
+missing. The checksum of every file is verified on reading.
 """
 
 import gzip
@@ -26,21 +26,21 @@ FILES = {
     "t10k-images-idx3-ubyte": ("9fb629c4189551a2d022fa330f9573f3", "2646ac647ad5339dbf082846283269ea"),
     "t10k-labels-idx1-ubyte": ("ec29112dd5afa0611ce80d1b7f02629c", "27ae3e4e09519cfbb04c329615203637"),
 }
-"""MD5 of each file as mirrors serve it, gzipped, and as published, unpacked."""
+"""MD5 of each file, gzipped (as mirrors serve it) and unpacked (as published)."""
 
 
 class DownloadError(ValueError):
-    """No mirror gave a file."""
+    """A failure to download a file from every mirror."""
 
 
 @dataclass(kw_only=True)
 class Mnist(Digits):
-    """Train and validation are drawn from MNIST's training set without overlap, test from its test set."""
+    """MNIST; train and validation are disjoint parts of its training set, test is drawn from its test set."""
 
     root: str | None
-    """Folder that holds the files, or is to hold the downloads; none: the user's cache."""
+    """Folder of the files and downloads; None: the user's cache."""
     mirrors: Sequence[str]
-    """Web addresses under which the gzipped files are found; tried in turn."""
+    """Base URLs of the gzipped files, tried in turn."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -64,7 +64,11 @@ class Mnist(Digits):
         return splits
 
     def _read(self, name: str) -> NDArray[np.uint8]:
-        """[N, 28, 28] images or [N] labels. Raises ValueError where the file is damaged."""
+        """Reads images [N, 28, 28] or labels [N].
+
+        Raises:
+            ValueError: the file is corrupted.
+        """
         path = self._find(name)
         content = _unpacked(path)
         found, (_, published) = md5(content, usedforsecurity=False).hexdigest(), FILES[name]
@@ -79,21 +83,21 @@ class Mnist(Digits):
         import pooch
 
         root = Path(self.root or pooch.os_cache("fulmen")).expanduser()
-        places = [folder / file for folder in (root, root / "mnist") for file in (name, f"{name}.gz")]
-        return next((path for path in places if path.is_file()), None) or self._download(name, root / "mnist")
+        paths = [folder / file for folder in (root, root / "mnist") for file in (name, f"{name}.gz")]
+        return next((path for path in paths if path.is_file()), None) or self._download(name, root / "mnist")
 
     def _download(self, name: str, folder: Path) -> Path:
-        """Pooch writes elsewhere, and moves the file to its place once its checksum is right."""
+        """Downloads a file; pooch moves it into `folder` only after its checksum was verified."""
         import pooch
 
-        pooch.get_logger().setLevel("WARNING")  # the progress bar says enough
+        pooch.get_logger().setLevel("WARNING")  # the progress bar is enough
         checksum, causes = f"md5:{FILES[name][0]}", []
         for mirror in self.mirrors:
             url = f"{mirror.rstrip('/')}/{name}.gz"
             try:
                 with _if_needed(folder):
                     return Path(pooch.retrieve(url, checksum, f"{name}.gz", folder, progressbar=sys.stderr.isatty()))
-            except (OSError, ValueError) as error:  # from the network, as requests' errors are, or a wrong checksum
+            except (OSError, ValueError) as error:  # network errors (requests), or a wrong checksum
                 causes.append(f"{mirror}: {shorten(str(error), 120)}")
         raise DownloadError(
             "MNIST is not here and could not be downloaded. Take data=mnist_5k, which needs no download, or put "
@@ -104,12 +108,12 @@ class Mnist(Digits):
 
 @contextmanager
 def _if_needed(folder: Path) -> Iterator[None]:
-    """Removes the folder again, and those above it that were not there before, if nothing was put into them."""
+    """Removes the folder, and parents that did not exist before, if they are empty at the end."""
     new = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         yield
     finally:
-        with suppress(OSError):  # the first that is not empty
+        with suppress(OSError):  # stops at the first that is not empty
             for path in new:
                 path.rmdir()
 
@@ -118,12 +122,12 @@ def _unpacked(path: Path) -> bytes:
     content = path.read_bytes()
     try:
         return gzip.decompress(content) if path.suffix == ".gz" else content
-    except (OSError, EOFError, zlib.error):  # cut off, or no gzip: its checksum will be wrong
+    except (OSError, EOFError, zlib.error):  # truncated or not gzip: the checksum will not match
         return content
 
 
 def _array(content: bytes) -> NDArray[np.uint8]:
-    """The IDX format: two zeros, a type (8: bytes), the number of dimensions, each in 4 bytes, then the values."""
+    """Parses the IDX format: two zeros, a type (8: bytes), the number of dimensions, their sizes, then the values."""
     dimensions = content[3]
     shape = np.frombuffer(content, ">u4", dimensions, offset=4)
     return np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions).reshape(shape)

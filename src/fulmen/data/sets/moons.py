@@ -1,4 +1,4 @@
-"""scikit-learn's `make_moons`: two half circles that reach into each other."""
+"""scikit-learn's `make_moons`: two interleaving half circles."""
 
 from dataclasses import dataclass
 
@@ -11,10 +11,10 @@ from fulmen.rules import check_between
 
 @dataclass(kw_only=True)
 class Moons(Synthetic):
-    """Class 0 is open below, class 1 above."""
+    """Two half circles: class 0 opens downwards, class 1 upwards."""
 
     noise: float
-    """Standard deviation around the half circles. Not 0: every split would hold the same points."""
+    """Standard deviation of the noise. Not 0: all splits would contain the same points."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

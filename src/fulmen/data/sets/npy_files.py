@@ -1,4 +1,4 @@
-"""A folder of NumPy's files, mapped into memory, with a sentence for each way they can be wrong.
+"""A folder of `.npy` files, memory-mapped, with a clear error for each way they can be wrong.
 
 Shapes: N rows.
 """
@@ -17,20 +17,20 @@ from fulmen.data.source import SPLITS, Split
 from fulmen.rules import did_you_mean, listed
 
 UNKNOWN = 8 * 2**30
-"""Bytes of memory that are assumed where the system does not say."""
+"""Bytes of memory assumed if the system does not report them."""
 LIMIT = Path("/sys/fs/cgroup/memory.max")
-"""Where Linux says what a container may take."""
+"""Memory limit of a container on Linux."""
 
 
 def opened(path: str, needed: Sequence[str]) -> dict[str, Split]:
-    """The splits that are there; x [N, ...] and y [N, ...] of each are mapped, and not yet looked into.
+    """Memory-maps x [N, ...] and y [N, ...] of each split that exists, without reading the values.
 
     Args:
         path: the folder.
-        needed: splits that must be there.
+        needed: splits that must exist.
 
     Raises:
-        ValueError: the folder or a file is not there, or is no array of numbers, or x and y differ in rows.
+        ValueError: the folder or a file is missing, is not a numeric array, or x and y differ in length.
     """
     folder = Path(path).expanduser()
     if folder.is_file():
@@ -45,9 +45,11 @@ def opened(path: str, needed: Sequence[str]) -> dict[str, Split]:
     splits = {name: Split(*(_mapped(folder, f"{name}_{part}.npy", there) for part in "xy")) for name in names}
     for name, (x, y) in splits.items():
         if x.ndim < 2:
-            raise ValueError(f"{name}_x.npy has the shape {x.shape}: it must be [rows, features], or [rows, ...].")
+            raise ValueError(f"{name}_x.npy has shape {x.shape}: it must be [rows, features] or [rows, ...].")
         if len(x) != len(y):
-            raise ValueError(f"{name}_x.npy has {len(x)} rows, and {name}_y.npy {len(y)}: they must be as many.")
+            raise ValueError(
+                f"{name}_x.npy has {len(x)} rows, but {name}_y.npy has {len(y)}: both must have the same number."
+            )
     return splits
 
 
@@ -65,41 +67,45 @@ def _mapped(folder: Path, name: str, there: Sequence[str]) -> NDArray[Any]:
     try:
         found = np.load(folder / name, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        objects = " Arrays of Python's objects cannot be mapped: save numbers." if "Python object" in str(error) else ""
+        objects = (
+            " Arrays of Python objects cannot be memory-mapped: save numbers." if "Python object" in str(error) else ""
+        )
         raise ValueError(
-            f"{folder / name} is damaged, empty or no file of numpy.save's: {error}.{objects}".replace("..", ".")
+            f"{folder / name} is damaged, empty or not written by numpy.save: {error}.{objects}".replace("..", ".")
         ) from error
     if not isinstance(found, np.memmap):
-        raise ValueError(f"{folder / name} holds several arrays: save each in a file of its own, with numpy.save.")
+        raise ValueError(f"{folder / name} contains several arrays: save each in its own file with numpy.save.")
     if found.dtype.kind not in "fiub" or found.dtype.itemsize > 8:
-        raise ValueError(f"{folder / name} holds values of the type {found.dtype}: give numbers of 8 bytes at most.")
+        raise ValueError(f"{folder / name} has dtype {found.dtype}: use real numbers of at most 8 bytes.")
     if not found.size or not found.ndim:
-        raise ValueError(f"{folder / name} has the shape {found.shape}: it must have rows.")
+        raise ValueError(f"{folder / name} has shape {found.shape}: it must have rows.")
     return found
 
 
 def check_finite(values: NDArray[Any], name: str) -> None:
-    """Raises ValueError where a value of [N, ...] is no finite number."""
+    """Raises ValueError if a value of [N, ...] is not finite."""
     if values.dtype.kind != "f":
         return
     row = 0
     for part in parts(values):
         if not np.isfinite(part).all():
             wrong = np.argwhere(~np.isfinite(part))[0]
-            raise ValueError(f"{name} has {part[tuple(wrong)]} in row {row + wrong[0]}: every value must be a number.")
+            raise ValueError(
+                f"{name} has {part[tuple(wrong)]} in row {row + wrong[0]}: every value must be a finite number."
+            )
         row += len(part)
 
 
 def held_bytes(split: Split) -> int:
-    """What a split takes in memory, about; its numbers take 4 bytes each at least."""
+    """Estimates the bytes that a split takes in memory, at least 4 per number."""
     return sum(values.size * max(4, values.itemsize) for values in split)
 
 
 def memory() -> int:
-    """Bytes that the machine has, or that this container may take."""
+    """Returns the memory of this machine or container in bytes."""
     found = UNKNOWN
     with suppress(AttributeError, ValueError, OSError):  # Windows has no sysconf
         found = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    with suppress(ValueError, OSError):  # no container, or one that may take "max"
+    with suppress(ValueError, OSError):  # no container, or its limit is "max"
         found = min(found, int(LIMIT.read_text()))
     return found

@@ -1,4 +1,4 @@
-"""scikit-learn's `make_regression`: values that are linear in the features, and noise (notebooks 003 and 004)."""
+"""scikit-learn's `make_regression`: targets linear in the features, plus noise (notebooks 003 and 004)."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -15,7 +15,7 @@ class Regression(Synthetic):
     """y = x w + noise N(0, 1), features from N(0, 1); all splits share w, which is drawn after train's features."""
 
     width: ClassVar[int]
-    """Features."""
+    """Number of features."""
 
     noise: float
     """Standard deviation of the noise."""
@@ -33,7 +33,7 @@ class Regression(Synthetic):
 
         rows, features = self.train_size, self.width
         x, y, w = make_regression(rows, features, noise=self.noise, coef=True, random_state=self.seed)
-        w = w.reshape(features, 1)  # [F, 1]; a bare number where there is one feature
+        w = w.reshape(features, 1)  # [F, 1]; a scalar if there is one feature
 
         def draw(random: np.random.RandomState, rows: int) -> Split:
             x = random.standard_normal((rows, features))

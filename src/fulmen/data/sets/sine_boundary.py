@@ -1,4 +1,4 @@
-"""Points in a square, of the class 1 where they lie on or above a sine wave (notebook 000)."""
+"""Points in a square, of class 1 if they lie on or above a sine wave (notebook 000)."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from fulmen.data.sets.synthetic import Synthetic
 from fulmen.data.source import DataSpec, Split
 
 EDGE = 1 - 1e-5
-"""Half the side of the square that points are drawn from, before they are rounded to two decimals."""
+"""Half the side of the square, before points are rounded to two decimals."""
 
 
 @dataclass(kw_only=True)
@@ -24,6 +24,6 @@ class SineBoundary(Synthetic):
 
 
 def _draw(random: np.random.RandomState, rows: int) -> Split:
-    """All first features are drawn, then all second ones: the notebook's order, so its very numbers."""
+    """Draws all x1 first, then all x2: the order of the notebook, hence the same numbers."""
     x = random.uniform(-EDGE, EDGE, (2, rows)).round(2).T
     return Split(x, (x[:, 1] >= -1 / 4 + 3 / 4 * np.sin(np.pi * x[:, 0])).astype(np.int64))

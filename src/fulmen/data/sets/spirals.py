@@ -1,6 +1,6 @@
-"""Two spirals wound into each other, after the two-spirals problem (Lang and Witbrock, 1988): hard for a small network.
+"""Two interleaved spirals, after the two-spirals problem (Lang and Witbrock, 1988): hard for a small network.
 
-There the points are fixed; here they are drawn, so that there are fresh ones for validation and test.
+The original has fixed points; here they are drawn at random, to have fresh ones for validation and test.
 """
 
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ TURNS = 1.5
 
 @dataclass(kw_only=True)
 class Spirals(Synthetic):
-    """Each class winds out from near the origin to the unit circle; one is the other, turned by half a turn."""
+    """Two spirals from near the origin to the unit circle; each is the other rotated by half a turn."""
 
     noise: float
-    """Standard deviation around the spirals, which lie a third apart."""
+    """Standard deviation of the noise; neighbouring spirals are 1/3 apart."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -34,7 +34,7 @@ class Spirals(Synthetic):
 
     def _draw(self, random: np.random.RandomState, rows: int) -> Split:
         y = np.arange(rows) % 2
-        radius = np.sqrt(random.uniform(0.01, 1, rows))  # the root: as many points to a length of spiral everywhere
+        radius = np.sqrt(random.uniform(0.01, 1, rows))  # sqrt: uniform density along the spiral
         angle = 2 * np.pi * TURNS * radius + np.pi * y
         x = radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)  # [N, 2]
         return Split(x + self.noise * random.standard_normal((rows, 2)), y)

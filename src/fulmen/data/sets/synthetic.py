@@ -1,4 +1,4 @@
-"""Data sets that draw their rows: train as a lesson does, validation and test anew by the same rule."""
+"""Data sets drawn at random: train as in the lesson, validation and test by fresh draws from the same distribution."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from fulmen.rules import check_whole
 
 @dataclass(kw_only=True)
 class Sized(Source):
-    """Rows of each split. Where `val_size` or `test_size` is 0, there is no such split."""
+    """A data set with a given number of rows per split; with 0 rows there is no such split."""
 
     train_size: int
     val_size: int
@@ -23,16 +23,16 @@ class Sized(Source):
 
 
 Draw = Callable[[np.random.RandomState, int], Split]
-"""Draws that many rows."""
-SAME_POINTS = "without it every split would hold the same points"
-"""Why some data sets need noise."""
+"""A function that draws a number of rows."""
+SAME_POINTS = "without noise, all splits would contain the same points"
+"""The reason why some data sets need noise."""
 
 
 class Synthetic(Sized):
-    """Rows drawn at will."""
+    """A data set whose rows are drawn at random, as many as needed."""
 
     def splits(self, draw: Draw, train: Split | None = None) -> dict[str, Split]:
-        """Train is drawn from `seed` itself, unless the source gives its own; the others are fresh draws."""
+        """Draws all splits: train from `seed` itself unless given, the others independently."""
         if train is None:
             train = draw(np.random.RandomState(self.seed), self.train_size)
         held_out = {"val": self.val_size, "test": self.test_size}

@@ -1,7 +1,7 @@
-"""A table of the user's own: a CSV or Parquet file with a header, one row an example.
+"""Your own table: a CSV or Parquet file with a header and one example per row.
 
-The file is read when the sizes are asked for, because they are in it. Which rows train is decided first, and what
-must be learned to make numbers of the columns (`encoding.py`) is learned from those alone.
+The file is read as soon as the sizes are needed. Rows are split first; the encoding of the columns (`encoding.py`) is
+then fitted on the training rows only.
 
 Shapes: N rows, F features, T targets.
 """
@@ -28,88 +28,88 @@ if TYPE_CHECKING:
     import pandas as pd
 
 NAMELESS = "Unnamed: "
-"""How pandas calls columns without a name in the header; most often they hold row numbers that it wrote itself."""
+"""Prefix by which pandas names columns without a header; usually row numbers that pandas itself wrote."""
 
 
 class Contents(NamedTuple):
-    """What a table's file gave."""
+    """The contents of a table: splits, fitted schema and notes."""
 
     splits: dict[str, Split]
-    known: FittedSchema
+    schema: FittedSchema
     notes: list[str]
-    """Sentences for the user about what was done with it."""
+    """Messages to the user about how the file was processed."""
 
 
 @dataclass(kw_only=True)
 class Table(Source):
-    """Rows of a file."""
+    """Rows of a CSV or Parquet file."""
 
     path: str | None
-    """Of a CSV or Parquet file."""
+    """Path of the file."""
     target: str | Sequence[str] | None
-    """The column to predict, or several of values."""
+    """The column to predict, or several for a regression."""
     task: TargetOptions
-    """What to predict; `auto`: as the target's values say."""
+    """Task; `auto`: inferred from the values of the target."""
     features: Sequence[str] | None
-    """Those that are features; none: all that are nothing else."""
+    """Feature columns; None: all columns without another role."""
     leave_out: Sequence[str]
-    """Columns that are no features."""
+    """Columns excluded from the features."""
     time: str | None
-    """A column that orders the rows: the earliest train, the latest test."""
+    """Column to split by time: the earliest rows are train, the latest test."""
     group: str | None
-    """A column whose equal values keep rows together in one split."""
+    """Column to split by group: rows with equal values stay in the same split."""
     separator: str | None
-    """Between the columns of a CSV file, or `tab`; none: a tab in .tsv, else a comma."""
+    """Separator of a CSV file, or `tab`; None: tab for .tsv, else comma."""
     decimal: str
     """The decimal point of a CSV file."""
     val_size: float
-    """A share below 1, or a number of rows (with `group`, of groups); 0: none."""
+    """A fraction below 1, or a number of rows (with `group`: of groups); 0: no such split."""
     test_size: float
-    """Likewise."""
+    """The same for the test split."""
 
     def __post_init__(self) -> None:
         check_sizes(val_size=self.val_size, test_size=self.test_size)
         check_form(self.separator, self.decimal)
         if self.time is not None and self.group is not None:
-            raise ValueError(f"data.time={self.time} and data.group={self.group} are two ways to divide: give one.")
+            raise ValueError(f"data.time={self.time} and data.group={self.group} cannot be combined: set only one.")
 
     @property
     def spec(self) -> DataSpec:
-        return self._known.spec
+        return self._schema.spec
 
     def load(self) -> dict[str, Split]:
-        """The splits. What was done with the table is said, once, on stderr."""
+        """Returns the splits. Notes about the processing are printed once, to stderr."""
         self._say(self._contents.notes)
         self._contents.notes.clear()
         return self._contents.splits
 
-    def learned(self) -> dict[str, Any]:
-        return self._known.plain()
+    def state_dict(self) -> dict[str, Any]:
+        return self._schema.plain()
 
-    def recall(self, learned: Mapping[str, Any]) -> None:
-        """Takes back what `learned` gave; new rows then need no file, and those of the file are read by it.
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restores the output of `state_dict`; new rows then need no file, and the file is encoded by this schema.
 
         Raises:
-            ValueError: it is not of a table.
+            ValueError: the state is not that of a table.
         """
-        self._known = FittedSchema.read(learned)
-        vars(self).pop("_contents", None)  # if the file was read before, it was read otherwise
+        self._schema = FittedSchema.read(state)
+        vars(self).pop("_contents", None)  # read with another schema
 
     def encode(self, rows: "pd.DataFrame | NDArray[Any]") -> NDArray[np.floating]:
-        """New rows of a table as features [N, F]; an array must hold features already."""
+        """Encodes new rows as features [N, F]; an array must already contain features."""
         if isinstance(rows, np.ndarray):
             return super().encode(rows)
-        x, notes = encode(rows, self._known.columns)
+        x, notes = encode(rows, self._schema.columns)
         self._say(notes)
         return x
 
     @functools.cached_property
-    def _known(self) -> FittedSchema:
-        return self._contents.known
+    def _schema(self) -> FittedSchema:
+        return self._contents.schema
 
     @functools.cached_property
     def _contents(self) -> Contents:
-        """Reads the file, divides its rows, and makes numbers of them as the training rows say."""
+        """Reads the file, splits its rows, and encodes them as fitted on the training rows."""
         table, notes = self._read()
         dividing = {"time": self.time, "group": self.group}
         targets, features = roles(
@@ -122,76 +122,80 @@ class Table(Source):
         )
         check_finite(table[[*targets, *features]])
         there = self._with_targets(table[targets], notes)
-        goal = self._aim(table[targets].iloc[there])
-        splits = {name: there[part] for name, part in self._divide(table.iloc[there], goal).items()}
+        target = self._target_spec(table[targets].iloc[there])
+        splits = {name: there[part] for name, part in self._divide(table.iloc[there], target).items()}
         columns = self._columns(table[features].iloc[splits["train"]], notes)
         x, unknown = encode(table, columns)
-        y = np.zeros((len(table), *goal.y.shape[1:]), goal.y.dtype)  # of all rows, as x
-        y[there] = goal.y
+        y = np.zeros((len(table), *target.y.shape[1:]), target.y.dtype)  # for all rows, like x
+        y[there] = target.y
         return Contents(
             {name: Split(x[part], y[part]) for name, part in splits.items()},
-            FittedSchema(self._spec(goal, columns), columns),
-            [*notes, *goal.notes, *unknown, *self._unseen(goal, y[splits["train"]])],
+            FittedSchema(self._spec(target, columns), columns),
+            [*notes, *target.notes, *unknown, *self._unseen(target, y[splits["train"]])],
         )
 
     def _read(self) -> tuple["pd.DataFrame", list[str]]:
-        """The file's columns that have a name, and a sentence if there are others."""
+        """Reads the columns that have a name, and a note if others were dropped."""
         if self.path is None:
             raise ValueError("data=table needs a file: add data.path=<your CSV or Parquet file>.")
         table = read(self.path, separator=self.separator, decimal=self.decimal)
         nameless = [name for name in map(str, table) if name.startswith(NAMELESS)]
-        notes = [f"left out, without a name in the header: {len(nameless)} of the columns"] if nameless else []
+        notes = [f"dropped {len(nameless)} columns without a name in the header"] if nameless else []
         return table.drop(columns=nameless), notes
 
     def _with_targets(self, targets: "pd.DataFrame", notes: list[str]) -> RowIndices:
-        """The rows that have every target."""
+        """Returns the indices of the rows without a missing target."""
         there = np.flatnonzero(targets.notna().all(axis=1))
         if not len(there):
             raise ValueError(f"No row of {self.path} has a value of data.target={listed(list(targets))}.")
         if len(there) < len(targets):
-            notes.append(f"left out, {len(targets) - len(there)} rows without a value of {listed(list(targets))}")
+            notes.append(f"dropped {len(targets) - len(there)} rows without a value of {listed(list(targets))}")
         return there
 
-    def _aim(self, targets: "pd.DataFrame") -> TargetSpec:
-        """What is predicted: as was recalled, or as the targets say."""
-        if self._is_recalled():
-            return known_target_spec(targets, self._known.spec.task, self._known.spec.target_names)
+    def _target_spec(self, targets: "pd.DataFrame") -> TargetSpec:
+        """Returns the target spec, by the loaded schema if there is one."""
+        if self._has_loaded_schema():
+            return known_target_spec(targets, self._schema.spec.task, self._schema.spec.target_names)
         return target_spec(targets, self.task)
 
     def _columns(self, train: "pd.DataFrame", notes: list[str]) -> list[Column]:
-        """How columns become features: as was recalled, or as the training rows say."""
-        if self._is_recalled():
-            return self._known.columns
+        """Returns the encoding of the columns: from the loaded schema, or fitted on the training rows."""
+        if self._has_loaded_schema():
+            return self._schema.columns
         columns, said = fit(train)
         notes += said
         return columns
 
-    def _divide(self, table: "pd.DataFrame", goal: TargetSpec) -> dict[str, RowIndices]:
-        """Which rows are in each split."""
+    def _divide(self, table: "pd.DataFrame", target: TargetSpec) -> dict[str, RowIndices]:
+        """Assigns rows to splits."""
         sizes = Sizes(self.val_size, self.test_size, self.seed)
         if self.time is not None:
             return sizes.in_time(moments(table[self.time]))
         if self.group is not None:
             return sizes.in_groups(groups(table[self.group]))
-        return sizes.mixed(len(table)) if goal.task == "regression" else sizes.balanced(goal.y, goal.names)
+        return sizes.mixed(len(table)) if target.task == "regression" else sizes.balanced(target.y, target.names)
 
-    def _spec(self, goal: TargetSpec, columns: list[Column]) -> DataSpec:
-        """Raises ValueError where no feature is left."""
+    def _spec(self, target: TargetSpec, columns: list[Column]) -> DataSpec:
+        """Builds the spec.
+
+        Raises:
+            ValueError: no feature is left.
+        """
         names = feature_names(columns)
         if not names:
-            raise ValueError(f"No column of {self.path} differs from row to row: there is nothing to learn from.")
-        return DataSpec((len(names),), goal.out_features, goal.task, names, goal.names)
+            raise ValueError(f"Every column of {self.path} is constant: there is nothing to learn from.")
+        return DataSpec((len(names),), target.out_features, target.task, names, target.names)
 
-    def _is_recalled(self) -> bool:
-        """Whether what is known came from a checkpoint, and not from the file."""
-        return "_known" in vars(self)
+    def _has_loaded_schema(self) -> bool:
+        """Returns whether the schema was loaded from a checkpoint."""
+        return "_schema" in vars(self)
 
-    def _unseen(self, goal: TargetSpec, train: NDArray[Any]) -> list[str]:
-        """Classes that no training row has, as may be when rows are divided by time or by groups."""
-        if goal.task == "regression" or self._is_recalled():
+    def _unseen(self, target: TargetSpec, train: NDArray[Any]) -> list[str]:
+        """Reports classes without training rows, which may occur when splitting by time or group."""
+        if target.task == "regression" or self._has_loaded_schema():
             return []
-        missing = [name for number, name in enumerate(goal.names) if number not in train]
-        return [f"no training row has the class {listed(missing)}"] if missing else []
+        missing = [name for number, name in enumerate(target.names) if number not in train]
+        return [f"no training row has class {listed(missing)}"] if missing else []
 
     @staticmethod
     def _say(notes: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""A curve that no line fits: y = x² + 15 sin³ x, without noise (notebooks 003 and 004)."""
+"""A nonlinear curve: y = x² + 15 sin³ x, without noise (notebooks 003 and 004)."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from fulmen.data.source import DataSpec, Split
 
 
 class Wiggle(Synthetic):
-    """x from N(0, 1), in ascending order."""
+    """A curve at points x from N(0, 1), in ascending order."""
 
     @property
     def spec(self) -> DataSpec:

@@ -1,4 +1,4 @@
-"""Pictures: arrays in, a matplotlib Figure out; no window, no file, and nothing global, which pyplot would keep."""
+"""Plots: arrays in, a matplotlib Figure out. No window, no file, and no global state (hence no pyplot)."""
 
 from fulmen.figures.plots.activations import activations as activations
 from fulmen.figures.plots.comparison import Curve as Curve

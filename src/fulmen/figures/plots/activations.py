@@ -9,17 +9,17 @@ from fulmen.figures.plots.style import COLOURS, Values, sheet
 
 
 def activations(x: Values, functions: Mapping[str, tuple[Values, Values]], used: str) -> Figure:
-    """A panel for each function with its derivative; that of the model stands out.
+    """Draws one panel per function with its derivative; the model's own is highlighted.
 
-    Shapes: G places.
+    Shapes: G grid points.
 
     Args:
-        x: places, [G].
-        functions: by name, values and derivatives there, each [G].
-        used: the name of the model's own.
+        x: inputs, [G].
+        functions: values and derivatives at `x` by name, each [G].
+        used: name of the model's activation function.
     """
     figure = sheet()
-    figure.suptitle(f"Activation functions; the model's own is {used}")
+    figure.suptitle(f"Activation functions; the model uses {used}")
     columns = math.ceil(len(functions) / 2)
     grid = figure.subplots(2, columns, sharex=True, sharey=True, squeeze=False)
     for axes, (name, (values, derivatives)) in zip(grid.flat, functions.items(), strict=False):

@@ -1,4 +1,4 @@
-"""The losses of several runs in one picture."""
+"""Loss curves of one run, or of several in one plot."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
@@ -12,36 +12,36 @@ from numpy.typing import NDArray
 from fulmen.figures.plots.style import COLOURS, colours, plain, sheet, spans_decades
 
 ROWS: Final = 24
-"""Of a legend, before it takes a further column."""
+"""Entries per column of a legend."""
 
 
 class Curve(NamedTuple):
-    """The losses of a run. Shapes: N rows of its history."""
+    """Losses of a run. Shapes: N rows of its history."""
 
     name: str
     steps: NDArray[np.float64]
     """[N]."""
     train: NDArray[np.float64]
-    """[N]; not a number where it is undefined."""
+    """[N]; NaN where undefined."""
     val: NDArray[np.float64] | None
-    """[N], or None where the data has no rows for validation."""
+    """[N], or None without a validation split."""
 
     @property
     def losses(self) -> NDArray[np.float64]:
-        """All of them, [N] or [2 N]."""
+        """Train and validation losses together, [N] or [2 N]."""
         return self.train if self.val is None else np.concatenate([self.train, self.val])
 
 
 def curves(runs: Sequence[Curve]) -> Figure:
-    """The losses of runs over their steps: a colour for each run, train dashed, validation solid.
+    """Plots the losses of several runs over their steps: one colour per run, train dashed, validation solid.
 
-    The scale is logarithmic where the losses span more than two decades.
+    The scale is logarithmic if the losses span more than two decades.
     """
     figure = sheet(figsize=(10, 5.5), dpi=150)
     axes = figure.add_subplot(xlabel="step", ylabel="loss")
     chosen = list(colours(len(runs)))
     for run, colour in zip(runs, chosen, strict=True):
-        dots = "." if len(run.steps) == 1 else ""  # of which no line could be drawn
+        dots = "." if len(run.steps) == 1 else ""  # a single point draws no line
         axes.plot(run.steps, run.train, color=colour, linestyle="--", marker=dots, linewidth=1)
         if run.val is not None:
             axes.plot(run.steps, run.val, color=colour, linestyle="-", marker=dots, linewidth=1.5)
@@ -62,11 +62,11 @@ def _handle(name: str, colour: ColorType) -> Line2D:
 
 
 def training(run: Curve) -> Figure:
-    """The losses of one run over its steps, train and validation; logarithmic where they span two decades."""
+    """Plots train and validation loss of one run; logarithmic if they span more than two decades."""
     figure = sheet()
     scale = "log" if spans_decades(run.losses) else "linear"
     axes = figure.add_subplot(title="Loss during training", xlabel="step", ylabel="loss", yscale=scale)
-    dots = "." if len(run.steps) == 1 else ""  # of which no line could be drawn
+    dots = "." if len(run.steps) == 1 else ""  # a single point draws no line
     axes.plot(run.steps, run.train, color=COLOURS[0], linestyle="--", marker=dots, label="train")
     if run.val is not None:
         axes.plot(run.steps, run.val, color=COLOURS[1], marker=dots, label="validation")

@@ -1,4 +1,4 @@
-"""A regression of one feature: the data, the curve through it, and what the curve leaves over."""
+"""A regression on one feature: data, fitted curve and residuals."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -13,26 +13,26 @@ class Points(NamedTuple):
     """Rows of a split. Shapes: N rows."""
 
     x: Values
-    """[N], the feature."""
+    """[N], feature."""
     y: Values
-    """[N], the target."""
+    """[N], target."""
     predicted: Values
-    """[N]."""
+    """[N], prediction."""
 
 
 def fit(
     splits: Mapping[str, Points], grid: Values, curve: Values, names: tuple[str, str], title: str = "Fit"
 ) -> Figure:
-    """Data and curve above, residuals below.
+    """Draws data and curve above, residuals below.
 
-    Shapes: G places along the feature.
+    Shapes: G grid points along the feature.
 
     Args:
-        splits: rows, by the name that the legend has for them.
+        splits: rows by their name in the legend.
         grid: values of the feature, [G], ascending.
-        curve: what the network says there, [G].
-        names: of the feature and of the target, with their units.
-        title: of the whole.
+        curve: predictions at `grid`, [G].
+        names: feature and target, with units.
+        title: title of the figure.
     """
     figure = sheet()
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
@@ -54,7 +54,7 @@ def _scatter(axes: Axes, x: Values, y: Values, number: int, label: str) -> None:
 
 
 def _limits(splits: Mapping[str, Points]) -> tuple[float, float]:
-    """Those of the data with a margin, so that frames of a film share them, however wild the first curve is."""
+    """Returns limits that depend on the data only, so that all frames of an animation share them."""
     low = min(float(points.y.min()) for points in splits.values())
     high = max(float(points.y.max()) for points in splits.values())
     margin = 0.1 * (high - low) or 1.0

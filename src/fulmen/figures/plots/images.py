@@ -1,4 +1,4 @@
-"""Figures of images: weights that are one, and digits that a network takes for others."""
+"""Figures made of images: weights per pixel, and misclassified images."""
 
 import math
 from collections.abc import Sequence
@@ -12,20 +12,20 @@ from fulmen.figures.plots.style import COLOURS, Classes, Values, sheet, short
 
 
 def weights(images: Values, names: Sequence[str], title: str) -> Figure:
-    """Weights of pixels, one image for each class or hidden unit: red adds, blue takes away, white is nothing.
+    """Draws pixel weights, one image per class or hidden unit: red is positive, blue negative, white zero.
 
     Shapes: M images of H by W pixels.
 
     Args:
-        images: the weights, [M, H, W].
-        names: what each is of, [M].
-        title: of the whole.
+        images: weights, [M, H, W].
+        names: class or unit of each image, [M].
+        title: title of the figure.
     """
     columns = math.ceil(math.sqrt(1.7 * len(images)))
     figure = sheet()
     figure.suptitle(title)
     grid = figure.subplots(math.ceil(len(images) / columns), columns, squeeze=False)
-    largest = float(np.quantile(np.abs(images), 0.998)) or 1.0  # one outlier would leave the others pale
+    largest = float(np.quantile(np.abs(images), 0.998)) or 1.0  # robust against a single outlier
     for axes in grid.flat:
         axes.set_axis_off()
     for axes, image, name in zip(grid.flat, images, names, strict=False):
@@ -36,7 +36,7 @@ def weights(images: Values, names: Sequence[str], title: str) -> Figure:
 
 
 class Mistakes(NamedTuple):
-    """Images that were taken for another class. Shapes: M images of H by W pixels, K classes."""
+    """Misclassified images. Shapes: M images of H by W pixels, K classes."""
 
     images: Values
     """[M, H, W]."""
@@ -47,7 +47,7 @@ class Mistakes(NamedTuple):
 
 
 def mistakes(found: Mistakes, classes: Sequence[str], title: str) -> Figure:
-    """Each image with the probabilities of all classes beneath; the true one is blue, the predicted one orange."""
+    """Draws each image above its class probabilities; the true class is blue, the predicted class orange."""
     figure = sheet()
     figure.suptitle(title)
     columns = min(4, len(found.images))
@@ -55,13 +55,13 @@ def mistakes(found: Mistakes, classes: Sequence[str], title: str) -> Figure:
     grid = figure.subplots(2 * rows, columns, squeeze=False, height_ratios=[2, 1] * rows)
     for axes in grid.flat:
         axes.set_axis_off()
-    for place, (image, true, chances) in enumerate(zip(*found, strict=True)):
-        row, column = divmod(place, columns)
+    for index, (image, true, chances) in enumerate(zip(*found, strict=True)):
+        row, column = divmod(index, columns)
         predicted = int(chances.argmax())
         upper, lower = grid[2 * row, column], grid[2 * row + 1, column]
         upper.imshow(image, cmap="gray_r")
-        said = f"{short(classes[true], 8)}, taken for {short(classes[predicted], 8)}"
-        upper.set_title(said, fontsize="small", pad=3)
+        label = f"{short(classes[true], 8)}, predicted {short(classes[predicted], 8)}"
+        upper.set_title(label, fontsize="small", pad=3)
         _bars(lower, chances, int(true), predicted, classes)
     return figure
 

@@ -1,4 +1,4 @@
-"""What each hidden node adds to a curve, and that it is all there is in the curve."""
+"""The contribution of each hidden node to a curve, which is their sum."""
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -6,19 +6,19 @@ from matplotlib.figure import Figure
 from fulmen.figures.plots.style import COLOURS, Values, plain, sheet
 
 NAMED = 6
-"""Nodes with a colour of their own, those that bend the curve most; of more the others are thin and grey."""
+"""Nodes with their own colour: those with the largest range. The others are thin and grey."""
 
 
 def nodes(grid: Values, contributions: Values, bias: float, names: tuple[str, str]) -> Figure:
-    """The nodes' contributions, and the prediction, which is their sum and the bias.
+    """Draws the contributions of the nodes, and the prediction: their sum plus the bias.
 
-    Shapes: H hidden nodes, G places along the feature.
+    Shapes: H hidden nodes, G grid points along the feature.
 
     Args:
         grid: values of the feature, [G].
-        contributions: of each node to the prediction, in the target's units, [H, G].
-        bias: what is added to their sum, likewise.
-        names: of the feature and of the target, with their units.
+        contributions: contribution of each node to the prediction, in the target's units, [H, G].
+        bias: bias of the output, in the target's units.
+        names: feature and target, with units.
     """
     figure = sheet()
     axes = figure.add_subplot(title=f"{len(contributions)} hidden nodes, summing to the prediction")

@@ -1,4 +1,4 @@
-"""Every feature against every other, and its own distribution."""
+"""Each feature against each other one, and its distribution."""
 
 from collections.abc import Sequence
 
@@ -12,15 +12,15 @@ BINS = 15
 
 
 def pairs_of_classes(x: Values, y: Classes, names: Sequence[str], classes: Sequence[str]) -> Figure:
-    """Rows in the colours of their classes.
+    """Draws rows coloured by class.
 
     Shapes: N rows, F features, K classes.
 
     Args:
         x: features, [N, F].
         y: classes, [N].
-        names: of the features, with their units.
-        classes: names of the classes.
+        names: feature names, with units.
+        classes: class names.
     """
     figure, grid = _grid(names, "Features by class")
     for number, (name, colour) in enumerate(zip(classes, colours(len(classes)), strict=True)):
@@ -46,7 +46,7 @@ def pairs_of_classes(x: Values, y: Classes, names: Sequence[str], classes: Seque
 
 
 def pairs_of_values(x: Values, y: Values, names: Sequence[str], target: str) -> Figure:
-    """Rows in colours from dark to light, as the target [N] of each is low or high; otherwise as `pairs_of_classes`."""
+    """Draws rows coloured by their target [N], from dark (low) to light (high); otherwise as `pairs_of_classes`."""
     figure, grid = _grid(names, f"Features by {short(target)}")
     for (row, column), axes in grid.items():
         if row == column:
@@ -58,7 +58,7 @@ def pairs_of_values(x: Values, y: Values, names: Sequence[str], target: str) -> 
 
 
 def _grid(names: Sequence[str], title: str) -> tuple[Figure, dict[tuple[int, int], Axes]]:
-    """An empty panel for every pair of features, by row and column, named along the outer edges."""
+    """Returns an empty panel for each pair of features, by row and column, labelled along the outer edges."""
     figure = sheet()
     figure.suptitle(title)
     size = len(names)

@@ -1,6 +1,6 @@
-"""Figures as dots: drawn once, for a file and for TensorBoard, and one after the other for an animation.
+"""Figures as pixels: rendered once for the file and for TensorBoard, and frame by frame for an animation.
 
-A file keeps the step that it shows, so that a run that goes on knows what it has shown already.
+A file stores the step that it shows, so that a resumed run knows what has been drawn already.
 """
 
 from collections.abc import Sequence
@@ -17,11 +17,11 @@ from PIL.PngImagePlugin import PngInfo
 Pixels = NDArray[np.uint8]
 """[H, W, 3]: red, green, blue."""
 MILLISECONDS, LAST = 250, 2000
-"""For which a frame stands, and the last one."""
+"""Duration of a frame, and of the last frame."""
 
 
 def pixels(figure: Figure) -> Pixels:
-    """A figure's dots, [H, W, 3]."""
+    """Renders a figure as pixels, [H, W, 3]."""
     canvas = FigureCanvasAgg(figure)
     canvas.draw()  # type: ignore[no-untyped-call]
     dots: Pixels = np.asarray(canvas.buffer_rgba())[:, :, :3]  # type: ignore[no-untyped-call]
@@ -29,21 +29,21 @@ def pixels(figure: Figure) -> Pixels:
 
 
 def write_png(file: IO[bytes], dots: Pixels, step: int) -> None:
-    """Writes a figure that shows `step`."""
+    """Writes a PNG file that records `step`."""
     about = PngInfo()
     about.add_text("comment", str(step))
     Image.fromarray(dots).save(file, "PNG", pnginfo=about)
 
 
 def write_gif(file: IO[bytes], frames: Sequence[Pixels], step: int) -> None:
-    """Writes an animation that ends at `step` and then begins again."""
+    """Writes a looping GIF that records `step`, the step of its last frame."""
     first, *others = [Image.fromarray(dots) for dots in frames]
     durations = [MILLISECONDS] * len(others) + [LAST]
     first.save(file, "GIF", save_all=True, append_images=others, duration=durations, loop=0, comment=str(step).encode())
 
 
 def step_of(path: Path) -> int:
-    """The step that a file shows; -1 where it is not there."""
+    """Returns the step recorded in a file; -1 if there is no file."""
     if not path.exists():
         return -1
     with Image.open(path) as image:

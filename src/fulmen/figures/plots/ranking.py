@@ -1,4 +1,4 @@
-"""Scores of many configurations: a curve over one setting, a map of two or points on a plane, lines through more."""
+"""Scores of many configurations: a curve over one key, a map of two, parallel coordinates of more."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from fulmen.figures.plots.style import COLOURS, Values, plain, sheet, short, spans_decades
 
 MOST_NUMBERS: Final = 100
-"""Of cells up to which a map shows the scores as numbers, too."""
+"""Cells up to which a heat map also shows the scores as numbers."""
 MOST_NAMES: Final = 12
-"""Of numbers on an axis of parallel coordinates, up to which each has its place and its name."""
+"""Distinct numbers up to which an axis of parallel coordinates labels each of them, evenly spaced."""
 MAP: Final = "cividis"
 
 
@@ -26,14 +26,14 @@ def ranking(
     spreads: Sequence[float],
     score: str,
 ) -> Figure:
-    """Scores over settings. Shapes: G configurations, K keys.
+    """Plots scores over settings. Shapes: G configurations, K keys.
 
     Args:
-        keys: [K], what varies.
+        keys: [K], the keys that vary.
         settings: [G, K], the values as typed; best first.
         scores: [G], means over seeds.
-        spreads: [G], standard deviations; 0 of one run.
-        score: its name.
+        spreads: [G], standard deviations; 0 for a single run.
+        score: name of the score.
     """
     found = np.array(scores, dtype=float)
     if len(keys) == 1:
@@ -46,13 +46,13 @@ def ranking(
 
 
 def _curve(key: str, values: Sequence[str], scores: Values, spreads: Values, score: str) -> Figure:
-    """A point for each value, with its spread; joined where values are numbers."""
+    """Draws a point with error bar for each value, connected by a line if the values are numbers."""
     figure = sheet()
     axes = figure.add_subplot(xlabel=plain(key), ylabel=plain(score))
-    places, labels, logarithmic = _places(values)
-    order = np.argsort(places)
+    positions, labels, logarithmic = _positions(values)
+    order = np.argsort(positions)
     line = "-" if labels is None else ""
-    axes.errorbar(places[order], scores[order], spreads[order], fmt=f"o{line}", color=COLOURS[0], capsize=4)
+    axes.errorbar(positions[order], scores[order], spreads[order], fmt=f"o{line}", color=COLOURS[0], capsize=4)
     axes.set_xscale("log" if logarithmic else "linear")
     if labels is not None:
         axes.set_xticks(range(len(labels)), labels, rotation=30 if len(labels) > 4 else 0)
@@ -63,17 +63,17 @@ def _curve(key: str, values: Sequence[str], scores: Values, spreads: Values, sco
 
 
 def _are_scattered(settings: Sequence[Sequence[str]]) -> bool:
-    """Whether pairs of numbers fill less than half of the table of all pairs, as those that a search draws."""
+    """Returns whether pairs of numbers fill less than half of the grid of all pairs, as a random search does."""
     first, second = zip(*settings, strict=True)
     cells = len(set(first)) * len(set(second))
     return 2 * len(settings) < cells and _numbers(first) is not None and _numbers(second) is not None
 
 
 def _plane(keys: Sequence[str], settings: Sequence[Sequence[str]], scores: Values, score: str) -> Figure:
-    """A point for each pair of numbers, coloured by its score; the best is ringed."""
+    """Draws a point for each pair of numbers, coloured by its score; the best is circled."""
     figure = sheet()
     axes = figure.add_subplot(xlabel=plain(keys[1]), ylabel=plain(keys[0]))
-    (y, _, y_decades), (x, _, x_decades) = (_places([row[place] for row in settings]) for place in (0, 1))
+    (y, _, y_decades), (x, _, x_decades) = (_positions([row[index] for row in settings]) for index in (0, 1))
     points = axes.scatter(x[::-1], y[::-1], c=scores[::-1], cmap=MAP, norm=_norm(scores), s=60, zorder=3)
     axes.scatter(x[:1], y[:1], s=160, facecolors="none", edgecolors="black", zorder=4)
     axes.set(xscale="log" if x_decades else "linear", yscale="log" if y_decades else "linear")
@@ -83,8 +83,8 @@ def _plane(keys: Sequence[str], settings: Sequence[Sequence[str]], scores: Value
 
 
 def _heat_map(keys: Sequence[str], settings: Sequence[Sequence[str]], scores: Values, score: str) -> Figure:
-    """A cell for each pair of values; empty where no run has a score."""
-    columns, rows = (_ordered([row[place] for row in settings]) for place in (1, 0))
+    """Draws a cell for each pair of values; empty if no run has a score."""
+    columns, rows = (_ordered([row[index] for row in settings]) for index in (1, 0))
     cells = np.full((len(rows), len(columns)), np.nan)
     for (row, column), value in zip(settings, scores, strict=True):
         cells[rows.index(row), columns.index(column)] = value
@@ -108,7 +108,7 @@ def _write_numbers(axes: Axes, cells: Values, norm: Normalize) -> None:
 
 
 def _lines(keys: Sequence[str], settings: Sequence[Sequence[str]], scores: Values, score: str) -> Figure:
-    """Parallel coordinates: an axis for each key, and a line for each configuration, coloured by its score."""
+    """Draws parallel coordinates: one axis per key, one line per configuration, coloured by its score."""
     figure = sheet(figsize=(max(6.4, 2 + 1.8 * len(keys)), 4.8))
     axes = figure.add_subplot()
     norm, colours = _norm(scores), colormaps[MAP]
@@ -120,7 +120,7 @@ def _lines(keys: Sequence[str], settings: Sequence[Sequence[str]], scores: Value
             label = axes.annotate(short(name, 14), (column, height), (5, 0), textcoords="offset points", fontsize=8)
             label.set(zorder=4, va="center", bbox={"color": "white", "alpha": 0.8, "pad": 1})
         axes.axvline(column, color="grey", linewidth=1)
-    for heights_of_one, value in zip(heights[::-1], scores[::-1], strict=True):  # the first on top of the others
+    for heights_of_one, value in zip(heights[::-1], scores[::-1], strict=True):  # the best on top
         axes.plot(range(len(keys)), heights_of_one, color=colours(norm(value)), alpha=0.8, linewidth=1.5)
     axes.set_xticks(range(len(keys)), [short(key) for key in keys])
     axes.set_yticks([])
@@ -131,19 +131,19 @@ def _lines(keys: Sequence[str], settings: Sequence[Sequence[str]], scores: Value
 
 
 def _heights(values: Sequence[str]) -> tuple[Values, dict[str, float]]:
-    """Where values stand on an axis from 0 to 1, and the names beside it: evenly, or many numbers by size."""
+    """Returns positions on an axis from 0 to 1 and its labels: evenly spaced, or to scale if there are many numbers."""
     names = _ordered(values)
-    numbers, _, decades = _places(values)
+    numbers, _, decades = _positions(values)
     if len(names) > MOST_NAMES and _numbers(values) is not None:
         sizes = np.log(numbers) if decades else numbers
         heights = (sizes - sizes.min()) / (sizes.max() - sizes.min())
         return heights, {names[0]: 0.0, names[-1]: 1.0}
-    places = {name: place / (len(names) - 1) if len(names) > 1 else 0.5 for place, name in enumerate(names)}
-    return np.array([places[value] for value in values]), places
+    positions = {name: index / (len(names) - 1) if len(names) > 1 else 0.5 for index, name in enumerate(names)}
+    return np.array([positions[value] for value in values]), positions
 
 
-def _places(values: Sequence[str]) -> tuple[Values, list[str] | None, bool]:
-    """Where values stand on an axis, the names beside it unless they are numbers, and whether it is logarithmic."""
+def _positions(values: Sequence[str]) -> tuple[Values, list[str] | None, bool]:
+    """Returns positions on an axis, its labels (None for numbers), and whether it is logarithmic."""
     numbers = _numbers(values)
     if numbers is not None:
         return numbers, None, spans_decades(numbers) and bool((numbers > 0).all())
@@ -152,10 +152,10 @@ def _places(values: Sequence[str]) -> tuple[Values, list[str] | None, bool]:
 
 
 def _ordered(values: Sequence[str]) -> list[str]:
-    """Distinct values, numbers by size."""
+    """Returns the distinct values in ascending order; numbers are sorted by value."""
     names = sorted(dict.fromkeys(values))
     numbers = _numbers(names)
-    return names if numbers is None else [names[place] for place in np.argsort(numbers)]
+    return names if numbers is None else [names[index] for index in np.argsort(numbers)]
 
 
 def _numbers(values: Sequence[str]) -> Values | None:

@@ -1,4 +1,4 @@
-"""Which class a network takes each place of the plane for, and how sure it is of that."""
+"""Decision regions: the predicted class at each point of the plane, and its probability."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 from fulmen.figures.plots.style import Classes, Values, colours, marker, plain, sheet, short
 
 LEVELS: Final = (0.75, 0.95)
-"""Probabilities of the likeliest class that have a line."""
+"""Probabilities of the likeliest class with a contour line."""
 PALEST, DEEPEST = 0.05, 0.6
-"""How much of its class's colour a place has where no class is likelier than another, and where one is certain."""
+"""Opacity of the class colour where all classes are equally likely, and where one is certain."""
 
 
 def regions(
@@ -26,18 +26,18 @@ def regions(
     classes: Sequence[str],
     title: str = "Decision regions",
 ) -> Figure:
-    """The plane in the colours of the likeliest classes, deeper where they are likelier, with the data on it.
+    """Draws the plane in the colours of the likeliest classes, darker where they are likelier, with the data on top.
 
-    Shapes: N rows, K classes; V by U places, V along the second feature.
+    Shapes: N rows, K classes; V by U grid points, V along the second feature.
 
     Args:
         grid: values of the two features, [U] and [V], ascending in equal steps.
-        probabilities: of the classes at each place, [V, U, K].
+        probabilities: class probabilities at each grid point, [V, U, K].
         x: features of the rows, [N, 2].
-        y: their classes, [N].
-        names: of the two features, with their units.
-        classes: names of the classes.
-        title: of the whole.
+        y: classes of the rows, [N].
+        names: names of the two features, with units.
+        classes: class names.
+        title: title of the figure.
     """
     figure = sheet()
     first, second = grid
@@ -65,7 +65,7 @@ def regions(
 
 
 def shades(probabilities: Values) -> Values:
-    """Probabilities [V, U, K] as colours [V, U, 3]: that of the likeliest class, the paler the less likely it is."""
+    """Converts probabilities [V, U, K] to colours [V, U, 3]: paler where the likeliest class is less likely."""
     count = probabilities.shape[2]
     colour = np.array([to_rgb(name) for name in colours(count)])[probabilities.argmax(2)]  # [V, U, 3]
     certainty = (probabilities.max(2, keepdims=True) - 1 / count) / (1 - 1 / count)
@@ -75,7 +75,7 @@ def shades(probabilities: Values) -> Values:
 
 
 def _lines(axes: Axes, grid: tuple[Values, Values], probabilities: Values) -> None:
-    """Where the likeliest class changes, in black; where its probability passes each of `LEVELS`, in grey."""
+    """Draws the decision boundaries in black, and the contours of the highest probability at `LEVELS` in grey."""
     likeliest = probabilities.max(2)
     for number in range(probabilities.shape[2]):
         own = probabilities[:, :, number]
