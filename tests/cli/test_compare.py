@@ -116,7 +116,7 @@ def test_a_run_that_did_not_complete_says_why(train: Train, compare: Callable[..
     seconds = json.loads((done.folder / "status.json").read_text())["seconds"]
     assert there["1"] == ["run0", "completed", f"{seconds:.2f}", ""]
     assert there["2"][:2] == ["run1", "diverged"] and there["2"][-1] == str(error.value)
-    assert there["3"][1] == "interrupted" and there["3"][-1] == "its process ended without a word"
+    assert there["3"][1] == "interrupted" and there["3"][-1] == "the process was killed"
     assert there["val/accuracy"][1:] == ["", ""]
 
 

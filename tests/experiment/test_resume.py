@@ -208,7 +208,7 @@ def test_without_a_whole_checkpoint_a_run_begins_anew(
     for path in (copy / "checkpoints").iterdir():
         path.write_bytes(b"torn")
     assert main(["resume=run"]) == 0
-    assert "begins anew, to the same end" in capsys.readouterr().err
+    assert "restarting from step 0 (the result will be the same)" in capsys.readouterr().err
     assert_same(copy, undisturbed)
 
 
@@ -379,4 +379,17 @@ def test_other_training_rows_are_noticed(tmp_path: Path, monkeypatch: pytest.Mon
     assert "training rows" not in capsys.readouterr().err
     (tmp_path / "t.csv").write_text(rows_of.replace("0.5", "0.6"))
     assert main(["resume=run", "trainer.max_epochs=4"]) == 0
-    assert "the training rows are not to the last bit those that run began with" in capsys.readouterr().err
+    assert "the training data has changed since run started" in capsys.readouterr().err
+
+
+def test_a_history_that_cannot_be_read_stops_resuming_before_anything_is_touched(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "run"
+    fulmen.train(fulmen.compose([*RUN, "trainer.max_epochs=2"]), folder=folder, verbose=False)
+    (folder / "history.csv").write_bytes(b"step,\xff\n1,2\n")
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert main([f"resume={folder}", "trainer.max_epochs=3"]) == 1
+    said = capsys.readouterr().err
+    assert "history.csv cannot be read" in said and said.count("\n") == 1
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before

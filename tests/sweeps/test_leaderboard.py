@@ -200,3 +200,25 @@ def test_a_sweep_is_ranked_again(place: Any) -> None:
     first = (place.folder / "leaderboard.csv").read_bytes()
     assert main(["leaderboard", str(place.folder.relative_to(place.here))]) == 0
     assert (place.folder / "leaderboard.csv").read_bytes() == first
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("status.json", None),
+        ("status.json", "3"),
+        ("metrics.json", "{"),
+        ("config.yaml", "["),
+        ("metrics.json", '{"train/loss": "low", "val/loss": 1.0}'),
+    ],
+)
+def test_a_damaged_run_is_listed_and_the_others_are_ranked(
+    name: str, content: str | None, train: Callable[..., Run], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = [train("data=circles", seed=seed, max_epochs=1).folder for seed in range(3)]
+    (runs[1] / name).unlink() if content is None else (runs[1] / name).write_text(content)
+    assert main(["leaderboard", *map(str, runs), f"output={tmp_path / 'out'}"]) == 1
+    said = capsys.readouterr().out
+    assert f"{runs[1]}  damaged: " in said and name in said
+    with (tmp_path / "out" / "leaderboard.csv").open(newline="") as file:
+        assert [row["state"] for row in csv.DictReader(file)] == ["completed", "completed", "damaged"]

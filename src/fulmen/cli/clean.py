@@ -28,7 +28,7 @@ from rich.table import Table
 from fulmen.cli.arguments import one_of, parse
 from fulmen.errors import ConfigurationError
 from fulmen.runs.files import TEMPORARY
-from fulmen.runs.folder import BEST, LAST, PREVIOUS, absent, is_locked, is_run, read_status
+from fulmen.runs.folder import BEST, LAST, PREVIOUS, SWEEP, absent, is_locked, is_run, read_status
 
 REMOVABLE: Final = {
     "failed": "what failed or diverged runs left",
@@ -61,9 +61,9 @@ def items(folder: Path) -> Iterator[Item]:
     runs = sorted(Path(place) for place, _, _ in os.walk(folder) if is_run(Path(place)))
     states = {run: _state(run) for run in runs}
     for run, state in states.items():
-        has_best = (run / "checkpoints" / BEST).is_file()
+        described = (run / "checkpoints" / BEST).is_file() or (run.parent / SWEEP).is_file()  # or it cannot be resumed
         files = sorted(_files_of(run), key=lambda path: path.name in DESCRIBING)
-        yield from (Item(path, _kind(path.relative_to(run), state, has_best), _size(path)) for path in files)
+        yield from (Item(path, _kind(path.relative_to(run), state, described), _size(path)) for path in files)
     busy = {run.parent for run, state in states.items() if state == "running"}
     for parent in dict.fromkeys(run.parent for run in runs if run != folder):
         yield from (Item(path, "temporary", _size(path)) for path in _unfinished(parent) if parent not in busy)
@@ -77,14 +77,14 @@ def _state(run: Path) -> str:
         return "running"
 
 
-def _kind(path: Path, state: str, has_best: bool) -> str:
+def _kind(path: Path, state: str, described: bool) -> str:
     """The kind of a file, by its path inside the run's folder."""
     if state == "running":
         return "running"
     if path.name == BEST:
         return "best"
     if state in ("failed", "diverged"):
-        return "record" if has_best and path.name in DESCRIBING else "failed"
+        return "record" if described and path.name in DESCRIBING else "failed"
     if path.name.startswith(TEMPORARY):
         return "temporary"
     if path.name in LASTS:

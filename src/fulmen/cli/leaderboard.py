@@ -59,7 +59,7 @@ def main(words: Sequence[str]) -> int:
     print(f"files: {output / 'leaderboard.csv'} and .md")
     save_figure(leaderboard.picture(board), output / "leaderboard.png")
     print(f"picture: {output / 'leaderboard.png'}")
-    return 0
+    return int(any(row.state == results.DAMAGED for row in board.rows))
 
 
 def _is_sweep(subjects: Sequence[Path]) -> bool:
@@ -74,7 +74,16 @@ def _of_one_sweep(folder: Path, score: str | None) -> Board:
 def _of_runs(subjects: Sequence[Path], score: str | None) -> Board:
     """Any runs: what varies is what differs in their configurations."""
     places = list({path.resolve(): path for subject in subjects for path in _runs_in(subject)}.values())
-    configs = [folders.read_config(path) for path in places]
+    configs, damaged = [], []
+    for path in places:
+        try:
+            configs.append(folders.read_config(path))
+        except ConfigurationError as error:
+            damaged.append(Row(path.name, results.DAMAGED, {}, {}, path, str(error)))
+    if not configs:
+        raise ConfigurationError(damaged[0].error)
+    broken = {row.folder for row in damaged}
+    places = [path for path in places if path not in broken]
     scores = sorted({config["score"] for config in configs})
     if score is None and len(scores) > 1:
         raise ConfigurationError(f"these runs have different scores ({', '.join(scores)}); name one with score=")
@@ -85,7 +94,7 @@ def _of_runs(subjects: Sequence[Path], score: str | None) -> Board:
         found = results.read(path)
         words = {key: typed(run[key]) for key in keys if key in run}
         rows.append(Row(path.name, found.state, words, found.metrics, path, found.error))
-    return Board(score or scores[0], keys, rows)
+    return Board(score or scores[0], keys, [*rows, *damaged])
 
 
 def _decided(runs: Sequence[Settings], key: str) -> bool:
@@ -99,13 +108,21 @@ def _decided(runs: Sequence[Settings], key: str) -> bool:
 
 def _runs_in(folder: Path) -> Iterator[Path]:
     """The run that a folder is, or those in it, up to two levels down."""
-    if folders.is_run(folder):
+    if _was_run(folder):
         yield folder
         return
-    found = sorted(path.parent for pattern in ("*", "*/*") for path in folder.glob(f"{pattern}/status.json"))
-    if not (runs := [path for path in found if folders.is_run(path)]):
+    names = ("status.json", "config.yaml")
+    found = {path.parent for name in names for depth in ("*", "*/*") for path in folder.glob(f"{depth}/{name}")}
+    if not (runs := [path for path in sorted(found) if _was_run(path)]):
         raise ConfigurationError(folders.absent(folder))
     yield from runs
+
+
+def _was_run(folder: Path) -> bool:
+    """Whether a folder is that of a run, or of one that has lost its configuration or status."""
+    described = [(folder / name).is_file() for name in ("config.yaml", "status.json")]
+    left = any((folder / name).exists() for name in ("history.csv", "metrics.json", "checkpoints"))
+    return all(described) or (any(described) and left)
 
 
 def _output(given: arguments.Arguments, subjects: Sequence[Path]) -> Path:

@@ -6,6 +6,7 @@ Nothing here imports torch, so that a command that only looks answers at once.
 import csv
 import io
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from fulmen.runs.files import TEMPORARY
 
 NEEDED = {"choices", "seed", "score", "weights", "data", "model", "optimizer", "scheduler", "loss", "penalty", "init"}
 """What a configuration has at the least."""
+KILLED: Final = "the process was killed"
+"""Why a run is interrupted that could not say so."""
 LAST, PREVIOUS, BEST = "last.ckpt", "previous.ckpt", "best.ckpt"
 """Files in `checkpoints/`."""
 LOCK = ".lock"
@@ -31,6 +34,8 @@ Dumper: Final = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 """The one in C where PyYAML has it: 1 ms a configuration instead of 5."""
 WORKED_IN = "running"
 """The state of a run whose process is there."""
+STATES: Final = (WORKED_IN, "completed", "pruned", "interrupted", "failed", "diverged")
+"""What `status.json` may say."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,7 @@ def read(folder: Path) -> Record:
         read_config(folder),
         read_status(folder),
         read_metrics(folder),
-        _read(folder / "history.csv", _columns) if (folder / "history.csv").exists() else {},
+        read_history(folder),
     )
 
 
@@ -78,12 +83,26 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def read_metrics(folder: Path) -> dict[str, Any]:
-    """The content of `metrics.json`; nothing where it is not there.
+    """Reads `metrics.json`; nothing where it is not there.
+
+    Raises:
+        ConfigurationError: the file is damaged, or a figure is no finite number.
+    """
+    path = folder / "metrics.json"
+    metrics = _read(path, json.loads) if path.exists() else {}
+    for name, value in metrics.items():
+        if "/" in name and not isinstance(value, list) and not _is_finite(value):  # a confusion matrix is a list
+            raise ConfigurationError(_damaged(path, f"{name} is {value!r:.40}, and must be a finite number"))
+    return metrics
+
+
+def read_history(folder: Path) -> dict[str, list[float]]:
+    """Reads the columns of `history.csv`; nothing where it is not there.
 
     Raises:
         ConfigurationError: the file is damaged.
     """
-    return _read(folder / "metrics.json", json.loads) if (folder / "metrics.json").exists() else {}
+    return _read(folder / "history.csv", _columns) if (folder / "history.csv").exists() else {}
 
 
 def yaml_text(content: Mapping[str, Any]) -> str:
@@ -92,23 +111,41 @@ def yaml_text(content: Mapping[str, Any]) -> str:
 
 
 def load_status(folder: Path) -> dict[str, Any]:
-    """The content of `status.json` as it was last written; nothing where it is not there, or not whole."""
+    """Reads `status.json` as it was last written; nothing where it is not there, or damaged."""
     try:
-        return _read(folder / "status.json", json.loads)
+        return _noted(folder)
     except ConfigurationError:
         return {}
 
 
 def read_status(folder: Path) -> dict[str, Any]:
-    """The content of `status.json`, with the state that is true now: a run that was killed could not write its end.
+    """Reads `status.json`, with the state that is true now: a run that was killed could not write its end.
 
     Raises:
         ConfigurationError: the file is damaged, or absent.
     """
-    status = _read(folder / "status.json", json.loads)
-    if status.get("state") == WORKED_IN and not is_locked(folder):
-        return {**status, "state": "interrupted", "error": "its process ended without a word"}
+    status = _noted(folder)
+    if status["state"] == WORKED_IN and not is_locked(folder):
+        status = _noted(folder)  # it may have ended in between
+        if status["state"] == WORKED_IN:
+            return {**status, "state": "interrupted", "error": KILLED}
     return status
+
+
+def _noted(folder: Path) -> dict[str, Any]:
+    """Reads `status.json` and checks the types of what others rely on."""
+    path = folder / "status.json"
+    status = _read(path, json.loads)
+    state, seconds = status.get("state"), status.get("seconds", 0.0)
+    if not isinstance(state, str) or state not in STATES:
+        raise ConfigurationError(_damaged(path, f"state is {state!r:.40}, and must be one of {', '.join(STATES)}"))
+    if not _is_finite(seconds):
+        raise ConfigurationError(_damaged(path, f"seconds is {seconds!r:.40}, and must be a finite number"))
+    return status
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def is_locked(folder: Path) -> bool:
@@ -155,6 +192,11 @@ def is_run(folder: Path) -> bool:
 def is_planned(folder: Path) -> bool:
     """Whether a folder is that of a sweep's job that has not begun: its configuration is there, and nothing else."""
     return (folder.parent / SWEEP).is_file() and _content(folder) == ["config.yaml"]
+
+
+def is_untouched(folder: Path) -> bool:
+    """Whether a folder has nothing in it but what planning a job writes, or is not there."""
+    return not folder.exists() or set(_content(folder)) <= {"config.yaml"}
 
 
 def is_free(folder: Path) -> bool:

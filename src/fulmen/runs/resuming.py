@@ -18,14 +18,18 @@ def start(folder: Path, total_steps: int, rows: str, trust: bool) -> tuple[int |
         trust: as for `checkpoints.load`.
 
     Raises:
-        ValueError: the run is completed, and its last checkpoint is gone.
+        ValueError: the run is completed, and its last checkpoint is gone, or one of its files is damaged.
         Finished: the run has taken all its steps.
     """
+    if (folder / "status.json").exists():
+        folders.read_status(folder)
+    folders.read_metrics(folder)
+    folders.read_history(folder)
     newest = checkpoints.newest(folder / "checkpoints", warn, trust=trust)
     if newest is None and folders.load_status(folder).get("state") == "completed":
         raise ValueError(f"{folder} is completed, and has no last.ckpt to go on from; take rerun={folder}")
     if newest is None:
-        warn(f"{folder} has no checkpoint to go on from, so it begins anew, to the same end")
+        warn(f"no checkpoint in {folder}; restarting from step 0 (the result will be the same)")
         return None, None
     steps = newest["global_step"]
     if steps > total_steps or (steps == total_steps and folders.load_status(folder).get("state") == "completed"):
@@ -33,5 +37,5 @@ def start(folder: Path, total_steps: int, rows: str, trust: bool) -> tuple[int |
             f"{folder} has taken its {steps} steps, and the limits given end at {total_steps}: nothing more to do"
         )
     if newest["metadata"]["fingerprint"] != rows:
-        warn(f"the training rows are not to the last bit those that {folder} began with; it goes on with these")
+        warn(f"the training data has changed since {folder} started; resuming with the new data")
     return steps, checkpoints.whole(folder / "checkpoints" / folders.BEST, warn, trust)

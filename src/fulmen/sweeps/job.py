@@ -240,6 +240,6 @@ def _pruner(folder: Path) -> "Pruner | None":
 
 def forget(folder: Path) -> None:
     """Leaves of a job what was planned: its configuration."""
-    for child in folder.iterdir():
+    for child in sorted(folder.iterdir(), key=lambda path: path.name == "status.json"):  # last: kills may come between
         if child.name != "config.yaml":
             shutil.rmtree(child) if child.is_dir() else child.unlink()

@@ -22,6 +22,8 @@ from fulmen.sweeps.grid import Grid
 from fulmen.sweeps.search.space import Dimension
 
 SWEEPS: Final = Path("logs/sweeps")
+MOST_JOBS: Final = 1_000_000
+"""Of one sweep; more is a damaged file."""
 STOP: Final = ".stop"
 """In a sweep's folder, once jobs are to end, wherever they run: the names of the launches they are of, a line each."""
 
@@ -140,6 +142,11 @@ def read(folder: Path) -> Sweep:
         )
     try:
         found = yaml.safe_load(path.read_text("utf-8"))
+        if not isinstance(found, dict):
+            raise ValueError(f"it holds {found!r:.40}, and no names with values")
+        jobs = found.get("jobs")
+        if not isinstance(jobs, int) or isinstance(jobs, bool) or not 0 < jobs <= MOST_JOBS:
+            raise ValueError(f"jobs is {jobs!r:.40}, and must be a whole number from 1 to {MOST_JOBS}")
         return Sweep(**found | {"search": _search(found.get("search"))})
     except (OSError, ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError) as error:
         raise ConfigurationError(f"{path} cannot be read: {' '.join(str(error).split())}") from error

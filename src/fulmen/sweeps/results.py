@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from fulmen.errors import ConfigurationError
 from fulmen.runs import folder as folders
 from fulmen.tasks.names import mode
 
 DONE: Final = ("completed", "pruned")
 PLANNED: Final = "planned"
 """The state of a job that has not begun."""
+DAMAGED: Final = "damaged"
+"""The state of a run whose files cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -44,22 +47,36 @@ class Result:
 
 
 def read(folder: Path) -> Result:
-    """What became of the job in a folder."""
-    status = _status(folder)
-    if status["state"] == folders.WORKED_IN and not folders.is_locked(folder):
-        status = _status(folder)  # it may have ended in between
-        if status["state"] == folders.WORKED_IN:
-            status |= {"state": "interrupted", "error": "its process was killed, or ran out of memory"}
-    state = status["state"]
-    metrics = folders.read_metrics(folder) if state in DONE else {}
+    """Reads what became of the job in a folder; one whose files cannot be read is `damaged`."""
     number = int(folder.name) if folder.name.isdecimal() else -1
-    return Result(number, folder, state, str(status.get("error") or ""), metrics)
+    try:
+        status = read_state(folder)
+        metrics = folders.read_metrics(folder) if status["state"] in DONE else {}
+    except ConfigurationError as error:
+        return Result(number, folder, DAMAGED, str(error), {})
+    return Result(number, folder, status["state"], str(status.get("error") or ""), metrics)
 
 
-def _status(folder: Path) -> dict[str, Any]:
-    """What was last noted; where that is nothing, a lock tells a job that has begun from one that has not."""
-    noted = folders.load_status(folder)
-    return {"state": folders.WORKED_IN if (folder / folders.LOCK).exists() else PLANNED, **noted}
+def read_state(folder: Path) -> dict[str, Any]:
+    """Reads a job's status; where none was written, a lock tells a job that has begun from one that has not.
+
+    Raises:
+        ConfigurationError: the status is damaged, or is gone although the job has left files.
+    """
+    if (folder / "status.json").exists():
+        return folders.read_status(folder)
+    if folders.is_untouched(folder):
+        if not (folder / folders.LOCK).exists():
+            return {"state": PLANNED}
+        if not folders.is_locked(folder):
+            return {"state": "interrupted", "error": folders.KILLED}
+        return {"state": folders.WORKED_IN}
+    if (folder / "status.json").exists():  # written since
+        return folders.read_status(folder)
+    raise ConfigurationError(
+        f"{folder} has no status.json, but holds a run's files; restore status.json, or move all but config.yaml away "
+        "to train it again"
+    )
 
 
 def read_all(sweep: Path, jobs: int) -> list[Result]:

@@ -17,7 +17,7 @@ from fulmen.runs import folder as folders
 from fulmen.runs.files import expand_home
 from fulmen.sweeps.job import forget
 from fulmen.sweeps.record import Sweep, permissions
-from fulmen.sweeps.results import PLANNED, Result, read_all
+from fulmen.sweeps.results import DAMAGED, DONE, PLANNED, Result, read_all, read_state
 
 RETRIED: Final = ("failed", "diverged")
 """What `retry=` may name."""
@@ -86,8 +86,9 @@ def pending(sweep: Sweep, request: Request) -> list[int]:
             raise ConfigurationError(
                 f"{result.folder / 'config.yaml'} is gone, and with it what job {result.number} was"
             )
-        if (result.folder / "status.json").exists():
-            folders.read_status(result.folder)  # what cannot be read is not to be lost
+        state = read_state(result.folder)["state"]  # what cannot be read is not to be lost
+        if state == PLANNED and not folders.is_untouched(result.folder):
+            raise ConfigurationError(f"{result.folder} has begun meanwhile; try again once it has ended")
         if folders.is_locked(result.folder):
             raise ConfigurationError(f"job {result.number} still runs, in another process; wait until it has ended")
     for result in found:
@@ -97,6 +98,8 @@ def pending(sweep: Sweep, request: Request) -> list[int]:
 
 
 def _is_pending(result: Result, retry: Sequence[str]) -> bool:
+    if result.state == DAMAGED and folders.load_status(result.folder).get("state") in DONE:
+        return False  # only its figures cannot be read; it is listed as damaged, and the others go on
     return not result.done and (result.state not in RETRIED or result.state in retry)
 
 
@@ -104,6 +107,8 @@ def nothing_to_do(request: Request, kept: Sequence[Result]) -> str:
     """The sentence about a sweep without pending jobs."""
     if not kept:
         return f"{request.folder} is complete: nothing more to do"
+    if damaged := [result for result in kept if result.state == DAMAGED]:
+        return f"{request.folder} has nothing more to do, but {len(damaged)} damaged: {damaged[0].error}"
     states = ",".join(dict.fromkeys(result.state for result in kept))
     how = states.replace(",", " or ")
     return f"{request.folder} has nothing more to do, but {len(kept)} of its jobs {how}; to repeat them: retry={states}"
