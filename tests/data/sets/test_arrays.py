@@ -279,7 +279,7 @@ BAD: dict[str, tuple[Changes, str, str]] = {
     "a class left out": (
         OF_CLASSES | {"train_y": np.arange(9) % 3 + 1},
         "",
-        r"classes up to 3 and no row of class 0: number",
+        r"classes up to 3 but no row of class 0: number",
     ),
     "one class": (
         OF_CLASSES | {"train_y": np.zeros(9, int)},

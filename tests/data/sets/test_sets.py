@@ -99,7 +99,8 @@ def test_a_split_of_size_0_is_absent(source: MakeSource, name: str) -> None:
         (
             "mnist_5k",
             {"train_size": 4500, "val_size": 600},
-            "data.train_size=4500, data.val_size=600, data.test_size=500 need more than the 5000 digits available: reduce them.",
+            "data.train_size=4500, data.val_size=600, data.test_size=500 need more than the 5000 digits available: "
+            "reduce them.",
         ),
         (
             "mnist",
