@@ -4,10 +4,12 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 from omegaconf import OmegaConf
 
@@ -15,6 +17,7 @@ import fulmen
 from fulmen.cli.main import main
 from fulmen.config.recorded import check_environment, is_repeated, plain, to_rerun
 from fulmen.errors import ConfigurationError
+from fulmen.runs.folder import yaml_text
 
 WORDS = ["data=moons", "data.train_size=70", "model=deep", "model.dropout=0.1", "logger=none", "figures=none", "seed=3"]
 ALL_WORDS = [*WORDS, "trainer.max_epochs=4", "accelerator=cpu", "optimizer.lr=0.02", "run_dir=one"]
@@ -142,3 +145,18 @@ def test_other_variables_are_refused_however_they_are_named(text: str, monkeypat
     with pytest.raises(ConfigurationError, match="reads SECRET from the environment"):
         check_environment(config)
     check_environment(OmegaConf.create({"x": "${oc.env:FULMEN_DATA}"}))
+
+
+@pytest.mark.parametrize("command", [["resume=run"], ["rerun=run"], ["evaluate", "run", "weights=best"]])
+def test_a_run_of_an_earlier_version_is_refused(
+    command: list[str], refused: Callable[..., str], tmp_path: Path
+) -> None:
+    """Modules had other names then, and nothing of the kind is guessed."""
+    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+    config = fulmen.compose([])
+    config.loss._target_, config.trainer._target_ = "fulmen.losses.auto", "fulmen.trainer.TrainerOptions"
+    (tmp_path / "run" / "config.yaml").write_text(yaml_text(plain(config)))
+    (tmp_path / "run" / "status.json").write_text('{"state": "interrupted"}')
+    content = {"metadata": {"config": plain(config), "learned": {}}, "state_dict": {}}
+    torch.save(content, tmp_path / "run" / "checkpoints" / "best.ckpt")
+    assert "recorded by an earlier version of Fulmen, where fulmen." in refused(*command)

@@ -5,6 +5,7 @@ Permissions do not come from files: `allow_targets` and `trust_checkpoint` count
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from hydra.core.override_parser.types import OverrideType
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from fulmen.config.allowlist import shipped
 from fulmen.config.compose import check_single, compose
 from fulmen.config.groups import search_path
 from fulmen.config.overrides import check_choice, read, unknown
@@ -38,19 +40,39 @@ def configuration(folder: Path) -> DictConfig:
 
 
 def of_record(record: Mapping[str, Any]) -> DictConfig:
-    """A recorded configuration as `compose` gives one: without sizes, with permissions still to be given."""
+    """A recorded configuration as `compose` gives one: without sizes, with permissions still to be given.
+
+    Raises:
+        ConfigurationError: it was recorded by an earlier version of Fulmen.
+    """
+    _check_version(record)
     config = OmegaConf.create(
-        {name: _at_once(value) for name, value in record.items() if name != "sizes"}
+        {name: value for name, value in record.items() if name != "sizes"}
         | {"overrides": [], "allow_targets": [], "trust_checkpoint": False}
     )
     OmegaConf.set_struct(config, True)
     return config
 
 
-def _at_once(part: Any) -> Any:
-    """Drops `_partial_` of our losses and penalties: on older records they were functions still to be called."""
-    ours = isinstance(part, Mapping) and str(part.get("_target_")).startswith("fulmen.tasks.")
-    return {key: value for key, value in part.items() if key != "_partial_"} if ours else part
+def _check_version(record: Mapping[str, Any]) -> None:
+    """Refuses a configuration whose parts stood in modules that this version no longer has.
+
+    Raises:
+        ConfigurationError: names the part.
+    """
+    for part in record.values():
+        target = str(part.get("_target_", "")) if isinstance(part, Mapping) else ""
+        package, _, rest = target.partition(".")
+        if package == "fulmen" and target not in shipped():
+            try:
+                found = find_spec(f"fulmen.{rest.rpartition('.')[0]}")
+            except (ImportError, ValueError):  # a package above it is gone as well
+                found = None
+            if found is None:
+                raise ConfigurationError(
+                    f"this run was recorded by an earlier version of Fulmen, where {target} was; "
+                    "train it again, or check out the commit in its status.json"
+                )
 
 
 def to_resume(folder: Path, words: Sequence[str]) -> DictConfig:

@@ -22,7 +22,7 @@ from fulmen.config import allowlist, recorded
 from fulmen.config.instantiate import make
 from fulmen.data.scaling import Scaling
 from fulmen.data.source import DataSpec, Source
-from fulmen.errors import CheckpointError
+from fulmen.errors import CheckpointError, ConfigurationError
 from fulmen.models.initializers import new_network
 from fulmen.models.precision import data_type
 from fulmen.runs import checkpoints
@@ -146,6 +146,8 @@ def read(
         precision, fingerprint = str(config.trainer.precision), str(metadata["fingerprint"])
         threads = max(1, int(metadata["threads"]))
         parts = {name: config[name] for name in ("data", "model", "loss")}
+    except ConfigurationError:
+        raise
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise CheckpointError(f"{path} is no checkpoint of Fulmen's: it does not say what network it is of") from error
     OmegaConf.update(config, "allow_targets", list(allow_targets), merge=False)

@@ -311,9 +311,9 @@ BAD: dict[str, tuple[Changes, str, str]] = {
     "a baseline": (
         GOOD,
         "data.in_memory=false baseline=sklearn model=linear",
-        r"take data.in_memory=true, or baseline=none",
+        r"use data.in_memory=true or baseline=none",
     ),
-    "nothing held out": ({"train_x": GOOD["train_x"], "train_y": GOOD["train_y"]}, "", r"take score=train/loss"),
+    "nothing held out": ({"train_x": GOOD["train_x"], "train_y": GOOD["train_y"]}, "", r"use score=train/loss"),
     "another folder": (GOOD, "data.path=hare", r"There is no folder hare; did you mean here\?$"),
     "a file": (GOOD, "data.path=here/train_x.npy", r"train_x.npy is a file: give data.path=<the folder"),
     "no folder": (GOOD, "data.path=null", r"data=arrays needs a folder: add data.path=<one with train_x.npy and"),
