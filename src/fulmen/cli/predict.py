@@ -87,7 +87,7 @@ def rows(path: str, **table: Any) -> Any:
     except (ValueError, EOFError) as error:
         raise ConfigurationError(f"{path} is no NumPy file of numbers: {error}") from error
     if not isinstance(found, np.ndarray):
-        raise ConfigurationError(f"{path} holds several arrays; give one, in a file ending in .npy")
+        raise ConfigurationError(f"{path} contains several arrays; give one, in a file ending in .npy")
     return found
 
 

@@ -74,9 +74,9 @@ def test_what_makes_no_configuration_is_passed_over(
     assert main(["-m", "sweep=optuna", *own, *DIGITS, *short]) == 0
     said = capsys.readouterr().out
     assert "3 of 3 runs completed" in said and set(place.states().values()) == {"completed"}
-    end = "the search ends with 3 runs: further choices are refused, as in: There are 5000 digits"
+    end = "the search ends with 3 runs: further choices are refused, as in: data.train_size=4500, data.val_size=4500"
     assert said.count("the search ends with") == said.count(end) == (wanted == 4)
-    assert wanted < 4 or "1 choices one after the other are refused, as in: There are 5000 digits" in said
+    assert wanted < 4 or "1 choices one after the other are refused, as in: data.train_size=4500, data.val_size=4500" in said
     assert main(["-m", f"resume={place.folder}"]) == 0
     assert "nothing more to do" in capsys.readouterr().out
 
@@ -88,7 +88,7 @@ def test_a_search_without_end_ends_when_too_much_is_refused(
     own = ["hydra.sweeper.n_trials=30", "hydra.sweeper.sampler=random", "hydra.sweeper.pruner=none"]
     short = ["model=linear", "trainer.max_epochs=null", "trainer.max_steps=2", "logger=none", "accelerator=cpu"]
     assert main(["-m", "sweep=optuna", *own, *DIGITS, *short, "optimizer.lr=interval(0.01,0.1)"]) == 0
-    assert "further choices are refused, as in: There are 5000 digits" in capsys.readouterr().out
+    assert "further choices are refused, as in: data.train_size=4500, data.val_size=4500" in capsys.readouterr().out
     assert 0 < len(place.states()) < 30
 
 
