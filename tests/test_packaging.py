@@ -93,7 +93,7 @@ def test_train_py_works_from_any_folder(tmp_path: Path) -> None:
 def test_train_py_only_hands_over() -> None:
     module = ast.parse((ROOT / "train.py").read_text(encoding="utf-8"))
     module.body = module.body[1:]  # without its docstring
-    assert len(ast.unparse(module).splitlines()) <= 5
+    assert len(ast.unparse(module).splitlines()) <= 6  # the imports, the answer to Ctrl-C, the call
 
 
 def test_version_stands_in_pyproject_alone() -> None:
