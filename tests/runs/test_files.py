@@ -3,6 +3,7 @@
 import errno
 import os
 import stat
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -115,3 +116,20 @@ def test_an_error_of_writing_names_the_file(tmp_path: Path, monkeypatch: pytest.
 def test_a_lock_that_cannot_be_opened_is_not_held(tmp_path: Path) -> None:
     (tmp_path / folder.LOCK).mkdir()
     assert not folder.is_locked(tmp_path)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has other permissions")
+def test_a_run_of_another_user_is_seen_to_be_running() -> None:
+    """Whoever may read the folder and not write to it can tell, too."""
+    with tempfile.TemporaryDirectory() as name, folder.lock(Path(name), KeyError()):
+        os.chmod(name, 0o555)
+        os.chmod(Path(name) / folder.LOCK, 0o444)
+        user = os.geteuid()
+        try:
+            if user == 0:
+                os.seteuid(65534)  # root may write everywhere
+            assert folder.is_locked(Path(name))
+        finally:
+            if user == 0:
+                os.seteuid(user)
+            os.chmod(name, 0o755)

@@ -1,6 +1,8 @@
 """A network's layers as a run goes through them: for the summary, and to estimate the work of a step."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -28,16 +30,25 @@ def check(net: nn.Module, in_shape: tuple[int, ...], out_features: int) -> None:
         )
 
 
-def _out(net: nn.Module, in_shape: tuple[int, ...]) -> object:
-    was_training = net.training
+@contextmanager
+def evaluation_mode(net: nn.Module) -> Iterator[None]:
+    """Puts a network into evaluation mode, then each of its modules back into its own: a frozen one stays frozen."""
+    modes = {module: module.training for module in net.modules()}
+    net.eval()
     try:
-        with torch.no_grad():
-            return net.eval()(torch.zeros(1, *in_shape, dtype=next(net.parameters()).dtype))
+        yield
+    finally:
+        for module, training in modes.items():
+            module.training = training  # not `train`, which would set all modules below as well
+
+
+def _out(net: nn.Module, in_shape: tuple[int, ...]) -> object:
+    try:
+        with evaluation_mode(net), torch.no_grad():
+            return net(torch.zeros(1, *in_shape, dtype=next(net.parameters()).dtype))
     except (RuntimeError, TypeError, IndexError) as error:
         said = str(error).strip().partition("\n")[0]
         raise ValueError(f"{type(net).__name__} cannot take a row of the shape {in_shape}: {said}") from error
-    finally:
-        net.train(was_training)
 
 
 class Layer(NamedTuple):
@@ -62,12 +73,10 @@ def layers(net: nn.Module, in_shape: tuple[int, ...]) -> list[Layer]:
         return module.register_forward_hook(look)
 
     handles = [watch(name, module) for name, module in net.named_modules() if not list(module.children())]
-    was_training = net.training
     try:
-        with torch.no_grad():
-            net.eval()(torch.zeros(1, *in_shape, dtype=next(net.parameters()).dtype))
+        with evaluation_mode(net), torch.no_grad():
+            net(torch.zeros(1, *in_shape, dtype=next(net.parameters()).dtype))
     finally:
-        net.train(was_training)
         for handle in handles:
             handle.remove()
     return seen

@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import math
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -149,15 +150,22 @@ def _is_finite(value: object) -> bool:
 
 
 def is_locked(folder: Path) -> bool:
-    """Says whether a process works in a run's folder now; a lock that cannot be opened is not held."""
-    if not (folder / LOCK).exists():
+    """Says whether a process works in a run's folder now; a lock that cannot be looked at is not held."""
+    path = folder / LOCK
+    if not path.exists():
         return False
     try:
-        with FileLock(folder / LOCK, timeout=0):
+        if os.name != "posix":
+            with FileLock(path, timeout=0):
+                return False
+        import fcntl  # filelock's own lock, asked for reading alone: the folder may be another user's
+
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             return False
-    except Timeout:
+    except (Timeout, BlockingIOError):
         return True
-    except OSError:  # the folder cannot be written to, so whoever waited for its lock would wait for ever
+    except OSError:  # whoever waited for a lock that cannot even be read would wait for ever
         return False
 
 

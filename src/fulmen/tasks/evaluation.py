@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from fulmen.data.tensors import Batch, Rows, chunk_rows, chunks
+from fulmen.models.dry_run import evaluation_mode
 from fulmen.models.precision import computing
 from fulmen.tasks.losses import Loss
 from fulmen.tasks.metrics import StreamingMetrics
@@ -64,11 +65,6 @@ class Evaluation:
     @torch.inference_mode()
     def scores(self, x: Tensor) -> Tensor:
         """Raw scores of all rows, [N, out_features], with the network in evaluation mode while it lasts."""
-        was_training = self.net.training
-        self.net.eval()
-        try:
-            with computing(self.precision, x.device.type):
-                out = torch.cat([self.net(chunk) for chunk in torch.split(x, chunk_rows(x[:1]))])
-        finally:
-            self.net.train(was_training)
+        with evaluation_mode(self.net), computing(self.precision, x.device.type):
+            out = torch.cat([self.net(chunk) for chunk in torch.split(x, chunk_rows(x[:1]))])
         return out.float() if out.dtype in (torch.bfloat16, torch.float16) else out

@@ -12,7 +12,7 @@ from fulmen.errors import Diverged
 
 @contextmanager
 def anomalies(step: Callable[[], int]) -> Iterator[None]:
-    """Says of torch's anomaly detection, which ends a backward pass at its first NaN, what it is, at which `step`.
+    """Turns torch's anomaly-detection error into `Diverged`, naming the operation and the step.
 
     Raises:
         Diverged: a gradient is not a number; names the operation and the step.

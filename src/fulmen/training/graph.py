@@ -124,7 +124,7 @@ def _note(
 
 
 def _write_back(given: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> None:
-    """What was replaced, where it should have been changed in place."""
+    """Copies back tensors that the optimizer replaced instead of updating in place."""
     if given.keys() != after.keys():
         raise Impossible(f"what is kept from step to step is first {list(given)} and then {list(after)}")
     for name, tensor in after.items():

@@ -17,6 +17,7 @@ from lightning.pytorch.loggers.logger import Logger
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from fulmen.models.dry_run import evaluation_mode
 from fulmen.runs.files import flush_to_disk
 from fulmen.runs.history import History
 
@@ -102,11 +103,10 @@ def show_graph(logger: Logger, net: nn.Module, in_shape: tuple[int, ...]) -> Non
     if not isinstance(logger, TensorBoardLogger):
         return
     row = torch.zeros(1, *in_shape, dtype=next(net.parameters()).dtype)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), evaluation_mode(net):
         warnings.simplefilter("ignore")  # of what tracing cannot follow
         with suppress(RuntimeError, TypeError, ValueError):
-            logger.experiment.add_graph(net.eval(), row)
-        net.train()
+            logger.experiment.add_graph(net, row)
 
 
 def show_image(loggers: Iterable[Logger], name: str, dots: NDArray[np.uint8], step: int) -> None:
