@@ -34,6 +34,7 @@ BAD_WORDS = {
     "model=deep,mlp": r"names several values; add -m to run them all",
     "model.hidden=[1": r"cannot read 'model.hidden=\[1'; quote",
     "deep": r"cannot read .deep.; write key=value",
+    "leaderbord logs/runs": r"there is no command leaderbord; did you mean leaderboard\?",
     "=5": r"cannot read .=5.",
     "@=1": r"cannot read '@=1'; write key=value",
     "model=null": r"there is no model=null",

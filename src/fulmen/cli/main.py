@@ -60,6 +60,8 @@ def _dispatch(arguments: list[str]) -> int:
     config_dir = _take_option(arguments, "--config-dir", "-cd")
     if arguments and arguments[0] in COMMANDS:
         return _command(config_dir, *arguments)
+    if arguments and "=" not in arguments[0] and (near := did_you_mean(arguments[0], COMMANDS)):
+        raise ConfigurationError(f"there is no command {arguments[0]}{near}")
     if any(word in ("--help", "-h") for word in arguments):
         from fulmen.cli.help import help_text
 
