@@ -17,11 +17,11 @@ def check_at_least(minimum: float, **values: object) -> None:
             raise ValueError(f"data.{name} is {value!r}: give a number of {minimum} or more.")
 
 
-def check_whole(minimum: int, **values: object) -> None:
-    """Raises ValueError unless every value is a whole number of `minimum` or more."""
+def check_whole(minimum: int, maximum: int, **values: object) -> None:
+    """Raises ValueError unless every value is a whole number from `minimum` to `maximum`."""
     for name, value in values.items():
-        if not isinstance(value, int) or value < minimum:
-            raise ValueError(f"data.{name} is {value!r}: give a whole number of {minimum} or more.")
+        if not isinstance(value, int) or not minimum <= value <= maximum:
+            raise ValueError(f"data.{name} is {value!r}: give a whole number from {minimum} to {maximum}.")
 
 
 def check_between(low: float, high: float, because: str = "", **values: object) -> None:

@@ -1,13 +1,17 @@
 """Trained networks come back from folders, files and addresses as they were; what is none is refused, and never run."""
 
 import dataclasses
+import json
 import pickle
 import re
 import shutil
+import ssl
+import subprocess
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +25,11 @@ from sklearn.datasets import load_iris
 
 import fulmen
 from fulmen.cli.main import main
-from fulmen.config import validate
+from fulmen.config import recorded, validate
+from fulmen.data.sets.mnist import Mnist
+from fulmen.experiment import load
 from fulmen.experiment.load import Run
+from fulmen.runs import checkpoints
 
 SETOSA_LEFT_OUT = load_iris().target != 0
 
@@ -226,6 +233,132 @@ def test_a_checkpoint_by_its_address(species: Run, tmp_path: Path, address: str)
         fulmen.load(f"{address}/none.ckpt")
 
 
+def test_a_checkpoint_alone_does_not_choose_where_data_comes_from(
+    species: Run, tmp_path: Path, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run's folder is the user's own record; a file may come from anybody."""
+    monkeypatch.setenv("FULMEN_DATA", str(tmp_path / "mine"))
+    run = Path(shutil.copytree(species.folder, tmp_path / "run"))
+    path = run / "checkpoints" / "best.ckpt"
+    configured(path, species, of="mnist", data={"root": str(tmp_path / "theirs"), "mirrors": [address]})
+    alone, typed = load.read(path), fulmen.compose(["data=mnist"])
+    assert isinstance(alone.source, Mnist)
+    assert (alone.source.root, alone.source.mirrors) == (str(tmp_path / "mine"), list(typed.data.mirrors))
+    assert (alone.config.data.root, alone.config.data.mirrors) == (alone.source.root, alone.source.mirrors)
+    words = [f"data.mirrors=[{address}]", "data_root=elsewhere"]
+    data = recorded.with_data(alone.config, words).data
+    assert (data.root, data.mirrors) == ("elsewhere", [address]), "what is typed counts"
+    for trained in (load.read(run), load.read(path, trust_checkpoint=True)):
+        assert isinstance(trained.source, Mnist) and trained.source.mirrors == [address]
+
+
+def test_a_checkpoint_of_a_table_alone_asks_for_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    load_iris(as_frame=True).frame.to_csv("t.csv", index=False)
+    words = ["data=table", "data.path=t.csv", "data.target=target", "trainer.max_epochs=1", "run_dir=run"]
+    assert main([*words, "logger=none", "figures=none"]) == 0
+    shutil.copy("run/checkpoints/best.ckpt", "alone.ckpt")
+    assert main(["evaluate", "run"]) == 0
+    capsys.readouterr()
+    assert main(["evaluate", "alone.ckpt"]) == 1
+    assert "data=table needs a file: add data.path=" in capsys.readouterr().err
+    assert main(["evaluate", "alone.ckpt", "data.path=t.csv"]) == 0
+    assert main(["predict", "alone.ckpt", "input=t.csv"]) == 0
+
+
+def test_the_users_own_data_set_takes_no_address_from_a_checkpoint(
+    species: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "myset.py").write_text(
+        "from dataclasses import dataclass\nfrom fulmen.data.sets.iris import IrisSpecies\n\n"
+        "@dataclass(kw_only=True)\nclass Mine(IrisSpecies):\n    url: str\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    path, data = tmp_path / "a.ckpt", {"_target_": "myset.Mine", "url": "https://example.org/rows"}
+    configured(path, species, data=data)
+    with pytest.raises(ValueError, match=r"data\.url is 'https://example\.org/rows', an address that its author chose"):
+        load.read(path, allow_targets=["myset"])
+    configured(path, species, data=data | {"url": "rows/x.csv"})
+    assert load.read(path, allow_targets=["myset"]).config.data.url == "rows/x.csv"
+
+
+@pytest.fixture
+def requests_seen(address: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The paths that the server is asked for."""
+    seen: list[str] = []
+    before = SimpleHTTPRequestHandler.do_GET
+
+    def get(self: SimpleHTTPRequestHandler) -> None:
+        seen.append(self.path)
+        before(self)
+
+    monkeypatch.setattr(SimpleHTTPRequestHandler, "do_GET", get)
+    return seen
+
+
+def test_a_trusted_checkpoint_is_not_taken_over_plain_http(
+    species: Run, tmp_path: Path, address: str, requests_seen: list[str]
+) -> None:
+    """Anyone on the way could change the code that it may run."""
+    shutil.copy(species.folder / "checkpoints" / "best.ckpt", tmp_path / "a.ckpt")
+    with pytest.raises(ValueError, match=r"/a\.ckpt is not served over https all the way.* take an https:// address"):
+        fulmen.load(f"{address}/a.ckpt", trust_checkpoint=True)
+    assert not requests_seen
+    fulmen.load(f"{address}/a.ckpt")
+    assert requests_seen == ["/a.ckpt"]
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="makes a certificate with openssl")
+def test_a_redirect_from_https_to_plain_http_is_not_trusted(
+    species: Run, tmp_path: Path, address: str, requests_seen: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(species.folder / "checkpoints" / "best.ckpt", tmp_path / "a.ckpt")
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    options = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=localhost"]
+    names = ["-addext", "subjectAltName=IP:127.0.0.1"]
+    files = ["-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(["openssl", "req", *options, *names, *files], check=True, capture_output=True)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+
+    class Redirect(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(302)
+            self.send_header("Location", f"{address}{self.path}")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Redirect)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        secure = f"https://127.0.0.1:{server.server_port}/a.ckpt"
+        with pytest.raises(ValueError, match="is not served over https all the way"):
+            fulmen.load(secure, trust_checkpoint=True)
+        assert not requests_seen
+        assert fulmen.load(secure).metrics == {}, "without trust it is data only"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_a_download_has_a_limit(species: Run, tmp_path: Path, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copy(species.folder / "checkpoints" / "best.ckpt", tmp_path / "a.ckpt")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(checkpoints, "LARGEST_DOWNLOAD", 2**10)
+    with pytest.raises(ValueError, match=r"/a\.ckpt is larger than .* GiB, the most that is downloaded"):
+        fulmen.load(f"{address}/a.ckpt")
+    assert not list((tmp_path / "temporary").iterdir())
+
+
 class Payload:
     """Would make a file when unpickled."""
 
@@ -293,6 +426,30 @@ def test_a_checkpoint_with_a_payload_is_refused_and_not_run(
     assert not Path("ran").exists()
 
 
+MARKED: list[object] = []
+
+
+def mark(*_: object, **__: object) -> None:
+    """Would be run by Lightning before 2.6.6."""
+    MARKED.append(True)
+
+
+def test_an_instantiator_in_a_checkpoint_is_not_called(species: Run, tmp_path: Path) -> None:
+    """GHSA-qqmf-gpg7-g8gw: Lightning imported and called what a checkpoint's `_instantiator` names."""
+    run = Path(shutil.copytree(species.folder, tmp_path / "run"))
+    named = f"{__name__}.mark"
+    for path in (run / "checkpoints").iterdir():
+        content = torch.load(path, weights_only=True)
+        parameters = {"_instantiator": named, "_class_path": named, "_target_": named}
+        content |= {"_instantiator": named, "hyper_parameters": parameters, "hparams_name": "kwargs"}
+        content |= {"datamodule_hyper_parameters": parameters, "datamodule_hparams_name": "kwargs"}
+        torch.save(content, path)
+    x = load_iris().data
+    assert_array_equal(fulmen.load(run).predict(x), species.predict(x))
+    fulmen.resume(run, ["trainer.max_epochs=21"])
+    assert json.loads((run / "status.json").read_text())["state"] == "completed" and not MARKED
+
+
 def test_a_payload_is_not_run_from_python(evil: Path) -> None:
     with pytest.raises(ValueError, match="trust_checkpoint=true"):
         fulmen.load(evil)
@@ -339,6 +496,27 @@ def of_target(target: str) -> Callable[[Path, Run], None]:
     return write
 
 
+def configured(path: Path, run: Run, of: str | None = None, **changes: dict[str, Any]) -> None:
+    """Writes a checkpoint with other keys of its configuration, or of the default one with the data `of`."""
+    content = torch.load(run.folder / "checkpoints" / "best.ckpt", weights_only=True)
+    config = content["metadata"]["config"]
+    if of is not None:
+        config["data"] = recorded.plain(fulmen.compose([f"data={of}"]))["data"]
+    for group, keys in changes.items():
+        config[group] |= keys
+    torch.save(content, path)
+
+
+def repeating(path: Path, run: Run, hidden: int) -> None:
+    """Writes a checkpoint of a network with a wide layer whose weights all are one number in memory."""
+    content = torch.load(run.folder / "checkpoints" / "best.ckpt", weights_only=True)
+    content["metadata"]["config"]["model"] |= {"hidden": [hidden]}
+    shapes = [(hidden, 4), (hidden,), (3, hidden), (3,)]
+    names = list(content["state_dict"])[:4]
+    content["state_dict"] = {name: torch.zeros(()).expand(shape) for name, shape in zip(names, shapes, strict=True)}
+    torch.save(content, path)
+
+
 BAD: dict[str, tuple[Callable[[Path, Run], object], str]] = {
     "none": (lambda path, run: None, r"there is no checkpoint .*a\.ckpt"),
     "empty": (lambda path, run: path.touch(), r"a\.ckpt is no checkpoint, or a damaged one"),
@@ -360,7 +538,19 @@ BAD: dict[str, tuple[Callable[[Path, Run], object], str]] = {
     "no scaling": (lambda path, run: altered(path, run, scaling=None), r"does not say what network"),
     "other sizes": (
         lambda path, run: altered(path, run, spec=dataclasses.asdict(run.predictor.spec) | {"out_features": 9}),
-        r"the network in .* cannot be made from what it says \(RuntimeError: Error\(s\) in loading state_dict",
+        r"cannot be made from what it says \(ValueError: its layers\.\S+ has the shape \[3, 20\], not \[9, 20\]\)",
+    ),
+    "too many rows": (
+        lambda path, run: configured(path, run, data={"train_size": 10**9}, of="moons"),
+        r"cannot be made from what it says \(ValueError: data.train_size is 1000000000: give a whole number from 1 to",
+    ),
+    "a network larger than the file": (
+        lambda path, run: configured(path, run, model={"hidden": [10**6, 10**7]}),
+        r"cannot be made from what it says \(ValueError: its layers\.\S+ has the shape \[20, 4\], not \[1000000, 4\]\)",
+    ),
+    "weights that repeat one number": (
+        lambda path, run: repeating(path, run, hidden=10**9),
+        r"cannot be made from what it says \(ValueError: it has more numbers than the file holds\)",
     ),
     "os.system": (of_target("os.system"), r"names os.system, which is none of Fulmen's parts"),
     "torch.load": (of_target("torch.load"), r"names torch.load, which is none of Fulmen's parts"),

@@ -15,7 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from fulmen.config.allowlist import shipped
 from fulmen.config.compose import check_single, compose
-from fulmen.config.groups import search_path
+from fulmen.config.groups import choices, search_path
 from fulmen.config.overrides import check_choice, read, unknown
 from fulmen.errors import ConfigurationError
 from fulmen.runs import folder as folders
@@ -28,6 +28,8 @@ GIVEN_ANEW = (*PERMISSIONS, "run_dir")
 """What a run that repeats another does not take from it."""
 BESIDE_RESUME = ("trainer.max_epochs", "trainer.max_steps", "accelerator", *PERMISSIONS)
 """All that may be said beside `resume=`: how long and where a run goes on, and what it may do."""
+PLACES = ("path", "root", "mirrors")
+"""Keys of a data set that say where its rows come from."""
 
 
 def configuration(folder: Path) -> DictConfig:
@@ -148,6 +150,36 @@ def _typed(folder: Path, before: DictConfig) -> Iterator[str]:
     for word in folders.load_status(folder).get("overrides") or []:
         if read(word).key_or_group not in (*before.choices, "experiment", *GIVEN_ANEW):
             yield word
+
+
+def without_places(config: DictConfig) -> DictConfig:
+    """Returns a configuration whose data comes from where the shipped `conf/` says, and not from where its author did.
+
+    A run's folder is the user's own record, but a checkpoint alone may come from anybody: its paths and addresses would
+    have files read, and requests sent, where its author likes.
+
+    Raises:
+        ConfigurationError: it names an address for a data set that is not Fulmen's, which has no shipped value.
+    """
+    config = config.copy()
+    line = f"_target_: {config.data._target_}\n"
+    files = choices("data", search_path(None)).items()
+    choice = next((name for name, file in files if line in file.read_text("utf-8")), None)
+    if choice is None:
+        for key, value in leaves(plain(config)["data"]):
+            for text in value if isinstance(value, list) else [value]:
+                if isinstance(text, str) and ("://" in text or text.startswith(("//", "\\\\"))):
+                    raise ConfigurationError(
+                        f"this checkpoint's data.{key} is {text!r}, an address that its author chose; "
+                        "if you trust who made it, add trust_checkpoint=true"
+                    )
+    elif any(key in config.data for key in PLACES):
+        shipped_config = compose([f"data={choice}"])
+        config.data_root = shipped_config.data_root
+        for key in PLACES:
+            if key in shipped_config.data:
+                OmegaConf.update(config, f"data.{key}", shipped_config.data[key], merge=False, force_add=True)
+    return config
 
 
 def with_data(config: DictConfig, words: Sequence[str]) -> DictConfig:

@@ -33,6 +33,9 @@ from fulmen.tasks.evaluation import Evaluation
 from fulmen.tasks.losses import as_loss
 from fulmen.tasks.predictor import Predictor, task_of
 
+MOST_THREADS = 1024
+"""Threads of the CPU that a checkpoint may ask for."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -140,25 +143,30 @@ def read(
     path = find(str(where), weights)
     content = checkpoints.load(path, trust=trust_checkpoint)
     try:
-        metadata, state = content["metadata"], {str(name): value for name, value in content["state_dict"].items()}
+        metadata = content["metadata"]
+        state = {str(name).removeprefix("net."): value for name, value in content["state_dict"].items()}
         config, learned = recorded.of_record(metadata["config"]), dict(metadata["learned"])
         spec, scaling = DataSpec(**metadata["spec"]), Scaling.of(metadata["scaling"])
         precision, fingerprint = str(config.trainer.precision), str(metadata["fingerprint"])
-        threads = max(1, int(metadata["threads"]))
-        parts = {name: config[name] for name in ("data", "model", "loss")}
+        threads = min(max(1, int(metadata["threads"])), MOST_THREADS)
+        OmegaConf.update(config, "allow_targets", list(allow_targets), merge=False)
+        allowlist.check(config, typed=[f"allow_targets=[{','.join(allow_targets)}]"])
+        if not trust_checkpoint:
+            recorded.check_environment(config)
+            if not expand_home(str(where)).is_dir():
+                config = recorded.without_places(config)
+        parts = [config[name] for name in ("data", "model", "loss")]
     except ConfigurationError:
         raise
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except Exception as error:  # of what it holds instead, Python and OmegaConf raise whatever that leads to
         raise CheckpointError(f"{path} is no checkpoint of Fulmen's: it does not say what network it is of") from error
-    OmegaConf.update(config, "allow_targets", list(allow_targets), merge=False)
-    allowlist.check(config, typed=[f"allow_targets=[{','.join(allow_targets)}]"])
-    if not trust_checkpoint:
-        recorded.check_environment(config)
     try:
-        source, model, loss = (make(part) for part in parts.values())
+        source, model, loss = map(make, parts)
         if not isinstance(source, Source):
             raise TypeError(f"its data is a {type(source).__name__}")
         source.load_state_dict(learned)
+        if config.model._target_ in allowlist.shipped():  # one of the user's own may look at numbers when it is made
+            _check_sizes(model, spec, precision, state)
         net = _network(model, spec, precision, state)
     except Exception as error:  # whatever parts of another version, or of the user's own, may raise
         why = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
@@ -170,8 +178,24 @@ def read(
 def _network(model: Callable[..., nn.Module], spec: DataSpec, precision: str, state: dict[str, Tensor]) -> nn.Module:
     with torch.random.fork_rng(devices=[]):  # drawing first weights is nobody's business here
         net = new_network(model, spec.in_shape, spec.out_features, precision)
-    net.load_state_dict({name.removeprefix("net."): value for name, value in state.items()})
+    net.load_state_dict(state)
     return net.to(data_type(precision)).eval()
+
+
+def _check_sizes(model: Callable[..., nn.Module], spec: DataSpec, precision: str, state: Mapping[str, Tensor]) -> None:
+    """Compares the network that a checkpoint describes with its tensors before any memory is taken for it.
+
+    Raises:
+        ValueError: a tensor has another shape, or the file holds fewer numbers than the network has.
+    """
+    with torch.random.fork_rng(devices=[]), torch.device("meta"):
+        wanted = new_network(model, spec.in_shape, spec.out_features, precision).state_dict()
+    for name, tensor in wanted.items():
+        if name in state and state[name].shape != tensor.shape:
+            raise ValueError(f"its {name} has the shape {[*state[name].shape]}, not {[*tensor.shape]}")
+    storages = {value.untyped_storage().data_ptr(): value.untyped_storage().nbytes() for value in state.values()}
+    if sum(tensor.nbytes for tensor in wanted.values()) > 4 * sum(storages.values()):  # 64-bit numbers stored in 16
+        raise ValueError("it has more numbers than the file holds")
 
 
 def find(where: str, weights: str | None) -> str:

@@ -21,6 +21,8 @@ from fulmen.runs.files import TEMPORARY, replacing
 from fulmen.runs.folder import LAST, PREVIOUS
 
 ADDRESS = ("http://", "https://")
+LARGEST_DOWNLOAD = 4 * 2**30
+"""Bytes of a downloaded checkpoint at most."""
 
 
 def save(content: dict[str, Any], path: Path) -> None:
@@ -42,42 +44,26 @@ def load(path: str | Path, *, trust: bool = False) -> dict[str, Any]:
     """
     if str(path).startswith(ADDRESS):
         return _download(str(path), trust)
-    if not Path(path).is_file():
+    path = Path(path)
+    if not path.is_file():
         raise CheckpointError(f"there is no checkpoint {path}")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of forms that torch does not write
-            if _has_other_bytes(path):
-                raise _damaged(path)
+            _check_archive(path)
             content = torch.load(path, map_location="cpu", weights_only=not trust)
     except CheckpointError:
         raise
-    except pickle.UnpicklingError as error:
-        raise (_strange(path) if _is_pickle(Path(path)) else _damaged(path)) from error
     except Exception as error:  # of damaged files torch raises whatever the damage leads to
+        if isinstance(error, pickle.UnpicklingError) and _is_pickle(path):
+            raise UntrustedCheckpoint(
+                f"{path} holds more than tensors and plain values, and reading that would run its author's code; "
+                "if you trust whoever made it, add trust_checkpoint=true"
+            ) from error
         raise _damaged(path) from error
     if not isinstance(content, dict):
         raise CheckpointError(f"{path} is no checkpoint: it holds a {type(content).__name__}")
     return content
-
-
-def _strange(path: str | Path) -> UntrustedCheckpoint:
-    return UntrustedCheckpoint(
-        f"{path} holds more than tensors and plain values, and reading that would run its author's code; "
-        "if you trust whoever made it, add trust_checkpoint=true"
-    )
-
-
-def _damaged(path: str | Path) -> CheckpointError:
-    return CheckpointError(f"{path} is no checkpoint, or a damaged one")
-
-
-def _has_other_bytes(path: str | Path) -> bool:
-    """Whether a byte has changed since the file was written, which torch itself does not look for."""
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return archive.testzip() is not None
 
 
 def _is_pickle(path: Path) -> bool:
@@ -86,14 +72,50 @@ def _is_pickle(path: Path) -> bool:
         return file.read(1) == b"\x80" or zipfile.is_zipfile(file)
 
 
-def _download(address: str, trust: bool) -> dict[str, Any]:
-    import pooch
+def _damaged(path: str | Path) -> CheckpointError:
+    return CheckpointError(f"{path} is no checkpoint, or a damaged one")
 
-    pooch.get_logger().setLevel("WARNING")
-    with TemporaryDirectory() as folder:
+
+def _check_archive(path: Path) -> None:
+    """Checks what torch itself does not look for: changed bytes, and entries that unpack to more than the file holds.
+
+    Raises:
+        CheckpointError: the file is not as it was written.
+    """
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        size = sum(entry.file_size for entry in archive.infolist())
+        if size > path.stat().st_size or archive.testzip() is not None:  # torch compresses nothing
+            raise _damaged(path)
+
+
+def _download(address: str, trust: bool) -> dict[str, Any]:
+    import requests
+
+    with TemporaryDirectory() as folder, requests.Session() as session:
+        file, size = Path(folder) / "downloaded.ckpt", 0
+        if trust:
+            del session.adapters["http://"]  # a redirect that leads there is refused as well
         try:
-            file = pooch.retrieve(address, None, "downloaded.ckpt", folder)
+            with session.get(address, stream=True, timeout=60) as response, file.open("wb") as out:
+                response.raise_for_status()
+                for chunk in response.iter_content(2**20):
+                    size += len(chunk)
+                    if size > LARGEST_DOWNLOAD:
+                        raise CheckpointError(
+                            f"{address} is larger than {LARGEST_DOWNLOAD / 2**30:g} GiB, the most that is downloaded; "
+                            "download it yourself and name the file"
+                        )
+                    out.write(chunk)
+        except requests.exceptions.InvalidSchema as error:
+            raise CheckpointError(
+                f"{address} is not served over https all the way, so anyone on the way could change the code that "
+                "trust_checkpoint=true lets it run; take an https:// address, or leave trust_checkpoint out"
+            ) from error
         except (OSError, ValueError) as error:
+            if isinstance(error, CheckpointError):
+                raise
             raise CheckpointError(f"{address} could not be downloaded: {error}") from error
         try:
             return load(file, trust=trust)

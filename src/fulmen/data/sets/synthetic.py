@@ -8,6 +8,10 @@ import numpy as np
 from fulmen.data.source import Source, Split, fresh
 from fulmen.rules import check_whole
 
+MOST_ROWS = 10_000_000
+"""Maximum number of rows per split. Rows are drawn into memory, and a checkpoint from the web may ask for any number;
+of the widest set, `gaussian`, these take 4.6 GB."""
+
 
 @dataclass(kw_only=True)
 class Sized(Source):
@@ -18,8 +22,9 @@ class Sized(Source):
     test_size: int
 
     def __post_init__(self) -> None:
-        check_whole(1, train_size=self.train_size)
-        check_whole(0, val_size=self.val_size, test_size=self.test_size, seed=self.seed)
+        check_whole(1, MOST_ROWS, train_size=self.train_size)
+        check_whole(0, MOST_ROWS, val_size=self.val_size, test_size=self.test_size)
+        check_whole(0, 2**32 - 1, seed=self.seed)  # what NumPy's generators take
 
 
 Draw = Callable[[np.random.RandomState, int], Split]
