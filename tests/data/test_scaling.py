@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.preprocessing import StandardScaler
 
 from fulmen.data.scaling import Scaling, Standardizer
-from fulmen.data.source import Split
+from fulmen.data.source import DataSpec, Split
 
 
 def draw(rows: int = 20) -> Split:
@@ -55,6 +55,7 @@ def test_classes_are_never_scaled(task: str) -> None:
 def test_a_scaling_written_down_is_the_same_to_the_last_bit(scale: str, dtype: type[np.floating]) -> None:
     split = Split(*(values.astype(dtype) for values in draw()))
     scaling = Scaling.fit(split, scale, "regression")
-    again = Scaling.of(json.loads(json.dumps(scaling.plain())))
+    spec = DataSpec(split.x.shape[1:], split.y.shape[1], "regression", (), ("y",) * split.y.shape[1])
+    again = Scaling.of(json.loads(json.dumps(scaling.plain())), spec)
     for one, other in zip(scaling(split), again(split), strict=True):
         assert one.dtype == other.dtype and (one == other).all()

@@ -1,5 +1,6 @@
 """Trained networks come back from folders, files and addresses as they were; what is none is refused, and never run."""
 
+import copy
 import dataclasses
 import json
 import pickle
@@ -10,6 +11,7 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -27,6 +29,7 @@ import fulmen
 from fulmen.cli.main import main
 from fulmen.config import recorded, validate
 from fulmen.data.sets.mnist import Mnist
+from fulmen.errors import CheckpointError, ConfigurationError
 from fulmen.experiment import load
 from fulmen.experiment.load import Run
 from fulmen.runs import checkpoints
@@ -537,7 +540,11 @@ BAD: dict[str, tuple[Callable[[Path, Run], object], str]] = {
     "no configuration": (lambda path, run: altered(path, run, config={}), r"does not say what network"),
     "no scaling": (lambda path, run: altered(path, run, scaling=None), r"does not say what network"),
     "other sizes": (
-        lambda path, run: altered(path, run, spec=dataclasses.asdict(run.predictor.spec) | {"out_features": 9}),
+        lambda path, run: altered(
+            path,
+            run,
+            spec=dataclasses.asdict(run.predictor.spec) | {"out_features": 9, "target_names": (*"abcdefghi",)},
+        ),
         r"cannot be made from what it says \(ValueError: its layers\.\S+ has the shape \[3, 20\], not \[9, 20\]\)",
     ),
     "too many rows": (
@@ -564,6 +571,50 @@ def test_what_is_no_checkpoint_is_refused_in_a_sentence(case: str, species: Run,
     with pytest.raises(ValueError, match=sentence) as caught:
         fulmen.load(tmp_path / "a.ckpt")
     assert "\n" not in str(caught.value)
+
+
+def test_a_damaged_checkpoint_is_refused_or_loads_as_it_was(species: Run, tmp_path: Path) -> None:
+    """Bits flipped, most of them in the index at the end, and truncations."""
+    random, path, x = np.random.default_rng(0), tmp_path / "a.ckpt", load_iris().data[:9]
+    whole, expected = (species.folder / "checkpoints" / "best.ckpt").read_bytes(), species.predict_proba(x)
+    for trial in range(150):
+        damaged = bytearray(whole)
+        if trial % 4 == 0:
+            del damaged[random.integers(len(damaged)) :]
+        else:
+            lowest = len(damaged) - 1500 if trial % 4 == 1 else 0
+            damaged[random.integers(lowest, len(damaged))] ^= 1 << random.integers(8)
+        path.write_bytes(damaged)
+        with suppress(CheckpointError):
+            assert_array_equal(fulmen.load(path).predict_proba(x), expected)
+
+
+WRONG: list[Any] = [None, True, -1, 10**30, float("nan"), "", "${x}", "${", [], {}, {"a": 1}, {None: 3}, b"x", (0,)]
+
+
+def test_wrong_values_in_a_checkpoint_are_refused_or_do_no_harm(petals: Run, tmp_path: Path) -> None:
+    """Every fourth value of its configuration, and all others, replaced by values of another kind, or taken away."""
+    content = torch.load(petals.folder / "checkpoints" / "best.ckpt", weights_only=True)
+    random, path, x = np.random.default_rng(0), tmp_path / "a.ckpt", load_iris().data[:9, :2]
+
+    def places(node: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+        for key in node if isinstance(node, dict) else ():
+            yield (*above, key)
+            yield from places(node[key], (*above, key))
+
+    found = list(places(content["metadata"]))
+    rest = [place for place in found if place[0] != "config"]
+    for place in [*[place for place in found if place[0] == "config"][::4], *rest, *rest, *rest]:
+        changed = copy.deepcopy(content)
+        node = changed["metadata"]
+        for key in place[:-1]:
+            node = node[key]
+        node[place[-1]] = WRONG[random.integers(len(WRONG))]
+        if random.random() < 0.2:
+            del node[place[-1]]
+        torch.save(changed, path)
+        with suppress(CheckpointError, ConfigurationError):
+            assert fulmen.load(path).predict(x).shape == (9, 2), place
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fulmen.data.chunks import parts
-from fulmen.data.source import Split, TaskKind
+from fulmen.data.source import DataSpec, Split, TaskKind
 
 Values = NDArray[np.floating]
 
@@ -52,9 +52,18 @@ class Standardizer:
         return {"mean": self.mean.tolist(), "std": self.std.tolist(), "dtype": str(self.mean.dtype)}
 
     @classmethod
-    def of(cls, plain: Mapping[str, Any]) -> "Standardizer":
-        """Restores the output of `plain`, bit for bit."""
-        return cls(*(np.asarray(plain[name], plain["dtype"]) for name in ("mean", "std")))
+    def of(cls, plain: Mapping[str, Any], shape: tuple[int, ...]) -> "Standardizer":
+        """Restores the output of `plain`, bit for bit, for rows of a shape.
+
+        Raises:
+            ValueError: they are not a mean and a std of such rows.
+        """
+        mean, std = (np.asarray(plain[name], plain["dtype"]) for name in ("mean", "std"))
+        for values in (mean, std):
+            np.broadcast_to(values, (1, *shape))  # raises if it does not fit
+        if mean.dtype.kind != "f" or not np.isfinite(mean).all() or not ((std > 0) & (std < np.inf)).all():
+            raise ValueError("a mean or std is not finite, or a std is not above 0")
+        return cls(mean, std)
 
 
 @dataclass(frozen=True)
@@ -80,6 +89,13 @@ class Scaling:
         return {name: None if part is None else part.plain() for name, part in (("x", self.x), ("y", self.y))}
 
     @classmethod
-    def of(cls, plain: Mapping[str, Any]) -> "Scaling":
-        """Restores the output of `plain`."""
-        return cls(*(None if plain[name] is None else Standardizer.of(plain[name]) for name in ("x", "y")))
+    def of(cls, plain: Mapping[str, Any], spec: DataSpec) -> "Scaling":
+        """Restores the output of `plain`.
+
+        Raises:
+            ValueError: it does not fit rows of this spec.
+        """
+        shapes = {"x": spec.in_shape, "y": (spec.out_features,)}
+        return cls(
+            *(None if plain[name] is None else Standardizer.of(plain[name], shape) for name, shape in shapes.items())
+        )

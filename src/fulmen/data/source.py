@@ -9,7 +9,7 @@ Shapes: N rows, C channels, H height, W width, F features, T targets.
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,28 @@ class DataSpec:
     """F names; empty for images."""
     target_names: tuple[str, ...]
     """T target names for regression; the class names otherwise."""
+
+    @classmethod
+    def of(cls, plain: Mapping[str, Any]) -> "DataSpec":
+        """Restores a spec from its fields, as read from a checkpoint.
+
+        Raises:
+            ValueError: a field is missing, or is not what it must be.
+        """
+        try:
+            in_shape, features, targets = (tuple(plain[name]) for name in ("in_shape", "feature_names", "target_names"))
+            spec = cls(in_shape, plain["out_features"], plain["task"], features, targets)
+            right = (
+                all(type(size) is int and size > 0 for size in (*in_shape, spec.out_features))
+                and spec.task in get_args(TaskKind)
+                and all(isinstance(name, str) for name in (*features, *targets))
+                and len(targets) == (2 if spec.task == "binary" else spec.out_features)
+            )
+        except (KeyError, TypeError):
+            right = False
+        if not right:
+            raise ValueError(f"these are not the sizes, task and names of a data set: {plain!s:.200}")
+        return spec
 
 
 class Split(NamedTuple):

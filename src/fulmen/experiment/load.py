@@ -130,7 +130,7 @@ def load(
     """
     trained = read(where, weights=weights, trust_checkpoint=trust_checkpoint, allow_targets=allow_targets)
     folder, metrics = expand_home(str(where)), dict[str, Any]()
-    if weights in (None, trained.config.weights):  # those that were measured
+    if weights in (None, trained.config.get("weights")):  # those that were measured
         with suppress(OSError, ValueError):
             metrics = json.loads((folder / "metrics.json").read_text("utf-8"))
     return Run(metrics, trained.predictor.evaluation.net, folder, trained.predictor)
@@ -146,7 +146,8 @@ def read(
         metadata = content["metadata"]
         state = {str(name).removeprefix("net."): value for name, value in content["state_dict"].items()}
         config, learned = recorded.of_record(metadata["config"]), dict(metadata["learned"])
-        spec, scaling = DataSpec(**metadata["spec"]), Scaling.of(metadata["scaling"])
+        spec = DataSpec.of(metadata["spec"])
+        scaling = Scaling.of(metadata["scaling"], spec)
         precision, fingerprint = str(config.trainer.precision), str(metadata["fingerprint"])
         threads = min(max(1, int(metadata["threads"])), MOST_THREADS)
         OmegaConf.update(config, "allow_targets", list(allow_targets), merge=False)
@@ -168,10 +169,10 @@ def read(
         if config.model._target_ in allowlist.shipped():  # one of the user's own may look at numbers when it is made
             _check_sizes(model, spec, precision, state)
         net = _network(model, spec, precision, state)
+        evaluation = Evaluation(net, task_of(net, spec, scaling), as_loss(loss), precision)
     except Exception as error:  # whatever parts of another version, or of the user's own, may raise
         why = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
         raise CheckpointError(f"the network in {path} cannot be made from what it says ({why})") from error
-    evaluation = Evaluation(net, task_of(net, spec, scaling), as_loss(loss), precision)
     return Trained(path, config, source, Predictor(evaluation, spec, scaling, source.encode), threads, fingerprint)
 
 

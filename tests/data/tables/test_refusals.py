@@ -233,5 +233,5 @@ def test_new_rows_that_lack_a_column_or_hold_a_text_are_refused(write: Write, ma
 
 
 def test_what_another_source_learned_is_no_table(made: MakeTable) -> None:
-    with pytest.raises(ValueError, match=re.escape("There is no 'spec' in what was learned (nothing), so")):
+    with pytest.raises(ValueError, match=re.escape("the schema of the table is damaged: 'spec'; train again")):
         made().load_state_dict({})

@@ -63,7 +63,7 @@ class Arrays(Source):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restores the output of `state_dict`; the training rows are then not needed."""
-        self._spec = DataSpec(**state)
+        self._spec = DataSpec.of(state)
         vars(self).pop("_files", None)
 
     @cached_property

@@ -92,7 +92,7 @@ class Table(Source):
         Raises:
             ValueError: the state is not that of a table.
         """
-        self._schema = FittedSchema.read(state)
+        self._schema = FittedSchema.of(state)
         vars(self).pop("_contents", None)  # read with another schema
 
     def encode(self, rows: "pd.DataFrame | NDArray[Any]") -> NDArray[np.floating]:

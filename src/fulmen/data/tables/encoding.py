@@ -136,18 +136,25 @@ class FittedSchema(NamedTuple):
         return {"spec": dataclasses.asdict(self.spec), "columns": [dict(column) for column in self.columns]}
 
     @classmethod
-    def read(cls, plain: Mapping[str, Any]) -> "FittedSchema":
-        """Made from what `plain` gave.
+    def of(cls, plain: Mapping[str, Any]) -> "FittedSchema":
+        """Restores the output of `plain`.
 
         Raises:
-            ValueError: something is missing there.
+            ValueError: it is no output of `plain`.
         """
         try:
-            spec = DataSpec(**plain["spec"])
-            columns: list[Column] = list(plain["columns"])
-        except KeyError as error:
-            raise ValueError(
-                f"There is no {error} in what was learned ({listed(list(plain)) or 'nothing'}), "
-                "so new rows of a table cannot be read by it: train again."
-            ) from error
+            spec, columns = DataSpec.of(plain["spec"]), list[Column](plain["columns"])
+            if not all(map(_is_column, columns)) or feature_names(columns) != spec.feature_names:
+                raise ValueError("its columns are not those of its features")
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise ValueError(f"the schema of the table is damaged: {error}; train again") from error
         return cls(spec, columns)
+
+
+def _is_column(column: Column) -> bool:
+    values, missing = column["values"], column["missing"]
+    if not isinstance(column["name"], str) or not isinstance(values, list):
+        return False
+    if column["kind"] == "text":
+        return len(values) > 0 and all(isinstance(value, str) for value in [*values, missing])
+    return column["kind"] in ("number", "yes_no") and not values and isinstance(missing, float)
