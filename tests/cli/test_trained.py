@@ -212,9 +212,10 @@ WRONG = {
     "predict run input=rows.csv weights=first": r"weights is 'first'",
     "predict run input=narrow.csv": r"no column 'petal width \(cm\)'",
     "predict run input=narrow.npy": r"have the shape \(3,\), and must have \(4,\)",
-    "predict run input=objects.npy": r"objects.npy is no NumPy file of numbers",
-    "predict run input=text.npy": r"text.npy is no NumPy file of numbers",
-    "predict run input=none.npy": r"there is no file none.npy",
+    "predict run input=objects.npy": r"objects.npy is damaged, empty or not written by numpy\.save",
+    "predict run input=promising.npy": r"promising.npy is damaged, .*: mmap length is greater than file size",
+    "predict run input=text.npy": r"text.npy is damaged, empty or not written by numpy\.save",
+    "predict run input=none.npy": r"There is no file none.npy",
     "predict run input=semicolons.csv": r"separator",
     "export run output=net.pb": r"output=net.pb must end in one of .onnx, .pt2",
     "predict run input=several.npy": r"several.npy contains several arrays",
@@ -240,6 +241,10 @@ def test_what_is_wrong_is_said_in_a_sentence(words: str, here: Path, refused: Ca
     with Path("several.npy").open("wb") as file:
         np.savez(file, a=np.ones((2, 4)), b=np.ones(3))
     Path("text.npy").write_text("no numbers")
+    np.save("promising.npy", np.ones((9, 4)))
+    promise = b"(9" + b"0" * 12 + b", 4), }"
+    written = Path("promising.npy").read_bytes()
+    Path("promising.npy").write_bytes(written.replace(b"(9, 4), }" + b" " * 12, promise))
     assert re.search(WRONG[words], refused(*words.split()))
 
 

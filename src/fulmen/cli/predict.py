@@ -31,6 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fulmen.cli import arguments
+from fulmen.data.sets import npy_files
 from fulmen.data.source import DataSpec
 from fulmen.data.tables.reader import read
 from fulmen.errors import ConfigurationError
@@ -80,15 +81,7 @@ def rows(path: str, **table: Any) -> Any:
     """
     if not path.endswith(".npy"):
         return read(path, **table)
-    try:
-        found = np.load(expand_home(path), allow_pickle=False)
-    except FileNotFoundError as error:
-        raise ConfigurationError(f"there is no file {path}") from error
-    except (ValueError, EOFError) as error:
-        raise ConfigurationError(f"{path} is no NumPy file of numbers: {error}") from error
-    if not isinstance(found, np.ndarray):
-        raise ConfigurationError(f"{path} contains several arrays; give one, in a file ending in .npy")
-    return found
+    return np.array(npy_files.mapped(expand_home(path)))
 
 
 def frame(scores: NDArray[np.floating], spec: DataSpec) -> "pd.DataFrame":

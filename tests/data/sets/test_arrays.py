@@ -390,3 +390,31 @@ def test_a_run_takes_half_as_much_memory_again_as_its_rows(task: str, tmp_path: 
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, encoding="utf-8", timeout=200)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout.split()[-1]) <= 1.5 * 4_000_000 * (2 + 1) * 4 + 30 * 2**20
+
+
+def test_a_damaged_file_is_an_array_or_refused_in_a_sentence(tmp_path: Path) -> None:
+    """Bytes of the header changed, put in and taken away; and archives of several arrays."""
+    random, path = np.random.default_rng(0), tmp_path / "train_x.npy"
+    np.save(tmp_path / "one.npy", np.ones((9, 3)))
+    np.savez(tmp_path / "several.npz", a=np.ones(3))
+    for trial in range(150):
+        damaged = bytearray((tmp_path / ("several.npz" if trial % 4 == 3 else "one.npy")).read_bytes())
+        at, value = int(random.integers(128)), int(random.choice([*b"0123456789,'(){}"]))
+        match trial % 5:
+            case 0:
+                damaged[at] ^= 1 << int(random.integers(8))
+            case 1:
+                damaged[at] = value
+            case 2:
+                damaged.insert(at, value)
+            case 3:
+                del damaged[at]
+            case 4:
+                del damaged[at:]
+        path.write_bytes(damaged)
+        said = f"{path}: a sentence"
+        try:
+            npy_files.mapped(path)
+        except ValueError as error:
+            said = str(error)
+        assert str(path) in said and "\n" not in said

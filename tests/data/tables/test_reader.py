@@ -205,3 +205,27 @@ def test_the_advised_separator_can_be_typed(
         read(tmp_path / "t.csv")
     config = fulmen.compose(["data=table", f"data.separator={word}"])
     assert list(read(tmp_path / "t.csv", separator=made(separator=config.data.separator).separator)) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.csv.gz", "t.parquet"])
+def test_a_damaged_file_is_a_table_or_refused_in_a_sentence(tmp_path: Path, name: str) -> None:
+    """Bits flipped, bytes put in, and truncations."""
+    random, path = np.random.default_rng(0), write(tmp_path, name)
+    whole = path.read_bytes()
+    for trial in range(60 if name == "t.parquet" else 120):
+        damaged = bytearray(whole)
+        at = int(random.integers(len(damaged)))
+        match trial % 3:
+            case 0:
+                damaged[at] ^= 1 << int(random.integers(8))
+            case 1:
+                damaged[at:at] = b'"'
+            case 2:
+                del damaged[at:]
+        path.write_bytes(damaged)
+        said = f"{path}: a sentence"
+        try:
+            read(path)
+        except ValueError as error:
+            said = str(error)
+        assert str(path) in said and "\n" not in said

@@ -4,6 +4,8 @@ Shapes: N rows.
 """
 
 import os
+import warnings
+import zipfile
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -64,21 +66,36 @@ def _holds(there: Sequence[str]) -> str:
 def _mapped(folder: Path, name: str, there: Sequence[str]) -> NDArray[Any]:
     if name not in there:
         raise ValueError(f"There is no {name} in {folder}{did_you_mean(name, there) or '.'}{_holds(there)}")
-    try:
-        found = np.load(folder / name, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        objects = (
-            " Arrays of Python objects cannot be memory-mapped: save numbers." if "Python object" in str(error) else ""
-        )
-        raise ValueError(
-            f"{folder / name} is damaged, empty or not written by numpy.save: {error}.{objects}".replace("..", ".")
-        ) from error
-    if not isinstance(found, np.memmap):
-        raise ValueError(f"{folder / name} contains several arrays: save each in its own file with numpy.save.")
+    found = mapped(folder / name)
     if found.dtype.kind not in "fiub" or found.dtype.itemsize > 8:
         raise ValueError(f"{folder / name} has dtype {found.dtype}: use real numbers of at most 8 bytes.")
     if not found.size or not found.ndim:
         raise ValueError(f"{folder / name} has shape {found.shape}: it must have rows.")
+    return found
+
+
+def mapped(path: Path) -> NDArray[Any]:
+    """Memory-maps the array in a `.npy` file; a header that promises more than the file holds takes no memory.
+
+    Raises:
+        ValueError: there is no such file, or it does not hold one array.
+    """
+    if not path.is_file():
+        raise ValueError(f"There is no file {path}.")
+    if zipfile.is_zipfile(path):
+        raise ValueError(f"{path} contains several arrays: save each in its own file with numpy.save.")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of headers that only a very old NumPy, or damage, has written
+            found = np.lib.format.open_memmap(path, mode="r")
+    except Exception as error:  # NumPy parses the header as Python, and damage leads it anywhere
+        cause = "its header cannot be read"
+        if isinstance(error, OSError | ValueError):
+            cause = " ".join(str(error).split())
+        objects = " Arrays of Python objects cannot be memory-mapped: save numbers." if "Python object" in cause else ""
+        raise ValueError(
+            f"{path} is damaged, empty or not written by numpy.save: {cause}.{objects}".replace("..", ".")
+        ) from error
     return found
 
 

@@ -6,8 +6,10 @@ two columns of one name get other names, a row too short is filled up), so that 
 
 import csv
 import gzip
+import json
 import re
 import warnings
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,8 +17,6 @@ from typing import TYPE_CHECKING, TextIO
 
 from fulmen.rules import did_you_mean, listed
 
-if TYPE_CHECKING:
-    import pandas as pd
 if TYPE_CHECKING:
     from _csv import Reader
 
@@ -98,7 +98,7 @@ def _opened(file: Path) -> Iterator[TextIO]:
         raise ValueError(
             f"{file} is not encoded in UTF-8 (it has the byte 0x{error.object[error.start]:02x}): save it as UTF-8."
         ) from error
-    except (EOFError, OSError, csv.Error) as error:
+    except (EOFError, OSError, csv.Error, zlib.error) as error:
         raise ValueError(f"{file} cannot be read: {' '.join(str(error).split())}") from error
 
 
@@ -196,6 +196,6 @@ def _parquet(file: Path) -> "pd.DataFrame":
     try:
         check_names(file, pyarrow.parquet.read_schema(file).names)
         table: pd.DataFrame = pyarrow.parquet.read_table(file).to_pandas(ignore_metadata=True)
-    except (pyarrow.ArrowException, OSError) as error:
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ValueError(f"{file} is damaged, or no Parquet file: {str(error).partition(chr(10))[0]}") from error
     return table.drop(columns=[name for name in map(str, table) if INDEX.fullmatch(name)])
