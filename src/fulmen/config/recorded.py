@@ -23,17 +23,17 @@ from fulmen.runs.settings import leaves
 
 PERMISSIONS = ("allow_targets", "trust_checkpoint")
 NOT_SET = ("choices", "experiment")
-"""What follows from words and is not set by a key."""
+"""Entries that follow from overrides and are not set by a key."""
 GIVEN_ANEW = (*PERMISSIONS, "run_dir")
-"""What a run that repeats another does not take from it."""
+"""Keys that a repeated run does not take from the first one."""
 BESIDE_RESUME = ("trainer.max_epochs", "trainer.max_steps", "accelerator", *PERMISSIONS)
-"""All that may be said beside `resume=`: how long and where a run goes on, and what it may do."""
+"""All keys that may be given beside `resume=`: how long and where a run goes on, and what it may do."""
 PLACES = ("path", "root", "mirrors")
 """Keys of a data set that say where its rows come from."""
 
 
 def configuration(folder: Path) -> DictConfig:
-    """The configuration of the run in `folder`, as `compose` gives one.
+    """Returns the configuration of the run in `folder`, as `compose` would.
 
     Raises:
         ConfigurationError: there is no run in `folder`, or its `config.yaml` is damaged.
@@ -42,7 +42,7 @@ def configuration(folder: Path) -> DictConfig:
 
 
 def of_record(record: Mapping[str, Any]) -> DictConfig:
-    """A recorded configuration as `compose` gives one: without sizes, with permissions still to be given.
+    """Returns a recorded configuration as `compose` would: without sizes, with permissions still to be given.
 
     Raises:
         ConfigurationError: it was recorded by an earlier version of Fulmen.
@@ -78,7 +78,7 @@ def _check_version(record: Mapping[str, Any]) -> None:
 
 
 def to_resume(folder: Path, words: Sequence[str]) -> DictConfig:
-    """The configuration with which the run in `folder` goes on.
+    """Returns the configuration with which the run in `folder` goes on.
 
     Args:
         folder: the run's.
@@ -112,7 +112,7 @@ def to_resume(folder: Path, words: Sequence[str]) -> DictConfig:
 
 
 def to_rerun(folder: Path, words: Sequence[str], config_dir: str | None) -> DictConfig:
-    """The configuration of the run in `folder`, with `words` changed.
+    """Returns the configuration of the run in `folder`, with `words` changed.
 
     Its choices and the words typed then are composed anew together with the new ones, so that what refers to a changed
     key follows it; where today's choices would give another value than the one on record, that one is taken.
@@ -143,7 +143,7 @@ def to_rerun(folder: Path, words: Sequence[str], config_dir: str | None) -> Dict
 
 
 def _typed(folder: Path, before: DictConfig) -> Iterator[str]:
-    """Words that compose a run's configuration: its experiment, the choice it made in each group, the keys typed."""
+    """Yields overrides that compose a run's configuration: its experiment, its choice in each group, the keys typed."""
     if before.experiment is not None:
         yield f"experiment={before.experiment}"
     yield from (f"{group}={choice}" for group, choice in before.choices.items())
@@ -183,7 +183,7 @@ def without_places(config: DictConfig) -> DictConfig:
 
 
 def with_data(config: DictConfig, words: Sequence[str]) -> DictConfig:
-    """The configuration with other data: a choice, or keys of the choice it has.
+    """Returns the configuration with other data: another choice, or other keys of the same one.
 
     Raises:
         ConfigurationError: a word is about something else, or names what does not exist.
@@ -211,13 +211,13 @@ def with_data(config: DictConfig, words: Sequence[str]) -> DictConfig:
 
 
 def is_repeated(one: Path, config: DictConfig) -> bool:
-    """Whether `config` is that of the run in `one`, but for the folder it goes to."""
+    """Returns whether `config` is that of the run in `one`, apart from the folder it goes to."""
     anew = dict.fromkeys(GIVEN_ANEW)
     return plain(configuration(one)) | anew == plain(config) | anew
 
 
 def differences(one: Path, other: Path) -> list[str]:
-    """What a run and its repetition have not in common, a line each: commit, versions, machine, figures."""
+    """Lists what differs between a run and its repetition, a line each: commit, versions, machine, metrics."""
     before, after = ({**found, **found.get("versions", {})} for found in map(folders.load_status, (one, other)))
     names = ("commit", "dirty", *after.get("versions", {}), "host", "device", "threads", "fingerprint")
     lines = [
@@ -233,9 +233,9 @@ def _bytes(path: Path) -> bytes:
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
-    """The configuration as `config.yaml` keeps it: every reference worked out.
+    """Returns the configuration as `config.yaml` keeps it: every reference resolved.
 
-    But for those to the environment, which may hold what nobody should read in a file.
+    References to the environment are kept, because it may hold secrets.
     """
     found = _resolved(_with_environment(config, lambda *words: f"${{oc.env:{','.join(map(_word, words))}}}"))
     assert isinstance(found, dict)
@@ -243,7 +243,7 @@ def plain(config: DictConfig) -> dict[str, Any]:
 
 
 def check_environment(config: DictConfig) -> None:
-    """Keeps what came from somebody else from reading the environment, and sending it where it says.
+    """Refuses a configuration from somebody else that reads the environment, which it could send anywhere.
 
     Raises:
         ConfigurationError: another variable than `FULMEN_DATA` is named.
@@ -270,7 +270,7 @@ def _resolved(config: DictConfig) -> Any:
 
 
 def _with_environment(config: DictConfig, resolver: Callable[..., str]) -> DictConfig:
-    """Copies a configuration; in the copy, and nowhere else, `${oc.env:...}` is what `resolver` makes of its words.
+    """Copies a configuration; in the copy, and nowhere else, `resolver` resolves `${oc.env:...}`.
 
     References may be put together while they are resolved, so that the text does not show all of them; but every one is
     worked out by a method of the mapping or list that it is in, and those of the copy are of classes of their own.
@@ -303,5 +303,5 @@ def _word(value: Any) -> str:
 
 
 def _replaced(key: str, chosen: set[str]) -> bool:
-    """Whether a word sets `key` or chooses its group anew; permissions and folders are always given anew."""
+    """Returns whether an override sets `key` or its group; permissions and folders are always given anew."""
     return key in GIVEN_ANEW or key in chosen or key.partition(".")[0] in chosen or key.startswith("hydra")

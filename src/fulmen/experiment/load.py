@@ -51,7 +51,7 @@ class Run:
     """Turns new rows into predictions."""
 
     def predict(self, rows: Any) -> NDArray[Any]:
-        """What the network says of new rows, which are treated as the training rows were.
+        """Predicts new rows, which are scaled and encoded as the training rows were.
 
         Args:
             rows: a pandas DataFrame, matched by the names of the features, or an array or lists, [N, *in_shape].
@@ -65,7 +65,7 @@ class Run:
         return self.predictor.predict(rows)
 
     def features(self, rows: Any) -> NDArray[Any]:
-        """New rows as numbers, [N, *in_shape], not scaled: what an exported network takes.
+        """Encodes new rows as numbers, [N, *in_shape], not scaled: the input of an exported network.
 
         Raises:
             ValueError: as `predict`.
@@ -73,7 +73,7 @@ class Run:
         return self.predictor.features(rows)
 
     def predict_proba(self, rows: Any) -> NDArray[np.floating]:
-        """Class probabilities of new rows, [N, K], in the order of the classes' names.
+        """Returns class probabilities of new rows, [N, K], in the order of the classes' names.
 
         Raises:
             ValueError: as `predict`, and where values are learned and not classes.
@@ -86,7 +86,7 @@ class Run:
 def metadata(
     config: Mapping[str, Any], source: Source, scaling: Scaling, fingerprint: str, threads: int
 ) -> dict[str, Any]:
-    """What a checkpoint keeps beside the weights, as plain values."""
+    """Returns what a checkpoint keeps beside the weights, as plain values."""
     return {
         "config": dict(config),
         "spec": dataclasses.asdict(source.spec),
@@ -99,7 +99,7 @@ def metadata(
 
 @dataclass(frozen=True)
 class Trained:
-    """A network out of a checkpoint, and what it came with."""
+    """A network loaded from a checkpoint, with its configuration, data source and predictor."""
 
     path: str
     """The checkpoint's."""
@@ -117,7 +117,7 @@ class Trained:
 def load(
     where: str | Path, *, weights: str | None = None, trust_checkpoint: bool = False, allow_targets: Sequence[str] = ()
 ) -> Run:
-    """A run, as `fulmen.train` returned it; of a checkpoint alone there are no metrics.
+    """Returns a run as `fulmen.train` did; a checkpoint alone has no metrics.
 
     Args:
         where: a run's folder, a checkpoint, or its address (http or https).
@@ -139,7 +139,7 @@ def load(
 def read(
     where: str | Path, *, weights: str | None = None, trust_checkpoint: bool = False, allow_targets: Sequence[str] = ()
 ) -> Trained:
-    """As `load`, with the configuration and the source."""
+    """Loads as `load` does, and returns the configuration and the source as well."""
     path = find(str(where), weights)
     content = checkpoints.load(path, trust=trust_checkpoint)
     try:
@@ -200,7 +200,7 @@ def _check_sizes(model: Callable[..., nn.Module], spec: DataSpec, precision: str
 
 
 def find(where: str, weights: str | None) -> str:
-    """The checkpoint meant by a run's folder, a file or an address.
+    """Finds the checkpoint meant by a run's folder, a file or an address.
 
     Raises:
         CheckpointError: there is none.

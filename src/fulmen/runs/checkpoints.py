@@ -32,7 +32,7 @@ def save(content: dict[str, Any], path: Path) -> None:
 
 
 def load(path: str | Path, *, trust: bool = False) -> dict[str, Any]:
-    """What a checkpoint holds, its tensors on the CPU.
+    """Returns the content of a checkpoint, with its tensors on the CPU.
 
     Args:
         path: a file, or an address that begins with http:// or https://.
@@ -67,7 +67,7 @@ def load(path: str | Path, *, trust: bool = False) -> dict[str, Any]:
 
 
 def _is_pickle(path: Path) -> bool:
-    """Whether a file that the safe loader refused is whole: torch's own form, or a bare pickle."""
+    """Returns whether a file that the safe loader refused is whole: torch's own form, or a bare pickle."""
     with path.open("rb") as file:
         return file.read(1) == b"\x80" or zipfile.is_zipfile(file)
 
@@ -124,7 +124,7 @@ def _download(address: str, trust: bool) -> dict[str, Any]:
 
 
 def newest(folder: Path, warn: Callable[[str], None], *, trust: bool = False) -> dict[str, Any] | None:
-    """The newest whole checkpoint that a run in `folder` can go on from; it is `last.ckpt` then. None: there is none.
+    """Returns the newest whole checkpoint that a run in `folder` can go on from, now `last.ckpt`, or None.
 
     Removes what writers that were killed have left unfinished.
 
@@ -148,7 +148,7 @@ def newest(folder: Path, warn: Callable[[str], None], *, trust: bool = False) ->
 
 
 def whole(path: Path, warn: Callable[[str], None], trust: bool) -> dict[str, Any] | None:
-    """What a run's checkpoint holds; None where there is none, or a damaged one, of which `warn` is told."""
+    """Returns the content of a run's checkpoint; None if it is missing, or damaged, of which `warn` is told."""
     if not path.exists():
         return None
     try:

@@ -1,4 +1,4 @@
-"""Columns that had better not be features, each refused in a sentence that says what to do about it."""
+"""Checks for columns that should not be features; each error says what to do instead."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MOST = 50
-"""Different texts that a column may hold, each of which becomes a feature."""
+"""Maximum number of different texts in a column, each of which becomes a feature."""
 FEW_ROWS = 20
-"""Rows up to which nothing can be said from how often texts recur."""
+"""Number of rows up to which repeated texts prove nothing."""
 
 
 def check_kind(column: "pd.Series[Any]") -> None:
@@ -70,12 +70,12 @@ def check_numbers(column: "pd.Series[Any]") -> None:
 
 
 def leave_out(column: "pd.Series[Any]") -> str:
-    """The advice to do without a column."""
+    """Returns the advice to leave a column out."""
     return f"leave it out with {word('leave_out', str(column.name), many=True)}"
 
 
 def word(key: str, value: str, *, many: bool = False) -> str:
-    """`key=value` of this data set as it can be typed in a shell, in quotes where it needs them."""
+    """Returns `key=value` of this data set as typed in a shell, in quotes where needed."""
     plain = value.replace("_", "").isalnum() and value.isascii()
     quoted = value if plain else "'" + value.replace("'", "\\'") + "'"
     whole = f"data.{key}=[{quoted}]" if many else f"data.{key}={quoted}"
@@ -87,6 +87,6 @@ def _name(column: "pd.Series[Any]") -> str:
 
 
 def _first(column: "pd.Series[Any]", *, as_text: bool = True) -> Any:
-    """The first value that is not missing."""
+    """Returns the first value that is not missing."""
     value = column.dropna().iloc[0]
     return str(value) if as_text else value

@@ -1,4 +1,4 @@
-"""What a column of a table holds, which decides how a network gets to see it."""
+"""The columns of a table: which are features, and what type of values each holds, which decides its encoding."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class Roles(NamedTuple):
-    """Names of columns, each once."""
+    """Names of columns by their role, each once."""
 
     targets: list[str]
     features: list[str]
@@ -80,7 +80,7 @@ EXACT = 2.0**53
 
 
 def kind(column: "pd.Series[Any]") -> Kind:
-    """What a column holds: numbers, yes or no, one of some texts, moments, or something else."""
+    """Returns what a column holds: numbers, yes or no, one of some texts, dates, or something else."""
     import pandas as pd
 
     dtype, types = column.dtype, pd.api.types
@@ -95,14 +95,14 @@ def kind(column: "pd.Series[Any]") -> Kind:
 
 
 def _dates(column: "pd.Series[Any]") -> bool:
-    """Whether all texts of a column are dates."""
+    """Returns whether all texts of a column are dates."""
     known = column.dropna()
     first = known.iloc[:1].astype(str)  # of most columns the first one says that it is no date
     return bool(len(known) and first.str.fullmatch(DATE).all() and known.astype(str).str.fullmatch(DATE).all())
 
 
 def texts(column: "pd.Series[Any]") -> "pd.Series[Any]":
-    """A column's values as texts, [N]: whole numbers without a point; what is missing stays so.
+    """Returns a column's values as texts, [N]: whole numbers without a point; missing values stay missing.
 
     A column of whole numbers with one missing is one of floating numbers to pandas.
     """
@@ -113,7 +113,7 @@ def texts(column: "pd.Series[Any]") -> "pd.Series[Any]":
 
 
 def whole(known: "pd.Series[Any]") -> bool:
-    """Whether numbers, none of them missing, are all whole, and not too large for that to be known."""
+    """Returns whether numbers, none of them missing, are all whole, and small enough to tell."""
     import pandas as pd
 
     if pd.api.types.is_integer_dtype(known.dtype):

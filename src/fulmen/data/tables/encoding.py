@@ -1,4 +1,4 @@
-"""Columns of a table as numbers that a network takes, by what the training rows alone have taught.
+"""The encoding of a table's columns as numbers, fitted on the training rows alone.
 
 Numbers stay as they are, yes and no become 1 and 0, and a text becomes a feature for each value that training rows
 have: 1 where it is the row's, else 0. What is missing becomes the training rows' median, or their most frequent value.
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Column(TypedDict):
-    """How one column becomes features."""
+    """The encoding of one column."""
 
     name: str
     kind: Literal["number", "yes_no", "text"]
@@ -37,10 +37,10 @@ class Column(TypedDict):
 
 
 def fit(train: "pd.DataFrame") -> tuple[list[Column], list[str]]:
-    """Learns from training rows.
+    """Fits the encoding of each column to the training rows.
 
     Returns:
-        How each column becomes features, and sentences about what was left out or filled.
+        The encoding of each column, and notes on what was left out or filled.
 
     Raises:
         ValueError: a column cannot be a feature.
@@ -63,7 +63,7 @@ def fit(train: "pd.DataFrame") -> tuple[list[Column], list[str]]:
 
 
 def _fit(column: "pd.Series[Any]") -> Column:
-    """Learns one column, which has two values at least."""
+    """Fits the encoding of one column, which has at least two values."""
     name, holds = str(column.name), kind(column)
     if holds == "text":
         check_texts(column)
@@ -79,13 +79,13 @@ def _fit(column: "pd.Series[Any]") -> Column:
 
 
 def feature_names(columns: list[Column]) -> tuple[str, ...]:
-    """F names; `column=value` for those that a column of text becomes."""
+    """Returns F names; those of a text column are `column=value`."""
     names = ([f"{column['name']}={value}" for value in column["values"]] or [column["name"]] for column in columns)
     return tuple(name for some in names for name in some)
 
 
 def encode(table: "pd.DataFrame", columns: list[Column]) -> tuple[NDArray[np.float64], list[str]]:
-    """The features of rows.
+    """Encodes rows as features.
 
     Returns:
         [N, F], and sentences about texts that no training row has, which are none of the values: all 0.
@@ -107,14 +107,14 @@ def encode(table: "pd.DataFrame", columns: list[Column]) -> tuple[NDArray[np.flo
 
 
 def _numbers(cells: "pd.Series[Any]", column: Column) -> NDArray[np.float64]:
-    """[N, 1]."""
+    """Encodes a column of numbers as [N, 1]."""
     values, missing = floats(cells), cells.isna().to_numpy()
     refuse(cells, ~missing & ~np.isfinite(values))
     return np.where(missing, column["missing"], values)[:, None].astype(np.float64)
 
 
 def _texts(cells: "pd.Series[Any]", column: Column) -> tuple[NDArray[np.float64], list[str]]:
-    """[N, K], a column for each of K values; and which texts are none of them."""
+    """Encodes a column of texts as [N, K], one column per value; the notes list texts that are none of them."""
     import pandas as pd
 
     values = texts(cells).fillna(column["missing"])
@@ -126,13 +126,13 @@ def _texts(cells: "pd.Series[Any]", column: Column) -> tuple[NDArray[np.float64]
 
 
 class FittedSchema(NamedTuple):
-    """The sizes and names that a model was made for, and how columns become features."""
+    """The spec of a table, and the encoding of its columns."""
 
     spec: DataSpec
     columns: list[Column]
 
     def plain(self) -> dict[str, Any]:
-        """Lists, dicts, texts and numbers, as a checkpoint can hold them."""
+        """Returns plain values, for a checkpoint."""
         return {"spec": dataclasses.asdict(self.spec), "columns": [dict(column) for column in self.columns]}
 
     @classmethod

@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SEPARATORS = {";": "';'", "\t": "tab", "|": "'|'", ",": "','"}
-"""What commonly separates columns, and how `data.separator` names it."""
+"""Common separators, and what `data.separator` calls them."""
 LONGEST = 2**24
-"""Characters of a header line that are looked at."""
+"""Maximum number of characters of a header line that are read."""
 
 
 def read_header(file: Path, separator: str) -> list[str]:
-    """The names of the columns, stripped; one may be empty.
+    """Returns the names of the columns, stripped; a name may be empty.
 
     Raises:
         ValueError: there is none, it is no text in UTF-8, or another separator divides it.
@@ -50,7 +50,7 @@ def read_header(file: Path, separator: str) -> list[str]:
 
 
 def read_delimited(file: Path, separator: str, decimal: str) -> "pd.DataFrame":
-    """The table under that header, [N, columns].
+    """Reads the rows under the header as a table, [N, columns].
 
     Raises:
         ValueError: rows differ in length, a quote is not closed, or the text is not UTF-8.
@@ -86,7 +86,7 @@ def _check_lengths(file: Path, separator: str) -> None:
 
 @contextmanager
 def _opened(file: Path) -> Iterator[TextIO]:
-    """The file's text, gzipped or not; what is no such text raises ValueError."""
+    """Opens a file as text, gzipped or not; raises ValueError if it cannot be read as UTF-8."""
     try:
         with (
             gzip.open(file, "rt", encoding="utf-8-sig", newline="")
@@ -109,15 +109,15 @@ def _reader(lines: Iterable[str], separator: str) -> "Reader":
 DELIMITED = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
 PARQUET = (".parquet", ".pq")
 INDEX = re.compile(r"__index_level_\d+__")
-"""How pandas calls the row numbers that it writes into a Parquet file."""
+"""The name under which pandas writes row numbers to a Parquet file."""
 TAB = {"tab": "\t", "\\t": "\t"}
-"""How words name a tab."""
+"""Ways to type a tab."""
 MOST = 10_000
-"""Columns of a table; one with more is most likely written with rows and columns exchanged."""
+"""Maximum number of columns; a table with more most likely has rows and columns exchanged."""
 
 
 def read(path: str | Path, *, separator: str | None = None, decimal: str = ".") -> "pd.DataFrame":
-    """A table with a header, [N, columns], N at least 1.
+    """Reads a table with a header, [N, columns], N at least 1.
 
     Args:
         path: of a CSV file (`.csv`, `.tsv`, `.txt`, gzipped or not) or a Parquet file (`.parquet`, `.pq`).

@@ -1,4 +1,4 @@
-"""Which rows train, validate and test: at random with equal parts of each class, by time, or by groups.
+"""The split of a table into train, val and test: at random with equal shares of each class, by time, or by group.
 
 Shapes: N rows.
 """
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def moments(column: "pd.Series[Any]") -> NDArray[np.float64]:
-    """A column of numbers, dates, or texts that are dates as 2024-01-31, as numbers [N] that order the rows.
+    """Converts a column of numbers, dates, or texts such as 2024-01-31 to numbers [N] that order the rows.
 
     Raises:
         ValueError: a value is missing or none of these.
@@ -42,7 +42,7 @@ def moments(column: "pd.Series[Any]") -> NDArray[np.float64]:
 
 
 def groups(column: "pd.Series[Any]") -> NDArray[np.int64]:
-    """A number for the group of each row, [N].
+    """Returns the index of each row's group, [N].
 
     Raises:
         ValueError: a value is missing.
@@ -58,23 +58,23 @@ def groups(column: "pd.Series[Any]") -> NDArray[np.int64]:
 
 RowIndices = NDArray[np.int64]
 Choose = Callable[[RowIndices, int], tuple[RowIndices, RowIndices]]
-"""Divides rows into those that stay and a part of that size."""
+"""A function that divides rows into those that stay and a part of a given size."""
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much of a table validates and tests: a share below 1, or a number of rows; 0: no such split."""
+    """The sizes of val and test: a fraction below 1, or a number of rows; 0: no such split."""
 
     val: float
     test: float
     seed: int
 
     def mixed(self, count: int) -> dict[str, RowIndices]:
-        """Any rows of N; each is as likely to be anywhere."""
+        """Splits N rows at random."""
         return self._divide(np.arange(count), self._choose_any, count, "rows")
 
     def balanced(self, y: NDArray[np.int64], names: Sequence[str]) -> dict[str, RowIndices]:
-        """Rows with classes `y` [N], of each class the same part everywhere.
+        """Splits rows with classes `y` [N], with the same share of each class in every split.
 
         Raises:
             ValueError: a class has too few rows, or a split too few for all classes.
@@ -96,12 +96,12 @@ class Sizes:
         return self._divide(np.arange(len(y)), choose, len(y), "rows")
 
     def in_time(self, moments: NDArray[Any]) -> dict[str, RowIndices]:
-        """Rows at `moments` [N]: the earliest train, the latest test."""
+        """Splits rows at `moments` [N]: the earliest are train, the latest test."""
         order = np.argsort(moments, kind="stable")
         return self._divide(order, lambda rows, size: (rows[:-size], rows[-size:]), len(order), "rows")
 
     def in_groups(self, groups: NDArray[np.int64]) -> dict[str, RowIndices]:
-        """Rows of `groups` [N], which stay together; shares and numbers are those of groups.
+        """Splits rows of `groups` [N], which stay together; fractions and numbers count groups.
 
         Raises:
             ValueError: there are fewer groups than splits.
@@ -122,7 +122,7 @@ class Sizes:
         return stays, part
 
     def _divide(self, rows: RowIndices, choose: Choose, count: int, what: str) -> dict[str, RowIndices]:
-        """Takes test away from all rows, then validation from the rest."""
+        """Takes test from all rows, then validation from the rest."""
         test, val = _count(self.test, count), _count(self.val, count)
         if test + val >= count:
             raise ValueError(
@@ -144,7 +144,7 @@ def check_sizes(**sizes: float) -> None:
 
 
 def _count(size: float, count: int) -> int:
-    """How many of `count` a size is; a share is one at least."""
+    """Returns how many of `count` a size is; a fraction is at least one."""
     return max(1, round(size * count)) if 0 < size < 1 else int(size)
 
 

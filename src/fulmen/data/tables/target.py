@@ -1,4 +1,4 @@
-"""What is to be predicted from a table: values or classes, as the target's column says unless the user does.
+"""The target of a table: values or classes, inferred from the target's column unless the user says.
 
 Shapes: N rows, T targets.
 """
@@ -26,7 +26,7 @@ TargetOptions = Literal["auto", "regression", "binary", "multiclass"]
 
 @dataclass(frozen=True)
 class TargetSpec:
-    """Targets of rows that have them."""
+    """The targets of the rows that have them, and their task."""
 
     task: TaskKind
     y: NDArray[Any]
@@ -37,12 +37,12 @@ class TargetSpec:
 
     @property
     def out_features(self) -> int:
-        """Numbers that a model returns for a row."""
+        """Returns the number of model outputs per row."""
         return 1 if self.task == "binary" else len(self.names)
 
 
 def target_spec(targets: "pd.DataFrame", wanted: TargetOptions) -> TargetSpec:
-    """What to predict.
+    """Returns the targets of a table to be learned.
 
     Args:
         targets: [N, T], nothing missing or infinite.
@@ -59,7 +59,7 @@ def target_spec(targets: "pd.DataFrame", wanted: TargetOptions) -> TargetSpec:
 
 
 def known_target_spec(targets: "pd.DataFrame", task: TaskKind, names: tuple[str, ...]) -> TargetSpec:
-    """The targets of a table that is like one learned before: new rows need not hold all of its classes.
+    """Returns the targets of a table with a known schema: new rows need not hold all of its classes.
 
     Args:
         targets: [N, T], nothing missing or infinite.
@@ -110,7 +110,7 @@ def _values(targets: "pd.DataFrame", wanted: TargetOptions) -> TargetSpec:
 
 
 def _one(column: "pd.Series[Any]", wanted: TargetOptions) -> TargetSpec:
-    """A single target, which may be classes."""
+    """Returns the spec of a single target, which may be classes."""
     name, numbers, count = str(column.name), kind(column) == "number", column.nunique()
     if wanted == "auto" and numbers and (count > CLASSES or not whole(column)):
         return _values(column.to_frame(), wanted)
@@ -128,7 +128,7 @@ def _one(column: "pd.Series[Any]", wanted: TargetOptions) -> TargetSpec:
 
 
 def _classes(column: "pd.Series[Any]") -> tuple[tuple[str, ...], NDArray[np.int64]]:
-    """Names of the classes in the order of their values, and each row's number [N] in that order."""
+    """Returns the names of the classes in the order of their values, and each row's index [N] in that order."""
     if kind(column) != "number":
         values = column.to_numpy(dtype=object)
     elif column.dtype.kind in "iu":
