@@ -11,7 +11,7 @@ import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers.logger import Logger
 
-from fulmen.errors import Diverged
+from fulmen.errors import Diverged, warn
 from fulmen.experiment import console
 from fulmen.experiment.baseline import coefficients
 from fulmen.experiment.experiment import Experiment, Session
@@ -34,6 +34,8 @@ from fulmen.training.callbacks.weight_snapshots import WeightSnapshots
 from fulmen.training.first_backward import print_first_backward
 from fulmen.training.learner import Learner
 from fulmen.training.trainer import build
+
+OUT_OF_RANGE = "check the rows of that split, or use data.scale=both or trainer.precision=64-true"
 
 
 def train(experiment: Experiment, session: Session) -> Run:
@@ -60,6 +62,10 @@ def train(experiment: Experiment, session: Session) -> Run:
             with recording.recording(session.folder, session.config, facts, resumed) as status:
                 if session.verbose and leads:
                     console.print_opening(session.config, net, data.spec.in_shape, session.folder, step)
+                if prepared.undefined and leads:
+                    names = " and ".join(f"val/{name}" for name in prepared.undefined)
+                    why = next(iter(prepared.undefined.values()))
+                    warn(f"{names} stay empty in the history: the validation split {why}")
                 torch.set_num_threads(prepared.threads)
                 path = session.folder / "history.csv"
                 history = History(path, prepared.columns, plan.steps_per_epoch, step) if leads else None
@@ -184,9 +190,13 @@ def _evaluate(prepared: Prepared, learner: Learner, trainer: Trainer, checkpoint
     if best is not None:
         learner.load_state_dict(best)
     metrics = learner.evaluation.all_metrics(splits)
-    for name in splits:
-        if not math.isfinite(loss := metrics[f"{name}/loss"]):
-            raise Diverged(f"{name}/loss is {loss} after step {trainer.global_step}")
+    for name in [f"{split}/loss" for split in splits] + [prepared.experiment.score]:
+        if not math.isfinite(metrics.get(name, math.nan)):
+            what = f"{name} is not finite after step {trainer.global_step}"
+            if name == "train/loss":
+                raise Diverged(what)
+            cause = learner.evaluation.cause_of_infinity(splits[name.partition("/")[0]])
+            raise Diverged(f"{what}, though train/loss and all weights are finite: {cause}", OUT_OF_RANGE)
     metrics |= {"parameters": parameter_count(learner.net)}
     if prepared.baseline is not None and trainer.is_global_zero:
         metrics |= prepared.baseline.figures(splits)
