@@ -1,6 +1,6 @@
 """The baseline: scikit-learn's equivalent of a network, fitted to the same rows, scaled in the same way.
 
-It takes the network's place in the evaluation, so that both are measured by the same code. It is fitted on the CPU in
+It replaces the network in the evaluation, so that both are measured by the same code. It is fitted on the CPU in
 double precision, after the network is trained. scikit-learn is imported only for this.
 
 Shapes: B rows, F features, K classes, T targets.
@@ -85,7 +85,7 @@ class Baseline:
     loss: Loss
     """The loss it is measured by; it minimizes its own."""
 
-    def figures(self, splits: Mapping[str, Rows]) -> dict[str, Any]:
+    def metrics(self, splits: Mapping[str, Rows]) -> dict[str, Any]:
         """Fits it to the training rows and measures it on all splits, for `metrics.json` under `baseline/`.
 
         Returns nothing where it diverges, which is no reason to lose the network's own metrics.
@@ -99,11 +99,11 @@ class Baseline:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ConvergenceWarning)  # it takes as many passes as ours, enough or not
                 self.estimator.fit(_table(x), _targets(y, self.task))
-            figures = evaluation.all_metrics(splits)
+            metrics = evaluation.all_metrics(splits)
         except ValueError as error:
             warn(f"no baseline; scikit-learn says: {error}")
             return {}
-        return {f"baseline/{name}": value for name, value in figures.items()}
+        return {f"baseline/{name}": value for name, value in metrics.items()}
 
 
 def sklearn(net: nn.Module, task: Task, train: Rows, recipe: Recipe, amounts: Amounts) -> Baseline:

@@ -1,4 +1,4 @@
-"""All that may be refused, refused before anything is written: data, network, plan, threads, gradient, baseline."""
+"""Preparation of a run: everything that can be refused is refused here, before anything is written."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -34,7 +34,7 @@ class Prepared:
     step: Stepping
     accelerator: str
     threads: int
-    """Of the CPU."""
+    """CPU threads."""
     batch_size: int
     """Rows that go through the network at once."""
     columns: list[str]
@@ -53,8 +53,8 @@ def prepare(experiment: Experiment, threads: int | None = None) -> Prepared:
     """Loads the data, initializes the network and plans the run; writes nothing.
 
     Args:
-        experiment: what is trained.
-        threads: CPU threads that the run had before; None to choose them.
+        experiment: the experiment to train.
+        threads: CPU threads of the run that is resumed; None to choose them.
 
     Raises:
         ValueError: parts do not fit each other or the machine, or the data cannot be loaded.

@@ -230,5 +230,5 @@ def _evaluate(prepared: Prepared, learner: Learner, trainer: Trainer, checkpoint
             raise Diverged(f"{what}, though train/loss and all weights are finite: {cause}", OUT_OF_RANGE)
     metrics |= {"parameters": parameter_count(learner.net)}
     if prepared.baseline is not None and trainer.is_global_zero:
-        metrics |= prepared.baseline.figures(splits)
+        metrics |= prepared.baseline.metrics(splits)
     return metrics

@@ -52,7 +52,7 @@ class Evaluation:
         return seen
 
     def cause_of_infinity(self, split: Rows) -> str:
-        """Says which quantity is the first in `split` to be infinite or NaN, where its loss or a metric is."""
+        """Returns the first quantity of `split` that is infinite or NaN, to explain a loss or a metric that is."""
         start = 0
         for chunk in chunks(split):
             out, y = self._outcome(chunk)

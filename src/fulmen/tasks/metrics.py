@@ -65,7 +65,7 @@ class Errors:
         self.unit: tuple[Tensor, Tensor] | None = None
         """Mean and std of the first chunk's targets, both [T]."""
         self.sums = torch.zeros(3, 1, dtype=torch.float64)
-        """Of squared errors, squared targets and targets, [3, T]."""
+        """Sums of squared errors, squared targets and targets, [3, T]."""
 
     def add(self, out: Tensor, y: Tensor) -> None:
         """Adds scores and targets, [B, T]."""
@@ -84,7 +84,7 @@ class Errors:
         self.sums = self.sums + torch.stack([(y - out).square().sum(0), y.square().sum(0), y.sum(0)]).cpu().double()
 
     def results(self) -> dict[str, float]:
-        """Returns `mse`, `mae` and `r2`, the mean over targets of 1 - squared error / squared deviation."""
+        """Returns `mse`, `mae` and `r2`, the mean over targets of 1 - squared error / variance."""
         assert self.first is not None
         errors, squares, total = self.sums
         dtype = self.first.dtype
