@@ -20,7 +20,13 @@ def check(net: nn.Module, in_shape: tuple[int, ...], out_features: int) -> None:
         raise ValueError(f"the model is a {name}, but must be a torch.nn.Module")
     if not any(parameter.requires_grad for parameter in net.parameters()):
         raise ValueError(f"{name} has no parameters, so there is nothing to train; add a layer that has some")
-    out, wanted = _out(net, in_shape), (1, out_features)
+    try:
+        with evaluation_mode(net), torch.no_grad():
+            out: object = net(torch.zeros(1, *in_shape, dtype=next(net.parameters()).dtype))
+    except (RuntimeError, TypeError, IndexError) as error:
+        said = str(error).strip().partition("\n")[0]
+        raise ValueError(f"{name} cannot take a row of the shape {in_shape}: {said}") from error
+    wanted = (1, out_features)
     found = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
     if found != wanted:
         raise ValueError(
@@ -39,15 +45,6 @@ def evaluation_mode(net: nn.Module) -> Iterator[None]:
     finally:
         for module, training in modes.items():
             module.training = training  # not `train`, which would set all modules below as well
-
-
-def _out(net: nn.Module, in_shape: tuple[int, ...]) -> object:
-    try:
-        with evaluation_mode(net), torch.no_grad():
-            return net(torch.zeros(1, *in_shape, dtype=next(net.parameters()).dtype))
-    except (RuntimeError, TypeError, IndexError) as error:
-        said = str(error).strip().partition("\n")[0]
-        raise ValueError(f"{type(net).__name__} cannot take a row of the shape {in_shape}: {said}") from error
 
 
 class Layer(NamedTuple):

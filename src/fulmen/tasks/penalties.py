@@ -37,7 +37,7 @@ class Penalty:
 
     def __call__(self, parameters: Iterable[Tensor]) -> Tensor:
         """Returns the penalty, []; terms of weight 0 and factors of 1 are left out."""
-        flat = _flat(parameters)
+        flat = torch.cat([parameter.flatten() for parameter in parameters])  # a few operations, however many layers
         if self.l1_ratio == 1:
             return self.weight * flat.abs().sum()
         if self.l1_ratio == 0:
@@ -74,8 +74,3 @@ def l2(*, weight: float) -> Penalty:
 def elastic_net(*, weight: float, l1_ratio: float) -> Penalty:
     """Makes weight · (l1_ratio · Σ|p| + (1 - l1_ratio) · Σp²) (Zou and Hastie, 2005)."""
     return Penalty(weight, l1_ratio)
-
-
-def _flat(parameters: Iterable[Tensor]) -> Tensor:
-    """Joins all parameters to one vector, so that a penalty costs a few operations however many layers there are."""
-    return torch.cat([parameter.flatten() for parameter in parameters])
