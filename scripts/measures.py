@@ -97,7 +97,7 @@ def _untrained(run: Run) -> float:
     )
     data = DataModule(source, dtype=run.predictor.dtype, seed=config.seed, pack=1)
     data.load()
-    return replace(run.predictor.evaluation, net=net).figures(data.splits["test"], ())["loss"]
+    return replace(run.predictor.evaluation, net=net).metrics(data.splits["test"])["loss"]
 
 
 def _drawn_from_all(run: Run) -> float:

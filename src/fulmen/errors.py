@@ -21,10 +21,10 @@ class Pruned(Exception):
 
 
 class Diverged(ArithmeticError):
-    """The loss, or a parameter, is no longer finite."""
+    """The loss, the score or a parameter is no longer finite."""
 
-    def __init__(self, what: str) -> None:
-        super().__init__(f"{what}; try a smaller optimizer.lr, or trainer.gradient_clip=1")
+    def __init__(self, what: str, way_out: str = "try a smaller optimizer.lr, or trainer.gradient_clip=1") -> None:
+        super().__init__(f"{what}; {way_out}")
 
 
 class ConfigurationError(ValueError):

@@ -86,7 +86,7 @@ BAD_WORDS = {
     "run_dir=a$HOME": r"run_dir is a\$HOME, but TensorBoard cannot read a folder with '\$' in it",
     "weights=worst": r"weights is 'worst', and must be one of best, last",
     # what does not go together, or is not there
-    "model=lenet": r"lenet needs images .* rows have the shape \(2,\); take model=linear, shallow, deep or mlp",
+    "model=lenet": r"lenet needs images .* rows have the shape \(2,\); use model=linear, shallow, deep or mlp",
     "data=blobs data.scale=channels": r"is for images, and .* have the shape \(2,\); take data.scale=features",
     "loss=cross_entropy": r"does not fit data=sine_boundary, whose task is binary; these do: auto, bce",
     "score=val/mse": r"score=val/mse is not measured during training of this binary task",

@@ -198,25 +198,25 @@ def test_a_step_of_a_perceptron_is_ours(words: tuple[str, ...]) -> None:
 
 def fitted(second: Baseline, estimator: Any, data: DataModule) -> list[np.ndarray[Any, Any]]:
     """Weights and biases after training, in the order and the shapes of ours."""
-    second.figures(data.splits)
+    second.metrics(data.splits)
     return [part.T for pair in zip(estimator.coefs_, estimator.intercepts_, strict=True) for part in pair]
 
 
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("data=mnist_5k", "model=lenet"), "no equivalent of a LeNet; models of linear layers fit"),
+        (("data=mnist_5k", "model=lenet"), "no equivalent of a LeNet; use model=linear"),
         (("data=moons", "model.activation=gelu"), "of the activation GELU; .* identity"),
-        (("data=moons", "model=mlp", "optimizer=rmsprop"), "optimizer=rmsprop; take gd"),
-        (("data=moons", "model=linear", "optimizer=adamw"), "decay of optimizer=adamw; take optimizer=adam"),
+        (("data=moons", "model=mlp", "optimizer=rmsprop"), "optimizer=rmsprop; use gd"),
+        (("data=moons", "model=linear", "optimizer=adamw"), "decay of optimizer=adamw; use optimizer=adam"),
         (("data=moons", "model=two_layer"), "without biases"),
-        (("data=moons", "model.dropout=0.1"), "dropout; take model.dropout=0"),
-        (("data=moons", "scheduler=cosine"), "take scheduler=constant"),
-        (("data=moons", "trainer.gradient_clip=1"), "take trainer.gradient_clip=null"),
-        (("data=moons", "loss=mse"), "loss=mse; for this binary task take loss=auto or bce"),
-        (("data=moons", "penalty=l1"), "penalty=l1; take penalty=l2 or none"),
-        (("data=wiggle", "model=perceptron"), "output_activation=sigmoid here; take identity"),
-        (("data=wiggle", "model=linear", "penalty=l2"), "linear regression with a penalty; take penalty=none"),
+        (("data=moons", "model.dropout=0.1"), "dropout; use model.dropout=0"),
+        (("data=moons", "scheduler=cosine"), "use scheduler=constant"),
+        (("data=moons", "trainer.gradient_clip=1"), "use trainer.gradient_clip=null"),
+        (("data=moons", "loss=mse"), "loss=mse; for this binary task use loss=auto or bce"),
+        (("data=moons", "penalty=l1"), "penalty=l1; use penalty=l2 or none"),
+        (("data=wiggle", "model=perceptron"), "output_activation=sigmoid here; use identity"),
+        (("data=wiggle", "model=linear", "penalty=l2"), "linear regression with a penalty; use penalty=none"),
     ],
     ids=str,
 )
@@ -253,16 +253,16 @@ def test_it_leaves_the_random_states_alone(words: tuple[str, ...]) -> None:
     second, data, _ = opinion(*words)
     np.random.seed(1)
     before, torchs = np.random.get_state(legacy=False), torch.get_rng_state()
-    first = second.figures(data.splits)
+    first = second.metrics(data.splits)
     assert str(np.random.get_state(legacy=False)) == str(before)
     assert torch.equal(torch.get_rng_state(), torchs)
     np.random.seed(2)
-    assert second.figures(data.splits) == first, "and it does not depend on them"
+    assert second.metrics(data.splits) == first, "and it does not depend on them"
 
 
 def test_coefficients_of_classes_have_names_and_no_common_part() -> None:
     second, data, net = opinion("data=iris_species", "model=linear", "penalty=l2", "penalty.weight=0.01")
-    second.figures(data.splits)
+    second.metrics(data.splits)
     found = coefficients(net, second.estimator, data.spec)
     assert [found[0].name, found[4].name, found[5].name] == [
         "sepal length (cm), setosa",
@@ -277,7 +277,7 @@ def test_coefficients_of_classes_have_names_and_no_common_part() -> None:
 
 def test_perceptrons_have_no_table_of_coefficients() -> None:
     second, data, net = opinion("data=moons")
-    second.figures(data.splits)
+    second.metrics(data.splits)
     assert coefficients(net, second.estimator, data.spec) == []
 
 

@@ -251,7 +251,7 @@ def test_debugging_names_the_operation_that_diverged(
 
 
 OWN_NETWORKS = {
-    "Narrow": ("super().__init__(nn.Linear(2, 3))", r"Narrow returns \(1, 3\) for one row, and .* wants \(1, 1\)"),
+    "Narrow": ("super().__init__(nn.Linear(2, 3))", r"Narrow returns \(1, 3\) for one row, but .* needs \(1, 1\)"),
     "Pair": ("super().__init__(nn.LSTM(2, 1))", r"Pair returns tuple for one row"),
     "Empty": ("super().__init__(nn.Tanh())", r"Empty has no parameters, so there is nothing to train"),
     "Wide": ("super().__init__(nn.Linear(3, 1))", r"Wide cannot take a row of the shape \(2,\): mat1 and mat2"),

@@ -29,7 +29,7 @@ def test_the_host_is_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize(("where", "method"), [(FigureOptions, "draw"), (Baseline, "figures")])
+@pytest.mark.parametrize(("where", "method"), [(FigureOptions, "draw"), (Baseline, "metrics")])
 def test_a_signal_after_training_is_not_swallowed(
     signum: signal.Signals, where: type, method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -195,6 +196,52 @@ def test_a_figure_that_fails_is_one_line_and_takes_nothing_with_it(
     run = train("data=circles", "figures=default", max_epochs=1)
     assert names(run) == {"confusion.png", "curves.png"} and "test/accuracy" in run.metrics
     assert capsys.readouterr().err == "fulmen: figure regions was not drawn (RuntimeError: no ink)\n"
+
+
+STOPS_EARLY = ["trainer.patience=1", "optimizer.lr=1e-9"]
+
+
+@pytest.mark.parametrize(
+    ("room", "words", "missing"),
+    [
+        (20_000, ["logger=tensorboard"], "regions confusion curves"),
+        (
+            26_000,
+            ["logger=none", "figures.animation=true", "trainer.patience=1", "optimizer.lr=1e-9"],
+            "regions training",
+        ),
+    ],
+    ids=["TensorBoard", "stopped early"],
+)
+def test_figures_without_room_on_the_disk_are_drawn_by_resuming(
+    room: int, words: list[str], missing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    resource = pytest.importorskip("resource")  # its limit on a file's size stands for a full disk
+    monkeypatch.chdir(tmp_path)
+    every = ["data=circles", "figures=default", "trainer.max_epochs=3", *words]
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
+    try:
+        for words in ([*every, "run_dir=run"], ["resume=run"]):
+            assert main(words) == 0
+            said = capsys.readouterr().err
+            cause = f"({Path('run/figures/regions.png')}: File too large)"
+            assert f"could not be written: {', '.join(missing.split())} {cause}; resume=run draws them" in said
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not {path.stem for path in Path("run/figures").iterdir()} & {*missing.split()}
+    record = [Path("run", name).read_bytes() for name in ("metrics.json", "history.csv", "config.yaml")]
+    assert main(["resume=run"]) == 0 and capsys.readouterr().err == ""
+    assert record == [Path("run", name).read_bytes() for name in ("metrics.json", "history.csv", "config.yaml")]
+    assert main([*every, "run_dir=whole"]) == 0
+    drawn, expected = (
+        {path.name: path.read_bytes() for path in Path(run, "figures").iterdir()} for run in ("run", "whole")
+    )
+    assert drawn == expected and len(drawn) >= 3
+    if "logger=tensorboard" in every:
+        assert images(Path("run")) == images(Path("whole"))
+    capsys.readouterr()
+    assert main(["resume=run"]) == 0 and "nothing more to do" in "".join(capsys.readouterr())
 
 
 def test_sweeps_draw_only_what_is_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -205,5 +205,5 @@ def test_dropout_has_nothing_in_checkpoints() -> None:
 
 @pytest.mark.parametrize("p", [-0.1, 1.0, 1.5])
 def test_dropout_refuses_what_is_no_share(p: float) -> None:
-    with pytest.raises(ValueError, match=f"not {p}"):
+    with pytest.raises(ValueError, match=f"model.dropout is {p}:"):
         Dropout(p)

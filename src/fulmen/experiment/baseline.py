@@ -1,6 +1,6 @@
 """The baseline: scikit-learn's equivalent of a network, fitted to the same rows, scaled in the same way.
 
-It takes the network's place in the evaluation, so that both are measured by the same code. It is fitted on the CPU in
+It replaces the network in the evaluation, so that both are measured by the same code. It is fitted on the CPU in
 double precision, after the network is trained. scikit-learn is imported only for this.
 
 Shapes: B rows, F features, K classes, T targets.
@@ -49,27 +49,17 @@ def coefficients(net: nn.Module, estimator: Any, spec: DataSpec) -> list[Coeffic
     """
     if not hasattr(estimator, "coef_"):
         return []
-    ours, theirs = _columns(net), _fitted(estimator)  # [T, F + 1]
+    (layer,) = (module for module in net.modules() if isinstance(module, nn.Linear))
+    bias = torch.zeros(layer.out_features) if layer.bias is None else layer.bias
+    ours: Array = torch.cat([layer.weight, bias[:, None]], 1).detach().cpu().double().numpy()  # [T, F + 1]
+    weights = np.atleast_2d(estimator.coef_)
+    theirs = np.column_stack([weights, np.broadcast_to(estimator.intercept_, len(weights))])  # [T, F + 1]
     if spec.task == "multiclass":
         ours, theirs = ours - ours.mean(0), theirs - theirs.mean(0)
     features = spec.feature_names or tuple(f"x{i}" for i in range(ours.shape[1] - 1))
     outputs = spec.target_names if len(ours) > 1 else ("",)
     names = [f"{feature}, {out}" if out else feature for out in outputs for feature in (*features, "bias")]
     return [Coefficient(*row) for row in zip(names, ours.ravel().tolist(), theirs.ravel().tolist(), strict=True)]
-
-
-def _columns(net: nn.Module) -> Array:
-    """Returns weights and bias of the only layer, [T, F + 1]; 0 where it has no bias."""
-    (layer,) = (module for module in net.modules() if isinstance(module, nn.Linear))
-    bias = torch.zeros(layer.out_features) if layer.bias is None else layer.bias
-    columns: Array = torch.cat([layer.weight, bias[:, None]], 1).detach().cpu().double().numpy()
-    return columns
-
-
-def _fitted(linear: Any) -> Array:
-    """Returns the same for a linear estimator."""
-    weights = np.atleast_2d(linear.coef_)
-    return np.column_stack([weights, np.broadcast_to(linear.intercept_, len(weights))])
 
 
 def none() -> None:
@@ -85,7 +75,7 @@ class Baseline:
     loss: Loss
     """The loss it is measured by; it minimizes its own."""
 
-    def figures(self, splits: Mapping[str, Rows]) -> dict[str, Any]:
+    def metrics(self, splits: Mapping[str, Rows]) -> dict[str, Any]:
         """Fits it to the training rows and measures it on all splits, for `metrics.json` under `baseline/`.
 
         Returns nothing where it diverges, which is no reason to lose the network's own metrics.
@@ -98,12 +88,15 @@ class Baseline:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ConvergenceWarning)  # it takes as many passes as ours, enough or not
-                self.estimator.fit(_table(x), _targets(y, self.task))
-            figures = evaluation.all_metrics(splits)
+                targets = y.flatten() if self.task.out_features == 1 else y  # [B, T], or [B]
+                self.estimator.fit(
+                    _table(x), (targets.double() if self.task.kind == "regression" else targets.long()).numpy()
+                )
+            metrics = evaluation.all_metrics(splits)
         except ValueError as error:
             warn(f"no baseline; scikit-learn says: {error}")
             return {}
-        return {f"baseline/{name}": value for name, value in figures.items()}
+        return {f"baseline/{name}": value for name, value in metrics.items()}
 
 
 def sklearn(net: nn.Module, task: Task, train: Rows, recipe: Recipe, amounts: Amounts) -> Baseline:
@@ -155,10 +148,3 @@ def _table(x: Tensor) -> Array:
     """Flattens rows [B, *in_shape] to what scikit-learn takes, [B, F]."""
     table: Array = x.flatten(1).double().numpy()
     return table
-
-
-def _targets(y: Tensor, task: Task) -> NDArray[Any]:
-    """Returns targets [B, T], or [B] for one target and for classes."""
-    if task.kind == "regression":
-        return np.asarray(y.double().squeeze(1) if y.shape[1] == 1 else y.double())
-    return np.asarray(y.flatten().long())

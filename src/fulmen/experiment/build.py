@@ -68,7 +68,8 @@ def resume(
 ) -> "Run":
     """Resumes the run in `folder` from its last checkpoint, in the same folder.
 
-    On the CPU it ends with the weights of an uninterrupted run, to the last bit.
+    On the CPU it ends with the weights of an uninterrupted run, to the last bit. If a completed run lacks figures
+    that could not be written, it draws those.
 
     Args:
         folder: the run's.
@@ -86,7 +87,8 @@ def resume(
     before = folders.load_status(folder)
     if before.get("state") == "diverged":
         raise ValueError(f"{folder} diverged ({before['error']}) and would again; use rerun={folder} with changes")
-    if before.get("state") == "completed" and (before.get("stopped_early") or not words):
+    is_whole = before.get("state") == "completed" and not before.get("missing_figures")
+    if is_whole and (before.get("stopped_early") or not words):
         early = before.get("stopped_early")
         why = "stopped early (its score no longer improved)" if early else "completed"
         longer = "" if early else f"to train longer, use resume={folder} with a larger trainer.max_epochs, or "

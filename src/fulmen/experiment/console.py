@@ -82,17 +82,15 @@ def metrics_table(metrics: Mapping[str, Any], title: str | None = None) -> Table
     )
     table = Table("", *(split.replace("/", "\n") for split in splits), title=title)
     for name in names:
-        table.add_row(name, *(_figure(metrics.get(f"{split}/{name}")) for split in splits))
+        found = [metrics.get(f"{split}/{name}") for split in splits]
+        table.add_row(name, *("" if value is None else f"{value:.4g}" for value in found))
     return table
 
 
 def print_coefficients(coefficients: Sequence[Coefficient]) -> None:
     """Prints ours and scikit-learn's side by side, if there are any."""
-    if coefficients:
-        Console().print(_coefficients(coefficients))
-
-
-def _coefficients(coefficients: Sequence[Coefficient]) -> Table:
+    if not coefficients:
+        return
     most = max(abs(row.difference) for row in coefficients)
     table = Table("", "ours", "scikit-learn", "difference", title="coefficients")
     table.caption = f"largest difference of {len(coefficients):,}: {most:.2g}"
@@ -101,11 +99,7 @@ def _coefficients(coefficients: Sequence[Coefficient]) -> Table:
         shown = sorted(shown, key=lambda row: -abs(row.difference))[:MOST_COEFFICIENTS]
     for name, ours, theirs in shown:
         table.add_row(escape(name), f"{ours:.7g}", f"{theirs:.7g}", f"{ours - theirs:.2g}")
-    return table
-
-
-def _figure(value: float | None) -> str:
-    return "" if value is None else f"{value:.4g}"
+    Console().print(table)
 
 
 def _shape(shape: tuple[int, ...]) -> str:

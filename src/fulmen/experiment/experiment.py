@@ -1,4 +1,4 @@
-"""The parts of a run, passed whole: an `Experiment` says what is trained on what, a `Session` where and how."""
+"""The parts of a run, passed whole: the `Experiment`, and the `Session` of the process that trains it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -41,7 +41,7 @@ class Experiment:
 
 @dataclass(frozen=True, kw_only=True)
 class Session:
-    """Where one process trains an experiment, and how."""
+    """The folder and the circumstances in which one process trains an experiment."""
 
     folder: Path
     """The run's folder: made here, and empty if it exists."""
@@ -52,12 +52,12 @@ class Session:
     name: str = ""
     """The run's name in the dashboard, and so a folder's name."""
     verbose: bool = True
-    """Whether configuration, network, progress and metrics are printed."""
+    """True to print configuration, network, progress and metrics."""
     resume: bool = False
-    """Whether the run in `folder` is resumed from its last checkpoint."""
+    """True to resume the run in `folder` from its last checkpoint."""
     threads: int | None = None
     """CPU threads that the run had before; None to choose them by the size of the work."""
     trust: bool = False
-    """Whether a checkpoint may hold more than plain values, see `checkpoints.load`."""
+    """True to accept checkpoints that hold more than plain values, see `checkpoints.load`."""
     pruner: Pruner | None = None
     """Decides during training whether the run ends early."""

@@ -1,17 +1,18 @@
-"""All that may be refused, refused before anything is written: data, network, plan, threads, gradient, baseline."""
+"""Preparation of a run: everything that can be refused is refused here, before anything is written."""
 
 from dataclasses import dataclass
 from functools import cached_property
 
 import torch
 
-from fulmen.data.tensors import fingerprint
+from fulmen.data.tensors import chunks, fingerprint
 from fulmen.experiment import importing
 from fulmen.experiment.baseline import Amounts, Baseline
 from fulmen.experiment.experiment import Experiment
 from fulmen.models import dry_run
 from fulmen.models.initializers import new_network
 from fulmen.tasks.evaluation import Evaluation
+from fulmen.tasks.metrics import undefined
 from fulmen.tasks.names import measured
 from fulmen.tasks.predictor import task_of
 from fulmen.training.backprop.gradient import find_gradient
@@ -33,11 +34,13 @@ class Prepared:
     step: Stepping
     accelerator: str
     threads: int
-    """Of the CPU."""
+    """CPU threads."""
     batch_size: int
     """Rows that go through the network at once."""
     columns: list[str]
     """The metrics in a row of the history."""
+    undefined: dict[str, str]
+    """Metrics that the validation split leaves undefined, each with the reason."""
     baseline: Baseline | None
 
     @cached_property
@@ -50,8 +53,8 @@ def prepare(experiment: Experiment, threads: int | None = None) -> Prepared:
     """Loads the data, initializes the network and plans the run; writes nothing.
 
     Args:
-        experiment: what is trained.
-        threads: CPU threads that the run had before; None to choose them.
+        experiment: the experiment to train.
+        threads: CPU threads of the run that is resumed; None to choose them.
 
     Raises:
         ValueError: parts do not fit each other or the machine, or the data cannot be loaded.
@@ -69,6 +72,18 @@ def prepare(experiment: Experiment, threads: int | None = None) -> Prepared:
     columns = measured(spec.task, data.splits)
     if experiment.score not in columns:  # its name was checked before; only now are the splits known
         raise ValueError(f"score={experiment.score}, but this data has no validation rows; use score=train/loss")
+    val = data.splits.get("val")
+    if val is not None and not all(values.isfinite().all() for chunk in chunks(val) for values in chunk):
+        raise ValueError(
+            f"the validation split has a value that is infinite in trainer.precision={options.precision}, so its loss "
+            "would be; correct it, or use trainer.precision=64-true"
+        )
+    empty = {} if val is None else undefined(spec, val)
+    if (why := empty.get(experiment.score.removeprefix("val/"))) is not None:
+        raise ValueError(
+            f"score={experiment.score} is undefined, because the validation split {why}; use score=val/loss, or other "
+            "validation rows"
+        )
     batch_size = data.rows if source.batch_size == "full" else source.batch_size
     data.plan = plan = find_plan(options, data.rows, batch_size, recipe.scheduler, experiment.score)
     classes = spec.out_features if spec.task == "multiclass" else 0
@@ -94,5 +109,6 @@ def prepare(experiment: Experiment, threads: int | None = None) -> Prepared:
         threads=threads or find_threads(options, net, spec.in_shape, min(batch_size, data.rows), classes),
         batch_size=batch_size,
         columns=columns,
+        undefined=empty,
         baseline=experiment.baseline and experiment.baseline(net, task, data.splits["train"], recipe, amounts),
     )

@@ -11,16 +11,17 @@ import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers.logger import Logger
 
-from fulmen.errors import Diverged
+from fulmen.errors import Diverged, warn
 from fulmen.experiment import console
 from fulmen.experiment.baseline import coefficients
 from fulmen.experiment.experiment import Experiment, Session
-from fulmen.experiment.load import Run, metadata
+from fulmen.experiment.load import Run, load, metadata
 from fulmen.experiment.prepare import Prepared, prepare
 from fulmen.figures.context import RunContext
 from fulmen.models.dry_run import parameter_count
-from fulmen.runs import recording, resuming
+from fulmen.runs import checkpoints, recording, resuming
 from fulmen.runs.files import write_json
+from fulmen.runs.folder import LAST, load_status
 from fulmen.runs.history import History
 from fulmen.runs.signals import Stop, deferred, raising
 from fulmen.tasks.names import METRICS, mode
@@ -33,7 +34,10 @@ from fulmen.training.callbacks.pruning import Pruning
 from fulmen.training.callbacks.weight_snapshots import WeightSnapshots
 from fulmen.training.first_backward import print_first_backward
 from fulmen.training.learner import Learner
+from fulmen.training.plan import Plan
 from fulmen.training.trainer import build
+
+OUT_OF_RANGE = "check the rows of that split, or use data.scale=both or trainer.precision=64-true"
 
 
 def train(experiment: Experiment, session: Session) -> Run:
@@ -52,6 +56,8 @@ def train(experiment: Experiment, session: Session) -> Run:
         net, data, plan = prepared.evaluation.net, prepared.data, prepared.plan
         leads = recording.leads()  # of several devices' processes one keeps the record
         with raising(), recording.claim(session.folder, goes_on=session.resume):
+            if session.resume and _lacks_only_figures(session, plan):
+                return _draw_missing(prepared, session)
             start, best = _checkpoint(prepared, session)
             step = start or 0
             facts = {"seed": experiment.recipe.seed, "threads": prepared.threads, "fingerprint": prepared.fingerprint}
@@ -60,6 +66,10 @@ def train(experiment: Experiment, session: Session) -> Run:
             with recording.recording(session.folder, session.config, facts, resumed) as status:
                 if session.verbose and leads:
                     console.print_opening(session.config, net, data.spec.in_shape, session.folder, step)
+                if prepared.undefined and leads:
+                    names = " and ".join(f"val/{name}" for name in prepared.undefined)
+                    why = next(iter(prepared.undefined.values()))
+                    warn(f"{names} stay empty in the history: the validation split {why}")
                 torch.set_num_threads(prepared.threads)
                 path = session.folder / "history.csv"
                 history = History(path, prepared.columns, plan.steps_per_epoch, step) if leads else None
@@ -84,7 +94,9 @@ def train(experiment: Experiment, session: Session) -> Run:
                 if history is not None:
                     write_json(session.folder / "metrics.json", metrics)
                     context = RunContext(predictor, data.splits, metrics, list(history.rows()))
-                    experiment.figures.draw(context, snapshots, session.folder / "figures", boards, trainer.global_step)
+                    figures = session.folder / "figures"
+                    missing = experiment.figures.draw(context, snapshots, figures, boards, trainer.global_step)
+                    status |= {"missing_figures": missing} if missing else {}
                 for board in boards:
                     loggers.show_final_figures(board, metrics, trainer.global_step)
         if session.verbose and leads:
@@ -114,6 +126,31 @@ def _checkpoint(prepared: Prepared, session: Session) -> tuple[int | None, dict[
     if not session.resume:
         return None, None
     return resuming.start(session.folder, prepared.plan.total_steps, prepared.fingerprint, session.trust)
+
+
+def _lacks_only_figures(session: Session, plan: Plan) -> bool:
+    status = load_status(session.folder)
+    is_over = status.get("stopped_early") or status.get("steps", 0) >= plan.total_steps
+    return status.get("state") == "completed" and is_over and bool(status.get("missing_figures"))
+
+
+def _draw_missing(prepared: Prepared, session: Session) -> Run:
+    """Draws the figures that a completed run could not write; of its record only the list of those changes."""
+    folder, options = session.folder, prepared.experiment.figures
+    run = load(folder, trust_checkpoint=session.trust, allow_targets=session.config.get("allow_targets") or ())
+    status, snapshots = load_status(folder), None
+    if options.animation:
+        snapshots = WeightSnapshots()
+        kept = checkpoints.load(folder / "checkpoints" / LAST, trust=session.trust)["callbacks"]
+        snapshots.load_state_dict(kept[snapshots.state_key])
+    history = History(folder / "history.csv", prepared.columns, prepared.plan.steps_per_epoch, status["steps"])
+    boards = _boards(prepared, session, history, status["steps"])
+    context = RunContext(run.predictor, prepared.data.splits, run.metrics, list(history.rows()))
+    status["missing_figures"] = options.draw(context, snapshots, folder / "figures", boards, status["steps"])
+    for logger in (history, *boards):
+        logger.finalize("success")
+    write_json(folder / "status.json", status)
+    return run
 
 
 def _boards(prepared: Prepared, session: Session, history: History, step: int) -> list[Logger]:
@@ -184,10 +221,14 @@ def _evaluate(prepared: Prepared, learner: Learner, trainer: Trainer, checkpoint
     if best is not None:
         learner.load_state_dict(best)
     metrics = learner.evaluation.all_metrics(splits)
-    for name in splits:
-        if not math.isfinite(loss := metrics[f"{name}/loss"]):
-            raise Diverged(f"{name}/loss is {loss} after step {trainer.global_step}")
+    for name in [f"{split}/loss" for split in splits] + [prepared.experiment.score]:
+        if not math.isfinite(metrics.get(name, math.nan)):
+            what = f"{name} is not finite after step {trainer.global_step}"
+            if name == "train/loss":
+                raise Diverged(what)
+            cause = learner.evaluation.cause_of_infinity(splits[name.partition("/")[0]])
+            raise Diverged(f"{what}, though train/loss and all weights are finite: {cause}", OUT_OF_RANGE)
     metrics |= {"parameters": parameter_count(learner.net)}
     if prepared.baseline is not None and trainer.is_global_zero:
-        metrics |= prepared.baseline.figures(splits)
+        metrics |= prepared.baseline.metrics(splits)
     return metrics

@@ -1,9 +1,9 @@
 """The scikit-learn estimator that is equivalent to a network, with equivalent settings.
 
 Without a hidden layer that is least squares (`LinearRegression`) or logistic regression (`LogisticRegression`), with
-hidden layers a multilayer perceptron (`MLPRegressor`, `MLPClassifier`). Their objectives differ from ours in constants,
-for which the settings make up. Two differences remain: scikit-learn does not penalize biases, and its perceptrons
-start from other weights. Anything without an equivalent is refused, so that nobody compares different things.
+hidden layers a multilayer perceptron (`MLPRegressor`, `MLPClassifier`). The settings make up for constant factors
+between the objectives. Two differences remain: scikit-learn does not penalize biases, and its perceptrons start from
+other weights. Anything without an equivalent is refused, so that nobody compares different things.
 """
 
 from typing import Any, NamedTuple
@@ -29,13 +29,14 @@ OUTPUTS = {"regression": ("identity",), "binary": ("identity", "sigmoid"), "mult
 
 
 class Amounts(NamedTuple):
-    """How much a network is trained."""
+    """The amount of training of a network."""
 
     rows: int
-    """To train on."""
+    """Training rows."""
     batch_rows: int
-    """In one step of the optimizer."""
+    """Rows in one step of the optimizer."""
     epochs: int
+    """Passes over the data."""
 
 
 def layers(net: nn.Module) -> list[nn.Linear]:
@@ -56,19 +57,19 @@ def check_objective(net: nn.Module, task: Task, recipe: Recipe) -> None:
         ValueError: one of them has no equivalent in scikit-learn.
     """
     if not isinstance(net, MLP):
-        raise _none_for(f"a {type(net).__name__}", "models of linear layers fit, such as linear, shallow, deep and mlp")
+        raise _unsupported(f"a {type(net).__name__}", "use model=linear, shallow, deep or mlp")
     loss, penalty, out = recipe.loss.name, recipe.penalty, net.output_activation
     if loss not in LOSSES[task.kind]:
-        raise _none_for(f"loss={loss}", f"for this {task.kind} task take loss={' or '.join(LOSSES[task.kind])}")
+        raise _unsupported(f"loss={loss}", f"for this {task.kind} task use loss={' or '.join(LOSSES[task.kind])}")
     if out not in OUTPUTS[task.kind]:
-        raise _none_for(f"model.output_activation={out} here", f"take {' or '.join(OUTPUTS[task.kind])}")
+        raise _unsupported(f"model.output_activation={out} here", f"use {' or '.join(OUTPUTS[task.kind])}")
     if penalty is not None and not (isinstance(penalty, Penalty) and penalty.l1_ratio == 0):
         name = f"penalty={penalty.name}" if isinstance(penalty, Penalty) else "a penalty of your own"
-        raise _none_for(name, "take penalty=l2 or none")
+        raise _unsupported(name, "use penalty=l2 or none")
     if kind(recipe.optimizer) is torch.optim.AdamW and settings(recipe.optimizer)["weight_decay"]:
-        raise _none_for("the decay of optimizer=adamw", "take optimizer=adam, or optimizer.weight_decay=0")
+        raise _unsupported("the decay of optimizer=adamw", "use optimizer=adam, or optimizer.weight_decay=0")
     if task.kind == "regression" and len(layers(net)) == 1 and recipe.decay:
-        raise _none_for("linear regression with a penalty", "take penalty=none and optimizer.weight_decay=0")
+        raise _unsupported("linear regression with a penalty", "use penalty=none and optimizer.weight_decay=0")
 
 
 def check_training(net: nn.Module, recipe: Recipe) -> None:
@@ -79,21 +80,21 @@ def check_training(net: nn.Module, recipe: Recipe) -> None:
     """
     if activation(net) not in FUNCTIONS:
         known = [word for word, name in ACTIVATIONS.items() if name in FUNCTIONS]
-        raise _none_for(f"the activation {activation(net)}", f"model.activation may be {', '.join(known)}")
+        raise _unsupported(f"the activation {activation(net)}", f"model.activation may be {', '.join(known)}")
     if kind(recipe.optimizer) not in SOLVERS:
         optimizer = kind(recipe.optimizer).__name__.lower()
-        raise _none_for(f"optimizer={optimizer}", "take gd, sgd, momentum, nesterov or adam")
+        raise _unsupported(f"optimizer={optimizer}", "use gd, sgd, momentum, nesterov or adam")
     if any(layer.bias is None for layer in layers(net)):
-        raise _none_for("hidden layers without biases", "take model.bias=true")
+        raise _unsupported("hidden layers without biases", "use model.bias=true")
     if any(isinstance(layer, Dropout) for layer in net.modules()):
-        raise _none_for("dropout", "take model.dropout=0")
+        raise _unsupported("dropout", "use model.dropout=0")
     if recipe.scheduler is not None:
-        raise _none_for("a schedule of the learning rate", "take scheduler=constant")
+        raise _unsupported("a schedule of the learning rate", "use scheduler=constant")
     if recipe.gradient_clip is not None:
-        raise _none_for("clipped gradients", "take trainer.gradient_clip=null")
+        raise _unsupported("clipped gradients", "use trainer.gradient_clip=null")
 
 
-def _none_for(what: str, way_out: str) -> ValueError:
+def _unsupported(what: str, way_out: str) -> ValueError:
     return ValueError(f"baseline=sklearn: scikit-learn has no equivalent of {what}; {way_out}, or use baseline=none")
 
 

@@ -4,8 +4,7 @@ A figure that fails is reported in a warning; the run and the other figures are 
 """
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +20,7 @@ from fulmen.figures.network import activations, curves, weights
 from fulmen.figures.options import FigureOptions
 from fulmen.figures.plots.pixels import pixels, step_of, write_gif, write_png
 from fulmen.figures.regression import fit, nodes
-from fulmen.runs.files import replacing
+from fulmen.runs.files import explain, replacing
 from fulmen.training import loggers
 from fulmen.training.callbacks.weight_snapshots import LARGEST, WeightSnapshots
 
@@ -37,6 +36,8 @@ FIGURES: Final[Mapping[str, Callable[[RunContext], Figure | None]]] = {
     "pairs": pairs,
 }
 """The figures by key, which is also the file name. Each function returns None for a run that it does not apply to."""
+ANIMATION: Final = "training"
+"""The file name of the animation."""
 
 
 def draw(
@@ -46,15 +47,34 @@ def draw(
     folder: Path,
     boards: Iterable[Logger],
     step: int,
-) -> None:
-    """Draws into `folder` (created with the first figure) and to `boards`, at `step`, the last step of the run."""
-    for name in FIGURES:
-        if getattr(options, name):
-            with _warn_on_failure(name):
-                _draw(name, context, folder, boards, step)
-    if snapshots is not None:
-        with _warn_on_failure("training"):
-            _animate(snapshots, context, folder, boards)
+) -> list[str]:
+    """Draws into `folder` (created with the first figure) and to `boards`, at `step`, the last step of the run.
+
+    Returns:
+        The figures that could not be written, for example because the disk is full.
+    """
+    unwritten: dict[str, str] = {}
+    wanted = [name for name in FIGURES if getattr(options, name)]
+    for name in wanted if snapshots is None else [*wanted, ANIMATION]:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # for example, glyphs missing from a font
+                if name == ANIMATION:
+                    assert snapshots is not None
+                    _animate(snapshots, context, folder, boards)
+                else:
+                    _draw(name, context, folder, boards, step)
+        except OSError as error:
+            unwritten[name] = explain(error)
+        except Exception as error:  # the run has finished; no figure is worth failing it
+            warn(f"figure {name} was not drawn ({type(error).__name__}: {' '.join(str(error).split())})")
+    if unwritten:
+        why = next(iter(unwritten.values()))
+        warn(
+            f"these figures could not be written: {', '.join(unwritten)} ({why}); "
+            f"resume={folder.parent} draws them once there is room"
+        )
+    return [*unwritten]
 
 
 def _draw(name: str, context: RunContext, folder: Path, boards: Iterable[Logger], step: int) -> None:
@@ -65,10 +85,11 @@ def _draw(name: str, context: RunContext, folder: Path, boards: Iterable[Logger]
     if figure is None:
         return
     dots = pixels(figure)
-    loggers.show_image(boards, name, dots, step)
     folder.mkdir(exist_ok=True)
     with replacing(path) as file:
         write_png(file, dots, step)
+        file.flush()  # fails on a full disk, where TensorBoard's own thread would fail, too
+        loggers.show_image(boards, name, dots, step)
 
 
 def _animate(snapshots: WeightSnapshots, context: RunContext, folder: Path, boards: Iterable[Logger]) -> None:
@@ -77,24 +98,13 @@ def _animate(snapshots: WeightSnapshots, context: RunContext, folder: Path, boar
     if snapshots.is_too_large:
         warn(f"no animation: the network has more than {LARGEST:,} parameters")
         return
-    path, states = folder / "training.gif", snapshots.chosen()
-    shown, drawn = step_of(path), []
-    for step, figure in animation.frames(context, states):
-        drawn.append(pixels(figure))
-        if step > shown:
-            loggers.show_image(boards, "training", drawn[-1], step)
+    path, states = folder / f"{ANIMATION}.gif", snapshots.chosen()
+    shown = step_of(path)
+    frames = {step: pixels(figure) for step, figure in animation.frames(context, states)}
     folder.mkdir(exist_ok=True)
     with replacing(path) as file:
-        write_gif(file, drawn, states[-1][0])
-
-
-@contextmanager
-def _warn_on_failure(name: str) -> Iterator[None]:
-    """Turns an exception into a one-line warning, and ignores warnings about cosmetic problems."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # for example, glyphs missing from a font
-            yield
-    except Exception as error:  # the run has finished; no figure is worth failing it
-        why = " ".join(str(error).split())
-        warn(f"figure {name} was not drawn ({type(error).__name__}: {why})")
+        write_gif(file, [*frames.values()], states[-1][0])
+        file.flush()
+        for step, dots in frames.items():
+            if step > shown:
+                loggers.show_image(boards, ANIMATION, dots, step)

@@ -35,9 +35,10 @@ class FigureOptions:
         folder: Path,
         boards: Iterable["Logger"],
         step: int,
-    ) -> None:
+    ) -> list[str]:
         """Draws the requested figures of a finished run; see `fulmen.figures.draw`."""
-        if replace(self, histograms=False) != FigureOptions():
-            from fulmen.figures.draw import draw  # imports matplotlib
+        if replace(self, histograms=False) == FigureOptions():
+            return []
+        from fulmen.figures.draw import draw  # imports matplotlib
 
-            draw(self, context, snapshots, folder, boards, step)
+        return draw(self, context, snapshots, folder, boards, step)

@@ -1,6 +1,6 @@
 """Activation functions by name.
 
-Nothing here imports torch, so that a configuration can be checked before that takes its seconds.
+This file does not import torch, so that a configuration is checked before the seconds that torch takes to import.
 """
 
 from typing import Final
@@ -15,12 +15,10 @@ ACTIVATIONS: Final = {
     "gelu": "GELU",
     "identity": "Identity",
 }
-"""Activation functions between layers, and the class of `torch.nn` behind each."""
-
+"""Activation functions between layers, each with its class in `torch.nn`."""
 
 OUTPUT_ACTIVATIONS: Final = {**ACTIVATIONS, "softmax": "Softmax"}
-"""What `model.output_activation` may name."""
-
+"""Values of `model.output_activation`."""
 
 PROBABILITIES: Final = ("sigmoid", "softmax")
 """Output activations under which a model gives class probabilities instead of logits."""

@@ -1,7 +1,7 @@
 """Dropout whose mask is a hash of (seed, layer, step, position).
 
-torch's own draws from a generator, so its masks depend on all that was drawn before: they differ when a run is resumed,
-or when copies of a network are trained side by side. A hash has no state, and costs about what a generator does.
+torch's own dropout draws from a generator, so its masks depend on all earlier draws: they differ when a run is resumed,
+or when copies of a network are trained side by side. A hash has no state, and costs about as much as a generator.
 The mixing is SplitMix64's finalizer (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, OOPSLA 2014).
 """
 
@@ -26,7 +26,7 @@ class Dropout(nn.Module):
     def __init__(self, p: float) -> None:
         super().__init__()
         if not 0 <= p < 1:
-            raise ValueError(f"dropout is a share in [0, 1), not {p}")
+            raise ValueError(f"model.dropout is {p}: give a number in [0, 1)")
         self.p = p
         self.register_buffer("key", torch.zeros((), dtype=torch.int64), persistent=False)
         self.register_buffer("step", torch.zeros((), dtype=torch.int64), persistent=False)
@@ -44,20 +44,20 @@ class Dropout(nn.Module):
 
 
 def mix(z: Tensor) -> Tensor:
-    """SplitMix64's finalizer, elementwise on int64 with wrap-around."""
+    """Applies SplitMix64's finalizer, elementwise on int64 with wrap-around."""
     z = (z ^ _logical_shift(z, 30)) * _MIX_1
     z = (z ^ _logical_shift(z, 27)) * _MIX_2
     return z ^ _logical_shift(z, 31)
 
 
 def _logical_shift(z: Tensor, bits: int) -> Tensor:
-    """Shift to the right with zeros coming in; torch's own shift copies the sign."""
+    """Shifts to the right and fills with zeros; torch's own shift copies the sign."""
     return (z >> bits) & ((1 << (64 - bits)) - 1)
 
 
 def dropouts(net: nn.Module, seed: int) -> list[Dropout]:
-    """The dropout layers of `net`, in order, each given its key from `seed` and its place."""
+    """Returns the dropout layers of `net`, in order, each with a key made from `seed` and its index."""
     layers = [module for module in net.modules() if isinstance(module, Dropout)]
-    for place, layer in enumerate(layers):
-        layer.key.copy_(mix(torch.tensor(seed) * _GAMMA + place))
+    for index, layer in enumerate(layers):
+        layer.key.copy_(mix(torch.tensor(seed) * _GAMMA + index))
     return layers

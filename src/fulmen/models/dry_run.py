@@ -1,4 +1,4 @@
-"""A network's layers as a run goes through them: for the summary, and to estimate the work of a step."""
+"""A dry run: one row of zeros sent through a network, to check its shapes, list its layers and estimate its work."""
 
 import math
 from collections.abc import Iterator
@@ -10,29 +10,34 @@ from torch import Tensor, nn
 
 
 def check(net: nn.Module, in_shape: tuple[int, ...], out_features: int) -> None:
-    """Sends a row through the network in evaluation mode; leaves it as it was.
+    """Checks that the network takes and returns rows of the right shape; leaves it as it was.
 
     Raises:
-        ValueError: it has nothing to train, cannot take a row of this data, or returns something else than
-            [1, out_features].
+        ValueError: it has nothing to train, cannot take a row of this data, or returns anything but [1, out_features].
     """
     name = type(net).__name__
     if not isinstance(net, nn.Module):
-        raise ValueError(f"the model is a {name}, and must be a torch.nn.Module")
+        raise ValueError(f"the model is a {name}, but must be a torch.nn.Module")
     if not any(parameter.requires_grad for parameter in net.parameters()):
-        raise ValueError(f"{name} has no parameters, so there is nothing to train; give it a layer that has some")
-    out, wanted = _out(net, in_shape), (1, out_features)
+        raise ValueError(f"{name} has no parameters, so there is nothing to train; add a layer that has some")
+    try:
+        with evaluation_mode(net), torch.no_grad():
+            out: object = net(torch.zeros(1, *in_shape, dtype=next(net.parameters()).dtype))
+    except (RuntimeError, TypeError, IndexError) as error:
+        said = str(error).strip().partition("\n")[0]
+        raise ValueError(f"{name} cannot take a row of the shape {in_shape}: {said}") from error
+    wanted = (1, out_features)
     found = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
     if found != wanted:
         raise ValueError(
-            f"{name} returns {found} for one row, and this data wants {wanted}: [rows, out_features]; "
+            f"{name} returns {found} for one row, but this data needs {wanted}: [rows, out_features]; "
             "make its last layer out_features wide"
         )
 
 
 @contextmanager
 def evaluation_mode(net: nn.Module) -> Iterator[None]:
-    """Puts a network into evaluation mode, then each of its modules back into its own: a frozen one stays frozen."""
+    """Puts a network into evaluation mode, and afterwards each module back into its own: a frozen one stays frozen."""
     modes = {module: module.training for module in net.modules()}
     net.eval()
     try:
@@ -42,27 +47,18 @@ def evaluation_mode(net: nn.Module) -> Iterator[None]:
             module.training = training  # not `train`, which would set all modules below as well
 
 
-def _out(net: nn.Module, in_shape: tuple[int, ...]) -> object:
-    try:
-        with evaluation_mode(net), torch.no_grad():
-            return net(torch.zeros(1, *in_shape, dtype=next(net.parameters()).dtype))
-    except (RuntimeError, TypeError, IndexError) as error:
-        said = str(error).strip().partition("\n")[0]
-        raise ValueError(f"{type(net).__name__} cannot take a row of the shape {in_shape}: {said}") from error
-
-
 class Layer(NamedTuple):
     """A module without children, in the order of the forward pass."""
 
     name: str
     kind: str
     out_shape: tuple[int, ...]
-    """Of one row: (1, ...); empty where it gives no tensor."""
+    """For one row: (1, ...); empty if the output is not a tensor."""
     parameters: int
 
 
 def layers(net: nn.Module, in_shape: tuple[int, ...]) -> list[Layer]:
-    """Every layer that one row of zeros, [1, *in_shape], goes through; leaves the network as it was."""
+    """Returns every layer that one row of zeros, [1, *in_shape], goes through; leaves the network as it was."""
     seen: list[Layer] = []
 
     def watch(name: str, module: nn.Module) -> Any:
@@ -83,15 +79,15 @@ def layers(net: nn.Module, in_shape: tuple[int, ...]) -> list[Layer]:
 
 
 def parameter_count(module: nn.Module) -> int:
-    """Numbers that are trained."""
+    """Returns the number of trained parameters."""
     return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
 
 
 def work(net: nn.Module, in_shape: tuple[int, ...]) -> int:
-    """Multiplications of one row's forward pass: each parameter once at every place (of an image) it is applied to."""
+    """Returns the multiplications of a row's forward pass: a parameter counts once for each pixel it is applied to."""
     return sum(layer.parameters * math.prod(layer.out_shape[2:]) for layer in layers(net, in_shape))
 
 
 def widest(net: nn.Module, in_shape: tuple[int, ...]) -> int:
-    """Numbers in the largest output of a layer, for one row."""
+    """Returns the size of the largest output of a layer, for one row."""
     return max(math.prod(layer.out_shape) for layer in layers(net, in_shape))

@@ -1,8 +1,8 @@
-"""Where the parameters start. Each initializer takes a network and fills its layers in place.
+"""Initial values of the parameters. Each initializer takes a network and fills its layers in place.
 
 A layer is any module that owns a parameter of two or more dimensions; normalization layers are left as they are.
-`bias` says what the layer's one-dimensional parameters get: `zeros`, or `same` for the weights' own distribution, as a
-row [1, n]. Fans are counted as torch does: inputs (or outputs) times the kernel's size.
+`bias` sets the layer's one-dimensional parameters: `zeros`, or `same` for the distribution of the weights, as a row
+[1, n]. Fans are counted as torch does: inputs (or outputs) times the kernel's size.
 """
 
 import math
@@ -16,45 +16,45 @@ from fulmen.models.precision import data_type, default_dtype
 
 Bias = Literal["zeros", "same"]
 NORMALIZATIONS = (nn.LayerNorm, nn.RMSNorm, nn.GroupNorm, nn.modules.batchnorm._BatchNorm)
-"""Of which some own scales of several dimensions."""
+"""Layers that are left as they are, although some own scales of several dimensions."""
 
 
 def default(net: nn.Module) -> None:
-    """Each layer's own: for torch's linear layers and convolutions uniform in ±1/√fan_in."""
+    """Keeps each layer's own values: for torch's linear layers and convolutions uniform in ±1/√fan_in."""
 
 
 def zeros(net: nn.Module) -> None:
-    """All zero: then all units of a layer stay equal, which is what the others are for."""
+    """Sets all to zero: the units of a layer then stay equal, which every other initializer avoids."""
     _fill(net, nn.init.zeros_, "same")
 
 
 def normal(net: nn.Module, *, std: float, bias: Bias) -> None:
-    """N(0, std²)."""
+    """Draws from N(0, std²)."""
     _fill(net, lambda weight: nn.init.normal_(weight, 0.0, std), bias)
 
 
 def xavier_uniform(net: nn.Module, *, bias: Bias) -> None:
-    """Uniform in ±√(6 / (fan_in + fan_out)) (Glorot and Bengio, 2010)."""
+    """Draws uniformly from ±√(6 / (fan_in + fan_out)) (Glorot and Bengio, 2010)."""
     _fill(net, nn.init.xavier_uniform_, bias)
 
 
 def xavier_normal(net: nn.Module, *, bias: Bias) -> None:
-    """N(0, 2 / (fan_in + fan_out)) (Glorot and Bengio, 2010)."""
+    """Draws from N(0, 2 / (fan_in + fan_out)) (Glorot and Bengio, 2010)."""
     _fill(net, nn.init.xavier_normal_, bias)
 
 
 def he_uniform(net: nn.Module, *, bias: Bias) -> None:
-    """Uniform in ±√(6 / fan_in), for ReLU (He et al.: Delving deep into rectifiers, 2015)."""
+    """Draws uniformly from ±√(6 / fan_in), for ReLU (He et al.: Delving deep into rectifiers, 2015)."""
     _fill(net, lambda weight: nn.init.kaiming_uniform_(weight, nonlinearity="relu"), bias)
 
 
 def he_normal(net: nn.Module, *, bias: Bias) -> None:
-    """N(0, 2 / fan_in), for ReLU (He et al., 2015)."""
+    """Draws from N(0, 2 / fan_in), for ReLU (He et al., 2015)."""
     _fill(net, lambda weight: nn.init.kaiming_normal_(weight, nonlinearity="relu"), bias)
 
 
 def lecun_uniform(net: nn.Module, *, bias: Bias) -> None:
-    """Uniform in ±√(3 / fan_in) (LeCun et al.: Efficient BackProp, 1998)."""
+    """Draws uniformly from ±√(3 / fan_in) (LeCun et al.: Efficient BackProp, 1998)."""
     _fill(
         net,
         lambda weight: nn.init.uniform_(weight, -math.sqrt(3 / _fan_in(weight)), math.sqrt(3 / _fan_in(weight))),
@@ -63,12 +63,12 @@ def lecun_uniform(net: nn.Module, *, bias: Bias) -> None:
 
 
 def lecun_normal(net: nn.Module, *, bias: Bias) -> None:
-    """N(0, 1 / fan_in) (LeCun et al., 1998)."""
+    """Draws from N(0, 1 / fan_in) (LeCun et al., 1998)."""
     _fill(net, lambda weight: nn.init.normal_(weight, 0.0, math.sqrt(1 / _fan_in(weight))), bias)
 
 
 def orthogonal(net: nn.Module, *, bias: Bias) -> None:
-    """Rows or columns of an orthogonal matrix (Saxe, McClelland, Ganguli, 2014)."""
+    """Draws an orthogonal matrix, or its rows or columns (Saxe, McClelland, Ganguli, 2014)."""
     _fill(net, nn.init.orthogonal_, bias)
 
 
@@ -98,7 +98,7 @@ def new_network(
     seed: int = 0,
     init: Callable[[nn.Module], None] | None = None,
 ) -> nn.Module:
-    """A network that fits the data, with its first values drawn in double precision where it computes in that."""
+    """Makes a network that fits the data; its initial values are drawn in double precision if it computes in that."""
     torch.manual_seed(seed)
     double = data_type(precision) == torch.float64
     with default_dtype(torch.float64 if double else torch.float32):

@@ -9,7 +9,7 @@ from fulmen.models.dropout import Dropout
 from fulmen.models.mlp import activation_layer
 
 SMALLEST = 12
-"""Pixels a side under which nothing is left after two convolutions and two poolings."""
+"""Pixels a side; of fewer, nothing is left after two convolutions and two poolings."""
 
 
 class LeNet(nn.Module):
@@ -34,8 +34,8 @@ class LeNet(nn.Module):
         super().__init__()
         if len(in_shape) != 3 or min(in_shape[1:]) < SMALLEST:
             raise ValueError(
-                f"model=lenet needs images (channels, height, width) of at least {SMALLEST} by {SMALLEST}, and these "
-                f"rows have the shape {in_shape}; take model=linear, shallow, deep or mlp, or data=mnist_5k"
+                f"model=lenet needs images (channels, height, width) of at least {SMALLEST} by {SMALLEST}, but these "
+                f"rows have the shape {in_shape}; use model=linear, shallow, deep or mlp, or data=mnist_5k"
             )
         self.output_activation = output_activation
         channels, height, width = in_shape

@@ -1,4 +1,4 @@
-"""The multilayer perceptron: from no hidden layer (linear regression, softmax regression) to as many as are named.
+"""The multilayer perceptron, with any number of hidden layers; with none it is linear or softmax regression.
 
 `model=linear`, `perceptron`, `shallow`, `feedforward`, `two_layer`, `deep` and `mlp` are settings of this one class.
 """
@@ -22,9 +22,9 @@ class MLP(nn.Module):
         in_shape: shape of one row.
         out_features: numbers returned for a row.
         hidden: widths of the hidden layers, none for a linear model.
-        activation: name of the function after each hidden layer, one of `vocabulary.ACTIVATIONS`.
+        activation: name of the function after each hidden layer, one of `ACTIVATIONS`.
         bias: whether each layer adds a bias.
-        dropout: share of each hidden layer's outputs set to zero in training, in [0, 1).
+        dropout: fraction of each hidden layer's outputs set to zero in training, in [0, 1).
         output_activation: name of the function after the last layer, `identity` for raw scores.
     """
 
@@ -57,7 +57,7 @@ class MLP(nn.Module):
 
 
 def activation_layer(name: str) -> nn.Module:
-    """The activation called `name` as a layer.
+    """Makes the activation called `name` as a layer.
 
     Raises:
         ValueError: there is no activation of that name.

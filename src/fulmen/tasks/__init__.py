@@ -1,1 +1,1 @@
-"""What is learned and how well: tasks, losses, penalties, metrics, evaluation."""
+"""Tasks, losses, penalties, metrics and evaluation, and the predictor made of a trained network."""

@@ -1,6 +1,6 @@
-"""Losses, each a function of a model's raw scores, the targets and the task: one number for a batch.
+"""Losses: functions of a model's raw scores, the targets and the task that return one number for a batch.
 
-All are means but `sse`, which is a sum. Shapes as in `tasks.py`.
+All are means but `sse`, which is a sum. Shapes as in `task.py`.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,9 +23,9 @@ class Loss:
     """A loss, called with raw scores, targets and the task.
 
     Args:
-        name: as in messages.
-        function: finds it.
-        reduction: whether rows are averaged or added up.
+        name: its name in messages.
+        function: computes it.
+        reduction: whether rows are averaged or summed.
         options: further arguments of `function`.
     """
 
@@ -39,7 +39,7 @@ class Loss:
 
 
 def as_loss(own: Function) -> Loss:
-    """Wraps a function of the user's own; a mean, unless it has an attribute `reduction` that is "sum"."""
+    """Wraps a loss function of the user; a mean, unless it has an attribute `reduction` that is "sum"."""
     if isinstance(own, Loss):
         return own
     function: Any = getattr(own, "func", own)  # a partial does not have the attributes of its function
@@ -49,7 +49,7 @@ def as_loss(own: Function) -> Loss:
 
 
 def auto() -> Loss:
-    """Makes the task's own loss: squared error, binary cross-entropy or cross-entropy."""
+    """Makes the task's default loss: squared error, binary cross-entropy or cross-entropy."""
     return Loss("auto", tasks_own)
 
 
@@ -84,32 +84,32 @@ def cross_entropy() -> Loss:
 
 
 def tasks_own(out: Tensor, y: Tensor, task: Task) -> Tensor:
-    """Finds the task's own loss, []."""
+    """Returns the task's default loss, []."""
     return OWN[task.kind](out, y, task)
 
 
 def squared_error(out: Tensor, y: Tensor, task: Task) -> Tensor:
-    """Averages squared errors, []."""
+    """Returns the mean of squared errors, []."""
     return F.mse_loss(*task.comparable(out, y))
 
 
 def summed_squared_error(out: Tensor, y: Tensor, task: Task) -> Tensor:
-    """Adds up squared errors, []."""
+    """Returns the sum of squared errors, []."""
     return F.mse_loss(*task.comparable(out, y), reduction="sum")
 
 
 def absolute_error(out: Tensor, y: Tensor, task: Task) -> Tensor:
-    """Averages absolute errors, []."""
+    """Returns the mean of absolute errors, []."""
     return F.l1_loss(*task.comparable(out, y))
 
 
 def huber_error(out: Tensor, y: Tensor, task: Task, *, delta: float) -> Tensor:
-    """Averages errors as Huber measures them, []."""
+    """Returns the mean of Huber's error, []."""
     return F.huber_loss(*task.comparable(out, y), delta=delta)
 
 
 def binary_cross_entropy(out: Tensor, y: Tensor, task: Task) -> Tensor:
-    """Averages -log p of the right one of two classes, []."""
+    """Returns the mean of -log p of the true one of two classes, []."""
     if task.gives_probabilities:
         with torch.autocast(out.device.type, enabled=False):  # torch refuses logarithms of half-precision probabilities
             return F.binary_cross_entropy(out.to(y.dtype), y)
@@ -117,7 +117,7 @@ def binary_cross_entropy(out: Tensor, y: Tensor, task: Task) -> Tensor:
 
 
 def class_cross_entropy(out: Tensor, y: Tensor, task: Task) -> Tensor:
-    """Averages -log p of the right class, []."""
+    """Returns the mean of -log p of the true class, []."""
     return F.nll_loss(task.log_probabilities(out), y) if task.gives_probabilities else F.cross_entropy(out, y)
 
 
@@ -126,4 +126,4 @@ OWN: dict[str, Function] = {
     "binary": binary_cross_entropy,
     "multiclass": class_cross_entropy,
 }
-"""Each task's own loss."""
+"""Each task's default loss."""

@@ -1,7 +1,6 @@
-"""The words that the parts share: tasks, their metrics and losses, activations.
+"""The metrics and losses of each task, by name.
 
-Nothing here imports torch, so that the command can check a configuration, and say what is wrong with it, before the
-seconds that torch and Lightning take to import.
+This file does not import torch, so that a configuration is checked before the seconds that torch takes to import.
 """
 
 from collections.abc import Collection
@@ -17,22 +16,22 @@ METRICS: Final[dict[TaskKind, tuple[str, ...]]] = {
 """Each task's metrics, beside `loss`. A run's history and `metrics.json` hold them under `<split>/<metric>`."""
 
 MAXIMIZED: Final = frozenset({"r2", "accuracy", "f1", "auroc"})
-"""Metrics of which more is better; losses and errors are minimized."""
+"""Metrics that are maximized; losses and errors are minimized."""
 
 LOSSES: Final[dict[TaskKind, tuple[str, ...]]] = {
     "regression": ("mse", "sse", "mae", "huber"),
     "binary": ("bce", "mse", "sse", "mae", "huber"),
     "multiclass": ("cross_entropy", "mse", "sse", "mae", "huber"),
 }
-"""Losses that make sense for each task, its own first. On classes the errors are those of the probabilities."""
+"""Losses that make sense for each task, its default first. For classes, errors are those of the probabilities."""
 
 
 def mode(score: str) -> Literal["min", "max"]:
-    """Whether `score`, such as `val/accuracy`, is to be minimized or maximized."""
+    """Returns whether `score`, such as `val/accuracy`, is minimized or maximized."""
     return "max" if score.rpartition("/")[2] in MAXIMIZED else "min"
 
 
 def measured(task: TaskKind, splits: Collection[str]) -> list[str]:
-    """The figures that are taken at the end of each interval."""
+    """Returns the columns of the history: the metrics that are measured at the end of each interval."""
     validation = ["val/loss", *(f"val/{name}" for name in METRICS[task])]
     return ["lr", "train/loss", *(validation if "val" in splits else [])]

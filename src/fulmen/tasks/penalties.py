@@ -1,4 +1,4 @@
-"""Penalties on the size of the parameters, added to the loss that is trained on. All parameters count, biases too."""
+"""Penalties on the size of the parameters, added to the training loss. All parameters count, biases included."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ class Penalty:
     """The penalty weight · (l1_ratio · Σ|p| + (1 - l1_ratio) · Σp²), which is Σ(l1 |p| + l2 p²).
 
     Args:
-        weight: of the whole.
+        weight: weight of the whole.
         l1_ratio: the share of Σ|p|, in [0, 1].
     """
 
@@ -32,12 +32,12 @@ class Penalty:
 
     @property
     def name(self) -> str:
-        """The choice that makes it."""
+        """The choice of `penalty=` that makes it."""
         return {0.0: "l2", 1.0: "l1"}.get(self.l1_ratio, "elastic_net")
 
     def __call__(self, parameters: Iterable[Tensor]) -> Tensor:
-        """Finds the penalty, []; what has no share is left out, as is every factor 1."""
-        flat = _flat(parameters)
+        """Returns the penalty, []; terms of weight 0 and factors of 1 are left out."""
+        flat = torch.cat([parameter.flatten() for parameter in parameters])  # a few operations, however many layers
         if self.l1_ratio == 1:
             return self.weight * flat.abs().sum()
         if self.l1_ratio == 0:
@@ -46,7 +46,7 @@ class Penalty:
 
     @torch.no_grad()
     def add_gradient(self, parameters: Iterable[Tensor]) -> None:
-        """Adds its derivative, l1 sign(p) + 2 l2 p, to `.grad` of what learns."""
+        """Adds its derivative, l1 sign(p) + 2 l2 p, to `.grad` of each parameter that is trained."""
         l1, l2 = self.l1, self.l2
         for parameter in (parameter for parameter in parameters if parameter.requires_grad):
             if parameter.grad is None:
@@ -74,8 +74,3 @@ def l2(*, weight: float) -> Penalty:
 def elastic_net(*, weight: float, l1_ratio: float) -> Penalty:
     """Makes weight · (l1_ratio · Σ|p| + (1 - l1_ratio) · Σp²) (Zou and Hastie, 2005)."""
     return Penalty(weight, l1_ratio)
-
-
-def _flat(parameters: Iterable[Tensor]) -> Tensor:
-    """Joins all parameters to one vector, so that a penalty costs a few operations however many layers there are."""
-    return torch.cat([parameter.flatten() for parameter in parameters])

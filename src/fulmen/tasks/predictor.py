@@ -1,7 +1,7 @@
-"""A trained network put to use: from rows as a file holds them to values, classes and probabilities.
+"""Predictions of a trained network for rows as a file holds them: values, classes and probabilities.
 
-What that takes beside the weights is a checkpoint's *metadata*: configuration, joint, scaling and what the source
-learned from its training rows, all of it plain values.
+Beside the weights, this takes the metadata of a checkpoint: configuration, data spec, scaling and what the source
+learned from its training rows, all as plain values.
 
 Shapes: N rows, T targets, K classes.
 """
@@ -25,43 +25,43 @@ from fulmen.tasks.task import Task
 
 @dataclass(frozen=True)
 class Predictor:
-    """A network in evaluation, on the CPU, and how rows become its input."""
+    """A network in evaluation mode, on the CPU, and the preparation of its input."""
 
     evaluation: Evaluation
     spec: DataSpec
     scaling: Scaling
     encode: Callable[[Any], NDArray[Any]]
-    """From rows as a file holds them to features, [N, *in_shape], before scaling (`Source.encode`)."""
+    """Turns rows as a file holds them into features, [N, *in_shape], before scaling (`Source.encode`)."""
 
     def scores(self, rows: Any) -> NDArray[np.floating]:
-        """Values in the targets' units [N, T], or class probabilities [N, K]; for two classes, K is 2."""
+        """Returns values in the targets' units [N, T], or class probabilities [N, K]; for two classes, K is 2."""
         return self.scores_of(self.features(rows))
 
     def features(self, rows: Any) -> NDArray[Any]:
-        """Rows as numbers, [N, *in_shape], not scaled; what is no table counts as an array."""
+        """Returns rows as numbers, [N, *in_shape], before scaling; anything but a table counts as an array."""
         return self.encode(rows if hasattr(rows, "columns") else np.asarray(rows))
 
     def scores_of(self, features: NDArray[Any]) -> NDArray[np.floating]:
-        """The same for features, [N, *in_shape], before scaling."""
+        """Returns the scores of features, [N, *in_shape], before scaling."""
         x = features if self.scaling.x is None else self.scaling.x(features)
         scores = self.evaluation.scores(torch.from_numpy(np.ascontiguousarray(x)).to(self.dtype))
         return final(scores, self.evaluation.task).numpy()
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of features."""
+        """The dtype of features."""
         return data_type(self.evaluation.precision)
 
     def predict(self, rows: Any) -> NDArray[Any]:
-        """Values [N, T], or the names of the likeliest classes [N]."""
+        """Returns values [N, T], or the names of the likeliest classes [N]."""
         scores = self.scores(rows)
         return scores if self.spec.task == "regression" else np.array(self.spec.target_names)[scores.argmax(1)]
 
 
 def final(scores: Tensor, task: Task) -> Tensor:
-    """Raw scores as values [N, T], in double precision (targets may be large and differ little), or as probabilities.
+    """Returns raw scores as values [N, T], in double precision (targets may be large and differ little), or as [N, K].
 
-    Those have a column for each class: [N, 1] of the second of two classes becomes [N, 2].
+    Probabilities have a column for each class: [N, 1] of the second of two classes becomes [N, 2].
     """
     if task.kind == "regression":
         return task.predictions(scores.double())
@@ -70,7 +70,7 @@ def final(scores: Tensor, task: Task) -> Tensor:
 
 
 def task_of(net: nn.Module, spec: DataSpec, scaling: Scaling) -> Task:
-    """How a network's output is to be read."""
+    """Returns the task of a network: whether its output gives probabilities, and the units of its targets."""
     units = {} if scaling.y is None else {"mean": scaling.y.mean, "std": scaling.y.std}
     return Task(
         spec.task,

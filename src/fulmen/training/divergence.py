@@ -1,4 +1,4 @@
-"""How a run that diverges is noticed: by its losses, and by its gradients where `trainer.debug` looks for those."""
+"""Detection of divergence: by the losses, and with `trainer.debug` by the gradients."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -27,7 +27,7 @@ def anomalies(step: Callable[[], int]) -> Iterator[None]:
 
 
 def finite(losses: Tensor, first: int) -> Tensor:
-    """A pack's losses, of which step `first` + 1 is the first.
+    """Returns the losses of a pack unchanged; the first of them is that of step `first` + 1.
 
     Raises:
         Diverged: one is not finite; names its step.

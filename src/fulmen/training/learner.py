@@ -6,6 +6,7 @@ their sum) done once a pack. The mathematics is that of packs of one, to the las
 clipping, accumulation and schedules are here and not in the Trainer.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -136,13 +137,15 @@ class Learner(LightningModule):
         row = {"lr": self._optimizer().param_groups[0]["lr"], "train/loss": loss}
         validation = self._splits().get("val")
         if validation is not None:
-            figures = self.evaluation.figures(validation, self.metrics)
-            row |= {f"val/{name}": value for name, value in figures.items()}
-        self.trainer.callback_metrics.update({name: torch.tensor(value) for name, value in row.items()})
+            metrics = self.evaluation.metrics(validation)
+            row |= {f"val/{name}": value for name, value in metrics.items()}
+        # a metric that is undefined this time must not keep its last value: checkpoints, patience and pruning read it
+        watched = {f"val/{name}": math.nan for name in self.metrics if validation is not None} | row
+        self.trainer.callback_metrics.update({name: torch.tensor(value) for name, value in watched.items()})
         loggers.log(self.trainer.loggers, row, step)
         scheduler = self.lr_schedulers()
-        if isinstance(scheduler, ReduceLROnPlateau) and self.score in row:
-            scheduler.step(row[self.score])
+        if isinstance(scheduler, ReduceLROnPlateau):
+            scheduler.step(watched[self.score])
         self.trainer.should_stop = self.trainer.should_stop or step >= self.plan.total_steps
 
     def _optimizer(self) -> Optimizer:

@@ -179,11 +179,9 @@ def build(
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", ".*`isinstance\\(treespec, LeafSpec\\)`.*")
     warnings.filterwarnings("ignore", "The `srun` command is available")  # of a run on a cluster's login node
-    stopping = (
-        []
-        if options.patience is None
-        else [EarlyStopping(score, patience=options.patience, mode=mode(score), strict=False)]
-    )
+    stopping = []
+    if options.patience is not None:  # a score that is not finite is no improvement, and no reason to stop at once
+        stopping = [EarlyStopping(score, patience=options.patience, mode=mode(score), strict=False, check_finite=False)]
     return Trainer(
         accelerator=accelerator,
         devices=options.devices,

@@ -1,12 +1,11 @@
 """Loss curves of one run, or of several in one plot."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.typing import ColorType
 from numpy.typing import NDArray
 
 from fulmen.figures.plots.style import COLOURS, colours, plain, sheet, spans_decades
@@ -47,18 +46,14 @@ def curves(runs: Sequence[Curve]) -> Figure:
             axes.plot(run.steps, run.val, color=colour, linestyle="-", marker=dots, linewidth=1.5)
     axes.set_yscale("log" if spans_decades(np.concatenate([run.losses for run in runs])) else "linear")
     axes.grid(alpha=0.3)
-    handles = [*_styles(), *(_handle(run.name, colour) for run, colour in zip(runs, chosen, strict=True))]
+    handles = [
+        Line2D([], [], color="grey", linestyle="--", label="train"),
+        Line2D([], [], color="grey", linestyle="-", label="validation"),
+    ]
+    for run, colour in zip(runs, chosen, strict=True):
+        handles.append(Line2D([], [], color=colour, linewidth=3, label=plain(run.name)))
     figure.legend(handles=handles, loc="outside right upper", ncols=1 + len(handles) // ROWS, frameon=False)
     return figure
-
-
-def _styles() -> Iterator[Line2D]:
-    yield Line2D([], [], color="grey", linestyle="--", label="train")
-    yield Line2D([], [], color="grey", linestyle="-", label="validation")
-
-
-def _handle(name: str, colour: ColorType) -> Line2D:
-    return Line2D([], [], color=colour, linewidth=3, label=plain(name))
 
 
 def training(run: Curve) -> Figure:

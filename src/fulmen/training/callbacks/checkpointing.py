@@ -7,6 +7,7 @@ It is a `Checkpoint` because Lightning calls those after the module's own end of
 and the interval's sums are reset: what is saved then is whole.
 """
 
+import math
 import time
 from pathlib import Path
 from typing import Any, Literal
@@ -78,9 +79,9 @@ class Checkpointer(Checkpoint):
         return self.stop.noted is not None or time.monotonic() >= self.due
 
     def _keep_best(self, trainer: Trainer, module: LightningModule) -> None:
-        score = float(trainer.callback_metrics.get(self.score, float("nan")))
+        score = float(trainer.callback_metrics.get(self.score, math.nan))
         better = self.best is None or (score < self.best["score"] if self.mode == "min" else score > self.best["score"])
-        if better and score == score:
+        if better and math.isfinite(score):
             weights = {name: value.detach().clone() for name, value in module.state_dict().items()}
             self.best = {
                 "state_dict": weights,

@@ -1,0 +1,132 @@
+"""Metrics that the validation rows leave undefined or infinite: refused where one is the score, else named once."""
+
+import csv
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import ArrayLike
+
+import fulmen
+from fulmen.cli.main import main
+from fulmen.runs import checkpoints
+
+Refused = Callable[..., str]
+WORDS = ("data=arrays", "data.path=arrays", "model=linear", "logger=none", "figures=none", "run_dir=run")
+X = np.linspace(-1, 1, 40)[:, None]
+LABELS = (X[:, 0] > 0).astype(int)
+
+
+@pytest.fixture
+def arrays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Writes a folder of arrays: 40 training rows with these targets, and validation rows."""
+    monkeypatch.chdir(tmp_path)
+
+    def write(y: ArrayLike, val_y: ArrayLike, val_x: ArrayLike | None = None) -> None:
+        (tmp_path / "arrays").mkdir()
+        val_x = X[: len(np.asarray(val_y))] if val_x is None else val_x
+        for name, values in {"train_x": X, "train_y": y, "val_x": val_x, "val_y": val_y}.items():
+            np.save(tmp_path / "arrays" / f"{name}.npy", np.asarray(values))
+
+    return write
+
+
+def history() -> list[Mapping[str, str]]:
+    with Path("run/history.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+CASES = {
+    "constant": (2 * X, np.ones((5, 1)), "r2", "has one value of the target"),
+    "one row": (2 * X, np.ones((1, 1)), "r2", "has one row"),
+    "one class": (LABELS, np.ones(5, int), "auroc", "has no row of class"),
+    "one class, f1": (LABELS, np.zeros(5, int), "f1", "has no row of class"),
+    "one class is missing": (np.arange(40) % 3, np.arange(10) % 2, "auroc", "has no row of class '2'"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_an_undefined_score_is_refused(case: str, arrays: Callable[..., None], refused: Refused) -> None:
+    y, val_y, metric, why = CASES[case]
+    arrays(y, val_y)
+    said = refused(*WORDS, f"score=val/{metric}")
+    assert f"score=val/{metric} is undefined, because the validation split {why}" in said
+    assert "use score=val/loss" in said
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_an_undefined_metric_is_named_once_and_left_empty(
+    case: str, arrays: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    y, val_y, metric, why = CASES[case]
+    arrays(y, val_y)
+    assert main([*WORDS, "trainer.max_epochs=3"]) == 0
+    said = capsys.readouterr().err
+    assert said.count(why) == 1 and said.count("\n") == 1 and f"val/{metric}" in said
+    assert len(history()) == 3 and {row[f"val/{metric}"] for row in history()} == {""}
+    assert {f"val/{metric}", f"train/{metric}"} & json.loads(Path("run/metrics.json").read_text()).keys() == {
+        f"train/{metric}"
+    }
+
+
+def test_validation_rows_that_are_infinite_in_the_runs_precision_are_refused(
+    arrays: Callable[..., None], refused: Refused
+) -> None:
+    arrays(2 * X, np.array([[1.0], [1e200]]))
+    said = refused(*WORDS, "data.scale=none")
+    assert "infinite in trainer.precision=32-true" in said and "use trainer.precision=64-true" in said
+
+
+@pytest.mark.parametrize("watching", ["trainer.patience=2", "scheduler=plateau", "weights=best"])
+def test_an_infinite_validation_loss_is_not_blamed_on_the_learning_rate(
+    watching: str, arrays: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    arrays(2 * X, np.array([[1.0], [1e30]]))
+    assert main([*WORDS, "data.scale=none", "trainer.max_epochs=4", watching]) == 3
+    said = capsys.readouterr().err
+    assert "val/loss is not finite after step" in said and "the errors are too large for float32" in said
+    assert "train/loss and all weights are finite" in said and "optimizer.lr" not in said
+    assert json.loads(Path("run/status.json").read_text())["state"] == "diverged"
+    assert not Path("run/checkpoints/best.ckpt").exists(), "an infinite score is not the best"
+
+
+def test_the_row_is_named_for_which_the_network_has_no_finite_output(
+    arrays: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    arrays(20 * X, X[:3], np.array([[1.0], [1.0], [3e38]]))
+    assert main([*WORDS, "data.scale=none", "trainer.max_epochs=1", "optimizer=sgd", "optimizer.lr=0.5"]) == 3
+    assert "the network's output is infinite or NaN in row 3;" in capsys.readouterr().err
+
+
+def test_a_score_that_is_finite_at_times_is_the_best_of_those(
+    arrays: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Patience counts an infinite score as no improvement, and does not end the run at the first."""
+    arrays(2 * X, np.ones((3, 1)), np.array([[1.0], [0.5], [1e19]]))
+    words = ["data.scale=none", "score=val/mse", "loss=mae", "trainer.patience=50", "model.bias=false"]
+    assert main([*WORDS, *words, "init=normal", "init.std=100", "optimizer.lr=5", "trainer.max_epochs=30"]) == 0
+    scores = [float(row["val/mse"] or "inf") for row in history()]
+    assert np.isinf(scores[0]) and np.isfinite(scores).any(), "the first ones overflow"
+    best = checkpoints.load(Path("run/checkpoints/best.ckpt"), trust=False)
+    assert best["score"] == min(scores) and torch.isfinite(torch.tensor(best["score"]))
+    capsys.readouterr()
+
+
+def test_a_pruner_is_never_told_an_earlier_score_again(arrays: Callable[..., None]) -> None:
+    """The network's one weight grows from 0 to 2, where the square of its output for this row overflows."""
+    arrays(2 * X, np.ones((1, 1)), np.array([[1e19]]))
+    told: list[float] = []
+
+    def judge(_percent: int, score: float) -> bool:
+        told.append(score)
+        return False
+
+    words = ["data.scale=none", "score=val/mse", "loss=mae", "model.bias=false", "init=zeros", "optimizer=sgd"]
+    config = fulmen.compose([*WORDS, *words, "optimizer.lr=0.3", "trainer.max_epochs=20"])
+    fulmen.train(config, verbose=False, pruner=judge)
+    scores = [row["val/mse"] for row in history()]
+    assert scores[0] and not scores[-1], "finite at first, then infinite"
+    assert told == [float(score) for score in scores if score]
