@@ -91,9 +91,8 @@ def resume(
         early = before.get("stopped_early")
         why = "stopped early (its score no longer improved)" if early else "completed"
         longer = "" if early else f"to train longer, use resume={folder} with a larger trainer.max_epochs, or "
-        raise Finished(
-            f"{folder} {why} after {before.get('steps', 'all its')} steps: nothing more to do; {longer}rerun={folder} with changes"
-        )
+        steps = before.get("steps", "all its")
+        raise Finished(f"{folder} {why} after {steps} steps: nothing more to do; {longer}rerun={folder} with changes")
     return _train(config, folder, {}, verbose=verbose, resume=True, threads=before.get("threads"), pruner=pruner)
 
 

@@ -232,14 +232,14 @@ def _checked(found: Any) -> Sweep:
         return Sweep(**found)
     _check(search, SEARCH_KEYS, "search.")
     _check(search["options"], options.RULES, "search.options.")
-    for number, dimension in enumerate(search["space"]):
-        _check(dimension, DIMENSION_KEYS, f"search.space.{number}.", optional=("choices", *RANGE))
+    for index, dimension in enumerate(search["space"]):
+        _check(dimension, DIMENSION_KEYS, f"search.space.{index}.", optional=("choices", *RANGE))
         one = Dimension(**dimension)
         is_range = one.low < one.high and not (one.log and (one.low <= 0 or one.step is not None))
         if one.choices is None and not is_range:
-            raise ValueError(f"search.space.{number} is {one.typed!r:.40}, but its low, high and step are no range")
-    for number, trial in enumerate(search["trials"]):
-        _check(trial, {"number": whole(0), "words": WORDS}, f"search.trials.{number}.")
+            raise ValueError(f"search.space.{index} is {one.typed!r:.40}, but its low, high and step are no range")
+    for index, trial in enumerate(search["trials"]):
+        _check(trial, {"number": whole(0), "words": WORDS}, f"search.trials.{index}.")
     space, trials = [Dimension(**each) for each in search["space"]], [Trial(**each) for each in search["trials"]]
     return Sweep(**found | {"search": Search(**search | {"space": space, "trials": trials})})
 
