@@ -98,7 +98,7 @@ def _of_runs(subjects: Sequence[Path], score: str | None) -> Board:
 
 
 def _decided(runs: Sequence[Settings], key: str) -> bool:
-    """Whether a key only follows from the choice in its group, as a rate does from an optimizer's default."""
+    """Return whether a key only follows from the choice in its group, as a rate does from an optimizer's default."""
     group = key.partition(".")[0]
     values: dict[object, set[str]] = {}
     for run in runs:

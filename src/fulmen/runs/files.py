@@ -98,7 +98,7 @@ def save_figure(figure: "Figure", path: Path) -> None:
 
 
 def explain(error: OSError) -> str:
-    """Says which file an error is about, and what is wrong with it."""
+    """Return the file that an error is about, and what is wrong with it."""
     if error.filename is None or error.strerror is None:
         return " ".join(str(error).split())
     return f"{os.fsdecode(error.filename)}: {error.strerror}"

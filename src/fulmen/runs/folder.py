@@ -1,4 +1,4 @@
-"""What a run's folder says, read back: the folder is the record, and whoever looks back reads it here.
+"""Readers of a run's folder: the folder is the record, and everything that looks at a past run reads it here.
 
 Nothing here imports torch, so that a command that only looks answers at once.
 """
@@ -22,7 +22,7 @@ from fulmen.rules import Rule, did_you_mean, many, one_of, text, whole
 from fulmen.runs.files import TEMPORARY
 
 NEEDED = {"choices", "seed", "score", "weights", "data", "model", "optimizer", "scheduler", "loss", "penalty", "init"}
-"""What a configuration has at the least."""
+"""Keys that every configuration has."""
 KILLED: Final = "the process was killed"
 """Why a run is interrupted that could not say so."""
 LAST, PREVIOUS, BEST = "last.ckpt", "previous.ckpt", "best.ckpt"
@@ -36,7 +36,7 @@ Dumper: Final = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 WORKED_IN = "running"
 """The state of a run whose process is there."""
 STATES: Final = (WORKED_IN, "completed", "pruned", "interrupted", "failed", "diverged")
-"""What `status.json` may say."""
+"""Values of `state` in `status.json`."""
 STATUS: Final[Mapping[str, Rule]] = {
     "state": one_of(*STATES),
     "seconds": lambda value: None if _is_finite(value) else "a finite number",
@@ -174,7 +174,7 @@ def _is_finite(value: object) -> bool:
 
 
 def is_locked(folder: Path) -> bool:
-    """Says whether a process works in a run's folder now; a lock that cannot be looked at is not held."""
+    """Return whether a process works in a run's folder now; a lock that cannot be looked at is not held."""
     path = folder / LOCK
     if not path.exists():
         return False
@@ -217,33 +217,33 @@ def lock(folder: Path, refusal: Exception) -> Iterator[None]:
 
 
 def is_run(folder: Path) -> bool:
-    """Whether a folder is that of a run."""
+    """Return whether a folder is a run's."""
     return all((folder / name).is_file() for name in ("config.yaml", "status.json"))
 
 
 def is_planned(folder: Path) -> bool:
-    """Whether a folder is that of a sweep's job that has not begun: its configuration is there, and nothing else."""
+    """Return whether a folder is a sweep's job that has not begun: it holds its configuration and nothing else."""
     return (folder.parent / SWEEP).is_file() and _content(folder) == ["config.yaml"]
 
 
 def is_untouched(folder: Path) -> bool:
-    """Whether a folder has nothing in it but what planning a job writes, or is not there."""
+    """Return whether a folder is absent, or holds only what planning a job writes."""
     return not folder.exists() or set(_content(folder)) <= {"config.yaml"}
 
 
 def is_free(folder: Path) -> bool:
-    """Whether a run may begin in a folder."""
+    """Return whether a run may begin in a folder."""
     return not _content(folder) or is_planned(folder)
 
 
 def _content(folder: Path) -> list[str]:
-    """What is in a folder, but for what a process leaves that is killed before it has written anything whole."""
+    """Return the names in a folder, except for locks and unfinished files."""
     names = [child.name for child in folder.iterdir()]
     return [name for name in names if name != LOCK and not name.startswith(TEMPORARY)]
 
 
 def was_run(folder: Path) -> bool:
-    """Whether a folder is that of a run, or of one that has lost its configuration or its status."""
+    """Return whether a folder is a run's, even one that has lost its configuration or its status."""
     described = [(folder / name).is_file() for name in ("config.yaml", "status.json")]
     left = any((folder / name).exists() for name in ("history.csv", "metrics.json", "checkpoints"))
     return all(described) or (any(described) and left)

@@ -96,5 +96,5 @@ def _cut(path: Path, step: int) -> list[dict[str, str]]:
 
 
 def _is_row(line: str, header: str) -> bool:
-    """Whether a line is whole; the last one of a run that was killed need not be."""
+    """Return whether a line is complete; the last one of a killed run may not be."""
     return line.endswith("\n") and line.count(",") == header.count(",") and line.partition(",")[0].isdigit()

@@ -25,7 +25,7 @@ LIBRARIES = ("torch", "lightning", "torchmetrics", "hydra-core", "omegaconf", "t
 
 
 def leads() -> bool:
-    """Whether this process keeps the record: of those that several devices need, only the first one does."""
+    """Return whether this process keeps the record; with several devices only the first one does."""
     return all(os.environ.get(name, "0") == "0" for name in ("LOCAL_RANK", "NODE_RANK", "RANK"))
 
 
@@ -109,7 +109,7 @@ def record_failure(folder: Path, error: BaseException) -> None:
 
 
 def _has(folder: Path, config: Mapping[str, Any]) -> bool:
-    """Whether the configuration is there already, as a sweep's job and a run that goes on have it."""
+    """Return whether the configuration is there already, as in a sweep's job or a resumed run."""
     try:
         return folders.read_config(folder) == dict(config)
     except ValueError:

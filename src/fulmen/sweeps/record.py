@@ -26,7 +26,7 @@ from fulmen.sweeps.search.space import Dimension
 
 SWEEPS: Final = Path("logs/sweeps")
 MOST_JOBS: Final = 1_000_000
-"""Of one sweep; more is a damaged file."""
+"""Limit for one sweep; a file that says more is damaged."""
 STOP: Final = ".stop"
 """In a sweep's folder, once jobs are to end, wherever they run: the names of the launches they are of, a line each."""
 
@@ -84,7 +84,7 @@ DIMENSION_KEYS: Final[Mapping[str, Rule]] = {
 
 @dataclass(frozen=True)
 class Trial:
-    """What a search has chosen for one job."""
+    """The values that a search has chosen for one job."""
 
     number: int
     """The trial's in the study, where the same may have other numbers than jobs."""
@@ -93,7 +93,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Search:
-    """What a search is about, and what it has chosen so far."""
+    """The settings of a search, and the trials that it has chosen so far."""
 
     options: dict[str, Any]
     """The keys of `hydra.sweeper`."""
@@ -111,7 +111,7 @@ class Search:
 
 @dataclass(frozen=True)
 class Sweep:
-    """What `sweep.yaml` says."""
+    """The content of `sweep.yaml`."""
 
     words: list[str]
     """As typed."""
