@@ -120,6 +120,23 @@ def test_a_run_that_did_not_complete_says_why(train: Train, compare: Callable[..
     assert there["val/accuracy"][1:] == ["", ""]
 
 
+@pytest.mark.parametrize(("file", "content"), [("metrics.json", "{"), ("status.json", None), ("config.yaml", "[")])
+def test_a_damaged_run_is_named_and_the_others_are_compared(
+    file: str, content: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("a", "b", "c"):
+        assert main(["data=circles", "trainer.max_steps=1", "logger=none", "figures=none", f"run_dir=runs/{name}"]) == 0
+    damaged = Path("runs/b") / file
+    damaged.unlink() if content is None else damaged.write_text(content)
+    capsys.readouterr()
+    assert main(["compare", "runs"]) == 1
+    said = capsys.readouterr().out
+    assert f"damaged: {damaged} cannot be read" in said
+    assert [cells[0] for first, cells in rows(said).items() if first in ("1", "2")] == ["runs/a", "runs/c"]
+    assert "val/loss" in rows(said)
+
+
 def test_a_run_that_goes_on_is_said_to(
     train: Train, compare: Callable[..., str], hold: Callable[[Path], None], tmp_path: Path
 ) -> None:

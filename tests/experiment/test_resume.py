@@ -306,6 +306,11 @@ def test_a_run_that_diverged_would_again(
     assert main(words) == 3
     assert main(["resume=run"]) == 1
     assert re.search(r"run diverged .* at step \d+.*use rerun=run", capsys.readouterr().err)
+    status = json.loads(Path("run/status.json").read_text())
+    del status["error"]
+    Path("run/status.json").write_text(json.dumps(status))
+    assert main(["resume=run"]) == 1
+    assert "run diverged and would again; use rerun=run" in capsys.readouterr().err
 
 
 def test_a_run_is_trained_by_one_process_at_a_time(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:

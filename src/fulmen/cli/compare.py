@@ -112,13 +112,17 @@ FILE_WIDTH = 1000
 def main(words: Sequence[str]) -> int:
     """Runs the command.
 
+    Returns:
+        1 if a run is damaged, which is named while the others are compared; else 0.
+
     Raises:
-        ConfigurationError: there are not two runs to compare, one of them is damaged, or the picture has no place.
+        ConfigurationError: there are not two runs to compare, fewer than two can be read, or the picture cannot be
+            written.
     """
     given = arguments.parse(words, OPTIONS)
     everything = arguments.one_of("all", given.options.get("all", "false"), ("true", "false")) == "true"
     output = arguments.output(given, ENDINGS) or Path("compare.png")
-    records = [read(folder) for folder in _folders(given.subjects)]
+    records, damaged = _readable(_folders(given.subjects))
     runs = [settings(record.config) for record in records]
     console = Console()
     if not console.is_terminal:
@@ -127,7 +131,9 @@ def main(words: Sequence[str]) -> int:
     _print_settings(console, runs, everything)
     _print_figures(console, records, runs)
     console.print(_draw(records, runs, output), highlight=False, soft_wrap=True, markup=False)
-    return 0
+    for error in damaged:
+        console.print(f"damaged: {error}", highlight=False, soft_wrap=True, markup=False)
+    return int(bool(damaged))
 
 
 def _folders(subjects: Sequence[str]) -> list[Path]:
@@ -138,6 +144,23 @@ def _folders(subjects: Sequence[str]) -> list[Path]:
         only = f"{found[0]} is only one" if found else "none is named"
         raise ConfigurationError(f"compare wants two runs or more, and {only}; write fulmen compare RUN RUN")
     return found
+
+
+def _readable(folders: Sequence[Path]) -> tuple[list[Record], list[ConfigurationError]]:
+    """Returns the runs that can be read, and the errors of those that cannot.
+
+    Raises:
+        ConfigurationError: fewer than two can be read.
+    """
+    records, damaged = [], []
+    for folder in folders:
+        try:
+            records.append(read(folder))
+        except ConfigurationError as error:
+            damaged.append(error)
+    if len(records) < 2:
+        raise damaged[0]
+    return records, damaged
 
 
 def _print_settings(console: Console, runs: Sequence[Settings], everything: bool) -> None:

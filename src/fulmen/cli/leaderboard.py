@@ -98,7 +98,7 @@ def _of_runs(subjects: Sequence[Path], score: str | None) -> Board:
 
 
 def _decided(runs: Sequence[Settings], key: str) -> bool:
-    """Whether a key only follows from the choice in its group, as a rate does from an optimizer's default."""
+    """Return whether a key only follows from the choice in its group, as a rate does from an optimizer's default."""
     group = key.partition(".")[0]
     values: dict[object, set[str]] = {}
     for run in runs:
@@ -108,21 +108,14 @@ def _decided(runs: Sequence[Settings], key: str) -> bool:
 
 def _runs_in(folder: Path) -> Iterator[Path]:
     """The run that a folder is, or those in it, up to two levels down."""
-    if _was_run(folder):
+    if folders.was_run(folder):
         yield folder
         return
     names = ("status.json", "config.yaml")
     found = {path.parent for name in names for depth in ("*", "*/*") for path in folder.glob(f"{depth}/{name}")}
-    if not (runs := [path for path in sorted(found) if _was_run(path)]):
+    if not (runs := [path for path in sorted(found) if folders.was_run(path)]):
         raise ConfigurationError(folders.absent(folder))
     yield from runs
-
-
-def _was_run(folder: Path) -> bool:
-    """Whether a folder is that of a run, or of one that has lost its configuration or status."""
-    described = [(folder / name).is_file() for name in ("config.yaml", "status.json")]
-    left = any((folder / name).exists() for name in ("history.csv", "metrics.json", "checkpoints"))
-    return all(described) or (any(described) and left)
 
 
 def _output(given: arguments.Arguments, subjects: Sequence[Path]) -> Path:

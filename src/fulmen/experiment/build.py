@@ -86,15 +86,15 @@ def resume(
     config = recorded.to_resume(folder, words)
     before = folders.load_status(folder)
     if before.get("state") == "diverged":
-        raise ValueError(f"{folder} diverged ({before['error']}) and would again; use rerun={folder} with changes")
+        cause = f" ({before['error']})" if before.get("error") else ""
+        raise ValueError(f"{folder} diverged{cause} and would again; use rerun={folder} with changes")
     is_whole = before.get("state") == "completed" and not before.get("missing_figures")
     if is_whole and (before.get("stopped_early") or not words):
         early = before.get("stopped_early")
         why = "stopped early (its score no longer improved)" if early else "completed"
         longer = "" if early else f"to train longer, use resume={folder} with a larger trainer.max_epochs, or "
-        raise Finished(
-            f"{folder} {why} after {before['steps']} steps: nothing more to do; {longer}rerun={folder} with changes"
-        )
+        steps = before.get("steps", "all its")
+        raise Finished(f"{folder} {why} after {steps} steps: nothing more to do; {longer}rerun={folder} with changes")
     return _train(config, folder, {}, verbose=verbose, resume=True, threads=before.get("threads"), pruner=pruner)
 
 

@@ -30,10 +30,14 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     temporary = path.parent / f"{TEMPORARY}{secrets.token_hex(8)}{path.suffix}"
     try:
         with temporary.open("xb") as file:  # with the permissions that the umask leaves, which mkstemp's lack
+            _lock(file)
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+            if os.name == "posix":
+                os.replace(temporary, path)  # while it is locked, so that nobody takes it for a leftover
+        if os.name != "posix":  # Windows cannot rename an open file
+            os.replace(temporary, path)
         flush_to_disk(path.parent)
     except BaseException as error:
         with suppress(OSError):
@@ -41,6 +45,35 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         if isinstance(error, OSError) and error.filename in (None, str(temporary)):
             error.filename, error.filename2 = str(path), None
         raise
+
+
+def _lock(file: IO[bytes]) -> bool:
+    """Locks an unfinished file for as long as it is open, and returns whether nobody else holds it.
+
+    The lock ends with the process, however that ends. Windows needs none: it does not delete an open file.
+    """
+    if os.name != "posix":
+        return True
+    import fcntl
+
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # held, or the file system has no locks
+        return False
+    return True
+
+
+def remove_leftovers(folder: Path, *, recursive: bool = False) -> None:
+    """Deletes the unfinished files that killed processes left; those that a living process writes stay."""
+    for path in list((folder.rglob if recursive else folder.glob)(f"{TEMPORARY}*")):
+        if path.is_symlink() or not path.is_file():
+            continue
+        with suppress(OSError), path.open("r+b") as file:
+            if os.name == "posix" and _lock(file):
+                path.unlink(missing_ok=True)
+        if os.name != "posix":
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
 
 
 def write_text(path: Path, content: str) -> None:
@@ -65,7 +98,7 @@ def save_figure(figure: "Figure", path: Path) -> None:
 
 
 def explain(error: OSError) -> str:
-    """Says which file an error is about, and what is wrong with it."""
+    """Return the file that an error is about, and what is wrong with it."""
     if error.filename is None or error.strerror is None:
         return " ".join(str(error).split())
     return f"{os.fsdecode(error.filename)}: {error.strerror}"

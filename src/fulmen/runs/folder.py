@@ -1,4 +1,4 @@
-"""What a run's folder says, read back: the folder is the record, and whoever looks back reads it here.
+"""Readers of a run's folder: the folder is the record, and everything that looks at a past run reads it here.
 
 Nothing here imports torch, so that a command that only looks answers at once.
 """
@@ -18,11 +18,11 @@ import yaml
 from filelock import FileLock, Timeout
 
 from fulmen.errors import ConfigurationError
-from fulmen.rules import did_you_mean
+from fulmen.rules import Rule, did_you_mean, many, one_of, text, whole
 from fulmen.runs.files import TEMPORARY
 
 NEEDED = {"choices", "seed", "score", "weights", "data", "model", "optimizer", "scheduler", "loss", "penalty", "init"}
-"""What a configuration has at the least."""
+"""Keys that every configuration has."""
 KILLED: Final = "the process was killed"
 """Why a run is interrupted that could not say so."""
 LAST, PREVIOUS, BEST = "last.ckpt", "previous.ckpt", "best.ckpt"
@@ -36,7 +36,24 @@ Dumper: Final = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 WORKED_IN = "running"
 """The state of a run whose process is there."""
 STATES: Final = (WORKED_IN, "completed", "pruned", "interrupted", "failed", "diverged")
-"""What `status.json` may say."""
+"""Values of `state` in `status.json`."""
+STATUS: Final[Mapping[str, Rule]] = {
+    "state": one_of(*STATES),
+    "seconds": lambda value: None if _is_finite(value) else "a finite number",
+    "error": text(or_null=True),
+    "traceback": text(or_null=True),
+    "steps": whole(0, or_else=[None]),
+    "threads": whole(1, 65536, or_else=[None]),
+    "overrides": many(text()),
+    "resumed": many(lambda value: None if isinstance(value, dict) else "names with values"),
+}
+"""Types of what others rely on in `status.json`."""
+CONFIG: Final[Mapping[str, Rule]] = {
+    "seed": whole(0),
+    "score": text(),
+    "choices": lambda value: None if isinstance(value, dict) else "names with values",
+}
+"""The same of `config.yaml`."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +97,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     config = _read(folder / "config.yaml", _load)
     if not config.keys() >= NEEDED:
         raise ConfigurationError(_damaged(folder / "config.yaml", "it is not the configuration of a run"))
+    _check_types(folder / "config.yaml", config, CONFIG)
     return config
 
 
@@ -137,20 +155,26 @@ def _noted(folder: Path) -> dict[str, Any]:
     """Reads `status.json` and checks the types of what others rely on."""
     path = folder / "status.json"
     status = _read(path, json.loads)
-    state, seconds = status.get("state"), status.get("seconds", 0.0)
-    if not isinstance(state, str) or state not in STATES:
-        raise ConfigurationError(_damaged(path, f"state is {state!r:.40}, and must be one of {', '.join(STATES)}"))
-    if not _is_finite(seconds):
-        raise ConfigurationError(_damaged(path, f"seconds is {seconds!r:.40}, and must be a finite number"))
+    if "state" not in status:
+        raise ConfigurationError(_damaged(path, f"it has no state, which must be one of {', '.join(STATES)}"))
+    _check_types(path, status, STATUS)
     return status
 
 
+def _check_types(path: Path, content: Mapping[str, Any], rules: Mapping[str, Rule]) -> None:
+    for name in rules.keys() & content.keys():
+        if wanted := rules[name](content[name]):
+            raise ConfigurationError(_damaged(path, f"{name} is {content[name]!r:.40}, and must be {wanted}"))
+
+
 def _is_finite(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, int):  # one of 400 digits is no float
+        return not isinstance(value, bool) and abs(value) < 10**300
+    return isinstance(value, float) and math.isfinite(value)
 
 
 def is_locked(folder: Path) -> bool:
-    """Says whether a process works in a run's folder now; a lock that cannot be looked at is not held."""
+    """Return whether a process works in a run's folder now; a lock that cannot be looked at is not held."""
     path = folder / LOCK
     if not path.exists():
         return False
@@ -193,29 +217,36 @@ def lock(folder: Path, refusal: Exception) -> Iterator[None]:
 
 
 def is_run(folder: Path) -> bool:
-    """Whether a folder is that of a run."""
+    """Return whether a folder is a run's."""
     return all((folder / name).is_file() for name in ("config.yaml", "status.json"))
 
 
 def is_planned(folder: Path) -> bool:
-    """Whether a folder is that of a sweep's job that has not begun: its configuration is there, and nothing else."""
+    """Return whether a folder is a sweep's job that has not begun: it holds its configuration and nothing else."""
     return (folder.parent / SWEEP).is_file() and _content(folder) == ["config.yaml"]
 
 
 def is_untouched(folder: Path) -> bool:
-    """Whether a folder has nothing in it but what planning a job writes, or is not there."""
+    """Return whether a folder is absent, or holds only what planning a job writes."""
     return not folder.exists() or set(_content(folder)) <= {"config.yaml"}
 
 
 def is_free(folder: Path) -> bool:
-    """Whether a run may begin in a folder."""
+    """Return whether a run may begin in a folder."""
     return not _content(folder) or is_planned(folder)
 
 
 def _content(folder: Path) -> list[str]:
-    """What is in a folder, but for what a process leaves that is killed before it has written anything whole."""
+    """Return the names in a folder, except for locks and unfinished files."""
     names = [child.name for child in folder.iterdir()]
     return [name for name in names if name != LOCK and not name.startswith(TEMPORARY)]
+
+
+def was_run(folder: Path) -> bool:
+    """Return whether a folder is a run's, even one that has lost its configuration or its status."""
+    described = [(folder / name).is_file() for name in ("config.yaml", "status.json")]
+    left = any((folder / name).exists() for name in ("history.csv", "metrics.json", "checkpoints"))
+    return all(described) or (any(described) and left)
 
 
 def runs_in(folder: Path) -> list[Path]:
@@ -224,11 +255,12 @@ def runs_in(folder: Path) -> list[Path]:
     Raises:
         ConfigurationError: there is none.
     """
-    inside = [child for child in folder.iterdir() if is_run(child)] if folder.is_dir() else []
-    found = [folder] if is_run(folder) else sorted(inside, key=lambda run: (len(run.name), run.name))
-    if not found:
+    if was_run(folder):
+        return [folder]
+    inside = [child for child in folder.iterdir() if was_run(child)] if folder.is_dir() else []
+    if not inside:
         raise ConfigurationError(absent(folder))
-    return found
+    return sorted(inside, key=lambda run: (len(run.name), run.name))
 
 
 def absent(folder: Path) -> str:
@@ -245,7 +277,7 @@ def absent(folder: Path) -> str:
 def _read(path: Path, parse: Callable[[str], Any]) -> dict[str, Any]:
     try:
         content = parse(path.read_text("utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except Exception as error:  # a damaged file makes the parsers raise nearly anything
         raise ConfigurationError(_damaged(path, " ".join(str(error).split()))) from error
     if not isinstance(content, dict):
         raise ConfigurationError(_damaged(path, f"it holds {content!r:.40}, and no names with values"))

@@ -6,6 +6,7 @@ It is a Lightning logger, so what the learner reports reaches it as it reaches T
 import csv
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +35,7 @@ class History(Logger):
         self.file = path.open("a", newline="", encoding="utf-8")
         self.writer = csv.DictWriter(self.file, [*NO_FIGURES, *figures], "", "ignore", lineterminator="\n")
         if self.file.tell() == 0:
-            self.writer.writeheader()
-            self.file.flush()
+            self._write({name: name for name in self.writer.fieldnames})
 
     @property
     def name(self) -> str:
@@ -58,10 +58,24 @@ class History(Logger):
         """Appends a row."""
         assert step is not None
         seconds = time.perf_counter() - self.began
-        self.writer.writerow(
-            {"step": step, "epoch": step / self.steps_per_epoch, "seconds": f"{seconds:.4f}", **metrics}
-        )
-        self.file.flush()
+        self._write({"step": step, "epoch": step / self.steps_per_epoch, "seconds": f"{seconds:.4f}", **metrics})
+
+    def _write(self, row: dict[str, Any]) -> None:
+        """Appends a row and flushes it.
+
+        Raises:
+            OSError: the disk is full, or the file can no longer be written to.
+        """
+        try:
+            self.writer.writerow(row)
+            self.file.flush()
+        except OSError as error:
+            with suppress(OSError):  # closing writes the rest of the row, and fails the same way
+                self.file.close()
+            raise OSError(
+                f"cannot write {self.path}: {error.strerror or error}; make room on the disk, or give permission to "
+                f"write, then resume={self.path.parent}"
+            ) from error
 
     def finalize(self, status: str) -> None:
         """Closes the file."""
@@ -82,5 +96,5 @@ def _cut(path: Path, step: int) -> list[dict[str, str]]:
 
 
 def _is_row(line: str, header: str) -> bool:
-    """Whether a line is whole; the last one of a run that was killed need not be."""
+    """Return whether a line is complete; the last one of a killed run may not be."""
     return line.endswith("\n") and line.count(",") == header.count(",") and line.partition(",")[0].isdigit()

@@ -17,7 +17,7 @@ def stamp() -> str:
 
 
 def readable(words: str) -> str:
-    """What was typed, as a folder may be called on every system: `model.hidden=[8,4] seed=1` loses its brackets."""
+    """Return overrides as a folder name that every system allows: `model.hidden=[8,4] seed=1` loses its brackets."""
     plain = re.sub(r"[^\w.,=+ -]+", "-", re.sub(r"[\[\]{}()'\"]", "", words)).strip(" .-")
     return plain if len(plain) <= LONGEST else _shortened(plain)
 

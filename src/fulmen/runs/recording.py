@@ -16,16 +16,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from fulmen.errors import Diverged, Pruned
+from fulmen.errors import Diverged, Pruned, warn
 from fulmen.runs import folder as folders
-from fulmen.runs.files import write_json, write_text
+from fulmen.runs.files import explain, remove_leftovers, write_json, write_text
 from fulmen.runs.signals import Interrupted
 
 LIBRARIES = ("torch", "lightning", "torchmetrics", "hydra-core", "omegaconf", "tensorboard", "scikit-learn", "numpy")
 
 
 def leads() -> bool:
-    """Whether this process keeps the record: of those that several devices need, only the first one does."""
+    """Return whether this process keeps the record; with several devices only the first one does."""
     return all(os.environ.get(name, "0") == "0" for name in ("LOCAL_RANK", "NODE_RANK", "RANK"))
 
 
@@ -50,6 +50,7 @@ def claim(folder: Path, *, goes_on: bool) -> Iterator[None]:
     with folders.lock(folder, refusal):
         if not goes_on:
             _check_free(folder)  # once more: another process may have come first, and have ended
+        remove_leftovers(folder, recursive=True)
         yield
 
 
@@ -92,7 +93,12 @@ def recording(
         ended = datetime.now(UTC)
         seconds = before.get("seconds", 0.0) + (ended - began).total_seconds()
         status |= {"ended": ended.isoformat(), "seconds": seconds}
-        write_json(folder / "status.json", status)
+        try:
+            write_json(folder / "status.json", status)
+        except OSError as error:
+            if status["state"] == "completed":
+                raise
+            warn(f"how the run ended could not be recorded: {explain(error)}")  # why it ended matters more
 
 
 def record_failure(folder: Path, error: BaseException) -> None:
@@ -103,7 +109,7 @@ def record_failure(folder: Path, error: BaseException) -> None:
 
 
 def _has(folder: Path, config: Mapping[str, Any]) -> bool:
-    """Whether the configuration is there already, as a sweep's job and a run that goes on have it."""
+    """Return whether the configuration is there already, as in a sweep's job or a resumed run."""
     try:
         return folders.read_config(folder) == dict(config)
     except ValueError:
@@ -127,6 +133,10 @@ def _check_free(folder: Path) -> None:
 
 
 def _taken(folder: Path) -> FileExistsError:
+    if (folder / "config.yaml").is_file():
+        return FileExistsError(
+            f"{folder} already holds a run; resume it with resume={folder}, or name a folder that does not exist"
+        )
     what = "is not empty" if folder.is_dir() else "is a file"
     return FileExistsError(f"{folder} {what}, and every run has a folder of its own; name one that does not exist")
 

@@ -45,7 +45,7 @@ def differing(runs: Sequence[Settings]) -> list[str]:
 
 
 def names(runs: Sequence[Settings]) -> list[str]:
-    """What to call each run: as few of the settings that differ as tell the most of them apart, as they are typed."""
+    """Return a name for each run: the fewest differing settings that tell most runs apart, as they are typed."""
     telling: list[str] = []
     for key in differing(runs):
         if _told_apart(runs, [*telling, key]) > _told_apart(runs, telling):

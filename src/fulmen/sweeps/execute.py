@@ -84,5 +84,5 @@ def _stop(places: Sequence[Path], job: Job) -> None:
 
 
 def folders_held(places: Sequence[Path]) -> bool:
-    """Whether a process works in one of them."""
+    """Return whether a process works in one of them."""
     return any(is_locked(place) for place in places)

@@ -34,7 +34,7 @@ GROUP = "sweep"
 
 
 def named(words: Sequence[str]) -> bool:
-    """Whether a preset is among the words."""
+    """Return whether a preset is among the overrides."""
     return any(word.startswith(f"{GROUP}=") for word in words)
 
 
@@ -176,7 +176,7 @@ def _cheap(jobs: Sequence[Sequence[str]], folders: Sequence[Path]) -> Mapping[st
 
 
 def _overlap(one: str, other: str) -> bool:
-    """Whether two keys are the same, or one is inside the other."""
+    """Return whether two keys are the same, or one is inside the other."""
     return f"{one}.".startswith(f"{other}.") or f"{other}.".startswith(f"{one}.")
 
 

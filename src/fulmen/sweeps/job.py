@@ -100,7 +100,7 @@ def _end_with(home: int) -> None:
 
 
 def is_gone(process: int) -> bool:
-    """Says whether a process of this machine has ended; never of Windows, where asking would end it."""
+    """Return whether a process of this machine has ended; False on Windows, where asking would end it."""
     if os.name != "posix":
         return False
     try:
@@ -219,7 +219,7 @@ class Job:
 
 
 def _sweep(folder: Path) -> Sweep:
-    """What a sweep's folder says now."""
+    """Read a sweep's folder as it is now."""
     return _read(folder, (folder / SWEEP).stat().st_mtime_ns)
 
 
@@ -230,7 +230,7 @@ def _read(folder: Path, _changed: int) -> Sweep:
 
 
 def _pruner(folder: Path) -> "Pruner | None":
-    """What decides whether the run in a job's folder is worth its time; None in a grid."""
+    """Return the pruner of the run in a job's folder; None in a grid."""
     if _sweep(folder.parent).search is None:
         return None
     from fulmen.sweeps.search.storage import pruner  # and with it Optuna

@@ -36,7 +36,7 @@ class Kind(NamedTuple):
     """A launcher."""
 
     extra: str
-    """What to install of Fulmen."""
+    """The extra of Fulmen to install."""
     target: str
     words: tuple[str, ...] = ()
     """Its settings, unless others are typed."""
@@ -63,7 +63,7 @@ def split(words: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 class Launcher:
-    """What runs the jobs of a sweep.
+    """A launcher, which runs the jobs of a sweep.
 
     Args:
         words: those about it, as typed.
@@ -97,7 +97,7 @@ class Launcher:
 
     @property
     def outlived(self) -> bool:
-        """Whether jobs go on when the process that launched them has ended: a cluster has them in its queue."""
+        """Whether jobs outlive the process that launched them, as those in a cluster's queue do."""
         return self.name == "submitit_slurm"
 
     def launch(self, folders: Sequence[Path], job: Job) -> None:
@@ -114,7 +114,7 @@ class Launcher:
             self._launch(batch, job)
 
     def _batches(self, folders: Sequence[Path]) -> list[Sequence[Path]]:
-        """What is started at once: submitit's local executor would start all jobs together, on however few cores."""
+        """Return the batches to start at once: submitit's local executor would start all jobs together."""
         if self.name != "submitit_local":
             return [folders]
         each = self.settings.cpus_per_task or 1

@@ -91,8 +91,9 @@ class Board:
         object.__setattr__(self, "groups", sorted(found.values(), key=lambda group: sign * group.mean))
 
     def scored(self, row: Row) -> bool:
-        """Whether the row has a score."""
-        return self.score in row.metrics
+        """Return whether the row has a score."""
+        value = row.metrics.get(self.score)  # a confusion matrix ranks nothing
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
 
     @property
     def failures(self) -> list[Row]:
@@ -126,7 +127,7 @@ def picture(board: Board) -> "Figure":
 
 
 def is_current(board: Board, folder: Path) -> bool:
-    """Whether a sweep's leaderboard was written and drawn after all its jobs had ended."""
+    """Return whether a sweep's leaderboard was written and drawn after all its jobs had ended."""
     last = folder / ("leaderboard.png" if board.groups else "leaderboard.md")
     statuses = [row.folder / "status.json" for row in board.rows]
     return last.exists() and all(

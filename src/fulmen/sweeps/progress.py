@@ -1,4 +1,4 @@
-"""What a sweep says while it goes: a line for each job that ends, how many are done, how long the rest may take."""
+"""The progress of a sweep: a line for each job that ends, how many are done, how long the rest may take."""
 
 import threading
 import time
@@ -62,7 +62,7 @@ class Progress:
             self.look()
 
     def look(self) -> None:
-        """Says which jobs have ended since the last look."""
+        """Print which jobs have ended since the last look."""
         for place in list(self.waiting):
             if _changed(place) == self.before[place]:
                 continue

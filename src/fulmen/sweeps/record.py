@@ -4,6 +4,7 @@ All of it is written before the first job starts, so that each job runs from wha
 `conf/` in the meantime. `sweep.yaml` comes last: where it is, the plan is whole.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -14,23 +15,76 @@ import yaml
 
 from fulmen.config.recorded import PERMISSIONS
 from fulmen.errors import ConfigurationError
+from fulmen.rules import YES_NO, Rule, did_you_mean, many, number, text, whole
 from fulmen.runs import folder as folders
-from fulmen.runs.files import write_text
+from fulmen.runs.files import remove_leftovers, write_text
 from fulmen.runs.folder import SWEEP, absent
 from fulmen.runs.names import stamp
 from fulmen.sweeps.grid import Grid
+from fulmen.sweeps.search import options
 from fulmen.sweeps.search.space import Dimension
 
 SWEEPS: Final = Path("logs/sweeps")
 MOST_JOBS: Final = 1_000_000
-"""Of one sweep; more is a damaged file."""
+"""Limit for one sweep; a file that says more is damaged."""
 STOP: Final = ".stop"
 """In a sweep's folder, once jobs are to end, wherever they run: the names of the launches they are of, a line each."""
 
 
+WORDS: Final = many(text())
+
+
+def _mapping(value: Any) -> str | None:
+    is_right = isinstance(value, dict) and all(
+        isinstance(key, str) and WORDS(each) is None for key, each in value.items()
+    )
+    return None if is_right else "names, each with a list of texts"
+
+
+def _filled(each: Rule) -> Rule:
+    return lambda value: many(each)(value) if value != [] else "a list that is not empty"
+
+
+_finite = number("(-1e300, 1e300)")
+
+SWEEP_KEYS: Final[Mapping[str, Rule]] = {
+    "words": WORDS,
+    "grid": many(_filled(text())),
+    "varying": _mapping,
+    "score": text(),
+    "jobs": whole(1, MOST_JOBS),
+    "config_dir": text(or_null=True),
+    "permissions": WORDS,
+    "search": lambda value: None if value is None or isinstance(value, dict) else "names with values, or null",
+}
+"""Values of keys in `sweep.yaml`; then those inside of `search`."""
+SEARCH_KEYS: Final[Mapping[str, Rule]] = {
+    "options": lambda value: None if isinstance(value, dict) else "names with values",
+    "space": _filled(lambda value: None if isinstance(value, dict) else "names with values"),
+    "fixed": WORDS,
+    "seed": whole(0),
+    "objectives": _filled(text()),
+    "study": text(),
+    "trials": many(lambda value: None if isinstance(value, dict) else "names with values"),
+}
+RANGE: Final[Mapping[str, Rule]] = {
+    "low": _finite,
+    "high": _finite,
+    "step": number("(0, 1e300)", or_null=True),
+    "log": YES_NO,
+    "whole": YES_NO,
+}
+DIMENSION_KEYS: Final[Mapping[str, Rule]] = {
+    "key": text(),
+    "typed": text(),
+    "choices": lambda value: None if value is None else _filled(text())(value),
+    **RANGE,
+}
+
+
 @dataclass(frozen=True)
 class Trial:
-    """What a search has chosen for one job."""
+    """The values that a search has chosen for one job."""
 
     number: int
     """The trial's in the study, where the same may have other numbers than jobs."""
@@ -39,7 +93,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Search:
-    """What a search is about, and what it has chosen so far."""
+    """The settings of a search, and the trials that it has chosen so far."""
 
     options: dict[str, Any]
     """The keys of `hydra.sweeper`."""
@@ -57,7 +111,7 @@ class Search:
 
 @dataclass(frozen=True)
 class Sweep:
-    """What `sweep.yaml` says."""
+    """The content of `sweep.yaml`."""
 
     words: list[str]
     """As typed."""
@@ -141,14 +195,8 @@ def read(folder: Path) -> Sweep:
             .replace("runs are in logs/runs", "sweeps are in logs/sweeps")
         )
     try:
-        found = yaml.safe_load(path.read_text("utf-8"))
-        if not isinstance(found, dict):
-            raise ValueError(f"it holds {found!r:.40}, and no names with values")
-        jobs = found.get("jobs")
-        if not isinstance(jobs, int) or isinstance(jobs, bool) or not 0 < jobs <= MOST_JOBS:
-            raise ValueError(f"jobs is {jobs!r:.40}, and must be a whole number from 1 to {MOST_JOBS}")
-        return Sweep(**found | {"search": _search(found.get("search"))})
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError) as error:
+        return _checked(yaml.safe_load(path.read_text("utf-8")))
+    except Exception as error:  # a damaged file makes the parser raise nearly anything
         raise ConfigurationError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
 
 
@@ -161,6 +209,7 @@ def held(folder: Path) -> Iterator[None]:
     """
     refusal = ConfigurationError(f"{folder} is held by another process, which runs that very sweep")
     with folders.lock(folder, refusal):
+        remove_leftovers(folder)
         try:
             yield
         finally:
@@ -169,8 +218,39 @@ def held(folder: Path) -> Iterator[None]:
                     path.unlink()
 
 
-def _search(found: dict[str, Any] | None) -> Search | None:
-    if found is None:
-        return None
-    space, trials = ([kind(**each) for each in found[name]] for kind, name in ((Dimension, "space"), (Trial, "trials")))
-    return Search(**found | {"space": space, "trials": trials})
+def _checked(found: Any) -> Sweep:
+    """Returns a sweep from the content of its file.
+
+    Raises:
+        ValueError: a key is missing, unknown, or has a value that it cannot have.
+    """
+    _check(found, SWEEP_KEYS)
+    search = found.get("search")
+    if search is None:
+        if (combinations := math.prod(map(len, found["grid"]))) != found["jobs"]:
+            raise ValueError(f"jobs is {found['jobs']}, and must be the number of combinations of grid, {combinations}")
+        return Sweep(**found)
+    _check(search, SEARCH_KEYS, "search.")
+    _check(search["options"], options.RULES, "search.options.")
+    for index, dimension in enumerate(search["space"]):
+        _check(dimension, DIMENSION_KEYS, f"search.space.{index}.", optional=("choices", *RANGE))
+        one = Dimension(**dimension)
+        is_range = one.low < one.high and not (one.log and (one.low <= 0 or one.step is not None))
+        if one.choices is None and not is_range:
+            raise ValueError(f"search.space.{index} is {one.typed!r:.40}, but its low, high and step are no range")
+    for index, trial in enumerate(search["trials"]):
+        _check(trial, {"number": whole(0), "words": WORDS}, f"search.trials.{index}.")
+    space, trials = [Dimension(**each) for each in search["space"]], [Trial(**each) for each in search["trials"]]
+    return Sweep(**found | {"search": Search(**search | {"space": space, "trials": trials})})
+
+
+def _check(found: Any, rules: Mapping[str, Rule], prefix: str = "", optional: Sequence[str] = ("search",)) -> None:
+    if not isinstance(found, dict):
+        raise ValueError(f"{prefix.rstrip('.') or 'it'} holds {found!r:.40}, and no names with values")
+    for name in [*rules, *(name for name in found if name not in rules)]:
+        if name not in rules:
+            raise ValueError(f"{prefix}{name} is no key of a sweep{did_you_mean(str(name), rules)}")
+        if name not in found and name not in optional:
+            raise ValueError(f"{prefix}{name} is missing")
+        if name in found and (wanted := rules[name](found[name])):
+            raise ValueError(f"{prefix}{name} is {found[name]!r:.40}, and must be {wanted}")

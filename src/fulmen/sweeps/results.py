@@ -1,4 +1,4 @@
-"""What became of the jobs of a sweep, read from their folders.
+"""Results of a sweep's jobs, read from their folders.
 
 Nothing here imports torch, and only files in JSON are read: it is done again and again while a sweep runs.
 """
@@ -37,12 +37,12 @@ class Result:
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more happens to it by itself."""
+        """Whether the job has stopped, for good or not."""
         return self.state not in (PLANNED, folders.WORKED_IN)
 
     @property
     def over(self) -> bool:
-        """Whether nothing more happens to it, unless it is asked to run once more."""
+        """Whether the job has ended for good, unless it is retried."""
         return self.ended and self.state != "interrupted"
 
 
@@ -80,7 +80,7 @@ def read_state(folder: Path) -> dict[str, Any]:
 
 
 def read_all(sweep: Path, jobs: int) -> list[Result]:
-    """What became of every job of a sweep, in the order of their numbers."""
+    """Return the result of every job of a sweep, in the order of their numbers."""
     return [read(sweep / str(number)) for number in range(jobs)]
 
 

@@ -20,12 +20,12 @@ from fulmen.sweeps.record import Sweep, permissions
 from fulmen.sweeps.results import DAMAGED, DONE, PLANNED, Result, read_all, read_state
 
 RETRIED: Final = ("failed", "diverged")
-"""What `retry=` may name."""
+"""States that `retry=` may name."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What is said beside `-m`."""
+    """The overrides beside `-m`."""
 
     folder: Path
     retry: tuple[str, ...]

@@ -217,7 +217,7 @@ def _go_on_command(plan: Sweep, folder: Path) -> str:
 
 
 def _over(plan: Sweep) -> str:
-    """What varies, and over what."""
+    """Return the keys that vary, with their values."""
     factors = [f"{key}={','.join(values)}" for key, values in plan.varying.items()]
     return " × ".join(factors) if factors else "one configuration"
 

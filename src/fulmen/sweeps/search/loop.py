@@ -113,7 +113,7 @@ def _planned(sweep: Sweep, folder: Path, study: "Study", job: Job, say: Callable
 
 
 def pictures(study: "Study") -> dict[str, Callable[[], "Figure | None"]]:
-    """What draws how the search went, what mattered and, of two objectives, the front between them, by their names."""
+    """Return functions, by name, that draw the history, the importances and, for two objectives, the front."""
     from fulmen.figures import plots  # and with them matplotlib
 
     found, names = study.completed(), study.search.objectives

@@ -34,12 +34,12 @@ USUAL_TRIALS: Final = 20
 
 
 def named(words: Sequence[str]) -> bool:
-    """Whether the words ask for a search."""
+    """Return whether the overrides ask for a search."""
     return options.WORD in words
 
 
 def plan(words: Sequence[str], config_dir: str | None) -> Sweep:
-    """What a new search is about.
+    """Plan a new search.
 
     Args:
         words: as typed, without those about the launcher.
@@ -97,7 +97,7 @@ def nothing_to_do(sweep: Sweep) -> str:
 
 
 def _space(varying: Sequence[Any], fixed: Sequence[str], folders: Sequence[Path], own: str | None) -> list[Dimension]:
-    """What is searched. Whole numbers are searched where a key's default is one, so the defaults are needed first."""
+    """Return the search space; keys whose default is a whole number are searched in whole numbers."""
     choosing = [dimension(each, None, folders) for each in varying if each.key_or_group in groups(folders)]
     config = compose([*fixed, *(f"{one.key}={one.probes[0]}" for one in choosing)], own)
     return [dimension(each, OmegaConf.select(config, each.key_or_group), folders) for each in varying]

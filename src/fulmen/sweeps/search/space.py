@@ -1,4 +1,4 @@
-"""What a search chooses from: Hydra's words for it, as ranges and lists.
+"""The search space: ranges and lists, in Hydra's syntax.
 
 optimizer.lr=tag(log, interval(0.0001, 1))    numbers between two, by their size
 model.dropout=interval(0, 0.5)                numbers between two
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
 DIGITS: Final = 6
-"""Of numbers that are chosen: enough to say where in an interval, and few enough to read."""
+"""Significant digits of chosen numbers: enough to say where in an interval, and few enough to read."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def size(space: Sequence[Dimension]) -> int | None:
 
 
 def dimension(override: Override, default: Any, folders: Sequence[Path]) -> Dimension:
-    """What a word that names several values stands for.
+    """Return the dimension that a sweep override describes.
 
     Args:
         override: the word.

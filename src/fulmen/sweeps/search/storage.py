@@ -22,18 +22,19 @@ from optuna.study import StudyDirection
 from fulmen.errors import ConfigurationError, warn
 from fulmen.sweeps.record import Search, Sweep
 from fulmen.sweeps.search.options import KEYS, address
+from fulmen.sweeps.search.optuna_private import live_trial
 from fulmen.tasks.names import mode
 from fulmen.training.callbacks.pruning import Pruner
 
 JOURNAL: Final = "study.journal"
 ABOUT: Final = "about"
-"""What a study chooses from, and by which figures."""
+"""Attribute of a study: its search space and objectives."""
 FIRST_PERCENT: Final = 10
-"""Of a run's steps after which it may be pruned."""
+"""Share of a run's steps after which it may be pruned."""
 
 
 def pruner(sweep: Sweep, folder: Path) -> Pruner | None:
-    """Says of the run in a job's folder, in whichever process, whether it is to be pruned; None where nothing is.
+    """Return a function that decides whether the run in a job's folder is pruned; None where nothing is.
 
     While the storage does not answer, nothing is pruned, and one warning says so.
     """
@@ -44,7 +45,7 @@ def pruner(sweep: Sweep, folder: Path) -> Pruner | None:
         study = open_study(search, folder.parent)
         number = search.trials[int(folder.name)].number
         frozen = study.get_trials(deepcopy=False)[number]
-        trial = optuna.trial.Trial(study, frozen._trial_id)
+        trial = live_trial(study, frozen)
         reported = set(frozen.intermediate_values)
     except Exception as error:  # of whichever library is behind an address
         _warn_unpruned(folder, error)
@@ -91,7 +92,7 @@ def open_study(search: Search, folder: Path) -> optuna.Study:
 
 
 def _made(search: Search, where: str, tries: int = 2) -> optuna.Study:
-    """Of machines that begin together, all but one may fail to make the tables of a database, and then find them."""
+    """Create or load the study; of machines that start together, only one can create the tables, so try twice."""
     modes = {"min": StudyDirection.MINIMIZE, "max": StudyDirection.MAXIMIZE}
     try:
         return optuna.create_study(

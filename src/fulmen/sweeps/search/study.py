@@ -17,13 +17,14 @@ from optuna.trial import FrozenTrial, TrialState
 
 from fulmen.sweeps.record import Search, Trial
 from fulmen.sweeps.results import Result
+from fulmen.sweeps.search.optuna_private import live_trial
 from fulmen.sweeps.search.space import size
 from fulmen.sweeps.search.storage import JOURNAL, cut, open_study
 
 LOST: Final = "lost"
 """Marks a trial that was asked for and never became a job."""
 REFUSED: Final = "refused"
-"""Says of one of those why its choice makes no configuration, so that it is not tried again."""
+"""Attribute of a lost trial: why its choice makes no configuration, so that it is not tried again."""
 TOKEN: Final = "token"
 """Tells a trial that is added from those that others add at the same moment."""
 FEWEST: Final = 4
@@ -59,16 +60,16 @@ class Study:
 
     @property
     def is_finite(self) -> bool:
-        """Whether what there is to choose from comes to an end."""
+        """Whether the search space is finite."""
         return size(self.search.space) is not None
 
     @property
     def is_exhausted(self) -> bool:
-        """Whether it has: all was tried, or refused."""
+        """Whether every point of a finite space was tried or refused."""
         return self.is_finite and self._next_point() is None
 
     def ask(self) -> Trial | None:
-        """What to try next, or None after all there is.
+        """Return the next trial, or None once all were tried.
 
         A repeated run would end as it did, so a sampler that repeats one is passed over.
         """
@@ -89,7 +90,7 @@ class Study:
         return [f"{one.key}={one.text(params[one.key])}" for one in self.search.space]
 
     def _is_whole(self, trial: FrozenTrial) -> bool:
-        """Whether all was chosen."""
+        """Return whether a trial has a value for every key."""
         return trial.params.keys() == self.distributions.keys()
 
     def _tried(self) -> dict[tuple[str, ...], int]:
@@ -98,15 +99,15 @@ class Study:
         return {tuple(self._words(one.params)): one.number for one in reversed(found) if self._is_whole(one)}
 
     def _is_repeated(self, trial: Trial) -> bool:
-        """Whether an earlier one is the same: of machines that choose the same at once, one has it."""
+        """Return whether an earlier trial is the same; of machines that choose the same at once, one keeps it."""
         return self._tried().get(tuple(trial.words), trial.number) < trial.number
 
     def runs(self, trial: Trial) -> bool:
-        """Whether nothing was told of a trial yet."""
+        """Return whether the result of a trial is still unknown."""
         return self._trials()[trial.number].state == TrialState.RUNNING
 
     def tell(self, trial: Trial, result: Result) -> None:
-        """Says how a run went; a figure that is no number is a failure, like all that is not completed or pruned."""
+        """Report a run's result; a figure that is not finite is a failure, like any state but completed or pruned."""
         values = [float(result.metrics.get(name, math.nan)) for name in self.search.objectives]
         if result.state == "pruned":
             self.optuna.tell(trial.number, state=TrialState.PRUNED)
@@ -117,7 +118,7 @@ class Study:
 
     def lose(self, number: int, **marks: str) -> None:
         """Fails a trial that became no job."""
-        trial = optuna.trial.Trial(self.optuna, self._trials()[number]._trial_id)
+        trial = live_trial(self.optuna, self._trials()[number])
         for name, value in {LOST: True, **marks}.items():
             trial.set_user_attr(name, value)
         self.optuna.tell(number, state=TrialState.FAIL)
@@ -171,7 +172,7 @@ class Study:
         return [number in best for number, _ in self.completed()]
 
     def importances(self) -> dict[str, float]:
-        """What share of the differences each key explains; nothing where there is too little to say."""
+        """Return the share of the variance that each key explains; nothing where there are too few trials."""
         if len(self.completed()) < FEWEST or len({values[0] for _, values in self.completed()}) == 1:
             return {}
         evaluator = optuna.importance.FanovaImportanceEvaluator(seed=self.search.seed)
