@@ -14,22 +14,22 @@ import fulmen
 from fulmen.data.tensors import Batch
 from fulmen.experiment.build import resume
 from fulmen.tasks.evaluation import Evaluation
-from fulmen.training import replayed
+from fulmen.training import learner
 from fulmen.training.backprop.gradient import ByHand
 from fulmen.training.callbacks import checkpointing
-from fulmen.training.step import Stepping
+from fulmen.training.step import Step
 
 names: dict[str, Any] = globals()
 torch.set_num_threads(1)
 checkpointing.SECONDS, checkpointing.SHARE = 0.0, 1e9  # saves at every place where it may
-replayed.LONG = 1  # what is replayed in part ends like what is not replayed at all
-number, by_hand = Stepping._number, ByHand.__call__
+learner.LONG = 1  # a gradient that is recorded for a part of the run gives the weights of one that never is
+number, by_hand = Step._number, ByHand.__call__
 
 
-def kill_or_go_on(stepping: Stepping, step: int) -> None:
+def kill_or_go_on(training: Step, step: int) -> None:
     if step == names["KILL_AT"]:
         os.kill(os.getpid(), names["SIGNAL"])
-    number(stepping, step)
+    number(training, step)
 
 
 def kill_or_go_on_by_hand(gradient: ByHand, batch: Batch, step: int) -> tuple[Tensor, Tensor]:
@@ -44,7 +44,7 @@ def kill(*_: object) -> None:
 
 if names["KILL_AT"] == "evaluation":
     Evaluation.all_metrics = kill  # type: ignore[method-assign, assignment]
-Stepping._number = kill_or_go_on  # type: ignore[method-assign, assignment]
+Step._number = kill_or_go_on  # type: ignore[method-assign, assignment]
 ByHand.__call__ = kill_or_go_on_by_hand  # type: ignore[method-assign, assignment]
 if names["WORDS"] is None:
     resume(Path(names["FOLDER"]), verbose=False)

@@ -18,7 +18,7 @@ from fulmen.tasks import losses, names
 from fulmen.tasks.evaluation import Evaluation
 from fulmen.tasks.losses import Loss
 from fulmen.tasks.task import Task
-from fulmen.training.step import Stepping
+from fulmen.training.step import Step
 
 Array = NDArray[Any]
 B, K = 12, 4
@@ -181,10 +181,8 @@ def test_a_loss_of_ones_own_is_the_same_in_parts(own: losses.Function) -> None:
         torch.manual_seed(0)
         net = torch.nn.Linear(3, 2)
         evaluation = Evaluation(net, Task("regression", 2), losses.as_loss(own), "32-true")
-        stepping = Stepping(
-            evaluation, penalty=None, by_hand=None, gradient_clip=None, batch_size=size, batch_rows=10, seed=0
-        )
-        loss = stepping.plain(torch.optim.SGD(net.parameters(), lr=0.1))(batch, 0)
+        step = Step(evaluation, penalty=None, by_hand=None, gradient_clip=None, batch_size=size, batch_rows=10, seed=0)
+        loss = step.plain(torch.optim.SGD(net.parameters(), lr=0.1))(batch, 0)
         assert net.weight.grad is not None
         found.append((loss.item(), net.weight.grad))
     assert_allclose(found[1][0], found[0][0], rtol=1e-6)

@@ -17,7 +17,7 @@ from fulmen.experiment.load import Run
 from fulmen.tasks import losses, penalties
 from fulmen.tasks.evaluation import Evaluation
 from fulmen.tasks.task import Task
-from fulmen.training.step import Stepping
+from fulmen.training.step import Step
 
 WEIGHT = 0.3
 DEFINITIONS = {
@@ -88,12 +88,10 @@ def test_a_penalty_of_ones_own_is_differentiated() -> None:
     net = torch.nn.Linear(2, 1)
     largest = net.weight.detach().abs().max().item()
     evaluation = Evaluation(net, Task("regression", 1), losses.mse(), "32-true")
-    stepping = Stepping(
-        evaluation, penalty=Largest(3.0), by_hand=None, gradient_clip=None, batch_size=4, batch_rows=4, seed=0
-    )
+    step = Step(evaluation, penalty=Largest(3.0), by_hand=None, gradient_clip=None, batch_size=4, batch_rows=4, seed=0)
     optimizer = torch.optim.SGD(net.parameters(), lr=0.0)
     x = torch.ones(4, 2)
-    stepping.plain(optimizer)(Batch(x, net(x).detach()), 0)
+    step.plain(optimizer)(Batch(x, net(x).detach()), 0)
     assert net.weight.grad is not None
     assert_allclose(net.weight.grad, 3 * net.weight.detach().sign() * (net.weight.detach().abs() == largest))
 

@@ -24,7 +24,7 @@ from fulmen.experiment.experiment import Experiment, Session
 from fulmen.experiment.load import Run
 from fulmen.models import initializers
 from fulmen.tasks import losses
-from fulmen.training import compile
+from fulmen.training import torch_private
 from fulmen.training.recipe import Recipe
 from fulmen.training.trainer import TrainerOptions
 
@@ -42,7 +42,7 @@ def graphs(monkeypatch: pytest.MonkeyPatch) -> list[GraphModule]:
         kept.append(graph)
         return graph
 
-    monkeypatch.setattr(compile, "machine_code", keep)
+    monkeypatch.setattr(torch_private, "machine_code", keep)
     return kept
 
 
@@ -98,7 +98,7 @@ def test_what_cannot_be_compiled_trains_without(
     with_it, without = (train("weights=last", *words, max_steps=40, compile=choice) for choice in (True, False))
     assert far(with_it, without) == 0
     (said,) = capsys.readouterr().err.splitlines()
-    assert "trainer.compile" in said and why in said and "goes on without" in said
+    assert "trainer.compile" in said and why in said and "continues without" in said
     assert not graphs
 
 
@@ -123,7 +123,7 @@ def test_a_failed_attempt_leaves_nothing_behind(
     code: Callable[..., Any],
     why: str,
 ) -> None:
-    monkeypatch.setattr(compile, "machine_code", code)
+    monkeypatch.setattr(torch_private, "machine_code", code)
     words = (*DOUBLE, *EVERYTHING)
     assert far(train(*words, max_steps=40, compile=True), train(*words, max_steps=40)) == 0
     (said,) = capsys.readouterr().err.splitlines()

@@ -18,7 +18,7 @@ from fulmen.tasks.predictor import task_of
 from fulmen.training.backprop.gradient import find_gradient
 from fulmen.training.packs import DataModule
 from fulmen.training.plan import Plan
-from fulmen.training.step import Stepping
+from fulmen.training.step import Step
 from fulmen.training.trainer import find_accelerator, find_plan, find_threads
 
 
@@ -31,7 +31,7 @@ class Prepared:
     evaluation: Evaluation
     """The network, its task and its loss."""
     plan: Plan
-    step: Stepping
+    step: Step
     accelerator: str
     threads: int
     """CPU threads."""
@@ -89,7 +89,7 @@ def prepare(experiment: Experiment, threads: int | None = None) -> Prepared:
     classes = spec.out_features if spec.task == "multiclass" else 0
     task = task_of(net, spec, data.scaling)
     evaluation = Evaluation(net, task, recipe.loss, options.precision)
-    step = Stepping(
+    step = Step(
         evaluation,
         penalty=recipe.penalty,
         by_hand=find_gradient(recipe.backprop, evaluation, recipe.penalty, batch_size, options.devices),

@@ -179,7 +179,7 @@ def _trainer(
     kept = metadata(session.config, experiment.source, data.scaling, prepared.fingerprint, prepared.threads)
     learner = Learner(
         prepared.evaluation,
-        stepping=prepared.step,
+        step=prepared.step,
         make_optimizer=recipe.optimizer,
         make_scheduler=recipe.scheduler,
         plan=plan,

@@ -1,80 +1,80 @@
-"""Training by compiled steps: `trainer.compile=true`, for long runs.
+"""Training by compiled steps: `trainer.compile`, for long runs of small networks.
 
-Of a small network's step nearly all is Python, and the dispatch of some hundred operations. Torch's inductor makes
-machine code of the graph of a whole step. It is called by itself: what `torch.compile` puts around it, checks at every
-call, takes longer than such a step. A function is one step, not several, because functions of several gain little, and
-packs have any length. It changes weights, buffers and the optimizer's state in place; so checkpoints, histories and
-resuming know nothing of it, and a resumed run ends with the weights of an undisturbed one, to the last bit.
+Nearly all of a small network's step is Python and the dispatch of some hundred operations. Here a whole step becomes a
+graph (`graph.py`), a loop over the steps of a pack is put around it, and torch's inductor makes machine code of both.
+It is called directly: the checks that `torch.compile` makes at every call take longer than such a step. How many steps
+the loop takes is a number that it is given, so one function serves packs of every length. It returns weights, buffers
+and optimizer state, which are copied to where they were; so checkpoints, histories and resuming know nothing of
+it, and a resumed run ends with the weights of an undisturbed one, to the last bit.
 
 The price: seconds of compiling for each shape of batches, of which there are two, as the last one of a pass is smaller;
-and last bits unlike those of a run that is not compiled, because operations are fused. The first call of each function
-is compared with the learner's own step, in case there is in a network or an optimizer what a graph cannot see.
+and last bits unlike those of a run that is not compiled, because operations are fused.
+
+A graph does not see what Python does besides, as to count or to print. Therefore the first call of each function is
+compared with the run's own step. A network of unknown layers may also change later what it computes; of that, its
+attributes are looked at during its first step, and the comparison is repeated ever more rarely (`CHECKS`).
 """
 
-import logging
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import contextlib
+import io
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule
 from torch.optim import LBFGS, Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from fulmen.data.tensors import Batch
 from fulmen.errors import warn
-from fulmen.training.graph import Impossible, MakeAdvance, mutable_state, settings, trace
+from fulmen.training import torch_private
+from fulmen.training.graph import Impossible, TrainStep, is_known, mutable_state, settings, trace_step
 from fulmen.training.optimizers import MakeOptimizer
-from fulmen.training.step import Advance
+from fulmen.training.packs import Pack
+from fulmen.training.step import Step
 
-Function = Callable[..., Sequence[Tensor]]
-"""Of what it changes, the learning rate, the step and a batch; returns the loss and the gradients, as `trace` says."""
 TOLERANCES = {torch.float32: 1e-3, torch.float64: 1e-10}
-"""How far, in relative norm, a compiled step may be from the learner's own; other types are not compiled."""
-OPTIONS = {
-    "fallback_random": True,  # a network's random numbers are torch's own
-    "constant_and_index_propagation": False,  # it counts beyond 64 bits, where dropout's hash wraps around
-}
-"""Of inductor."""
+"""How far, in relative norm, a compiled step may be from the run's own; other types are not compiled."""
+CAPACITY = 64
+"""Steps that a compiled function takes at most at one call; what a call costs besides them is then 1% of them."""
+LARGEST = 16 * 2**20
+"""Bytes of rows that it takes at most at one call."""
+SMALL_PRODUCT = 2**13
+"""Multiplications below which a matrix product is written out: calling BLAS takes longer than they do."""
+CHECKS = (2, 10, *(100 * 4**power for power in range(10)))
+"""Steps of a function after which a network of unknown layers is compared again."""
+aten = torch.ops.aten
 
 
 class Compiled:
     """Compiled steps of a network's training, one function for each shape of batches.
 
     Args:
-        net: on its device.
-        optimizer: that trains it.
+        step: the run's own.
+        optimizer: that trains the network.
         make_optimizer: makes another one.
-        make_advance: makes the learner's own step, for the tensors that `net` has at that moment.
         plain: whether that step is all there is: no scaling of gradients, no other devices.
-        by_hand: whether its gradient is found by hand.
+        full: whether each batch is all rows, the same at every step.
     """
 
     def __init__(
-        self,
-        net: nn.Module,
-        optimizer: Optimizer,
-        make_optimizer: MakeOptimizer,
-        make_advance: MakeAdvance,
-        *,
-        plain: bool,
-        by_hand: bool,
+        self, step: Step, optimizer: Optimizer, make_optimizer: MakeOptimizer, *, plain: bool, full: bool
     ) -> None:
-        self.net, self.optimizer = net, optimizer
-        self.make_optimizer, self.make_advance = make_optimizer, make_advance
-        self.parameters = list(net.parameters())
+        self.step, self.net, self.full = step, step.evaluation.net, full
+        self.optimizer, self.make_optimizer = optimizer, make_optimizer
+        self.parameters = list(self.net.parameters())
         self.settings = settings(optimizer)
-        self.rate, self.step = torch.zeros((), dtype=torch.float64), torch.zeros((), dtype=torch.int64)
-        self.functions: dict[tuple[torch.Size, torch.Size], Function] = {}
-        self.tensors: list[Tensor] = []
+        self.known = is_known(step.evaluation)
+        self.functions: dict[torch.Size, _Function] = {}
         self.given_up = False
         types = {parameter.dtype for parameter in self.parameters}
         obstacles = {
             "it is for one device, and trainer.precision=32-true or 64-true": not plain or types - TOLERANCES.keys(),
             "L-BFGS decides by its losses what to do next": isinstance(optimizer, LBFGS),
             "the optimizer has groups of parameters": len(optimizer.param_groups) > 1,
-            "the gradient is found by hand": by_hand,
+            "the gradient is found by hand": step.by_hand is not None,
             "trainer.debug looks at each operation": torch.is_anomaly_enabled(),
         }
         for why in [why for why, holds in obstacles.items() if holds][:1]:
@@ -82,63 +82,101 @@ class Compiled:
 
     def _give_up(self, why: str) -> None:
         self.given_up = True
-        warn(f"trainer.compile is not possible here: {why}; training goes on without it")
+        warn(f"trainer.compile is not possible here: {why}; training continues without it")
 
-    def advance(self, own: Advance) -> Advance:
-        """What trains as the learner's `own` step does, by compiled functions as far as possible."""
+    def train(self, own: TrainStep, pack: Pack, index: int, first: int, scheduler: LRScheduler | None) -> Tensor:
+        """Train on some batches of `pack`, at least one, with the schedule after each.
 
-        def advance(batch: Batch, step: int) -> Tensor:
-            if step == 0 or self.given_up:  # the first step gives the optimizer its state
-                return own(batch, step)
-            self.rate.fill_(self.optimizer.param_groups[0]["lr"])
-            self.step.fill_(step)
-            function = self.functions.get((batch.x.shape, batch.y.shape))
-            if function is None or settings(self.optimizer) != self.settings:
-                return self._first(own, batch, step)
-            return self._call(function, self.tensors, batch)
+        Args:
+            own: the run's own step.
+            pack: batches, of which
+            index: is the first to train on.
+            first: number of its step, not 0: the first step of all gives the optimizer its state.
+            scheduler: of the learning rate.
 
-        return advance
+        Returns:
+            Their losses, [steps].
 
-    def _call(self, function: Function, tensors: list[Tensor], batch: Batch) -> Tensor:
-        with torch.no_grad():
-            loss, *gradients = function(*tensors, self.rate, self.step, *batch)
-        for parameter, gradient in zip(self.parameters, gradients, strict=True):
-            parameter.grad = gradient  # callbacks may look at it
-        return loss
+        Raises:
+            ValueError: the network no longer computes what was compiled.
+        """
+        batch = pack.batches[index]
+        function = self.functions.get(batch.x.shape)
+        if settings(self.optimizer) != self.settings:
+            self._give_up("the schedule changes more than the learning rate")
+            loss = own(batch, first)
+        elif function is None or function.steps == function.next_check:
+            loss = self._compare(function, own, batch, first)
+        else:
+            return self._call(function, pack, index, first, scheduler)
+        if scheduler is not None:
+            scheduler.step()
+        return loss.view(1)
 
-    def _first(self, own: Advance, batch: Batch, step: int) -> Tensor:
-        """The compiled step on copies, then the learner's own; if they agree, the former counts."""
+    def _call(self, function: "_Function", pack: Pack, index: int, first: int, scheduler: LRScheduler | None) -> Tensor:
+        """Take as many compiled steps as one call may."""
+        rates: list[float] = []
+        longest = int(min(function.capacity, function.next_check - function.steps))
+        for batch in pack.batches[index : index + longest]:
+            if batch.x.shape != function.shape or settings(self.optimizer) != self.settings:
+                break
+            rates.append(self.optimizer.param_groups[0]["lr"])
+            if scheduler is not None:
+                scheduler.step()
+        tensors = mutable_state(self.net, self.optimizer)
+        losses, gradients, found = function(tensors, rates, first, pack.rows(index, len(rates)))
+        self._take(tensors, found, gradients)
+        return losses
+
+    def _take(self, tensors: list[Tensor], found: list[Tensor], gradients: Mapping[int, Tensor]) -> None:
+        for tensor, value in zip(tensors, found, strict=True):
+            tensor.copy_(value)
+        for place, gradient in gradients.items():
+            self.parameters[place].grad = gradient  # callbacks may look at it
+
+    def _compare(self, function: "_Function | None", own: TrainStep, batch: Batch, step: int) -> Tensor:
+        """Take the run's own step, and the compiled one from the same state; if they agree, the latter counts."""
+        before = [tensor.clone() for tensor in mutable_state(self.net, self.optimizer)]
+        rows, random = Batch(*(tensor.clone() for tensor in batch)), _random_state(batch)
+        rate, compiled_before = self.optimizer.param_groups[0]["lr"], function is not None
+        loss, unseen = (own(batch, step), None) if self.known else _watched(self.net, own, batch, step)
         try:
-            function = self._compile(batch)
-            copies = [tensor.clone() for tensor in mutable_state(self.net, self.optimizer)]
-            rows = Batch(*(tensor.clone() for tensor in batch))
+            tensors = mutable_state(self.net, self.optimizer)  # some of which that step may have replaced
+            if not all(map(torch.equal, rows, batch)):
+                unseen = "the network writes to the rows that it is given"
+            if unseen is not None:
+                raise Impossible(unseen)
+            function = function or self._compile(batch)
             with torch.random.fork_rng([batch.x.device] if batch.x.is_cuda else []):
-                loss = self._call(function, copies, rows)
+                _set_random_state(random, batch)
+                rows = rows if self.full else Batch(rows.x[None], rows.y[None])
+                losses, gradients, found = function(before, [rate], step, rows)
         except Impossible as error:
             self._give_up(str(error))
-            return own(batch, step)
+            return loss
         except Exception as error:  # of the network, the optimizer, make_fx, inductor or the C++ compiler
             self._give_up(f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}")
-            return own(batch, step)
-        expected = own(batch, step)
-        self.tensors = mutable_state(self.net, self.optimizer)  # which the learner's own step may have replaced
-        same = all(map(torch.equal, rows, batch))  # unless a first layer writes to them
-        if expected.isfinite() and not (same and self._agree([loss, *copies], [expected, *self.tensors])):
+            return loss
+        if loss.isfinite() and not self._agree([losses[0], *found], [loss, *tensors]):
+            if compiled_before:
+                raise ValueError(
+                    f"trainer.compile: at step {step + 1} the network no longer computes what was compiled, because of "
+                    "something that its Python code does; earlier steps may be wrong, too. Use trainer.compile=false"
+                )
             self._give_up("a compiled step gives other weights")
-            return expected
-        for tensor, copy in zip(self.tensors, copies, strict=True):
-            tensor.copy_(copy)
-        self.functions[batch.x.shape, batch.y.shape] = function
-        return loss
+            return loss
+        self._take(tensors, found, gradients)
+        self.functions[batch.x.shape] = function
+        return losses[0]
 
-    def _compile(self, batch: Batch) -> Function:
-        if settings(self.optimizer) != self.settings:
-            raise Impossible("the schedule changes more than the learning rate")
-        graph = trace(self.net, self.optimizer, self.make_optimizer, self.make_advance, self.rate, self.step, batch)
-        return machine_code(graph, [*mutable_state(self.net, self.optimizer), self.rate, self.step, *batch])
+    def _compile(self, batch: Batch) -> "_Function":
+        net, optimizer = self.net, self.optimizer
+        with torch_private.quiet():
+            one = trace_step(net, optimizer, self.make_optimizer, self.step.build, batch, PRODUCTS)
+        return _Function(one, mutable_state(net, optimizer), self.parameters, batch, full=self.full, known=self.known)
 
     def _agree(self, found: Sequence[Tensor], expected: Sequence[Tensor]) -> bool:
-        """In the loss, the weights and the network's buffers; in an optimizer's state may be nothing but rounding."""
+        """Compare loss, weights and the network's buffers; in an optimizer's state may be nothing but rounding."""
         count = 1 + len(self.parameters) + len(list(self.net.buffers()))
         one, other = (
             torch.cat([tensor.flatten().double() for tensor in each[:count] if tensor.is_floating_point()])
@@ -148,23 +186,137 @@ class Compiled:
         return bool((one - other).norm() <= tolerance * other.norm())
 
 
-def machine_code(graph: GraphModule, inputs: list[Any]) -> Function:
-    """What does the same to tensors of the same shapes."""
-    with _quiet():
-        import torch._inductor  # takes a second
+class _Function:
+    """Machine code of up to `capacity` steps on batches of one shape.
 
-        function: Function = torch._inductor.compile(graph, inputs, options=OPTIONS)
-    return function
+    Args:
+        one: the graph of a step.
+        tensors: what a step changes.
+        parameters: the first of them.
+        batch: an example.
+        full: whether every step is on the same batch.
+        known: whether the network needs no further comparison.
+    """
+
+    def __init__(
+        self,
+        one: GraphModule,
+        tensors: list[Tensor],
+        parameters: list[nn.Parameter],
+        batch: Batch,
+        *,
+        full: bool,
+        known: bool,
+    ) -> None:
+        from torch.fx.experimental.proxy_tensor import make_fx
+
+        self.shape, self.full, self.known, self.steps = batch.x.shape, full, known, 0
+        self.capacity = CAPACITY if full else max(1, min(CAPACITY, LARGEST // (batch.x.nbytes + batch.y.nbytes)))
+        self.rates = torch.zeros(self.capacity, dtype=torch.float64, device=batch.x.device)
+        self.rows = batch if full else Batch(*(values.new_zeros(self.capacity, *values.shape) for values in batch))
+        outputs: Any = one.graph.output_node().args[0]
+        loss, *gradients = outputs[: 1 + len(parameters)]
+        self.differentiated = [place for place, gradient in enumerate(gradients) if gradient is not None]
+        loss_type = loss.meta["val"].dtype
+
+        def more(index: Tensor, *others: Tensor) -> Tensor:
+            return index < others[-3]
+
+        def step(index: Tensor, losses: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
+            *carried, rates, first, _count, x, y = others
+            at = index.view(1)
+            rate, *rows = (v.index_select(0, at).squeeze(0) for v in ((rates,) if full else (rates, x, y)))
+            found = one(*carried[len(self.differentiated) :], rate, first + index, *(rows or (x, y)))
+            kept = [found[1 + place] for place in self.differentiated] + list(found[1 + len(parameters) :])
+            losses = losses.index_copy(0, at, found[0].view(1))
+            return index + 1, losses, *(tensor.contiguous() for tensor in kept)
+
+        def pack(*flat: Tensor) -> tuple[Tensor, ...]:
+            *tensors, rates, first, count, x, y = flat
+            gradients = [torch.zeros_like(tensors[place]) for place in self.differentiated]
+            start = [torch.zeros_like(first), torch.zeros_like(rates, dtype=loss_type), *gradients, *tensors]
+            return torch_private.repeat(more, step, start, [rates, first, count, x, y])[1:]
+
+        inputs = [*tensors, self.rates, torch.tensor(0), torch.tensor(0), *self.rows]
+        with torch_private.quiet():
+            graph = make_fx(pack, tracing_mode="fake")(*inputs)
+        self.code = torch_private.machine_code(graph, inputs)
+
+    @property
+    def next_check(self) -> float:
+        """The number of steps after which to compare again."""
+        return math.inf if self.known else next((steps for steps in CHECKS if steps >= self.steps), math.inf)
+
+    def __call__(
+        self, tensors: list[Tensor], rates: list[float], first: int, rows: Batch
+    ) -> tuple[Tensor, dict[int, Tensor], list[Tensor]]:
+        """Take a step for each of `rates`.
+
+        Args:
+            tensors: of `mutable_state`, which stay as they are.
+            rates: the learning rates.
+            first: number of the first step.
+            rows: [steps, B, ...], or [B, ...] where all steps have the same.
+
+        Returns:
+            The losses, [steps], the gradients of the last step by the parameter's place, and the tensors anew.
+        """
+        count = len(rates)
+        self.rates[:count] = torch.tensor(rates, dtype=torch.float64)
+        if not self.full and count < self.capacity:
+            for values, given in zip(self.rows, rows, strict=True):
+                values[:count] = given
+            rows = self.rows
+        with torch.no_grad():
+            losses, *found = self.code(*tensors, self.rates, torch.tensor(first), torch.tensor(count), *rows)
+        self.steps += count
+        gradients = dict(zip(self.differentiated, found, strict=False))
+        return losses[:count], gradients, found[len(gradients) :]
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """While it lasts, torch neither warns of itself nor logs what it fails at, by the thousand lines."""
-    before = logging.root.manager.disable
-    logging.disable()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)
+def _watched(net: nn.Module, own: TrainStep, batch: Batch, step: int) -> tuple[Tensor, str | None]:
+    """Take a step, and look at what Python does meanwhile: return the loss, and what a graph would not see, or None."""
+    before, printed = _attributes(net), io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        loss = own(batch, step)
+    if printed.getvalue():
+        print(printed.getvalue(), end="")
+        return loss, f"the network prints {printed.getvalue().strip()[:40]!r}, which would happen only once"
+    changed = [name for name, value in _attributes(net).items() if before.get(name) != value]
+    return loss, f"{changed[0]} changes during a step, and would change only once" if changed else None
+
+
+def _attributes(net: nn.Module) -> dict[str, str]:
+    """Return the plain values that a network's layers hold, by their names, as text."""
+    plain = (bool, int, float, complex, str, list, tuple, dict, set)
+    return {
+        f"{type(layer).__name__}.{name}": repr(value)
+        for layer in net.modules()
+        for name, value in vars(layer).items()
+        if isinstance(value, plain) and not name.startswith("_")
+    }
+
+
+def _random_state(batch: Batch) -> list[Tensor]:
+    return [torch.get_rng_state(), *([torch.cuda.get_rng_state(batch.x.device)] if batch.x.is_cuda else [])]
+
+
+def _set_random_state(states: list[Tensor], batch: Batch) -> None:
+    torch.set_rng_state(states[0])
+    if batch.x.is_cuda:
+        torch.cuda.set_rng_state(states[1], batch.x.device)
+
+
+def _mm(a: Tensor, b: Tensor) -> Any:
+    if a.shape[0] * a.shape[1] * b.shape[1] >= SMALL_PRODUCT:
+        return NotImplemented
+    return (a.unsqueeze(2) * b.unsqueeze(0)).sum(1)
+
+
+def _addmm(c: Tensor, a: Tensor, b: Tensor, *, beta: float = 1, alpha: float = 1) -> Any:
+    product = _mm(a, b)
+    return NotImplemented if product is NotImplemented or beta != 1 or alpha != 1 else c + product
+
+
+PRODUCTS: dict[Any, Callable[..., Any]] = {aten.mm.default: _mm, aten.addmm.default: _addmm}
+"""Matrix products, [M, K] · [K, N], as sums that inductor fuses with what comes before and after."""

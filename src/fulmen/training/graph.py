@@ -1,28 +1,47 @@
-"""A whole step of training as a graph of operations on tensors, for `compiled.py`.
+"""Training as a graph of operations on tensors, which torch's `make_fx` records once.
 
-The learner's own step, gradient, penalty, clipping and optimizer included, runs once on tensors without values, while
-torch's `make_fx` notes what it does to them. (dynamo, with which `torch.compile` begins, does not enter optimizers.)
-The price: Python in a network runs but this once, and may not depend on values, as `if x.sum() > 0` does.
+Two graphs are recorded. The *gradient* alone is called operation by operation: at every step autograd builds a chain of
+what it has to undo, and walks it, though the operations are always the same; calling them directly shortens a small
+step, with the same bits. The *whole step*, gradient, penalty, clipping and optimizer, is for `compile.py`. (dynamo,
+with which `torch.compile` begins, does not enter optimizers.)
+
+The price: Python in a network runs only while it is recorded, and may not depend on values, as `if x.sum() > 0` does.
 """
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.fx import GraphModule
+from torch.fx import Graph, GraphModule, Node
 from torch.optim import Optimizer
 from torch.overrides import TorchFunctionMode
 
 from fulmen.data.tensors import Batch
+from fulmen.tasks import losses
+from fulmen.tasks.evaluation import Evaluation
+from fulmen.training import torch_private
 from fulmen.training.optimizers import MakeOptimizer
-from fulmen.training.replayed import named_tensors
-from fulmen.training.step import Advance, Backward, Update
 
-MakeAdvance = Callable[[Update, Backward], Advance]
+TrainStep = Callable[[Batch, Any], Tensor]
+"""Trains on the batch of a step, given its number; returns its loss without the penalty, [], detached."""
+Update = Callable[[Callable[[], Any]], Any]
+"""Changes the parameters, given a closure that finds their gradient."""
+Backward = Callable[[Tensor], Any]
+"""Adds the gradient of a number to every parameter's `.grad`."""
+BuildStep = Callable[[Update, Backward], TrainStep]
+Differentiate = Callable[[Tensor, Tensor], Tensor]
+"""Finds every parameter's `.grad` for rows x, y; returns their loss, [], detached."""
+Function = Callable[..., Sequence[Tensor]]
+
+LONG = 4000
+"""Steps from which on recording the gradient pays (some 0.05 s for each of two shapes of batches)."""
+KNOWN = ("torch.nn.modules.", "fulmen.models.")
+"""Modules whose layers do nothing but operations on tensors."""
+aten = torch.ops.aten
 
 
 class Impossible(Exception):
@@ -30,7 +49,7 @@ class Impossible(Exception):
 
 
 def mutable_state(net: nn.Module, optimizer: Optimizer) -> list[Tensor]:
-    """What a step changes, as it is and where it is: weights, the network's buffers, the optimizer's state.
+    """Return what a step changes, itself and not copies: weights, the network's buffers, the optimizer's state.
 
     Raises:
         Impossible: that state is more than tensors.
@@ -42,38 +61,37 @@ def mutable_state(net: nn.Module, optimizer: Optimizer) -> list[Tensor]:
 
 
 def settings(optimizer: Optimizer) -> dict[str, Any]:
-    """The optimizer's, but for its learning rate: in a graph they are constants."""
+    """Return the optimizer's settings but for its learning rate: in a graph they are constants."""
     return {name: value for name, value in optimizer.param_groups[0].items() if name not in ("params", "lr")}
 
 
-def trace(
+def trace_step(
     net: nn.Module,
     optimizer: Optimizer,
     make_optimizer: MakeOptimizer,
-    make_advance: MakeAdvance,
-    rate: Tensor,
-    step: Tensor,
+    build: BuildStep,
     batch: Batch,
+    decompositions: Mapping[Any, Callable[..., Any]] | None = None,
 ) -> GraphModule:
-    """The graph of a step.
+    """Record a whole step as a pure function.
 
     Args:
         net: as it is before the step, like
         optimizer: that trains it. Neither is changed.
         make_optimizer: makes another one.
-        make_advance: makes the learner's own step, for the tensors that `net` has at that moment.
-        rate: the learning rate, [].
-        step: its number, [].
+        build: builds the run's own step, for the tensors that `net` has at that moment.
         batch: of the shape that the graph is for.
+        decompositions: operations to be recorded as others.
 
     Returns:
-        A function of the tensors of `changing`, which it changes, of rate, step, x and y, to the loss, [], and the
-        gradient of each parameter.
+        A function of the tensors of `mutable_state`, the learning rate, [] in float64, the step's number, [] in int64,
+        x and y. It returns the loss, [], the gradient of each parameter (None without one), and the tensors anew.
 
     Raises:
         Impossible: there is none.
-        Exception: whatever code says that meets tensors without values.
+        Exception: whatever code raises that meets tensors without values.
     """
+    from torch.func import functionalize
     from torch.fx.experimental.proxy_tensor import make_fx
     from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
@@ -82,31 +100,37 @@ def trace(
 
     def whole(*flat: Tensor) -> Any:
         *tensors, rate, step, x, y = flat
+        tensors = [tensor.clone() for tensor in tensors]
         given = iter(tensors)
         own = {id(weight): next(given).detach().requires_grad_(weight.requires_grad) for weight in parameters}
         own |= {id(buffer): next(given) for buffer in net.buffers()}
         state = [{name: next(given) for name in names} for names in states]
-        note = functools.partial(_note, net, settings(optimizer), make_optimizer, make_advance)
+        take = functools.partial(_take_step, net, settings(optimizer), make_optimizer, build)
         taken = {f"net.{name}": own[id(tensor)] for name, tensor in named.items()}
-        return functional_call(_Within(net, note), taken, (state, rate, step, Batch(x, y)), tie_weights=False)
+        batch = Batch(x.clone(), y.clone())  # a first layer may write to its rows
+        found = functional_call(_Within(net, take), taken, (state, rate, step, batch), tie_weights=False)
+        return [*found, *tensors]
 
+    scalars = [torch.zeros((), dtype=dtype, device=batch.x.device) for dtype in (torch.float64, torch.int64)]
+    inputs = [*mutable_state(net, optimizer), *scalars, *batch]
     try:
-        return make_fx(whole, tracing_mode="fake")(*mutable_state(net, optimizer), rate, step, *batch)
+        graph = make_fx(whole, tracing_mode="fake")(*inputs)  # what changes in place, autograd and all
+        return make_fx(functionalize(graph), dict(decompositions or {}), tracing_mode="fake")(*inputs)
     except GuardOnDataDependentSymNode as error:
         raise Impossible("the network or the optimizer decides by values what to do next") from error
 
 
-def _note(
+def _take_step(
     net: nn.Module,
     constants: Mapping[str, Any],
     make_optimizer: MakeOptimizer,
-    make_advance: MakeAdvance,
+    build: BuildStep,
     states: list[dict[str, Tensor]],
     rate: Tensor,
     step: Tensor,
     batch: Batch,
 ) -> list[Tensor | None]:
-    """Takes the learner's own step with `net` as it is for the moment, and an optimizer in the states given."""
+    """Take the run's own step with `net` as it is for the moment, and an optimizer in the states given."""
     parameters, buffers = list(net.parameters()), dict(net.named_buffers())
     optimizer = make_optimizer(parameters)
     plain = {name: False for name in ("foreach", "fused") if name in constants}
@@ -116,7 +140,7 @@ def _note(
         optimizer.state[parameter] = dict(state)
     update = functools.partial(inspect.unwrap(type(optimizer).step), optimizer)  # no marks for profilers
     with _Numbers(), torch.no_grad():
-        loss = make_advance(update, torch.autograd.backward)(batch, step)
+        loss = build(update, torch.autograd.backward)(batch, step)
         for parameter, state in zip(parameters, states, strict=True):
             _write_back(state, optimizer.state[parameter])
         _write_back(buffers, dict(net.named_buffers()))
@@ -124,7 +148,7 @@ def _note(
 
 
 def _write_back(given: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> None:
-    """Copies back tensors that the optimizer replaced instead of updating in place."""
+    """Copy back tensors that the optimizer replaced instead of updating in place."""
     if given.keys() != after.keys():
         raise Impossible(f"what is kept from step to step is first {list(given)} and then {list(after)}")
     for name, tensor in after.items():
@@ -133,7 +157,7 @@ def _write_back(given: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> Non
 
 
 class _Within(nn.Module):
-    """Calls a function while `functional_call` has given `net` other tensors."""
+    """A module that calls a function while `functional_call` has given `net` other tensors."""
 
     def __init__(self, net: nn.Module, function: Callable[..., Any]) -> None:
         super().__init__()
@@ -144,7 +168,7 @@ class _Within(nn.Module):
 
 
 class _Numbers(TorchFunctionMode):
-    """What optimizers make numbers of, counts of steps and the learning rate, stays tensors and so in the graph."""
+    """A mode in which the numbers of optimizers, counts of steps and the learning rate, stay tensors in the graph."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is Tensor.item:  # a number has the digits of float64, whatever it comes from
@@ -154,3 +178,111 @@ class _Numbers(TorchFunctionMode):
         for factor in [name for name in ("alpha", "value") if isinstance(kwargs.get(name), Tensor)]:
             args = (args[0], args[1] * kwargs.pop(factor), *args[2:])  # a + alpha · b, a + value · b / c
         return func(*args, **kwargs)
+
+
+def is_known(evaluation: Evaluation) -> bool:
+    """Return whether network and loss are known to do nothing but operations on tensors."""
+    layers = evaluation.net.modules()
+    known = all(type(layer).__module__.startswith(KNOWN) and "forward" not in vars(layer) for layer in layers)
+    is_ours = getattr(evaluation.loss.function, "__module__", None) == losses.__name__
+    return known and is_ours and not torch_private.has_hooks(evaluation.net)
+
+
+def named_tensors(net: nn.Module) -> dict[str, Tensor]:
+    """Return every parameter and buffer by each of its names, as `functional_call` wants it without `tie_weights`.
+
+    Layers may share a parameter, which then has several names; of a layer that has several names itself one counts, as
+    what is put there is put there once.
+    """
+    return {
+        f"{prefix}.{name}" if prefix else name: tensor
+        for prefix, layer in net.named_modules()
+        for tensors in (layer.named_parameters, layer.named_buffers)
+        for name, tensor in tensors(recurse=False, remove_duplicate=False)
+    }
+
+
+class RecordedGradient:
+    """The gradient by autograd's own operations, recorded once for each number of rows; in place of autograd.
+
+    Args:
+        evaluation: of which `is_known` holds, on its device.
+        own: finds the gradient by autograd.
+    """
+
+    def __init__(self, evaluation: Evaluation, own: Differentiate) -> None:
+        self.evaluation, self.own = evaluation, own
+        self.parameters, self.buffers = list(evaluation.net.parameters()), list(evaluation.net.buffers())
+        self.functions: dict[int, Function | None] = {}
+
+    def __call__(self, x: Tensor, y: Tensor) -> Tensor:
+        """Find every parameter's `.grad`; return the loss, as `Differentiate` does."""
+        rows = len(x)
+        if rows not in self.functions:
+            return self._first(x, y)
+        function = self.functions[rows]
+        if function is None:
+            return self.own(x, y)
+        with torch.no_grad():
+            loss, *gradients = function(*self.parameters, *self.buffers, x, y)
+        for parameter, gradient in zip(self.parameters, gradients, strict=True):
+            parameter.grad = gradient
+        return loss
+
+    def _first(self, x: Tensor, y: Tensor) -> Tensor:
+        """Find it by autograd; keep the recorded function if it finds the same, to the last bit."""
+        copies, rows = [buffer.clone() for buffer in self.buffers], [x.clone(), y.clone()]
+        try:
+            function = trace_gradient(self.evaluation, self.parameters, self.buffers, x, y)
+            with torch.no_grad(), torch.random.fork_rng([x.device] if x.is_cuda else []):
+                found = function(*self.parameters, *copies, *rows)
+        except Exception:  # whatever code says that meets tensors without values
+            self.functions[len(x)] = None
+            return self.own(x, y)
+        loss = self.own(x, y)
+        expected = [loss, *(parameter.grad for parameter in self.parameters), *self.buffers, x, y]
+        self.functions[len(x)] = function if all(map(_equal, [*found, *copies, *rows], expected)) else None
+        return loss
+
+
+def _equal(one: Tensor, other: Tensor | None) -> bool:
+    return other is not None and torch.equal(one, other)
+
+
+def trace_gradient(
+    evaluation: Evaluation, parameters: list[nn.Parameter], buffers: list[Tensor], x: Tensor, y: Tensor
+) -> Function:
+    """Record the operations that find loss and gradients of rows of the shape of x and y.
+
+    Raises:
+        Exception: whatever code raises that meets tensors without values.
+    """
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    named = named_tensors(evaluation.net)
+    index = {id(tensor): place for place, tensor in enumerate([*parameters, *buffers])}
+
+    def differentiate(*flat: Tensor) -> list[Tensor]:
+        *tensors, x, y = flat
+        own = [tensor.detach().requires_grad_() for tensor in tensors[: len(parameters)]]
+        taken = [*own, *tensors[len(parameters) :]]
+        given = {name: taken[index[id(tensor)]] for name, tensor in named.items()}
+        out = functional_call(evaluation.net, given, x, tie_weights=False)
+        loss = evaluation.loss(out, y, evaluation.task)
+        return [loss.detach(), *torch.autograd.grad(loss, own)]
+
+    graph = make_fx(differentiate, tracing_mode="fake")(*parameters, *buffers, x, y)
+    _shorten(graph.graph)
+    graph.recompile()
+    return graph.forward
+
+
+def _shorten(graph: Graph) -> None:
+    """Remove operations that only make a tensor of a tensor: detaching, and transposing twice."""
+    for node in graph.nodes:
+        before = node.args[0] if node.args else None
+        if node.target is aten.detach.default:
+            node.replace_all_uses_with(before)
+        elif node.target is aten.t.default and isinstance(before, Node) and before.target is aten.t.default:
+            node.replace_all_uses_with(before.args[0])
+    graph.eliminate_dead_code()

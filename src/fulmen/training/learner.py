@@ -22,14 +22,15 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from fulmen.data.tensors import Rows
 from fulmen.errors import Diverged as Diverged
 from fulmen.tasks.evaluation import Evaluation
-from fulmen.training import loggers, optimizers, replayed, schedulers
+from fulmen.training import loggers, optimizers, schedulers
 from fulmen.training.compile import Compiled
 from fulmen.training.divergence import anomalies, finite
+from fulmen.training.graph import LONG, TrainStep
 from fulmen.training.packs import Pack
 from fulmen.training.plan import Plan
 from fulmen.training.running_loss import RunningLoss
 from fulmen.training.schedulers import MakeScheduler
-from fulmen.training.step import Advance, Stepping
+from fulmen.training.step import Step
 
 
 class Learner(LightningModule):
@@ -37,7 +38,7 @@ class Learner(LightningModule):
 
     Args:
         evaluation: the network, how its output is read and measured, and the loss that is minimized.
-        stepping: how the optimizer takes a step.
+        step: how the optimizer takes a step.
         make_optimizer: makes the optimizer from the parameters.
         make_scheduler: makes the learning rate's schedule, or None for a constant rate.
         plan: how the run is divided.
@@ -51,7 +52,7 @@ class Learner(LightningModule):
         self,
         evaluation: Evaluation,
         *,
-        stepping: Stepping,
+        step: Step,
         make_optimizer: optimizers.MakeOptimizer,
         make_scheduler: MakeScheduler | None,
         plan: Plan,
@@ -63,7 +64,7 @@ class Learner(LightningModule):
         super().__init__()
         self.automatic_optimization = False
         self.evaluation, self.net = evaluation, evaluation.net
-        self.stepping, self.plan = stepping, plan
+        self.step, self.plan = step, plan
         self.make_optimizer, self.make_scheduler = make_optimizer, make_scheduler
         self.metrics, self.score, self.metadata = metrics, score, metadata
         self.interval = RunningLoss()
@@ -90,14 +91,15 @@ class Learner(LightningModule):
             Diverged: a loss is not finite, or a gradient, where that is looked for; names the step.
         """
         first, is_plain = self.trainer.global_step, self._is_plain()
-        advance = self.stepping.plain(self._optimizer()) if is_plain else self._lightning()
-        if self.compiled is not None:
-            advance = self.compiled.advance(advance)
-        scheduler = self._step_scheduler()
+        own = self.step.plain(self._optimizer()) if is_plain else self._lightning()
+        scheduler, compiled = self._step_scheduler(), self.compiled
         losses: list[Tensor] = []
         with anomalies(lambda: first + len(losses) + 1):
-            for step, batch in enumerate(pack.batches, first):
-                losses.append(advance(batch, step))
+            while (index := len(losses)) < len(pack.batches):
+                if compiled is not None and not compiled.given_up and first + index > 0:
+                    losses += compiled.train(own, pack, index, first + index, scheduler)
+                    continue
+                losses.append(own(pack.batches[index], first + index))
                 if scheduler is not None:
                     scheduler.step()
         if is_plain:
@@ -110,11 +112,11 @@ class Learner(LightningModule):
         plain = type(precision) in (Precision, DoublePrecision, HalfPrecision)
         return plain and isinstance(self.trainer.strategy, SingleDeviceStrategy)
 
-    def _lightning(self) -> Advance:
+    def _lightning(self) -> TrainStep:
         """Through Lightning's own calls, which count steps, scale and synchronize."""
         optimizer = self.optimizers()
         assert isinstance(optimizer, LightningOptimizer)
-        return self.stepping.make(lambda closure: optimizer.step(closure=closure), self.manual_backward)
+        return self.step.build(lambda closure: optimizer.step(closure=closure), self.manual_backward)
 
     def _step_scheduler(self) -> LRScheduler | None:
         scheduler = self.lr_schedulers()
@@ -133,7 +135,7 @@ class Learner(LightningModule):
     def on_train_epoch_end(self) -> None:
         """Ends an interval: evaluates, records a row, lets the schedule and the end of the run follow from it."""
         step = self.trainer.global_step
-        loss = self.interval.end(self.plan.rows if self.stepping.sums else None)
+        loss = self.interval.end(self.plan.rows if self.step.sums else None)
         row = {"lr": self._optimizer().param_groups[0]["lr"], "train/loss": loss}
         validation = self._splits().get("val")
         if validation is not None:
@@ -178,15 +180,14 @@ class Learner(LightningModule):
             self.restored = None
         if self.compiling and self.trainer.is_global_zero:  # of several devices, where it is not possible, one says so
             self.compiled = Compiled(
-                self.net,
+                self.step,
                 self._optimizer(),
                 self.make_optimizer,
-                self.stepping.make,
                 plain=self._is_plain(),
-                by_hand=self.stepping.by_hand is not None,
+                full=self.plan.batch_rows >= self.plan.rows,
             )
         steps = self.plan.total_steps - self.trainer.global_step
-        if steps >= replayed.LONG and self._is_plain() and not self.compiling and not torch.is_anomaly_enabled():
-            self.stepping.replay()
+        if steps >= LONG and self._is_plain() and not self.compiling and not torch.is_anomaly_enabled():
+            self.step.record_gradient()
         stopped = any(callback.stopped_epoch for callback in self.trainer.early_stopping_callbacks)
         self.trainer.should_stop = stopped or self.trainer.global_step >= self.plan.total_steps

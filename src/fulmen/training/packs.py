@@ -27,10 +27,22 @@ from the system each time, and 64 MiB took four times as long."""
 
 
 class Pack:
-    """Consecutive batches. No list, so that Lightning moves it as one thing instead of walking through it."""
+    """Consecutive batches. No list, so that Lightning moves it as one thing instead of walking through it.
 
-    def __init__(self, batches: list[Batch]) -> None:
-        self.batches = batches
+    Args:
+        batches: in order.
+        whole: all their rows, of which they are views; None where each is all training rows.
+    """
+
+    def __init__(self, batches: list[Batch], whole: Batch | None) -> None:
+        self.batches, self.whole = batches, whole
+
+    def rows(self, index: int, count: int) -> Batch:
+        """Return `count` batches of one size B from `index` on, [count, B, ...]; or all rows, where each is that."""
+        if self.whole is None:
+            return self.batches[index]
+        start, size = sum(len(batch.x) for batch in self.batches[:index]), len(self.batches[index].x)
+        return Batch(*(v[start : start + count * size].view(count, size, *v.shape[1:]) for v in self.whole))
 
     def to(self, device: torch.device, **_: object) -> "Pack":
         """The same pack: its batches are on the device already."""
@@ -74,11 +86,12 @@ class Packs:
     def pack(self, step: int, count: int) -> Pack:
         """The `count` batches from `step` on."""
         if self.plan.batch_rows >= self.plan.rows == self.data.rows:
-            return Pack([self.data.take(slice(None))] * count)  # a full batch needs no order, and no copy
+            return Pack([self.data.take(slice(None))] * count, None)  # a full batch needs no order, and no copy
         rows = [self.rows_of(*divmod(s, self.plan.steps_per_epoch)) for s in range(step, step + count)]
         sizes = [len(batch) for batch in rows]
-        xs, ys = (torch.split(values, sizes) for values in self.data.take(torch.cat(rows)))
-        return Pack([Batch(x, y) for x, y in zip(xs, ys, strict=True)])
+        whole = self.data.take(torch.cat(rows))
+        xs, ys = (torch.split(values, sizes) for values in whole)
+        return Pack([Batch(x, y) for x, y in zip(xs, ys, strict=True)], whole)
 
     def rows_of(self, epoch: int, place: int) -> Tensor:
         """Numbers of the rows of a batch, by its place in pass `epoch`: of this device's share of the pass's order."""

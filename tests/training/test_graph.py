@@ -1,4 +1,4 @@
-"""Gradients that are replayed are autograd's to the last bit; where they may not be, autograd finds them."""
+"""Recorded gradients are autograd's to the last bit; where they may not be, autograd finds them."""
 
 import copy
 from collections.abc import Callable
@@ -17,25 +17,25 @@ from fulmen.models.lenet import LeNet
 from fulmen.tasks import losses
 from fulmen.tasks.evaluation import Evaluation
 from fulmen.tasks.task import Task
-from fulmen.training import replayed
-from fulmen.training.replayed import Replayed, is_known
-from fulmen.training.step import Stepping
+from fulmen.training import graph, learner
+from fulmen.training.graph import RecordedGradient, is_known
+from fulmen.training.step import Step
 
 Train = Callable[..., Run]
 
 
 @pytest.fixture
-def made(monkeypatch: pytest.MonkeyPatch) -> list[Replayed]:
+def made(monkeypatch: pytest.MonkeyPatch) -> list[RecordedGradient]:
     """All that took the place of autograd, in runs of whatever length."""
-    kept: list[Replayed] = []
-    begin = Replayed.__init__
+    kept: list[RecordedGradient] = []
+    begin = RecordedGradient.__init__
 
-    def keep(self: Replayed, *args: Any) -> None:
+    def keep(self: RecordedGradient, *args: Any) -> None:
         begin(self, *args)
         kept.append(self)
 
-    monkeypatch.setattr(Replayed, "__init__", keep)
-    monkeypatch.setattr(replayed, "LONG", 1)
+    monkeypatch.setattr(RecordedGradient, "__init__", keep)
+    monkeypatch.setattr(learner, "LONG", 1)
     return kept
 
 
@@ -58,12 +58,12 @@ def equal(one: Run, other: Run) -> bool:
     ids=" ".join,
 )
 def test_the_weights_are_those_of_autograd(
-    train: Train, made: list[Replayed], monkeypatch: pytest.MonkeyPatch, words: list[str]
+    train: Train, made: list[RecordedGradient], monkeypatch: pytest.MonkeyPatch, words: list[str]
 ) -> None:
     run = train("weights=last", *words, max_steps=40)
     (used,) = made
     assert used.functions and None not in used.functions.values()
-    monkeypatch.setattr(replayed, "LONG", 10**9)
+    monkeypatch.setattr(learner, "LONG", 10**9)
     assert equal(run, train("weights=last", *words, max_steps=40)) and len(made) == 1
 
 
@@ -75,21 +75,25 @@ def test_the_weights_are_those_of_autograd(
         ["trainer.precision=bf16-mixed"],
     ],
 )
-def test_what_is_not_autograd_alone_is_left_as_it_is(train: Train, made: list[Replayed], words: list[str]) -> None:
+def test_what_is_not_autograd_alone_is_left_as_it_is(
+    train: Train, made: list[RecordedGradient], words: list[str]
+) -> None:
     train(*words, max_steps=3)
     assert not made
 
 
 @pytest.mark.parametrize("words", [["optimizer=lbfgs", "data.batch_size=full"], ["trainer.accumulate=2"]])
 def test_what_asks_for_more_than_a_gradient_is_left_to_autograd(
-    train: Train, made: list[Replayed], words: list[str]
+    train: Train, made: list[RecordedGradient], words: list[str]
 ) -> None:
     train(*words, max_steps=3)
     assert all(not each.functions for each in made)
 
 
-def test_short_runs_are_not_worth_it(train: Train, made: list[Replayed], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replayed, "LONG", 4)
+def test_short_runs_are_not_worth_it(
+    train: Train, made: list[RecordedGradient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(learner, "LONG", 4)
     train(max_steps=3)
     assert not made
     train(max_steps=4)
@@ -148,16 +152,16 @@ def test_hooks_may_do_anything() -> None:
 Batches = list[Batch]
 
 
-def learned(of: Evaluation, batches: Batches, *, replays: bool) -> tuple[list[Tensor], Stepping]:
+def learned(of: Evaluation, batches: Batches, *, records: bool) -> tuple[list[Tensor], Step]:
     """Losses, last gradients, weights and buffers of a copy of the network after a step on each batch."""
     of = replace(of, net=copy.deepcopy(of.net))
-    stepping = Stepping(of, penalty=None, by_hand=None, gradient_clip=None, batch_size=16, batch_rows=16, seed=0)
-    if replays:
-        stepping.replay()
-    advance = stepping.plain(SGD(of.net.parameters(), lr=0.1))
-    found = [advance(batch, step) for step, batch in enumerate(batches)]
+    step = Step(of, penalty=None, by_hand=None, gradient_clip=None, batch_size=16, batch_rows=16, seed=0)
+    if records:
+        step.record_gradient()
+    advance = step.plain(SGD(of.net.parameters(), lr=0.1))
+    found = [advance(batch, number) for number, batch in enumerate(batches)]
     found += [parameter.grad for parameter in of.net.parameters() if parameter.grad is not None]
-    return [*found, *of.net.state_dict().values()], stepping
+    return [*found, *of.net.state_dict().values()], step
 
 
 def same(one: list[Tensor], other: list[Tensor]) -> bool:
@@ -177,19 +181,19 @@ def drawn(*shape: int) -> Batches:
 def test_random_numbers_are_drawn_in_the_same_order(layer: nn.Module) -> None:
     of = evaluation(layer)
     torch.manual_seed(3)
-    expected, _ = learned(of, drawn(2), replays=False)
+    expected, _ = learned(of, drawn(2), records=False)
     torch.manual_seed(3)
-    found, stepping = learned(of, drawn(2), replays=True)
+    found, step = learned(of, drawn(2), records=True)
     assert same(found, expected)
-    assert stepping.replayed is not None and None not in stepping.replayed.functions.values()
+    assert step.recorded is not None and None not in step.recorded.functions.values()
 
 
 def test_buffers_change_once_a_step() -> None:
     of = evaluation(nn.BatchNorm1d(8), nn.Tanh())
-    expected, _ = learned(of, drawn(2), replays=False)
-    found, stepping = learned(of, drawn(2), replays=True)
+    expected, _ = learned(of, drawn(2), records=False)
+    found, step = learned(of, drawn(2), records=True)
     assert same(found, expected)
-    assert stepping.replayed is not None and None not in stepping.replayed.functions.values()
+    assert step.recorded is not None and None not in step.recorded.functions.values()
     assert any(value.ndim == 0 and value == 5 for value in found[5:]), "batches that were counted"
 
 
@@ -197,31 +201,31 @@ def test_a_layer_may_have_two_names_and_two_layers_one_weight() -> None:
     again, one, other = nn.Linear(8, 8), nn.Linear(8, 8), nn.Linear(8, 8)
     other.weight = one.weight
     of = evaluation(again, nn.Tanh(), again, one, nn.BatchNorm1d(8), other)
-    expected, _ = learned(of, drawn(2), replays=False)
-    found, stepping = learned(of, drawn(2), replays=True)
+    expected, _ = learned(of, drawn(2), records=False)
+    found, step = learned(of, drawn(2), records=True)
     assert same(found, expected)
-    assert stepping.replayed is not None and None not in stepping.replayed.functions.values()
+    assert step.recorded is not None and None not in step.recorded.functions.values()
 
 
 def test_a_first_layer_may_write_to_the_rows() -> None:
     of = Evaluation(nn.Sequential(nn.CELU(inplace=True), nn.Linear(2, 1)), Task("binary", 1), losses.auto(), "32-true")
     one, other = drawn(2), drawn(2)
-    expected, _ = learned(of, one, replays=False)
-    found, _ = learned(of, other, replays=True)
+    expected, _ = learned(of, one, records=False)
+    found, _ = learned(of, other, records=True)
     assert same(found, expected) and all(torch.equal(a.x, b.x) for a, b in zip(one, other, strict=True))
 
 
 def test_images_are_no_other_thing() -> None:
     of = Evaluation(LeNet((1, 28, 28), 1, activation="relu", dropout=0.1), Task("binary", 1), losses.auto(), "32-true")
-    expected, _ = learned(of, drawn(1, 28, 28), replays=False)
-    found, stepping = learned(of, drawn(1, 28, 28), replays=True)
+    expected, _ = learned(of, drawn(1, 28, 28), records=False)
+    found, step = learned(of, drawn(1, 28, 28), records=True)
     assert same(found, expected)
-    assert stepping.replayed is not None and None not in stepping.replayed.functions.values()
+    assert step.recorded is not None and None not in step.recorded.functions.values()
 
 
 @pytest.mark.parametrize("harm", ["loss", "gradient", "exception"])
 def test_what_finds_something_else_is_not_kept(monkeypatch: pytest.MonkeyPatch, harm: str) -> None:
-    trace = replayed.trace
+    trace = graph.trace_gradient
 
     def spoil(*given: Any) -> Callable[..., list[Tensor]]:
         if harm == "exception":
@@ -235,22 +239,22 @@ def test_what_finds_something_else_is_not_kept(monkeypatch: pytest.MonkeyPatch, 
         return other
 
     of = evaluation(nn.Sigmoid())
-    expected, _ = learned(of, drawn(2), replays=False)
-    monkeypatch.setattr(replayed, "trace", spoil)
-    found, stepping = learned(of, drawn(2), replays=True)
+    expected, _ = learned(of, drawn(2), records=False)
+    monkeypatch.setattr(graph, "trace_gradient", spoil)
+    found, step = learned(of, drawn(2), records=True)
     assert same(found, expected)
-    assert stepping.replayed is not None and stepping.replayed.functions == {16: None, 6: None}
+    assert step.recorded is not None and step.recorded.functions == {16: None, 6: None}
 
 
 @pytest.mark.parametrize("everyones", [False, True])
 def test_hooks_of_an_optimizer_are_called_at_every_step(everyones: bool) -> None:
     of, called = evaluation(nn.Sigmoid()), list[int]()
-    stepping = Stepping(of, penalty=None, by_hand=None, gradient_clip=None, batch_size=16, batch_rows=16, seed=0)
+    step = Step(of, penalty=None, by_hand=None, gradient_clip=None, batch_size=16, batch_rows=16, seed=0)
     optimizer = SGD(of.net.parameters(), lr=0.1)
     register = register_optimizer_step_post_hook if everyones else optimizer.register_step_post_hook
     hook = register(lambda *_: called.append(1))
-    advance = stepping.plain(optimizer)
-    for step, batch in enumerate(drawn(2)):
-        advance(batch, step)
+    advance = step.plain(optimizer)
+    for number, batch in enumerate(drawn(2)):
+        advance(batch, number)
     hook.remove()
     assert len(called) == 5
