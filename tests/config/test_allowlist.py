@@ -89,7 +89,7 @@ def test_a_refused_target_is_not_even_imported(
         "callback in a file": ("experiment", f"# @package _global_\nhydra:\n callbacks:\n  x:\n{nested}"),
     }
     words = {
-        "command line": [f"model._target_={value}", "+model.other=planted.run"],
+        "command line": [f"model._target_={value}"],
         "added to Hydra's part": [f"+hydra.callbacks.x._target_={value}", "+hydra.callbacks.x.other=planted.run"],
     }
     if way in files:
