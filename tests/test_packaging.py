@@ -102,6 +102,12 @@ def test_version_stands_in_pyproject_alone() -> None:
     assert fulmen.__version__ == PROJECT["version"]
 
 
+def test_hydra_is_one_that_checks_what_it_calls() -> None:
+    """CVE-2026-68508 and CVE-2026-106439 are fixed in 1.3.7."""
+    (hydra,) = [requirement for requirement in RUNTIME if requirement.name == "hydra-core"]
+    assert not any(hydra.specifier.contains(version) for version in ("1.3.2", "1.3.6"))
+
+
 def test_lightning_leaves_out_the_malicious_releases() -> None:
     (lightning,) = [requirement for requirement in RUNTIME if requirement.name == "lightning"]
     assert not any(lightning.specifier.contains(version) for version in ("2.6.2", "2.6.3", "2.6.5"))

@@ -1,5 +1,6 @@
 """What a configuration may run: nothing but what `conf/` ships and what the user types."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,38 @@ def test_files_from_elsewhere_may_not_either(name: str, content: str, tmp_path: 
     group = name.removesuffix("/evil")
     with pytest.raises(ConfigurationError, match=r"none of Fulmen's parts|Hydra's own|is not there yet"):
         fulmen.compose([f"{group}=evil"], config_dir=tmp_path)
+
+
+@pytest.mark.parametrize("value", ["planted.run", "${.other}"])
+@pytest.mark.parametrize("way", ["command line", "added to Hydra's part", "file", "experiment", "callback in a file"])
+def test_a_refused_target_is_not_even_imported(
+    way: str, value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """CVE-2026-68508 and CVE-2026-106439: Hydra's block list is not what keeps a target out."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "planted.py").write_text("import pathlib\npathlib.Path('ran').touch()\n")
+    part = f"_target_: '{value}'\nother: planted.run\n"
+    nested = part.replace("_", "  _", 1).replace("other", "  other")
+    files = {
+        "file": ("model", part),
+        "experiment": ("experiment", f"# @package _global_\nmodel:\n{nested}"),
+        "callback in a file": ("experiment", f"# @package _global_\nhydra:\n callbacks:\n  x:\n{nested}"),
+    }
+    words = {
+        "command line": [f"model._target_={value}"],
+        "added to Hydra's part": [f"+hydra.callbacks.x._target_={value}", "+hydra.callbacks.x.other=planted.run"],
+    }
+    if way in files:
+        group, content = files[way]
+        (tmp_path / group).mkdir()
+        (tmp_path / group / "planted.yaml").write_text(content)
+        words[way] = ["--config-dir", str(tmp_path), f"{group}=planted"]
+    assert main(words[way]) == 1
+    assert main(["-m", "seed=0,1", *words[way]]) == 1
+    assert "Traceback" not in capsys.readouterr().err
+    assert "planted" not in sys.modules and not (tmp_path / "ran").exists()
+    assert not (tmp_path / "logs").exists()
 
 
 def test_nor_may_what_starts_the_runs_of_a_sweep(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -15,12 +15,10 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from fulmen.config.groups import conf_dir
+from fulmen.config.hydra_private import OWN_TARGETS
 from fulmen.config.overrides import read
 from fulmen.errors import ConfigurationError
 
-HYDRAS_OWN = frozenset(
-    f"hydra._internal.core_plugins.basic_{part}.Basic{part.title()}" for part in ("launcher", "sweeper")
-)
 LOGGING = ("hydra.job_logging", "hydra.hydra_logging")
 """Where `()` and `class` name callables, too."""
 
@@ -39,7 +37,7 @@ def check(config: DictConfig, typed: Sequence[str]) -> None:
     if listed(config.allow_targets) != allowed:
         raise ConfigurationError("allow_targets counts only where you type it; a file may not set it")
     for key, target in _targets(config):
-        if target not in shipped() and target not in HYDRAS_OWN:
+        if target not in shipped() and target not in OWN_TARGETS:
             _check_own(key, target, allowed)
     for path in config.hydra.searchpath if "hydra" in config else []:
         if not str(path).startswith("file://"):

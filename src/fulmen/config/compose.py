@@ -4,24 +4,20 @@ Nothing here imports torch.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import hydra
 import yaml
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.types import Override, OverrideType
-from hydra.core.singleton import Singleton
-from hydra.core.utils import JobRuntime
 from hydra.errors import MissingConfigException
-from hydra.version import VersionBase
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from fulmen.config import allowlist
 from fulmen.config.groups import groups, search_path
+from fulmen.config.hydra_private import beside_host
 from fulmen.config.overrides import check_choice, check_keys, quoted, read, unknown
 from fulmen.errors import ConfigurationError
 from fulmen.rules import did_you_mean
@@ -67,19 +63,6 @@ def _compose(words: Sequence[str], folders: Sequence[Path]) -> DictConfig:
     own = [f"hydra.searchpath=[{','.join(_file_url(folder) for folder in folders[1:])}]"] if folders[1:] else []
     with beside_host(), hydra.initialize_config_dir(str(folders[0]), version_base="1.3"):
         return hydra.compose("train", [*own, *for_hydra(words)], return_hydra_config=True)
-
-
-@contextmanager
-def beside_host() -> Iterator[None]:
-    """Puts the state of a Hydra application that this runs in aside, and gives it back at the end."""
-    instances: dict[Any, Any] = Singleton._instances
-    host = {kind: instances.pop(kind) for kind in (GlobalHydra, JobRuntime, VersionBase) if kind in instances}
-    try:
-        yield
-    finally:
-        for kind in (GlobalHydra, JobRuntime, VersionBase):
-            instances.pop(kind, None)
-        instances.update(host)
 
 
 def for_hydra(words: Sequence[str]) -> list[str]:

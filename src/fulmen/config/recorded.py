@@ -3,19 +3,19 @@
 Permissions do not come from files: `allow_targets` and `trust_checkpoint` count only where they are typed.
 """
 
-import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.types import OverrideType
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from fulmen.config.allowlist import shipped
 from fulmen.config.compose import check_single, compose
 from fulmen.config.groups import choices, search_path
+from fulmen.config.omegaconf_private import with_environment
 from fulmen.config.overrides import check_choice, read, unknown
 from fulmen.errors import ConfigurationError
 from fulmen.runs import folder as folders
@@ -237,7 +237,7 @@ def plain(config: DictConfig) -> dict[str, Any]:
 
     References to the environment are kept, because it may hold secrets.
     """
-    found = _resolved(_with_environment(config, lambda *words: f"${{oc.env:{','.join(map(_word, words))}}}"))
+    found = _resolved(with_environment(config, lambda *words: f"${{oc.env:{','.join(map(_word, words))}}}"))
     assert isinstance(found, dict)
     return {str(key): value for key, value in found.items() if key != "overrides"}
 
@@ -257,7 +257,7 @@ def check_environment(config: DictConfig) -> None:
             )
         return ""
 
-    _resolved(_with_environment(config, refuse))
+    _resolved(with_environment(config, refuse))
 
 
 def _resolved(config: DictConfig) -> Any:
@@ -267,35 +267,6 @@ def _resolved(config: DictConfig) -> Any:
         if isinstance(error.__cause__, ConfigurationError):
             raise error.__cause__ from error
         raise ConfigurationError(" ".join(str(error).split("\n")[0].split())) from error
-
-
-def _with_environment(config: DictConfig, resolver: Callable[..., str]) -> DictConfig:
-    """Copies a configuration; in the copy, and nowhere else, `resolver` resolves `${oc.env:...}`.
-
-    References may be put together while they are resolved, so that the text does not show all of them; but every one is
-    worked out by a method of the mapping or list that it is in, and those of the copy are of classes of their own.
-    """
-
-    def evaluate(self: Any, key: Any, node: Any, inter_type: str, inter_args: Any, inter_args_str: Any) -> Any:
-        if inter_type == "oc.env":
-            return resolver(*inter_args)
-        kind = ListConfig if isinstance(self, ListConfig) else DictConfig
-        return changed(kind._evaluate_custom_resolver(self, key, node, inter_type, inter_args, inter_args_str))
-
-    method = {"_evaluate_custom_resolver": evaluate}
-    mapping, sequence = type("_Mapping", (DictConfig,), method), type("_Sequence", (ListConfig,), method)
-
-    def changed(found: Any) -> Any:
-        if type(found) in (DictConfig, ListConfig):
-            content = found.__dict__["_content"]
-            object.__setattr__(found, "__class__", mapping if isinstance(found, DictConfig) else sequence)
-            if isinstance(content, (dict, list)):  # and not null, or a reference
-                for child in content.values() if isinstance(content, dict) else content:
-                    changed(child)
-        return found
-
-    copied: DictConfig = changed(copy.deepcopy(config))
-    return copied
 
 
 def _word(value: Any) -> str:

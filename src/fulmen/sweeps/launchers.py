@@ -8,18 +8,17 @@ import signal
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from hydra import initialize_config_dir
-from hydra._internal.callbacks import Callbacks
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
-from hydra.types import HydraContext, RunMode
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from fulmen.config.compose import beside_host
+from fulmen.config import hydra_private
 from fulmen.config.groups import conf_dir
 from fulmen.config.overrides import as_value, parse
 from fulmen.errors import ConfigurationError
@@ -127,7 +126,7 @@ class Launcher:
         if self.name == "ray":
             _start_ray(config.hydra.launcher.ray.init)
         with initialize_config_dir(str(conf_dir()), job_name="fulmen", version_base="1.3"):
-            context = HydraContext(_hydra().config_loader, Callbacks(config))
+            context = hydra_private.context(config)
             plugin = Plugins.instance().instantiate_launcher(hydra_context=context, task_function=job, config=config)
             words = [[f"folder={as_value(str(folder))}"] for folder in folders]
             # submitit's own processes would end by Ctrl-C, and kill their jobs; the thread of the progress hears it
@@ -170,15 +169,11 @@ def _start_ray(settings: DictConfig) -> None:
 
 
 def _compose(words: list[str]) -> DictConfig:
-    with beside_host(), initialize_config_dir(str(conf_dir()), job_name="fulmen", version_base="1.3"):
-        found = _hydra().compose_config("job", words, run_mode=RunMode.MULTIRUN, with_log_configuration=False)
+    with hydra_private.beside_host(), initialize_config_dir(str(conf_dir()), job_name="fulmen", version_base="1.3"):
+        application = GlobalHydra.instance().hydra
+        assert application is not None
+        found = application.compose_config("job", words, run_mode=RunMode.MULTIRUN, with_log_configuration=False)
     assert isinstance(found, DictConfig)
-    return found
-
-
-def _hydra() -> Any:
-    found = GlobalHydra.instance().hydra
-    assert found is not None
     return found
 
 
