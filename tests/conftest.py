@@ -45,8 +45,8 @@ class Forked:
             "WORDS": words,
             "OUTPUTS": [str(path) for path in self._outputs],
         }
-        run = {"args": (str(ROOT / "tests" / "forked.py"),), "kwargs": {"init_globals": names}}
-        self.process = multiprocessing.get_context("forkserver").Process(target=runpy.run_path, **run)
+        script, server = str(ROOT / "tests" / "forked.py"), multiprocessing.get_context("forkserver")
+        self.process = server.Process(target=runpy.run_path, args=(script,), kwargs={"init_globals": names})
         self.process.start()
 
     def wait(self, timeout: float = 120) -> int:
