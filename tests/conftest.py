@@ -3,7 +3,11 @@
 import csv
 import functools
 import itertools
-from collections.abc import Callable
+import multiprocessing
+import os
+import runpy
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +16,74 @@ from omegaconf import DictConfig
 import fulmen
 from fulmen.cli.main import main
 from fulmen.experiment.load import Run
+
+ROOT = Path(__file__).parents[1]
+if sys.platform != "win32":
+    HEAVY = ("fulmen.experiment.run", "fulmen.sweeps.sweep", "fulmen.figures.plots", "tensorboard.compat")
+    multiprocessing.set_forkserver_preload([*HEAVY, "sklearn.datasets"])
+
+
+class Forked:
+    """A program in a process of its own, forked from one that has imported, which a fresh one takes seconds for.
+
+    Args:
+        outputs: a folder for what it prints.
+        program: a Python file.
+        words: what stands behind it in the command line.
+        environment: variables beside those of this process.
+        stdout: the file that it prints to, if it is there already.
+    """
+
+    def __init__(
+        self, outputs: Path, program: Path, words: tuple[str, ...], environment: dict[str, str], stdout: Path | None
+    ) -> None:
+        self._outputs = (stdout or outputs / "stdout", outputs / "stderr")
+        names = {
+            "FOLDER": os.getcwd(),
+            "ENVIRONMENT": os.environ | environment,
+            "PROGRAM": str(program),
+            "WORDS": words,
+            "OUTPUTS": [str(path) for path in self._outputs],
+        }
+        script, server = str(ROOT / "tests" / "forked.py"), multiprocessing.get_context("forkserver")
+        self.process = server.Process(target=runpy.run_path, args=(script,), kwargs={"init_globals": names})
+        self.process.start()
+
+    def wait(self, timeout: float = 120) -> int:
+        """Returns the exit code, negative for a signal."""
+        self.process.join(timeout)
+        assert self.process.exitcode is not None, f"still runs after {timeout} seconds"
+        return self.process.exitcode
+
+    def send_signal(self, number: int) -> None:
+        """Sends a signal to this process alone."""
+        assert self.process.pid is not None
+        os.kill(self.process.pid, number)
+
+    @property
+    def stdout(self) -> str:
+        return self._outputs[0].read_text("utf-8")
+
+    @property
+    def stderr(self) -> str:
+        return self._outputs[1].read_text("utf-8")
+
+
+@pytest.fixture
+def forked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Forked]]:
+    """Starts `train.py`, or another program, with words; it is killed at the test's end if it still runs."""
+    if sys.platform == "win32":
+        pytest.skip("Windows cannot fork")
+    begun: list[Forked] = []
+
+    def start(*words: str, program: Path = ROOT / "train.py", stdout: Path | None = None, **environment: str) -> Forked:
+        begun.append(Forked(tmp_path_factory.mktemp("outputs"), program, words, environment, stdout))
+        return begun[-1]
+
+    yield start
+    for each in begun:
+        each.process.kill()
+        each.process.join()
 
 
 @pytest.fixture

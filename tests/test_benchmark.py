@@ -1,16 +1,15 @@
 """The benchmark runs, and writes down what it found; how fast anything is depends on the machine and is no test."""
 
-import os
 import re
 import runpy
-import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
-COMMAND = [sys.executable, str(ROOT / "scripts" / "benchmark.py")]
 GOALS = (
     "`--help`",
     "start to first step",
@@ -27,11 +26,9 @@ SIZES = ("Features", "Width", "Depth", "Batch size", "Passes", "Rows")
 
 
 @pytest.mark.slow
-def test_every_benchmark_runs_and_has_its_row(tmp_path: Path) -> None:
-    words = ["--quick", f"output={tmp_path}"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([*COMMAND, *words], capture_output=True, encoding="utf-8", env=environment, timeout=280)
-    assert done.returncode == 0, done.stderr
+def test_every_benchmark_runs_and_has_its_row(tmp_path: Path, forked: Callable[..., Any]) -> None:
+    done = forked("--quick", f"output={tmp_path}", program=ROOT / "scripts" / "benchmark.py", OMP_NUM_THREADS="1")
+    assert done.wait(280) == 0, done.stderr
     page = (tmp_path / "performance.md").read_text(encoding="utf-8")
     assert not re.search(r"\b(nan|inf)\b", page)
     rows = {line.split("|")[1].strip() for line in page.splitlines() if line.startswith("|")}

@@ -6,7 +6,7 @@ import runpy
 import shlex
 import shutil
 import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -141,7 +141,9 @@ def test_the_example_of_a_data_set_is_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_model_in_a_folder_of_ones_own_trains(tmp_path: Path) -> None:
+def test_a_model_in_a_folder_of_ones_own_trains(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forked: Callable[..., Any]
+) -> None:
     """README's command, with CONTRIBUTING.md's model called `Net` in `mine/`."""
     code = re.findall(r"```python\n(.*?)```", CONTRIBUTING, flags=re.DOTALL)[0].replace("Bilinear(nn", "Net(nn")
     (command,) = re.findall(r"^python train.py (--config-dir .*)$", README, flags=re.MULTILINE)
@@ -149,10 +151,9 @@ def test_a_model_in_a_folder_of_ones_own_trains(tmp_path: Path) -> None:
     (tmp_path / "mine" / "net.py").write_text(code, encoding="utf-8")
     (tmp_path / "mine" / "model" / "net.yaml").write_text("_target_: net.Net\n_partial_: true\n", encoding="utf-8")
     words = [*shlex.split(command), "trainer.max_epochs=1"]
-    trained = subprocess.run(
-        [sys.executable, ROOT / "train.py", *words], cwd=tmp_path, capture_output=True, encoding="utf-8", timeout=120
-    )
-    assert trained.returncode == 0, trained.stderr
+    monkeypatch.chdir(tmp_path)
+    trained = forked(*words)
+    assert trained.wait() == 0, trained.stderr
     assert len(list(tmp_path.glob("logs/runs/*/metrics.json"))) == 1
 
 

@@ -6,12 +6,12 @@ import os
 import re
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 import yaml
@@ -144,20 +144,27 @@ def test_a_run_that_fails_is_a_sentence_and_others_go_on(
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no groups of processes that signals go to")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
-def test_a_signal_ends_it_with_a_sentence_and_all_its_processes(number: int, code: int, tmp_path: Path) -> None:
-    shutil.copytree(SCRIPTS, tmp_path / "scripts")
-    command = [sys.executable, "scripts/reproduce.py", "seeds=2", "only=wiggle_deep_wide", "output=found.md"]
+def test_a_signal_ends_it_with_a_sentence_and_all_its_processes(
+    number: int, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forked: Callable[..., Any]
+) -> None:
+    """Those that train are forked where it begins fresh ones, which would import for seconds."""
+    scripts = shutil.copytree(SCRIPTS, tmp_path / "scripts")
+    source = (scripts / "reproduce.py").read_text("utf-8")
+    assert source.count('get_context("spawn")') == 1
+    (scripts / "reproduce.py").write_text(source.replace('get_context("spawn")', 'get_context("fork")'), "utf-8")
+    monkeypatch.chdir(tmp_path)
+    words = ("seeds=2", "only=wiggle_deep_wide", "output=found.md")
     row = tmp_path / "logs" / "reproduction" / "wiggle_deep_wide"
-    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
-        end = time.monotonic() + 100
-        while len([*row.glob("*/history.csv")]) < 2 and time.monotonic() < end:
-            time.sleep(0.1)
-        if number == signal.SIGINT:  # as a terminal sends it: to all
-            os.killpg(process.pid, number)
-        else:
-            process.send_signal(number)
-        _, said = process.communicate(timeout=60)
-    assert process.returncode == code, said
+    process = forked(*words, program=scripts / "reproduce.py")
+    end = time.monotonic() + 100
+    while len([*row.glob("*/history.csv")]) < 2 and time.monotonic() < end:
+        time.sleep(0.1)
+    if number == signal.SIGINT:  # as a terminal sends it: to all
+        os.killpg(process.process.pid, number)
+    else:
+        process.send_signal(number)
+    assert process.wait() == code, process.stderr
+    said = process.stderr
     if number != signal.SIGKILL:
         assert said.startswith(f"reproduce: stopped by {signal.Signals(number).name}") and said.count("\n") == 1
     runs, end = [run for run in row.iterdir() if run.is_dir()], time.monotonic() + 5

@@ -36,9 +36,9 @@ def curves(quick: bool) -> Iterator[Curve]:
             size, "a step", "µs", [(n, _a_step(n if size == "batch size" else BATCH, words(n), quick)) for n in values]
         )
     passes = [1, 10] if quick else [1, 10, 100, 300]
-    yield Curve("passes", "a fit", "s", [(n, _fit(f"trainer.max_epochs={n}")) for n in passes])
+    yield Curve("passes", "a fit", "s", [(n, _fit(f"trainer.max_epochs={n}", quick)) for n in passes])
     rows = [1000, 10_000] if quick else [10**power for power in range(3, 8)]
-    yield Curve("rows", "a whole run of 100 steps", "s", [(n, _whole(n)) for n in rows])
+    yield Curve("rows", "a whole run of 100 steps", "s", [(n, _whole(n, quick)) for n in rows])
 
 
 def _a_step(batch: int, words: tuple[str, ...], quick: bool) -> Result:
@@ -47,14 +47,14 @@ def _a_step(batch: int, words: tuple[str, ...], quick: bool) -> Result:
     return _pairs(ours.fit, peers.plain, all_words, count=passes * (ROWS // batch), unit="µs", pairs=1 if quick else 2)
 
 
-def _fit(words: str) -> Result:
-    return _pairs(ours.fit, peers.plain, (*BASE, words), count=1, unit="s", pairs=2)
+def _fit(words: str, quick: bool) -> Result:
+    return _pairs(ours.fit, peers.plain, (*BASE, words), count=1, unit="s", pairs=1 if quick else 2)
 
 
-def _whole(rows: int) -> Result:
+def _whole(rows: int, quick: bool) -> Result:
     """From a configuration to the figures of every split; a pass is 100 steps at most."""
     words = ("data=sine_boundary", f"data.train_size={rows}", f"data.batch_size={rows // 100}", "trainer.max_epochs=1")
-    return _pairs(ours.whole, peers.plain_whole, words, count=1, unit="s", pairs=1 if rows >= 10**6 else 2)
+    return _pairs(ours.whole, peers.plain_whole, words, count=1, unit="s", pairs=1 if quick or rows >= 10**6 else 2)
 
 
 def _pairs(

@@ -6,7 +6,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -116,15 +118,17 @@ def test_a_run_outlives_the_reader_of_its_output(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_ends_a_run_with_its_checkpoint_saved(number: int, code: int, tmp_path: Path) -> None:
-    command = [sys.executable, str(ROOT / "train.py"), "run_dir=run", "trainer.max_epochs=5000", "logger=none"]
-    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        deadline = time.monotonic() + 60
-        while not (tmp_path / "run" / "checkpoints" / "best.ckpt").exists() and time.monotonic() < deadline:
-            time.sleep(0.1)
-        process.send_signal(number)
-        _, error = process.communicate(timeout=60)
-    assert process.returncode == code
+def test_a_signal_ends_a_run_with_its_checkpoint_saved(
+    number: int, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forked: Callable[..., Any]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    process = forked("run_dir=run", "trainer.max_epochs=5000", "logger=none")
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "run" / "checkpoints" / "best.ckpt").exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(number)
+    assert process.wait() == code
+    error = process.stderr
     assert "Traceback" not in error and f"stopped by {signal.Signals(number).name}" in error
     status = json.loads((tmp_path / "run" / "status.json").read_text())
     assert (status["state"], status["device"]) == ("interrupted", "cpu") and status["steps"] > 0
@@ -217,11 +221,13 @@ def test_a_model_and_data_of_ones_own_need_no_change_of_ours(
 
 
 @pytest.mark.slow
-def test_two_devices_keep_one_record(tmp_path: Path) -> None:
+def test_two_devices_keep_one_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forked: Callable[..., Any]
+) -> None:
+    """The second is a fresh process, begun by Lightning."""
+    monkeypatch.chdir(tmp_path)
     words = ["accelerator=cpu", "trainer.devices=2", "trainer.max_epochs=4", "run_dir=run"]
-    command = [sys.executable, str(ROOT / "train.py"), *words]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=200, env=environment)
-    assert done.returncode == 0, done.stderr
+    process = forked(*words, OMP_NUM_THREADS="1")
+    assert process.wait(200) == 0, process.stderr
     assert (tmp_path / "run" / "metrics.json").exists()
     assert (tmp_path / "run" / "history.csv").read_text().splitlines()[-1].startswith("64,4.0,"), "500 rows each, by 32"

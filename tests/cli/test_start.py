@@ -98,6 +98,7 @@ def test_a_run_imports_what_it_needs_and_looking_at_it_no_torch(tmp_path: Path) 
         "assert not seen, seen",
     )
     assert packages(lean) <= packages(lightnings) | RUN
+    assert "torch._inductor.compile_fx" not in lean, "only trainer.compile needs a compiler"
     assert not [name for name in lean if name.startswith(("fulmen.figures.plots", "fulmen.figures.draw"))]
     assert packages(default) <= packages(lightnings) | RUN | TENSORBOARD | S3
     assert "sklearn" in packages(circles)

@@ -119,10 +119,10 @@ def test_predict(form: str, output: str, here: Path, species: Run) -> None:
     assert_allclose(found.iloc[:, 1:].to_numpy(float), expected, rtol=1e-5)
 
 
-def test_predict_to_the_standard_output(here: Path, petals: Run) -> None:
+def test_predict_to_the_standard_output(here: Path, petals: Run, forked: Callable[..., Any]) -> None:
     """Values have a column for each target, in centimetres; as a script, in a process of its own."""
-    command = [sys.executable, str(ROOT / "scripts" / "predict.py"), str(petals.folder), "input=rows.csv"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = forked(str(petals.folder), "input=rows.csv", program=ROOT / "scripts" / "predict.py")
+    assert done.wait() == 0
     lines = done.stdout.splitlines()
     assert lines[0] == "petal length (cm),petal width (cm)" and len(lines) == 151 and not done.stderr
     expected = petals.predict(load_iris().data[:, :2])

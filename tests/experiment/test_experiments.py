@@ -27,7 +27,8 @@ from fulmen.tasks.predictor import task_of
 MNIST = Path(__file__).parents[3] / "shared" / "mnist"
 SEEDS = range(3)
 CHAOTIC = ("sine_boundary_minibatch",)
-"""Adam at a rate of 1: where three seeds end, the last bits decide, which processors do not have in common."""
+"""Adam at a rate of 1: where three seeds end, the last bits decide, which processors do not have in common. After 60 of
+its 250 passes nine seeds are where they stay."""
 Experiment = Callable[..., Run]
 
 
@@ -64,7 +65,8 @@ def test_the_sine_boundary(
     """The loss is that of the last passes, to which the penalty comes: history.csv has it without."""
     weight = fulmen.compose([f"experiment={name}"]).penalty.get("weight", 0)
     seeds = range(9) if name in CHAOTIC else SEEDS
-    runs = [experiment(name, seed) for seed in seeds]
+    fewer = ["trainer.max_epochs=60"] if name in CHAOTIC else []
+    runs = [experiment(name, seed, *fewer) for seed in seeds]
     within([run.metrics["train/accuracy"] for run in runs], *accuracy)
     penalties = [weight * sum(p.abs().sum().item() for p in run.model.parameters()) for run in runs]
     losses = [history(run)["train/loss"][-1] for run in runs]

@@ -46,11 +46,6 @@ ONCE += [
 ONCE += [("backprop=numpy", "model.dropout=0", "optimizer=adam"), ("backprop=tensors", "model.dropout=0")]
 CASES = [*((case, [*PLACES]) for case in EVERYWHERE), *((case, [*PLACES][:1]) for case in ONCE)]
 
-SERVER = multiprocessing.get_context("forkserver")
-SERVER.set_forkserver_preload(
-    ["fulmen.experiment.run", "fulmen.experiment.build", "tensorboard.compat", "sklearn.datasets"]
-)
-
 
 def start(
     folder: Path, words: Sequence[str] | None, at: int | str | None = None, number: int = signal.SIGKILL
@@ -58,7 +53,8 @@ def start(
     """A process that trains in `folder`, anew or on, and sends itself a signal at some step."""
     names = {"FOLDER": str(folder), "WORDS": words, "KILL_AT": at, "SIGNAL": number}
     script = str(Path(__file__).with_name("killed.py"))
-    process = SERVER.Process(target=runpy.run_path, args=(script,), kwargs={"init_globals": names})
+    server = multiprocessing.get_context("forkserver")
+    process = server.Process(target=runpy.run_path, args=(script,), kwargs={"init_globals": names})
     process.start()
     return process
 

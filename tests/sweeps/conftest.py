@@ -2,10 +2,8 @@
 
 import csv
 import json
-import os
-import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,6 +73,7 @@ class Place:
     """A folder in which a sweep is started."""
 
     here: Path
+    forked: Callable[..., Any]
 
     @property
     def folder(self) -> Path:
@@ -89,32 +88,9 @@ class Place:
     def go_on(self, *words: str) -> int:
         return main(["-m", f"resume={self.folder}", *words])
 
-    def process(
-        self, *words: str, program: Sequence[str] = ("-m", "fulmen.cli.main"), **environment: str
-    ) -> subprocess.CompletedProcess[str]:
-        """Runs the command in a process of its own, and as in a terminal of its own."""
-        return subprocess.run(
-            [sys.executable, *program, *words],
-            cwd=self.here,
-            env=os.environ | environment,
-            capture_output=True,
-            encoding="utf-8",
-            timeout=280,
-            start_new_session=True,
-        )
-
-    def sweep_apart(self, *words: str, **how: Any) -> subprocess.CompletedProcess[str]:
-        """Starts a sweep in a process of its own."""
-        return self.process("-m", *WORDS, "trainer.max_epochs=2", *words, **how)
-
-    def start(self, *words: str) -> "subprocess.Popen[bytes]":
-        """Starts a sweep and does not wait for it."""
-        return subprocess.Popen(
-            [sys.executable, "-m", "fulmen.cli.main", "-m", *WORDS, *words],
-            cwd=self.here,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+    def sweep_apart(self, *words: str, **how: Any) -> Any:
+        """Starts a sweep in a process of its own; see `forked`."""
+        return self.forked("-m", *WORDS, "trainer.max_epochs=2", *words, **how)
 
     def states(self) -> dict[int, str]:
         """Of the jobs that have begun, as their statuses say."""
@@ -133,11 +109,11 @@ class Place:
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forked: Callable[..., Any]) -> Place:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.delitem(sys.modules, "moody", raising=False)
     (tmp_path / "own" / "model").mkdir(parents=True)
     (tmp_path / "own" / "moody.py").write_text(CODE)
     (tmp_path / "own" / "model" / "moody.yaml").write_text(CHOICE)
-    return Place(tmp_path)
+    return Place(tmp_path, forked)

@@ -17,8 +17,7 @@ EIGHT = "model.number=range(8)"
 
 
 def test_a_sweep_that_was_killed_goes_on(place: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    killed = place.sweep_apart(EIGHT, STRUCK="3", STRUCK_BY="SIGKILL")
-    assert killed.returncode == -signal.SIGKILL
+    assert place.sweep_apart(EIGHT, STRUCK="3", STRUCK_BY="SIGKILL").wait() == -signal.SIGKILL
     folder = place.folder
     assert place.states() == dict.fromkeys(range(3), "completed") | {3: "running"}
     before = place.times(0, 1, 2)
@@ -47,8 +46,10 @@ sys.exit(main(sys.argv[1:]))
 
 
 def test_a_job_that_was_killed_before_its_first_word_begins_anew(place: Any) -> None:
-    killed = place.sweep_apart("model.number=range(2)", program=("-c", KILLED_AT_ONCE))
-    assert killed.returncode == -signal.SIGKILL and place.states() == {}
+    program = place.here / "killed.py"
+    program.write_text(KILLED_AT_ONCE)
+    assert place.sweep_apart("model.number=range(2)", program=program).wait() == -signal.SIGKILL
+    assert place.states() == {}
     assert (place.folder / "0" / ".lock").exists(), "it was at work"
     assert place.go_on("allow_targets=[moody]") == 0
     assert place.states() == {0: "completed", 1: "completed"}
@@ -125,8 +126,8 @@ def test_failures_run_again_when_asked(place: Any, capsys: pytest.CaptureFixture
     (folder / "1" / "status.json").write_text(status, "utf-8")
     mended = (place.here / "own" / "moody.py").read_text().replace('if self.mood == "raises"', "if False")
     (place.here / "own" / "moody.py").write_text(mended)
-    again = place.process("-m", f"resume={folder}", "retry=failed", "allow_targets=[moody]")
-    assert again.returncode == 1, again.stderr
+    again = place.forked("-m", f"resume={folder}", "retry=failed", "allow_targets=[moody]")
+    assert again.wait() == 1, again.stderr
     assert place.states() == {0: "completed", 1: "completed", 2: "diverged"}
     assert place.times(0) == before
     assert json.loads((folder / "1" / "status.json").read_text())["overrides"][-1] == "allow_targets=[moody]"

@@ -2,7 +2,6 @@
 
 import json
 import re
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -379,16 +378,19 @@ print(peak("many") - few)
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no getrusage")
 @pytest.mark.parametrize("task", ["regression", "binary"])
-def test_a_run_takes_half_as_much_memory_again_as_its_rows(task: str, tmp_path: Path) -> None:
+def test_a_run_takes_half_as_much_memory_again_as_its_rows(
+    task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forked: Callable[..., Any]
+) -> None:
     """Of 4 million; beside those it takes some megabytes that do not grow with them, for the order and a pack."""
     random = np.random.default_rng(0)
     for folder, rows in (("few", 10_000), ("many", 4_000_000)):
         x = random.standard_normal((rows, 2), np.float32)
         y = x[:, 0] if task == "regression" else (x[:, 0] > 0).astype(np.int64)
         save(tmp_path / folder, {"train_x": x, "train_y": y, "val_x": x[:1000], "val_y": y[:1000]})
-    command = [sys.executable, "-c", MEASURE]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, encoding="utf-8", timeout=200)
-    assert done.returncode == 0, done.stderr
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "measure.py").write_text(MEASURE)
+    done = forked(program=tmp_path / "measure.py")
+    assert done.wait(200) == 0, done.stderr
     assert int(done.stdout.split()[-1]) <= 1.5 * 4_000_000 * (2 + 1) * 4 + 30 * 2**20
 
 

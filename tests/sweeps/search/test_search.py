@@ -3,7 +3,6 @@
 import itertools
 import json
 import sqlite3
-import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import closing
@@ -278,8 +277,10 @@ main(sys.argv[2:])
 @pytest.mark.parametrize("when", ["asked", "training", "trained"])
 def test_a_search_that_is_killed_goes_on(when: str, place: Any) -> None:
     words = [*SEARCH, "hydra.sweeper.n_trials=6", "hydra.sweeper.n_startup_trials=3", RATE, "seed=3"]
-    done = subprocess.run([sys.executable, "-c", KILLED, when, *words], capture_output=True, text=True, timeout=120)
-    assert done.returncode == -9, done.stderr
+    program = place.here / "killed.py"
+    program.write_text(KILLED)
+    killed = place.forked(when, *words, program=program)
+    assert killed.wait() == -9, killed.stderr
     kept = place.times(0, 1)
     with (place.folder / JOURNAL).open("ab") as file:
         file.write(b'{"op_code":4,"wor')  # a line that was not written to its end
