@@ -14,7 +14,7 @@ import fulmen
 from fulmen.data.tensors import Batch
 from fulmen.experiment.build import resume
 from fulmen.tasks.evaluation import Evaluation
-from fulmen.training import learner
+from fulmen.training import graph
 from fulmen.training.backprop.gradient import ByHand
 from fulmen.training.callbacks import checkpointing
 from fulmen.training.step import Step
@@ -22,7 +22,7 @@ from fulmen.training.step import Step
 names: dict[str, Any] = globals()
 torch.set_num_threads(1)
 checkpointing.SECONDS, checkpointing.SHARE = 0.0, 1e9  # saves at every place where it may
-learner.LONG = 1  # a gradient that is recorded for a part of the run gives the weights of one that never is
+graph.LONG = 1  # a gradient that is recorded for a part of the run gives the weights of one that never is
 number, by_hand = Step._number, ByHand.__call__
 
 

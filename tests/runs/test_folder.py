@@ -48,7 +48,7 @@ SWEEP = {
         "trials": [{"number": 0, "words": ["optimizer.lr=0.1"]}],
     },
 }
-VALUES = (None, 3, -1, 1e400, 10**400, [], ["a"], {}, {"a": 1}, "", "x" * 1000, True, [[1]])
+VALUES: tuple[object, ...] = (None, 3, -1, 1e400, 10**400, [], ["a"], {}, {"a": 1}, "", "x" * 1000, True, [[1]])
 
 
 def write(folder: Path) -> None:

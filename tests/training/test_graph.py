@@ -17,7 +17,7 @@ from fulmen.models.lenet import LeNet
 from fulmen.tasks import losses
 from fulmen.tasks.evaluation import Evaluation
 from fulmen.tasks.task import Task
-from fulmen.training import graph, learner
+from fulmen.training import graph
 from fulmen.training.graph import RecordedGradient, is_known
 from fulmen.training.step import Step
 
@@ -35,7 +35,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[RecordedGradient]:
         kept.append(self)
 
     monkeypatch.setattr(RecordedGradient, "__init__", keep)
-    monkeypatch.setattr(learner, "LONG", 1)
+    monkeypatch.setattr(graph, "LONG", 1)
     return kept
 
 
@@ -63,7 +63,7 @@ def test_the_weights_are_those_of_autograd(
     run = train("weights=last", *words, max_steps=40)
     (used,) = made
     assert used.functions and None not in used.functions.values()
-    monkeypatch.setattr(learner, "LONG", 10**9)
+    monkeypatch.setattr(graph, "LONG", 10**9)
     assert equal(run, train("weights=last", *words, max_steps=40)) and len(made) == 1
 
 
@@ -93,7 +93,7 @@ def test_what_asks_for_more_than_a_gradient_is_left_to_autograd(
 def test_short_runs_are_not_worth_it(
     train: Train, made: list[RecordedGradient], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(learner, "LONG", 4)
+    monkeypatch.setattr(graph, "LONG", 4)
     train(max_steps=3)
     assert not made
     train(max_steps=4)

@@ -22,10 +22,10 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from fulmen.data.tensors import Rows
 from fulmen.errors import Diverged as Diverged
 from fulmen.tasks.evaluation import Evaluation
-from fulmen.training import loggers, optimizers, schedulers
+from fulmen.training import graph, loggers, optimizers, schedulers
 from fulmen.training.compile import Compiled
 from fulmen.training.divergence import anomalies, finite
-from fulmen.training.graph import LONG, TrainStep
+from fulmen.training.graph import TrainStep
 from fulmen.training.packs import Pack
 from fulmen.training.plan import Plan
 from fulmen.training.running_loss import RunningLoss
@@ -187,7 +187,7 @@ class Learner(LightningModule):
                 full=self.plan.batch_rows >= self.plan.rows,
             )
         steps = self.plan.total_steps - self.trainer.global_step
-        if steps >= LONG and self._is_plain() and not self.compiling and not torch.is_anomaly_enabled():
+        if steps >= graph.LONG and self._is_plain() and not self.compiling and not torch.is_anomaly_enabled():
             self.step.record_gradient()
         stopped = any(callback.stopped_epoch for callback in self.trainer.early_stopping_callbacks)
         self.trainer.should_stop = stopped or self.trainer.global_step >= self.plan.total_steps
