@@ -4,6 +4,7 @@ Most tests take the graph of a step for the function that would be compiled from
 """
 
 import functools
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from fulmen.experiment.experiment import Experiment, Session
 from fulmen.experiment.load import Run
 from fulmen.models import initializers
 from fulmen.tasks import losses
-from fulmen.training import torch_private
+from fulmen.training import compile, torch_private
 from fulmen.training.recipe import Recipe
 from fulmen.training.trainer import TrainerOptions
 
@@ -33,7 +34,8 @@ EVERYTHING = ("model=deep", "model.dropout=0.2", "penalty=l1", "trainer.gradient
 
 @pytest.fixture
 def graphs(monkeypatch: pytest.MonkeyPatch) -> list[GraphModule]:
-    """The graphs that would have been compiled; they are called as they are."""
+    """The graphs that would have been compiled, for whole batches and smaller ones; they are called as they are."""
+    monkeypatch.setattr(compile, "SECONDS", 0.0)
     kept: list[GraphModule] = []
 
     def keep(graph: GraphModule, _inputs: list[Any]) -> GraphModule:
@@ -201,6 +203,28 @@ class Counting(nn.Module):
         return x * (1 + self.calls % 3)
 
 
+class Printing(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        print("forward")
+        return x
+
+
+class Constant(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x * torch.tensor(0.5)
+
+
+class Late(nn.Module):
+    """What it computes changes after a while, with nothing to be seen on it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = itertools.count()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 2 * x if self.training and next(self.count) > 5 else x
+
+
 class Heavy(Optimizer):
     """Momentum that is a new tensor at each step."""
 
@@ -266,7 +290,9 @@ def train_parts(folder: Path, between: Callable[[], nn.Module], optimizer: Calla
         (nn.Identity, functools.partial(Heavy, lr=0.1), None),
         (nn.Identity, functools.partial(Numbering, lr=0.1), "more than tensors"),
         (Deciding, functools.partial(SGD, lr=0.1), "decides by values"),
-        (Counting, functools.partial(SGD, lr=0.1), "other weights"),
+        (Counting, functools.partial(SGD, lr=0.1), "Counting.calls changes"),
+        (Printing, functools.partial(SGD, lr=0.1), "prints 'forward'"),
+        (Constant, functools.partial(SGD, lr=0.1), None),
     ],
 )
 def test_networks_and_optimizers_of_ones_own(
@@ -280,8 +306,21 @@ def test_networks_and_optimizers_of_ones_own(
     with_it = train_parts(tmp_path / "with", between, optimizer, True)
     said = capsys.readouterr().err
     assert (said == "") if why is None else (why in said and said.count("\n") == 1)
-    if between is not Counting:  # its count is one ahead
-        assert far(with_it, train_parts(tmp_path / "without", between, optimizer, False)) < 1e-10
+    assert far(with_it, train_parts(tmp_path / "without", between, optimizer, False)) < 1e-10
+
+
+def test_a_network_that_changes_later_ends_the_run(tmp_path: Path, graphs: list[GraphModule]) -> None:
+    with pytest.raises(ValueError, match="no longer computes what was compiled"):
+        train_parts(tmp_path / "run", Late, functools.partial(SGD, lr=0.1), True)
+    assert graphs
+
+
+def test_a_smaller_last_batch_is_compiled_where_that_pays(
+    train: Train, graphs: list[GraphModule], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compile, "SECONDS", 10.0)
+    assert far(train(*DOUBLE, max_steps=100, compile=True), train(*DOUBLE, max_steps=100)) < 1e-10
+    assert len(graphs) == 1
 
 
 # Compiled in earnest

@@ -29,11 +29,13 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from fulmen.data.tensors import Batch
 from fulmen.errors import warn
+from fulmen.tasks.penalties import Penalty
 from fulmen.training import torch_private
 from fulmen.training.graph import Impossible, TrainStep, is_known, mutable_state, settings, trace_step
 from fulmen.training.optimizers import MakeOptimizer
 from fulmen.training.packs import Pack
-from fulmen.training.step import Step
+from fulmen.training.plan import Plan
+from fulmen.training.step import Step, is_known_optimizer
 
 TOLERANCES = {torch.float32: 1e-3, torch.float64: 1e-10}
 """How far, in relative norm, a compiled step may be from the run's own; other types are not compiled."""
@@ -43,9 +45,16 @@ LARGEST = 16 * 2**20
 """Bytes of rows that it takes at most at one call."""
 SMALL_PRODUCT = 2**13
 """Multiplications below which a matrix product is written out: calling BLAS takes longer than they do."""
+SECONDS, SAVED = 10.0, 3e-4
+"""What compiling takes for each shape of batches, and what a compiled step of a small network saves. See `worth`."""
 CHECKS = (2, 10, *(100 * 4**power for power in range(10)))
 """Steps of a function after which a network of unknown layers is compared again."""
 aten = torch.ops.aten
+
+
+def saving(plan: Plan) -> float:
+    """Return the seconds that compiling saves a run of a small network, or costs it, if they are negative."""
+    return plan.total_steps * SAVED - SECONDS
 
 
 class Compiled:
@@ -55,18 +64,21 @@ class Compiled:
         step: the run's own.
         optimizer: that trains the network.
         make_optimizer: makes another one.
+        plan: how the run is divided.
         plain: whether that step is all there is: no scaling of gradients, no other devices.
-        full: whether each batch is all rows, the same at every step.
     """
 
     def __init__(
-        self, step: Step, optimizer: Optimizer, make_optimizer: MakeOptimizer, *, plain: bool, full: bool
+        self, step: Step, optimizer: Optimizer, make_optimizer: MakeOptimizer, plan: Plan, *, plain: bool
     ) -> None:
-        self.step, self.net, self.full = step, step.evaluation.net, full
+        self.step, self.net, self.plan = step, step.evaluation.net, plan
+        self.full = plan.batch_rows >= plan.rows
         self.optimizer, self.make_optimizer = optimizer, make_optimizer
         self.parameters = list(self.net.parameters())
         self.settings = settings(optimizer)
-        self.known = is_known(step.evaluation)
+        self.known = (
+            is_known(step.evaluation) and isinstance(step.penalty, Penalty | None) and is_known_optimizer(optimizer)
+        )
         self.functions: dict[torch.Size, _Function] = {}
         self.given_up = False
         types = {parameter.dtype for parameter in self.parameters}
@@ -102,7 +114,9 @@ class Compiled:
         """
         batch = pack.batches[index]
         function = self.functions.get(batch.x.shape)
-        if settings(self.optimizer) != self.settings:
+        if len(batch.x) < self.plan.batch_rows and self.plan.epochs * SAVED < SECONDS:
+            loss = own(batch, first)  # the last batch of a pass, of another shape
+        elif settings(self.optimizer) != self.settings:
             self._give_up("the schedule changes more than the learning rate")
             loss = own(batch, first)
         elif function is None or function.steps == function.next_check:
@@ -136,10 +150,14 @@ class Compiled:
 
     def _compare(self, function: "_Function | None", own: TrainStep, batch: Batch, step: int) -> Tensor:
         """Take the run's own step, and the compiled one from the same state; if they agree, the latter counts."""
-        before = [tensor.clone() for tensor in mutable_state(self.net, self.optimizer)]
+        try:
+            before = [tensor.clone() for tensor in mutable_state(self.net, self.optimizer)]
+        except Impossible as error:
+            self._give_up(str(error))
+            return own(batch, step)
         rows, random = Batch(*(tensor.clone() for tensor in batch)), _random_state(batch)
         rate, compiled_before = self.optimizer.param_groups[0]["lr"], function is not None
-        loss, unseen = (own(batch, step), None) if self.known else _watched(self.net, own, batch, step)
+        loss, unseen = (own(batch, step), None) if self.known else self._watched(own, batch, step)
         try:
             tensors = mutable_state(self.net, self.optimizer)  # some of which that step may have replaced
             if not all(map(torch.equal, rows, batch)):
@@ -168,6 +186,27 @@ class Compiled:
         self._take(tensors, found, gradients)
         self.functions[batch.x.shape] = function
         return losses[0]
+
+    def _watched(self, own: TrainStep, batch: Batch, step: int) -> tuple[Tensor, str | None]:
+        """Take a step; return the loss, and what Python did meanwhile that a graph does not see, or None."""
+        before, printed = self._attributes(), io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            loss = own(batch, step)
+        if printed.getvalue():
+            print(printed.getvalue(), end="")
+            return loss, f"the network prints {printed.getvalue().strip()[:40]!r}, which would happen only once"
+        changed = [name for name, value in self._attributes().items() if before.get(name, value) != value]
+        return loss, f"{changed[0]} changes at each step, and would change only once" if changed else None
+
+    def _attributes(self) -> dict[str, str]:
+        """Return the plain values that the layers and the optimizer hold, by their names, as text."""
+        plain = (bool, int, float, complex, str, list, tuple, dict, set)
+        return {
+            f"{type(part).__name__}.{name}": repr(value)
+            for part in (*self.net.modules(), self.optimizer)
+            for name, value in vars(part).items()
+            if isinstance(value, plain) and not name.startswith("_") and name not in ("param_groups", "state")
+        }
 
     def _compile(self, batch: Batch) -> "_Function":
         net, optimizer = self.net, self.optimizer
@@ -272,29 +311,6 @@ class _Function:
         self.steps += count
         gradients = dict(zip(self.differentiated, found, strict=False))
         return losses[:count], gradients, found[len(gradients) :]
-
-
-def _watched(net: nn.Module, own: TrainStep, batch: Batch, step: int) -> tuple[Tensor, str | None]:
-    """Take a step, and look at what Python does meanwhile: return the loss, and what a graph would not see, or None."""
-    before, printed = _attributes(net), io.StringIO()
-    with contextlib.redirect_stdout(printed):
-        loss = own(batch, step)
-    if printed.getvalue():
-        print(printed.getvalue(), end="")
-        return loss, f"the network prints {printed.getvalue().strip()[:40]!r}, which would happen only once"
-    changed = [name for name, value in _attributes(net).items() if before.get(name) != value]
-    return loss, f"{changed[0]} changes during a step, and would change only once" if changed else None
-
-
-def _attributes(net: nn.Module) -> dict[str, str]:
-    """Return the plain values that a network's layers hold, by their names, as text."""
-    plain = (bool, int, float, complex, str, list, tuple, dict, set)
-    return {
-        f"{type(layer).__name__}.{name}": repr(value)
-        for layer in net.modules()
-        for name, value in vars(layer).items()
-        if isinstance(value, plain) and not name.startswith("_")
-    }
 
 
 def _random_state(batch: Batch) -> list[Tensor]:

@@ -183,8 +183,8 @@ class Learner(LightningModule):
                 self.step,
                 self._optimizer(),
                 self.make_optimizer,
+                self.plan,
                 plain=self._is_plain(),
-                full=self.plan.batch_rows >= self.plan.rows,
             )
         steps = self.plan.total_steps - self.trainer.global_step
         if steps >= graph.LONG and self._is_plain() and not self.compiling and not torch.is_anomaly_enabled():

@@ -60,8 +60,7 @@ class Step:
         Torch's optimizers call a closure once, before all else, so that it can be called without them as well; all but
         L-BFGS, which asks for loss and gradient at several places. Of others nothing is known.
         """
-        known = type(optimizer) is GD or f"{type(optimizer).__module__}.".startswith("torch.optim.")
-        if isinstance(optimizer, LBFGS) or not known:
+        if isinstance(optimizer, LBFGS) or not is_known_optimizer(optimizer):
             return self.build(optimizer.step, torch.autograd.backward)
         step = torch_private.bare_step(optimizer)
 
@@ -160,3 +159,8 @@ class Step:
 
     def _loss(self, x: Tensor, y: Tensor) -> Tensor:
         return self.evaluation.loss(self.evaluation.net(x), y, self.evaluation.task)
+
+
+def is_known_optimizer(optimizer: Optimizer) -> bool:
+    """Return whether an optimizer is torch's or ours, and not somebody's own."""
+    return type(optimizer) is GD or f"{type(optimizer).__module__}.".startswith("torch.optim.")
