@@ -13,15 +13,15 @@ from benchmarks.timing import Clock, Cost, Watch, watching
 from fulmen.figures import draw
 from fulmen.runs.history import History
 from fulmen.tasks.evaluation import Evaluation
-from fulmen.tasks.task import Task
+from fulmen.tasks.metrics import StreamingMetrics
 from fulmen.training import loggers
 from fulmen.training.callbacks.checkpointing import Checkpointer
 from fulmen.training.callbacks.progress import Progress
 
 HOOKS = ("on_train_start", "on_train_batch_end", "on_train_epoch_end", "on_train_end")
 PARTS: dict[str, tuple[Any, tuple[str, ...]]] = {
-    "metrics": (Task, ("metrics",)),
-    "validation": (Evaluation, ("figures",)),
+    "metrics": (StreamingMetrics, ("add", "results")),
+    "validation": (Evaluation, ("metrics",)),
     "TensorBoard": (loggers, ("show_scalars",)),
     "history": (History, ("log_metrics",)),
     "checkpoints": (Checkpointer, HOOKS),

@@ -73,7 +73,7 @@ RULES: Mapping[str, Rule] = {
     "trainer.patience": whole(1, or_else=[None]),
     "trainer.pack": whole(1, or_else=["auto"]),
     "trainer.points": whole(1),
-    "trainer.compile": YES_NO,
+    "trainer.compile": one_of("auto", True, False),
     "trainer.debug": YES_NO,
 }
 """What each key must be. A source's own keys are checked by their types in its class."""

@@ -15,6 +15,8 @@ from fulmen.experiment.baseline import Coefficient
 from fulmen.models.dry_run import layers, parameter_count
 
 MOST_COEFFICIENTS = 20
+WORTH_SECONDS = 10.0
+"""From how many seconds on the time that compiling saves is mentioned."""
 """Rows of the table; if there are more, those that differ most."""
 
 
@@ -30,6 +32,13 @@ def print_opening(
     console.print(f"run folder: {folder}", highlight=False, soft_wrap=True)
     if step > 0:
         console.print(f"resumes at: step {step}", highlight=False, soft_wrap=True)
+
+
+def print_compiling(compiles: bool, seconds: float) -> None:
+    """Print what compiling the training step saves, or would save, if that is worth mentioning."""
+    if seconds > WORTH_SECONDS:
+        said = "compiling:  saves" if compiles else "hint:       trainer.compile=true would save"
+        Console().print(f"{said} about {seconds:.0f} s of training", highlight=False, soft_wrap=True)
 
 
 def _grow(tree: Tree, config: Mapping[str, Any]) -> None:

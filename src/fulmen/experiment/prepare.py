@@ -15,6 +15,7 @@ from fulmen.tasks.evaluation import Evaluation
 from fulmen.tasks.metrics import undefined
 from fulmen.tasks.names import measured
 from fulmen.tasks.predictor import task_of
+from fulmen.training import compile
 from fulmen.training.backprop.gradient import find_gradient
 from fulmen.training.packs import DataModule
 from fulmen.training.plan import Plan
@@ -37,6 +38,10 @@ class Prepared:
     """CPU threads."""
     batch_size: int
     """Rows that go through the network at once."""
+    compiles: bool
+    """Whether to compile the training step."""
+    compiling_saves: float
+    """Seconds that this saves, or would save; 0 if it does not pay."""
     columns: list[str]
     """The metrics in a row of the history."""
     undefined: dict[str, str]
@@ -65,7 +70,7 @@ def prepare(experiment: Experiment, threads: int | None = None) -> Prepared:
         experiment.model, spec.in_shape, spec.out_features, options.precision, recipe.seed, experiment.init
     )
     dry_run.check(net, spec.in_shape, spec.out_features)
-    recipe.optimizer([torch.zeros(1, requires_grad=True)])  # an optimizer checks its settings when it is made
+    optimizer = recipe.optimizer([torch.zeros(1, requires_grad=True)])  # checks its settings
     data = DataModule(source, dtype=options.dtype, seed=recipe.seed, pack=options.pack)
     with importing.at_once():
         data.load()  # some data sets import scikit-learn
@@ -98,6 +103,7 @@ def prepare(experiment: Experiment, threads: int | None = None) -> Prepared:
         batch_rows=plan.batch_rows,
         seed=recipe.seed,
     )
+    saves = compile.saving(plan, step, optimizer, options)
     amounts = Amounts(data.rows, min(plan.batch_rows * options.devices, data.rows), plan.epochs)
     return Prepared(
         experiment=experiment,
@@ -108,6 +114,8 @@ def prepare(experiment: Experiment, threads: int | None = None) -> Prepared:
         accelerator=accelerator,
         threads=threads or find_threads(options, net, spec.in_shape, min(batch_size, data.rows), classes),
         batch_size=batch_size,
+        compiles=saves > compile.SECONDS if options.compile == "auto" else options.compile,
+        compiling_saves=saves,
         columns=columns,
         undefined=empty,
         baseline=experiment.baseline and experiment.baseline(net, task, data.splits["train"], recipe, amounts),

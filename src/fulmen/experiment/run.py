@@ -61,11 +61,13 @@ def train(experiment: Experiment, session: Session) -> Run:
             start, best = _checkpoint(prepared, session)
             step = start or 0
             facts = {"seed": experiment.recipe.seed, "threads": prepared.threads, "fingerprint": prepared.fingerprint}
+            facts["compiled"] = prepared.compiles
             facts = {**session.facts, **facts}
             resumed = step if session.resume else None
             with recording.recording(session.folder, session.config, facts, resumed) as status:
                 if session.verbose and leads:
                     console.print_opening(session.config, net, data.spec.in_shape, session.folder, step)
+                    console.print_compiling(prepared.compiles, prepared.compiling_saves)
                 if prepared.undefined and leads:
                     names = " and ".join(f"val/{name}" for name in prepared.undefined)
                     why = next(iter(prepared.undefined.values()))
@@ -185,7 +187,7 @@ def _trainer(
         plan=plan,
         metrics=METRICS[data.spec.task],
         score=score,
-        compiling=experiment.trainer.compile,
+        compiling=prepared.compiles,
         metadata=kept,
     )
     checkpointer = Checkpointer(session.folder / "checkpoints", score=score, mode=mode(score), stop=stop, best=best)

@@ -18,7 +18,9 @@ attributes are looked at during its first step, and the comparison is repeated e
 import contextlib
 import io
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence
+from shutil import which
 from typing import Any
 
 import torch
@@ -36,6 +38,7 @@ from fulmen.training.optimizers import MakeOptimizer
 from fulmen.training.packs import Pack
 from fulmen.training.plan import Plan
 from fulmen.training.step import Step, is_known_optimizer
+from fulmen.training.trainer import TrainerOptions
 
 TOLERANCES = {torch.float32: 1e-3, torch.float64: 1e-10}
 """How far, in relative norm, a compiled step may be from the run's own; other types are not compiled."""
@@ -45,16 +48,24 @@ LARGEST = 16 * 2**20
 """Bytes of rows that it takes at most at one call."""
 SMALL_PRODUCT = 2**13
 """Multiplications below which a matrix product is written out: calling BLAS takes longer than they do."""
-SECONDS, SAVED = 10.0, 3e-4
-"""What compiling takes for each shape of batches, and what a compiled step of a small network saves. See `worth`."""
+SECONDS, SAVED = 10.0, 1.5e-4
+"""What compiling takes for each shape of batches, and what a compiled step of a small network saves."""
 CHECKS = (2, 10, *(100 * 4**power for power in range(10)))
 """Steps of a function after which a network of unknown layers is compared again."""
 aten = torch.ops.aten
 
 
-def saving(plan: Plan) -> float:
-    """Return the seconds that compiling saves a run of a small network, or costs it, if they are negative."""
-    return plan.total_steps * SAVED - SECONDS
+def saving(plan: Plan, step: Step, optimizer: Optimizer, options: TrainerOptions) -> float:
+    """Return the seconds that compiling saves a run of a small network; 0 if it costs more, or is not possible."""
+    possible = (
+        options.precision in ("32-true", "64-true")
+        and options.devices == 1
+        and not options.debug
+        and step.by_hand is None
+        and not isinstance(optimizer, LBFGS)
+        and which(os.environ.get("CXX", "g++")) is not None
+    )
+    return max(0.0, plan.total_steps * SAVED - SECONDS) if possible else 0.0
 
 
 class Compiled:

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
@@ -86,7 +86,7 @@ class TrainerOptions:
     pack: int | str
     points: int
     debug: bool
-    compile: bool = False
+    compile: bool | Literal["auto"] = False
 
     def __post_init__(self) -> None:
         if self.precision == "16-mixed" and self.gradient_clip is not None:
