@@ -17,6 +17,7 @@ attributes are looked at during its first step, and the comparison is repeated e
 
 import contextlib
 import io
+import itertools
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -69,7 +70,7 @@ def saving(plan: Plan, step: Step, optimizer: Optimizer, options: TrainerOptions
 
 
 class Compiled:
-    """Compiled steps of a network's training, one function for each shape of batches.
+    """Compiled steps of a network's training, one function for each size of batches.
 
     Args:
         step: the run's own.
@@ -90,7 +91,7 @@ class Compiled:
         self.known = (
             is_known(step.evaluation) and isinstance(step.penalty, Penalty | None) and is_known_optimizer(optimizer)
         )
-        self.functions: dict[torch.Size, _Function] = {}
+        self.functions: dict[int, _Function] = {}
         self.given_up = False
         types = {parameter.dtype for parameter in self.parameters}
         obstacles = {
@@ -123,15 +124,15 @@ class Compiled:
         Raises:
             ValueError: the network no longer computes what was compiled.
         """
-        batch = pack.batches[index]
-        function = self.functions.get(batch.x.shape)
-        if len(batch.x) < self.plan.batch_rows and self.plan.epochs * SAVED < SECONDS:
-            loss = own(batch, first)  # the last batch of a pass, of another shape
+        rows = pack.sizes[index]
+        function = self.functions.get(rows)
+        if rows < self.plan.batch_rows and self.plan.epochs * SAVED < SECONDS:
+            loss = own(pack.batches[index], first)  # the last batch of a pass, of another shape
         elif settings(self.optimizer) != self.settings:
             self._give_up("the schedule changes more than the learning rate")
-            loss = own(batch, first)
+            loss = own(pack.batches[index], first)
         elif function is None or function.steps == function.next_check:
-            loss = self._compare(function, own, batch, first)
+            loss = self._compare(function, own, pack.batches[index], first)
         else:
             return self._call(function, pack, index, first, scheduler)
         if scheduler is not None:
@@ -140,13 +141,15 @@ class Compiled:
 
     def _call(self, function: "_Function", pack: Pack, index: int, first: int, scheduler: LRScheduler | None) -> Tensor:
         """Take as many compiled steps as one call may."""
-        rates: list[float] = []
-        longest = int(min(function.capacity, function.next_check - function.steps))
-        for batch in pack.batches[index : index + longest]:
-            if batch.x.shape != function.shape or settings(self.optimizer) != self.settings:
-                break
-            rates.append(self.optimizer.param_groups[0]["lr"])
-            if scheduler is not None:
+        most = index + int(min(function.capacity, function.next_check - function.steps))
+        count = sum(1 for _ in itertools.takewhile(pack.sizes[index].__eq__, pack.sizes[index:most]))
+        rates = [self.optimizer.param_groups[0]["lr"]]
+        if scheduler is None:
+            rates *= count
+        else:
+            scheduler.step()
+            while len(rates) < count and settings(self.optimizer) == self.settings:
+                rates.append(self.optimizer.param_groups[0]["lr"])
                 scheduler.step()
         tensors = mutable_state(self.net, self.optimizer)
         losses, gradients, found = function(tensors, rates, first, pack.rows(index, len(rates)))
@@ -195,7 +198,7 @@ class Compiled:
             self._give_up("a compiled step gives other weights")
             return loss
         self._take(tensors, found, gradients)
-        self.functions[batch.x.shape] = function
+        self.functions[len(batch.x)] = function
         return losses[0]
 
     def _watched(self, own: TrainStep, batch: Batch, step: int) -> tuple[Tensor, str | None]:

@@ -94,17 +94,20 @@ class Learner(LightningModule):
         own = self.step.plain(self._optimizer()) if is_plain else self._lightning()
         scheduler, compiled = self._step_scheduler(), self.compiled
         losses: list[Tensor] = []
-        with anomalies(lambda: first + len(losses) + 1):
-            while (index := len(losses)) < len(pack.batches):
-                if compiled is not None and not compiled.given_up and first + index > 0:
-                    losses += compiled.train(own, pack, index, first + index, scheduler)
+        done = 0
+        with anomalies(lambda: first + done + 1):
+            while done < len(pack.sizes):
+                if compiled is not None and not compiled.given_up and first + done > 0:
+                    losses.append(compiled.train(own, pack, done, first + done, scheduler))
+                    done += len(losses[-1])
                     continue
-                losses.append(own(pack.batches[index], first + index))
+                losses.append(own(pack.batches[done], first + done))
+                done += 1
                 if scheduler is not None:
                     scheduler.step()
         if is_plain:
-            self._count_steps(len(losses))
-        self.interval.add(finite(torch.stack(losses), first), [len(batch.x) for batch in pack.batches])
+            self._count_steps(done)
+        self.interval.add(finite(torch.hstack(losses), first), pack.sizes)
 
     def _is_plain(self) -> bool:
         """Whether a step needs nothing of Lightning: one device, and a precision that scales no gradient."""

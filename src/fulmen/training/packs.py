@@ -5,6 +5,8 @@ field, on the device; what does not stays in its files. An epoch's order is a pu
 consecutive batches are gathered at once and handed over as one *pack*, of which each batch is a view.
 """
 
+import functools
+import itertools
 import time
 from collections.abc import Callable, Iterator
 
@@ -30,18 +32,27 @@ class Pack:
     """Consecutive batches. No list, so that Lightning moves it as one thing instead of walking through it.
 
     Args:
-        batches: in order.
-        whole: all their rows, of which they are views; None where each is all training rows.
+        whole: the rows of all batches, one after the other.
+        sizes: rows in each batch.
+        is_full: whether each batch is `whole` itself, all training rows.
     """
 
-    def __init__(self, batches: list[Batch], whole: Batch | None) -> None:
-        self.batches, self.whole = batches, whole
+    def __init__(self, whole: Batch, sizes: list[int], *, is_full: bool = False) -> None:
+        self.whole, self.sizes, self.is_full = whole, sizes, is_full
+        self.starts = list(itertools.accumulate(sizes, initial=0))
+
+    @functools.cached_property
+    def batches(self) -> list[Batch]:
+        """Views of the rows."""
+        if self.is_full:
+            return [self.whole] * len(self.sizes)
+        return list(map(Batch._make, zip(*(torch.split(values, self.sizes) for values in self.whole), strict=True)))
 
     def rows(self, index: int, count: int) -> Batch:
-        """Return `count` batches of one size B from `index` on, [count, B, ...]; or all rows, where each is that."""
-        if self.whole is None:
-            return self.batches[index]
-        start, size = sum(len(batch.x) for batch in self.batches[:index]), len(self.batches[index].x)
+        """Return `count` batches of one size B from `index` on, [count, B, ...]; or all rows, if each batch is that."""
+        if self.is_full:
+            return self.whole
+        start, size = self.starts[index], self.sizes[index]
         return Batch(*(v[start : start + count * size].view(count, size, *v.shape[1:]) for v in self.whole))
 
     def to(self, device: torch.device, **_: object) -> "Pack":
@@ -84,20 +95,20 @@ class Packs:
             self.length *= 2
 
     def pack(self, step: int, count: int) -> Pack:
-        """The `count` batches from `step` on."""
+        """The `count` batches from `step` on: of this device's share of each pass's order."""
         if self.plan.batch_rows >= self.plan.rows == self.data.rows:
-            return Pack([self.data.take(slice(None))] * count, None)  # a full batch needs no order, and no copy
-        rows = [self.rows_of(*divmod(s, self.plan.steps_per_epoch)) for s in range(step, step + count)]
-        sizes = [len(batch) for batch in rows]
-        whole = self.data.take(torch.cat(rows))
-        xs, ys = (torch.split(values, sizes) for values in whole)
-        return Pack([Batch(x, y) for x, y in zip(xs, ys, strict=True)], whole)
-
-    def rows_of(self, epoch: int, place: int) -> Tensor:
-        """Numbers of the rows of a batch, by its place in pass `epoch`: of this device's share of the pass's order."""
+            everything = self.data.take(slice(None))  # needs no order, and no copy
+            return Pack(everything, [self.data.rows] * count, is_full=True)
         size, first, apart = self.plan.batch_rows, self.share.start or 0, self.share.step or 1
-        end = min((place + 1) * size, self.plan.rows)
-        return self.order.rows(epoch, first + place * size * apart, first + end * apart, apart)
+        rows: list[Tensor] = []
+        sizes: list[int] = []
+        while len(sizes) < count:
+            epoch, index = divmod(step + len(sizes), self.plan.steps_per_epoch)
+            whole = min(count - len(sizes), self.plan.steps_per_epoch - index)
+            start, stop = index * size, min((index + whole) * size, self.plan.rows)
+            rows.append(self.order.rows(epoch, first + start * apart, first + stop * apart, apart))
+            sizes += [size] * (whole - 1) + [stop - start - (whole - 1) * size]
+        return Pack(self.data.take(torch.cat(rows)), sizes)
 
 
 class DataModule(LightningDataModule):
