@@ -99,6 +99,7 @@ def test_a_run_imports_what_it_needs_and_looking_at_it_no_torch(tmp_path: Path) 
     )
     assert packages(lean) <= packages(lightnings) | RUN
     assert "torch._inductor.compile_fx" not in lean, "only trainer.compile needs a compiler"
+    assert "scipy.signal" in lightnings and "scipy.signal._signaltools" not in lean
     assert not [name for name in lean if name.startswith(("fulmen.figures.plots", "fulmen.figures.draw"))]
     assert packages(default) <= packages(lightnings) | RUN | TENSORBOARD | S3
     assert "sklearn" in packages(circles)
@@ -107,6 +108,21 @@ def test_a_run_imports_what_it_needs_and_looking_at_it_no_torch(tmp_path: Path) 
     compare, clean = imported(tmp_path, command("compare", "lean", "default"), command("clean", ".", "remove=last"))
     assert packages(compare) & HEAVY == {"matplotlib"} and not packages(clean) & HEAVY
     assert (tmp_path / "compare.png").exists() and not (tmp_path / "lean" / "checkpoints" / "last.ckpt").exists()
+
+
+def test_a_library_that_needs_scipy_signal_has_it() -> None:
+    code = """
+from fulmen.experiment.importing import at_once
+with at_once():
+    import lightning.pytorch, sys
+    assert "scipy.signal._signaltools" not in sys.modules
+    if sys.argv[1] == "inside":
+        from scipy.signal import find_peaks
+import scipy.signal
+assert len(scipy.signal.find_peaks([0, 1, 0])[0]) == 1 and "scipy.signal._signaltools" in sys.modules
+"""
+    for place in ("inside", "after"):
+        subprocess.run([sys.executable, "-c", code, place], check=True, timeout=120)
 
 
 def test_the_collector_is_left_as_it_was() -> None:

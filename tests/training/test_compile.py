@@ -5,6 +5,7 @@ Most tests take the graph of a step for the function that would be compiled from
 
 import functools
 import itertools
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from torch.optim import SGD, Adam, Optimizer
 import fulmen
 from fulmen.data.sets.moons import Moons
 from fulmen.errors import Diverged
+from fulmen.experiment import console
 from fulmen.experiment import run as runs
 from fulmen.experiment.experiment import Experiment, Session
 from fulmen.experiment.load import Run
@@ -321,6 +323,47 @@ def test_a_smaller_last_batch_is_compiled_where_that_pays(
     monkeypatch.setattr(compile, "SECONDS", 10.0)
     assert far(train(*DOUBLE, max_steps=100, compile=True), train(*DOUBLE, max_steps=100)) < 1e-10
     assert len(graphs) == 1
+
+
+# Chosen automatically
+
+
+@pytest.mark.parametrize(
+    ("words", "seconds", "compiled", "printed"),
+    [
+        (["trainer.compile=auto"], 10.0, False, False),
+        (["trainer.compile=auto"], 1e-3, True, True),
+        (["trainer.compile=auto", "backprop=tensors"], 1e-3, False, False),
+        (["trainer.compile=auto", "trainer.precision=bf16-mixed"], 1e-3, False, False),
+        (["trainer.compile=false"], 1e-3, False, True),
+    ],
+)
+def test_what_pays_is_compiled_and_said(
+    tmp_path: Path,
+    graphs: list[GraphModule],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    seconds: float,
+    compiled: bool,
+    printed: bool,
+) -> None:
+    monkeypatch.setattr(compile, "SECONDS", seconds)
+    monkeypatch.setattr(console, "WORTH_SECONDS", 0.0)
+    config = fulmen.compose(["logger=none", "figures=none", "accelerator=cpu", "trainer.max_steps=30", *words])
+    fulmen.train(config, folder=tmp_path / "run")
+    out = capsys.readouterr().out
+    assert (
+        json.loads((tmp_path / "run" / "status.json").read_text())["compiled"] is compiled and bool(graphs) is compiled
+    )
+    assert ("trainer.compile=true would save" in out or "compiling:  saves" in out) is printed
+
+
+def test_without_a_compiler_nothing_is_chosen(monkeypatch: pytest.MonkeyPatch, train: Train) -> None:
+    monkeypatch.setattr(compile, "SECONDS", 1e-3)
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    run = train(max_steps=30, compile="auto")
+    assert json.loads((run.folder / "status.json").read_text())["compiled"] is False
 
 
 # Compiled in earnest
