@@ -4,10 +4,13 @@ import difflib
 import typing
 from collections.abc import Callable, Iterable, Sequence
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    pass
+
+def split_override(text: str) -> tuple[str, str]:
+    """Returns the key and the value of `key=value`; without an equals sign, the text and an empty value."""
+    key, _, value = text.partition("=")
+    return key, value
 
 
 def check_at_least(minimum: float, **values: object) -> None:

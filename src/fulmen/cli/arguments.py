@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fulmen.errors import ConfigurationError
 from fulmen.experiment import importing
-from fulmen.rules import did_you_mean
+from fulmen.rules import did_you_mean, split_override
 from fulmen.runs.files import expand_home
 
 if TYPE_CHECKING:
@@ -37,10 +37,10 @@ def parse(arguments: Sequence[str], known: Mapping[str, str], *, configuration: 
     """
     found = Arguments([], {}, [])
     for argument in arguments:
-        name, equals, value = argument.partition("=")
+        name, value = split_override(argument)
         if argument.startswith("-"):
             raise ConfigurationError(f"there is no option {name}; {_there(known)}")
-        if not equals or "/" in name or "\\" in name:
+        if "=" not in argument or "/" in name or "\\" in name:
             found.subjects.append(argument if "://" in argument else str(expand_home(argument)))
         elif name in known:
             found.options[name] = value

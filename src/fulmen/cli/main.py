@@ -15,7 +15,7 @@ from pathlib import Path
 from fulmen.cli import broken_pipe
 from fulmen.config.groups import search_path
 from fulmen.errors import ConfigurationError
-from fulmen.rules import did_you_mean
+from fulmen.rules import did_you_mean, split_override
 from fulmen.runs.files import expand_home, explain
 from fulmen.runs.signals import Interrupted, raising
 
@@ -70,7 +70,7 @@ def _dispatch(arguments: list[str]) -> int:
     if "--version" in arguments:
         print(f"Fulmen {version('fulmen')}")
         return 0
-    if any(word.partition("=")[0] in (*HYDRAS_FLAGS, *HYDRAS_SHORT) for word in arguments):
+    if any(split_override(word)[0] in (*HYDRAS_FLAGS, *HYDRAS_SHORT) for word in arguments):
         from fulmen.cli import hydra_flags
 
         return hydra_flags.run(arguments, config_dir)
@@ -136,7 +136,7 @@ def _sweep(words: list[str], config_dir: str | None) -> int:
 
 def _take_word(words: list[str], name: str) -> str | None:
     """Removes `name=VALUE`, and returns the value as it was typed: it is a path, and Hydra would stumble over some."""
-    values = [word.partition("=")[2] for word in words if word.startswith(f"{name}=")]
+    values = [split_override(word)[1] for word in words if word.startswith(f"{name}=")]
     words[:] = [word for word in words if not word.startswith(f"{name}=")]
     if len(values) > 1 or "" in values:
         raise ConfigurationError(f"{name}= wants one folder of a run")
@@ -146,13 +146,15 @@ def _take_word(words: list[str], name: str) -> str | None:
 def _take_option(arguments: list[str], *names: str) -> str | None:
     """Removes `--name VALUE` or `--name=VALUE`, and returns the value."""
     for index, word in enumerate(arguments):
-        name, equals, value = word.partition("=")
+        name, value = split_override(word)
         if name in names:
-            if not equals and index + 1 == len(arguments):
-                raise ConfigurationError(f"{name} wants a folder after it")
-            value = value if equals else arguments[index + 1]
-            del arguments[index : index + (1 if equals else 2)]
-            return value
+            if "=" in word:
+                del arguments[index]
+                return value
+            if index + 1 == len(arguments):
+                raise ConfigurationError(f"{name} needs a folder after it")
+            del arguments[index]
+            return arguments.pop(index)
     return None
 
 
@@ -163,7 +165,7 @@ def _take_flag(arguments: list[str], *names: str) -> bool:
 
 
 def _check_flag(word: str) -> None:
-    name = word.partition("=")[0]
+    name = split_override(word)[0]
     if name in REFUSED:
         raise ConfigurationError(
             f"{name} is not for Fulmen: conf/train.yaml is the only root, and choices of your own are in --config-dir"

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 from fulmen.config.groups import choices, groups
 from fulmen.errors import ConfigurationError
-from fulmen.rules import closest
-from fulmen.rules import did_you_mean as did_you_mean
+from fulmen.rules import closest, did_you_mean, split_override
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
@@ -40,12 +39,12 @@ def parse(word: str) -> "Override":
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
-    key, equals, _ = word.partition("=")
+    key, _ = split_override(word)
     if key != "sweep" and key.strip("+~ ") == "sweep":
         raise ConfigurationError(f"{word} has a sign too many; a sweep is named with {word.strip('+~ ')}")
     if key == "sweep":
         raise ConfigurationError(f"{word} stands for many runs, and here is one; leave it out, or train with it")
-    if not key.strip("+~ ") or (not equals and not key.startswith("~")):
+    if not key.strip("+~ ") or ("=" not in word and not key.startswith("~")):
         raise ConfigurationError(f"cannot read {word!r}; write key=value")
     if word.startswith("-"):
         raise ConfigurationError(f"there is no option {word!r}; see --help, and write key=value without dashes")
@@ -81,7 +80,7 @@ def _check_not_hydras(override: "Override") -> None:
 
 def quoted(word: str) -> str:
     """The word with its value in quotes, if that is a path that Hydra would stumble over."""
-    key, _, value = word.partition("=")
+    key, value = split_override(word)
     if key not in PATHS or value[:1] in "'\"" or value in ("", "null") or value.startswith("${"):
         return word
     return f"{key}={as_value(value)}"

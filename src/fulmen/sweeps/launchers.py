@@ -22,7 +22,7 @@ from fulmen.config import hydra_private
 from fulmen.config.groups import conf_dir
 from fulmen.config.overrides import as_value, parse
 from fulmen.errors import ConfigurationError
-from fulmen.rules import did_you_mean
+from fulmen.rules import did_you_mean, split_override
 from fulmen.runs.settings import leaves
 from fulmen.runs.signals import STOPS, kept_from_children
 from fulmen.sweeps.job import Job
@@ -153,8 +153,8 @@ class Launcher:
             raise ConfigurationError(" ".join(str(error.__cause__ or error).split("\n")[0].split())) from error
 
     def _typed(self, word: str) -> bool:
-        key = word.lstrip("+").partition("=")[0]
-        return any(other.lstrip("+~").partition("=")[0] == key for other in self.words)
+        key = split_override(word.lstrip("+"))[0]
+        return any(split_override(other.lstrip("+~"))[0] == key for other in self.words)
 
 
 def _start_ray(settings: DictConfig) -> None:

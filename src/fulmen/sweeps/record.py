@@ -15,7 +15,7 @@ import yaml
 
 from fulmen.config.recorded import PERMISSIONS
 from fulmen.errors import ConfigurationError
-from fulmen.rules import YES_NO, Rule, did_you_mean, many, number, text, whole
+from fulmen.rules import YES_NO, Rule, did_you_mean, many, number, split_override, text, whole
 from fulmen.runs import folder as folders
 from fulmen.runs.files import remove_leftovers, write_text
 from fulmen.runs.folder import SWEEP, absent
@@ -137,12 +137,12 @@ class Sweep:
 
     def own_words(self, number: int) -> list[str]:
         """The words that tell a job from the others."""
-        return [word for word in self.job_words(number) if word.partition("=")[0] in self.varying]
+        return [word for word in self.job_words(number) if split_override(word)[0] in self.varying]
 
 
 def permissions(words: Sequence[str]) -> list[str]:
     """The words that allow something."""
-    return [word for word in words if word.partition("=")[0] in PERMISSIONS]
+    return [word for word in words if split_override(word)[0] in PERMISSIONS]
 
 
 def write(sweep: Sweep, records: Sequence[Mapping[str, Any]]) -> Path:

@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 from fulmen.config.groups import conf_dir
 from fulmen.config.overrides import parse
 from fulmen.errors import ConfigurationError
-from fulmen.rules import Rule, did_you_mean, many, one_of, text, whole
+from fulmen.rules import Rule, did_you_mean, many, one_of, split_override, text, whole
 
 WORD: Final = "sweep=optuna"
 KEYS: Final = "hydra.sweeper."
@@ -53,7 +53,7 @@ def read(words: Sequence[str]) -> dict[str, Any]:
     for name, rule in RULES.items():
         if wanted := rule(found[name]):
             raise ConfigurationError(f"{KEYS}{name} is {found[name]!r}, and must be {wanted}")
-    _check_together(found, {word.partition("=")[0] for word in words})
+    _check_together(found, {split_override(word)[0] for word in words})
     return found
 
 
@@ -79,7 +79,7 @@ def address(storage: str) -> str:
 
 def _quoted(word: str) -> str:
     """An address has letters that Hydra's grammar wants in quotes."""
-    key, _, value = word.partition("=")
+    key, value = split_override(word)
     plain = key == f"{KEYS}storage" and value not in ("", "null") and value[0] not in "'\""
     return f"{key}='{value}'" if plain else word
 

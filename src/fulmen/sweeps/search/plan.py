@@ -18,7 +18,7 @@ from fulmen.config.compose import compose
 from fulmen.config.groups import groups, search_path
 from fulmen.config.overrides import check_choice
 from fulmen.errors import ConfigurationError
-from fulmen.rules import did_you_mean
+from fulmen.rules import did_you_mean, split_override
 from fulmen.sweeps import grid, record
 from fulmen.sweeps.grid import parsed, records
 from fulmen.sweeps.record import Search, Sweep
@@ -144,7 +144,7 @@ def extended(sweep: Sweep, about: Sequence[str]) -> Sweep:
         return sweep
     found = options.read(about)
     for word in about:
-        if word.partition("=")[0] != f"{options.KEYS}n_trials":
+        if split_override(word)[0] != f"{options.KEYS}n_trials":
             raise ConfigurationError(f"a search goes on as it began, and {word} is not {options.KEYS}n_trials=")
     if not about:
         return sweep

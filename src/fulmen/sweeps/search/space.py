@@ -20,6 +20,7 @@ from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 
 from fulmen.config.overrides import product
 from fulmen.errors import ConfigurationError
+from fulmen.rules import split_override
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -102,7 +103,7 @@ def dimension(override: Override, default: Any, folders: Sequence[Path]) -> Dime
         ConfigurationError: it names nothing, or is a range or an interval that cannot be.
     """
     line, value = override.input_line or "", override.value()
-    key, typed = override.get_key_element(), line.partition("=")[2]
+    key, typed = override.get_key_element(), split_override(line)[1]
     log = _is_log(line, value)
     if isinstance(value, IntervalSweep):
         low, high = value.start, value.end
@@ -116,7 +117,7 @@ def dimension(override: Override, default: Any, folders: Sequence[Path]) -> Dime
         raise ConfigurationError(f"{line} is a list, and tag(log, ...) is for intervals and ranges; leave it out")
     else:
         words = product([override], folders)[0]
-        return Dimension(key, typed, list(dict.fromkeys(word.partition("=")[2] for word in words)))
+        return Dimension(key, typed, list(dict.fromkeys(split_override(word)[1] for word in words)))
     if found.choices is None:
         _check(line, found)
     return found
