@@ -295,7 +295,7 @@ WRONG: dict[str, tuple[Callable[[Path], object] | None, str]] = {
     "run0 run1 output=no/a.png": (None, r"output=no/a.png is to be in no, which is no folder"),
     "run0 run1 output=folder.png": (lambda run: (run.parent / "folder.png").mkdir(), r"folder.png is a folder"),
     "run0 run1 ouput=a.png": (None, r"there is no option ouput=; did you mean output\?"),
-    "run0 run1 all=yes": (None, r"all is 'yes', and must be one of true, false"),
+    "run0 run1 all=yes": (None, r"all is 'yes', but must be one of true, false"),
     "run0 run1 --all": (None, r"there is no option --all"),
     "run0 run1 1": (spoil("config.yaml", "a: [1"), r"run1.config.yaml cannot be read: .*"),
     "run0 run1 2": (spoil("config.yaml", "just words"), r"run1.config.yaml cannot be read: it holds 'just words'"),

@@ -328,7 +328,7 @@ BAD_WORDS = {
     "resume=run accelerator=gpx": r"there is no accelerator=gpx; did you mean gpu\?",
     "resume=run accelerator=gpu": r"there is no gpu here",
     "resume=run trainer.max_epochs=0": r"trainer.max_epochs is 0",
-    "resume=run trust_checkpoint=maybe": r"trust_checkpoint is 'maybe', and must be true or false",
+    "resume=run trust_checkpoint=maybe": r"trust_checkpoint is 'maybe', but must be true or false",
     "resume=run trainer.max_epochs=null": r"are both null, and a run must end somewhere",
     "resume=run accelerator=cpu,gpu": r"names several values",
     "resume=run trainer.max_epochs=1,2": r"names several values",

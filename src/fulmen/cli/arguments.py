@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from fulmen import rules
 from fulmen.errors import ConfigurationError
 from fulmen.experiment import importing
 from fulmen.rules import did_you_mean, split_override
@@ -89,10 +90,7 @@ def one_of(name: str, value: str, there: Collection[str]) -> str:
     Raises:
         ConfigurationError: it is none of those `there` are.
     """
-    if value not in there:
-        raise ConfigurationError(
-            f"{name} is {value!r}, and must be one of {', '.join(there)}{did_you_mean(value, there)}"
-        )
+    rules.check(name, value, rules.one_of(*there))
     return value
 
 

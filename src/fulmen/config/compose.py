@@ -20,7 +20,7 @@ from fulmen.config.groups import groups, search_path
 from fulmen.config.hydra_private import beside_host
 from fulmen.config.overrides import check_choice, check_keys, quoted, read, unknown
 from fulmen.errors import ConfigurationError
-from fulmen.rules import did_you_mean
+from fulmen.rules import alternatives, did_you_mean
 
 GLOBAL = re.compile(r"^# *@package +_global_\s*$", re.MULTILINE)
 HYDRAS = re.compile(r"((override|optional)\s+)*/?hydra\b")
@@ -129,7 +129,7 @@ def _sentence(error: Exception, folders: Sequence[Path]) -> str:
     if isinstance(error, MissingConfigException) and error.missing_cfg_file is not None:
         group, _, name = error.missing_cfg_file.rpartition("/")
         there = list(error.options or [])
-        return f"there is no {group}={name}{did_you_mean(name, there) or ';'} the choices are {', '.join(there)}"
+        return f"there is no {group}={name}{alternatives(name, there)}"
     if isinstance(error, yaml.MarkedYAMLError):
         return _not_yaml(error)
     if wrong := re.match(r"In '(\w+)/(.+?)': Could not override '(?:\1/)?(.+?)'", str(error)):
@@ -195,7 +195,7 @@ def _content(path: Path) -> dict[str, Any]:
     except (OSError, yaml.YAMLError, OmegaConfBaseException) as error:
         raise ConfigurationError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
     if not isinstance(content, DictConfig):
-        raise ConfigurationError(f"{path} is a list, and must be keys with values, a line each, as 'seed: 1'")
+        raise ConfigurationError(f"{path} is a list, but must be keys with values, a line each, as 'seed: 1'")
     plain: Any = OmegaConf.to_container(content, resolve=False)
     return {str(key): value for key, value in plain.items()}
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from fulmen.config.groups import choices, groups
 from fulmen.errors import ConfigurationError
-from fulmen.rules import closest, did_you_mean, split_override
+from fulmen.rules import alternatives, closest, split_override
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
@@ -133,8 +133,7 @@ def check_choice(override: "Override", folders: Sequence[Path]) -> None:
     if group in groups(folders) and not override.is_delete() and (group, value) != ("experiment", None):
         name = value if isinstance(value, str) else str(override.get_value_element_as_str())
         if name not in there:
-            near = did_you_mean(name, there) or ";"
-            raise ConfigurationError(f"there is no {group}={name}{near} the choices are {', '.join(there)}")
+            raise ConfigurationError(f"there is no {group}={name}{alternatives(name, there)}")
 
 
 def check_keys(overrides: Sequence["Override"], known: Mapping[str, object], folders: Sequence[Path]) -> None:

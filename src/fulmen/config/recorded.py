@@ -18,6 +18,7 @@ from fulmen.config.groups import choices, search_path
 from fulmen.config.omegaconf_private import with_environment
 from fulmen.config.overrides import check_choice, read, unknown
 from fulmen.errors import ConfigurationError
+from fulmen.rules import check, yes_no
 from fulmen.runs import folder as folders
 from fulmen.runs.settings import leaves
 
@@ -101,8 +102,7 @@ def to_resume(folder: Path, words: Sequence[str]) -> DictConfig:
             config.choices.accelerator = override.value()
             key = "trainer.accelerator"
         OmegaConf.update(config, key, override.value())
-    if config.trust_checkpoint not in (True, False):
-        raise ConfigurationError(f"trust_checkpoint is {config.trust_checkpoint!r}, and must be true or false")
+    check("trust_checkpoint", config.trust_checkpoint, yes_no)
     if config.trainer.max_epochs is None and config.trainer.max_steps is None:
         raise ConfigurationError("trainer.max_epochs and trainer.max_steps are both null, and a run must end somewhere")
     config.overrides = list(words)

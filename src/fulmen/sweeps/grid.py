@@ -27,7 +27,7 @@ from fulmen.config.recorded import PERMISSIONS
 from fulmen.data.source import Source
 from fulmen.errors import ConfigurationError
 from fulmen.experiment.build import record
-from fulmen.rules import did_you_mean, split_override
+from fulmen.rules import alternatives, split_override
 from fulmen.runs.settings import leaves
 
 GROUP = "sweep"
@@ -52,8 +52,7 @@ def expanded(words: Sequence[str], config_dir: str | None) -> list[str]:
     if len(names) > 1:
         raise ConfigurationError(f"{GROUP}= wants one preset, and these are {len(names)}: {', '.join(names)}")
     if names[0] not in there:
-        near = did_you_mean(names[0], there) or ";"
-        raise ConfigurationError(f"there is no {GROUP}={names[0]}{near} the choices are {', '.join(there)}")
+        raise ConfigurationError(f"there is no {GROUP}={names[0]}{alternatives(names[0], there)}")
     keys = {split_override(word)[0] for word in typed}
     return [*(word for word in _words(there[names[0]]) if split_override(word)[0] not in keys), *typed]
 

@@ -18,7 +18,7 @@ from fulmen.config.compose import compose
 from fulmen.config.groups import groups, search_path
 from fulmen.config.overrides import check_choice
 from fulmen.errors import ConfigurationError
-from fulmen.rules import did_you_mean, split_override
+from fulmen.rules import alternatives, split_override
 from fulmen.sweeps import grid, record
 from fulmen.sweeps.grid import parsed, records
 from fulmen.sweeps.record import Search, Sweep
@@ -107,8 +107,7 @@ def _check_objective(name: str, planned: Sequence[dict[str, Any]]) -> None:
     task = planned[0]["sizes"]["task"]
     there = [f"{split}/{figure}" for split in ("val", "train", "test") for figure in ("loss", *METRICS[task])]
     if name not in (*there, "parameters"):
-        near = did_you_mean(name, [*there, "parameters"]) or ";"
-        raise ConfigurationError(f"there is no objective {name}{near} there are {', '.join(there)}, parameters")
+        raise ConfigurationError(f"there is no objective {name}{alternatives(name, [*there, 'parameters'])}")
 
 
 def _trials(found: dict[str, Any], space: Sequence[Dimension]) -> int:
