@@ -292,7 +292,7 @@ WRONG: dict[str, tuple[Callable[[Path], object] | None, str]] = {
         None,
         r"output=a.jpeg must end in one of .png, .pdf, .svg",
     ),
-    "run0 run1 output=no/a.png": (None, r"output=no/a.png is to be in no, which is no folder"),
+    "run0 run1 output=no/a.png": (None, r"output=no/a.png cannot be written: no is not a folder"),
     "run0 run1 output=folder.png": (lambda run: (run.parent / "folder.png").mkdir(), r"folder.png is a folder"),
     "run0 run1 ouput=a.png": (None, r"there is no option ouput=; did you mean output\?"),
     "run0 run1 all=yes": (None, r"all is 'yes', but must be one of true, false"),

@@ -319,8 +319,8 @@ def test_a_run_is_trained_by_one_process_at_a_time(copy: Path, capsys: pytest.Ca
 
 BAD_WORDS = {
     "resume=rnu": r"there is no folder rnu; did you mean run\?",
-    "resume=": r"resume= wants one folder of a run",
-    "resume=run resume=run": r"resume= wants one folder of a run",
+    "resume=": r"resume= needs exactly one run folder",
+    "resume=run resume=run": r"resume= needs exactly one run folder",
     "resume=.": r"there is no run in \.",
     "resume=run rerun=run": r"give one of the two",
     "resume=run optimizer.lr=1": r"optimizer.lr=1 is not one of trainer.max_epochs, .*take rerun=run",

@@ -15,26 +15,26 @@ if TYPE_CHECKING:
 
 
 class Arguments(NamedTuple):
-    """A command's words, sorted."""
+    """A command's arguments, sorted."""
 
     subjects: list[str]
     """Run folders or checkpoints, in the order given."""
     options: dict[str, str]
     """Values of the options that the command knows, as typed."""
-    words: list[str]
+    overrides: list[str]
     """All other `key=value`, for the configuration."""
 
 
 def parse(arguments: Sequence[str], known: Mapping[str, str], *, configuration: bool = False) -> Arguments:
-    """Sorts a command's words.
+    """Sorts a command's arguments.
 
     Args:
         arguments: as typed, after the command's name.
         known: the options, and what each of them is.
-        configuration: whether further words may change the configuration.
+        configuration: whether overrides may change the configuration.
 
     Raises:
-        ConfigurationError: a word is none of these.
+        ConfigurationError: an argument is none of these.
     """
     found = Arguments([], {}, [])
     for argument in arguments:
@@ -46,7 +46,7 @@ def parse(arguments: Sequence[str], known: Mapping[str, str], *, configuration: 
         elif name in known:
             found.options[name] = value
         elif configuration:
-            found.words.append(argument)
+            found.overrides.append(argument)
         else:
             raise ConfigurationError(f"there is no option {name}={did_you_mean(name, known) or ';'} {_there(known)}")
     return found
@@ -64,7 +64,7 @@ def output(arguments: Arguments, endings: Collection[str] = ()) -> Path | None:
     if endings and path.suffix not in endings:
         raise ConfigurationError(f"output={path} must end in one of {', '.join(endings)}")
     if not path.parent.is_dir():
-        raise ConfigurationError(f"output={path} is to be in {path.parent}, which is no folder")
+        raise ConfigurationError(f"output={path} cannot be written: {path.parent} is not a folder")
     if path.is_dir():
         raise ConfigurationError(f"output={path} is a folder")
     return path
@@ -117,7 +117,7 @@ def load(arguments: Arguments) -> "Trained":
     if len(arguments.subjects) != 1:
         given = f"{len(arguments.subjects)} were given" if arguments.subjects else "none was given"
         raise ConfigurationError(f"name one run's folder or checkpoint first; {given}")
-    with importing.at_once():  # torch: seconds, which help and wrong words need not wait for
+    with importing.at_once():  # torch: seconds, which help and refusals need not wait for
         from fulmen.config.allowlist import listed
         from fulmen.config.overrides import read
         from fulmen.experiment import load as loading

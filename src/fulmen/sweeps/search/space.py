@@ -125,7 +125,7 @@ def dimension(override: Override, default: Any, folders: Sequence[Path]) -> Dime
 
 def _of_range(line: str, key: str, typed: str, values: list[str], step: float, log: bool) -> Dimension:
     if not values:
-        raise ConfigurationError(f"{line} names nothing that exists")
+        raise ConfigurationError(f"{line} matches nothing")
     numbers = [float(value) for value in values]
     whole = all("." not in value and "e" not in value for value in values)
     low, high = min(numbers[0], numbers[-1]), max(numbers[0], numbers[-1])
