@@ -106,7 +106,7 @@ def _names(only: str | None, there: Mapping[str, Any]) -> Sequence[str]:
 
 def _seeds(count: str) -> range:
     if not count.isdecimal() or int(count) < 1:
-        raise ConfigurationError(f"seeds is {count!r}, and must be a whole number of 1 or more")
+        raise ConfigurationError(f"seeds is {count!r}, but must be a whole number of 1 or more")
     return range(int(count))
 
 

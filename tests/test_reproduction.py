@@ -180,7 +180,7 @@ def test_a_signal_ends_it_with_a_sentence_and_all_its_processes(
         (["only=perceptron", "output=x.md"], "only is 'perceptron'.*did you mean perceptron_48"),
         (["only=perceptron_48"], "only= with output="),
         (["seed=3"], "there is no option seed=; did you mean seeds"),
-        (["seeds=none"], "seeds is 'none', and must be a whole number of 1 or more"),
+        (["seeds=none"], "seeds is 'none', but must be a whole number of 1 or more"),
     ],
 )
 def test_wrong_words_get_a_sentence(words: list[str], said: str, monkeypatch: pytest.MonkeyPatch) -> None:

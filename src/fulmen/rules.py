@@ -4,45 +4,27 @@ import difflib
 import typing
 from collections.abc import Callable, Iterable, Sequence
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    pass
-
-
-def check_at_least(minimum: float, **values: object) -> None:
-    """Raises ValueError unless every value is a number of `minimum` or more."""
-    for name, value in values.items():
-        if not isinstance(value, int | float) or not minimum <= value < inf:
-            raise ValueError(f"data.{name} is {value!r}: give a number of {minimum} or more.")
+from fulmen.errors import ConfigurationError
 
 
-def check_whole(minimum: int, maximum: int, **values: object) -> None:
-    """Raises ValueError unless every value is a whole number from `minimum` to `maximum`."""
-    for name, value in values.items():
-        if not isinstance(value, int) or not minimum <= value <= maximum:
-            raise ValueError(f"data.{name} is {value!r}: give a whole number from {minimum} to {maximum}.")
-
-
-def check_between(low: float, high: float, because: str = "", **values: object) -> None:
-    """Raises ValueError unless every value is a number above `low` and below `high`, which may be infinite.
-
-    Args:
-        low: the bound below.
-        high: the bound above.
-        because: why, where that is not plain.
-        values: by the names of their keys.
-    """
-    for name, value in values.items():
-        if not isinstance(value, int | float) or not low < value < high:
-            limits = f"above {low}" if high == inf else f"above {low} and below {high}"
-            raise ValueError(f"data.{name} is {value!r}: give a number {limits}{because and f'; {because}'}.")
+def split_override(text: str) -> tuple[str, str]:
+    """Returns the key and the value of `key=value`; without an equals sign, the text and an empty value."""
+    key, _, value = text.partition("=")
+    return key, value
 
 
 def did_you_mean(wrong: str, right: Iterable[str]) -> str:
-    """`; did you mean x?` where something is close, else nothing."""
+    """Returns `; did you mean x?` if a name is close to the wrong one, else nothing."""
     near = closest(wrong, right)
     return "" if near is None else f"; did you mean {near}?"
+
+
+def alternatives(wrong: str, right: Iterable[str], lead: str = "the choices are") -> str:
+    """Returns the end of a sentence about a name that does not exist: `; did you mean x? the choices are x, y`."""
+    right = list(right)
+    return f"{did_you_mean(wrong, right) or ';'} {lead} {listed(right)}"
 
 
 def closest(wrong: str, right: Iterable[str], cutoff: float = 0.6) -> str | None:
@@ -52,6 +34,13 @@ def closest(wrong: str, right: Iterable[str], cutoff: float = 0.6) -> str | None
 
 Rule = Callable[[Any], str | None]
 """Says what a value must be, or None if it is."""
+
+
+def check(name: str, value: object, rule: Rule, because: str = "") -> None:
+    """Raises ConfigurationError if a rule refuses the value of the key `name`; `because` gives a reason."""
+    if wanted := rule(value):
+        shown = "null" if value is None else f"{value!r:.60}"
+        raise ConfigurationError(f"{name} is {shown}, but must be {wanted}{because and f'; {because}'}")
 
 
 def whole(least: float, most: float = inf, *, or_else: Sequence[str | None] = ()) -> Rule:
@@ -87,13 +76,13 @@ def number(within: str, *, or_null: bool = False) -> Rule:
 
 
 def one_of(*names: Any) -> Rule:
-    """One of a few words."""
+    """One of a few words, shown as YAML writes them."""
+    shown = [{None: "null", True: "true", False: "false"}.get(name, str(name)) for name in names]
 
     def rule(value: Any) -> str | None:
-        near = did_you_mean(value, [str(name) for name in names]) if isinstance(value, str) else ""
-        return (
-            None if value in names and type(value) in map(type, names) else f"one of {', '.join(map(str, names))}{near}"
-        )
+        near = did_you_mean(value, shown) if isinstance(value, str) else ""
+        fits = value in names and type(value) in map(type, names)
+        return None if fits else f"one of {', '.join(shown)}{near}"
 
     return rule
 
@@ -116,7 +105,9 @@ def text(*, or_null: bool = False) -> Rule:
     return lambda value: None if isinstance(value, str) or (value is None and or_null) else "a text"
 
 
-YES_NO = one_of(True, False)
+def yes_no(value: Any) -> str | None:
+    """The rule of a switch."""
+    return None if isinstance(value, bool) else "true or false"
 
 
 def of_type(hint: Any) -> Rule:
@@ -134,7 +125,7 @@ def of_type(hint: Any) -> Rule:
     simple: dict[Any, Rule] = {
         int: whole(-inf),
         float: number("(-inf, inf)"),
-        bool: YES_NO,
+        bool: yes_no,
         str: text(),
         type(None): lambda value: None if value is None else "null",
     }
@@ -143,12 +134,6 @@ def of_type(hint: Any) -> Rule:
 
 SHOWN = 20
 """Names that a sentence lists at most."""
-
-
-def present(name: str, there: Sequence[str], said: str) -> None:
-    """Raises ValueError, which opens with `said` and lists the columns that are there, where `name` is none of them."""
-    if name not in there:
-        raise ValueError(f"{said}{did_you_mean(name, there) or ':'} the columns are {listed(there)}.")
 
 
 def listed(names: Sequence[object]) -> str:

@@ -192,9 +192,9 @@ def test_what_cannot_be_deleted_leaves_a_run_that_can_be_found_again(
 
 
 WRONG = {
-    "remove=lats": r"remove is 'lats', and must be one of failed, temporary, last, tensorboard; did you mean last\?",
+    "remove=lats": r"remove is 'lats', but must be one of failed, temporary, last, tensorboard; did you mean last\?",
     "remove=last,tensorbord": r"remove is 'tensorbord'.*did you mean tensorboard\?",
-    "remove=best": r"remove is 'best', and must be one of",
+    "remove=best": r"remove is 'best', but must be one of",
     "remove=": r"remove is ''",
     "delete=last": r"there is no option delete=",
     "--force": r"there is no option --force",

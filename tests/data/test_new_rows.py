@@ -58,7 +58,7 @@ BAD_TABLES: dict[str, tuple[pd.DataFrame, str]] = {
         ROWS.rename(columns={"width": "widht"}),
         "The rows have no column 'width'; did you mean widht? the columns are name, height, widht.",
     ),
-    "nothing alike": (ROWS[["name"]], "The rows have no column 'width': the columns are name."),
+    "nothing alike": (ROWS[["name"]], "The rows have no column 'width'; the columns are name."),
     "text": (ROWS.assign(width=["1", "wide"]), "Column 'width' holds 'wide' in row 2: it must hold finite numbers."),
     "empty cell": (
         ROWS.assign(height=pd.array([None, 2], "Int64")),

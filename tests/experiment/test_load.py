@@ -549,7 +549,7 @@ BAD: dict[str, tuple[Callable[[Path, Run], object], str]] = {
     ),
     "too many rows": (
         lambda path, run: configured(path, run, data={"train_size": 10**9}, of="moons"),
-        r"cannot be made from what it says \(ValueError: data.train_size is 1000000000: give a whole number from 1 to",
+        r"cannot be made from what it says .ConfigurationError: data.train_size is 1000000000, but must be a whole",
     ),
     "a network larger than the file": (
         lambda path, run: configured(path, run, model={"hidden": [10**6, 10**7]}),
@@ -622,7 +622,7 @@ def test_wrong_values_in_a_checkpoint_are_refused_or_do_no_harm(petals: Run, tmp
     [
         ("nowhere", None, r"there is no folder .*nowhere"),
         (".", None, r"there is no run in"),
-        ("run", "worst", r"weights is 'worst', and must be one of best, last"),
+        ("run", "worst", r"weights is 'worst', but must be one of best, last"),
         ("empty", None, r"has no best.ckpt and no last.ckpt yet"),
     ],
 )

@@ -319,8 +319,8 @@ def test_a_run_is_trained_by_one_process_at_a_time(copy: Path, capsys: pytest.Ca
 
 BAD_WORDS = {
     "resume=rnu": r"there is no folder rnu; did you mean run\?",
-    "resume=": r"resume= wants one folder of a run",
-    "resume=run resume=run": r"resume= wants one folder of a run",
+    "resume=": r"resume= needs exactly one run folder",
+    "resume=run resume=run": r"resume= needs exactly one run folder",
     "resume=.": r"there is no run in \.",
     "resume=run rerun=run": r"give one of the two",
     "resume=run optimizer.lr=1": r"optimizer.lr=1 is not one of trainer.max_epochs, .*take rerun=run",
@@ -328,7 +328,7 @@ BAD_WORDS = {
     "resume=run accelerator=gpx": r"there is no accelerator=gpx; did you mean gpu\?",
     "resume=run accelerator=gpu": r"there is no gpu here",
     "resume=run trainer.max_epochs=0": r"trainer.max_epochs is 0",
-    "resume=run trust_checkpoint=maybe": r"trust_checkpoint is 'maybe', and must be true or false",
+    "resume=run trust_checkpoint=maybe": r"trust_checkpoint is 'maybe', but must be true or false",
     "resume=run trainer.max_epochs=null": r"are both null, and a run must end somewhere",
     "resume=run accelerator=cpu,gpu": r"names several values",
     "resume=run trainer.max_epochs=1,2": r"names several values",

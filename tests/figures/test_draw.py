@@ -254,7 +254,7 @@ def test_sweeps_draw_only_what_is_typed(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_a_key_that_is_no_yes_or_no_is_refused(refused: Callable[..., str]) -> None:
-    assert "figures.fit is 'maybe', and must be one of True, False" in refused("figures.fit=maybe")
+    assert "figures.fit is 'maybe', but must be true or false" in refused("figures.fit=maybe")
 
 
 def test_choices_have_a_key_for_each_figure() -> None:

@@ -74,7 +74,9 @@ def test_an_output_activation_comes_last(name: str, architecture: str) -> None:
 
 
 def test_an_unknown_activation_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"there is no activation 'rely'; there are sigmoid, tanh, .*softmax"):
+    with pytest.raises(
+        ValueError, match=r"there is no activation 'rely'; did you mean relu\? the choices are sigmoid, tanh, .*softmax"
+    ):
         activation_layer("rely")
 
 
@@ -205,5 +207,5 @@ def test_dropout_has_nothing_in_checkpoints() -> None:
 
 @pytest.mark.parametrize("p", [-0.1, 1.0, 1.5])
 def test_dropout_refuses_what_is_no_share(p: float) -> None:
-    with pytest.raises(ValueError, match=f"model.dropout is {p}:"):
+    with pytest.raises(ValueError, match=f"model.dropout is {p}, but"):
         Dropout(p)

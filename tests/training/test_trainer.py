@@ -81,7 +81,7 @@ def test_auto_takes_the_best_that_can_compute_it(
             0,
             False,
             {"strategy": "deepspeed"},
-            "no trainer.strategy=deepspeed here; there are auto, single_device, ddp, ",
+            "no trainer.strategy=deepspeed here; the choices are auto, single_device, ddp, ",
         ),
         (0, False, {"strategy": "fsdp"}, "no trainer.strategy=fsdp here"),
         (0, False, {"precision": "16-mixed"}, "16-mixed is for GPUs, and this is a cpu; take trainer.precision=bf16-"),

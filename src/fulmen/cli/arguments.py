@@ -4,9 +4,10 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from fulmen import rules
 from fulmen.errors import ConfigurationError
 from fulmen.experiment import importing
-from fulmen.rules import did_you_mean
+from fulmen.rules import did_you_mean, split_override
 from fulmen.runs.files import expand_home
 
 if TYPE_CHECKING:
@@ -14,38 +15,38 @@ if TYPE_CHECKING:
 
 
 class Arguments(NamedTuple):
-    """A command's words, sorted."""
+    """A command's arguments, sorted."""
 
     subjects: list[str]
     """Run folders or checkpoints, in the order given."""
     options: dict[str, str]
     """Values of the options that the command knows, as typed."""
-    words: list[str]
+    overrides: list[str]
     """All other `key=value`, for the configuration."""
 
 
 def parse(arguments: Sequence[str], known: Mapping[str, str], *, configuration: bool = False) -> Arguments:
-    """Sorts a command's words.
+    """Sorts a command's arguments.
 
     Args:
         arguments: as typed, after the command's name.
         known: the options, and what each of them is.
-        configuration: whether further words may change the configuration.
+        configuration: whether overrides may change the configuration.
 
     Raises:
-        ConfigurationError: a word is none of these.
+        ConfigurationError: an argument is none of these.
     """
     found = Arguments([], {}, [])
     for argument in arguments:
-        name, equals, value = argument.partition("=")
+        name, value = split_override(argument)
         if argument.startswith("-"):
             raise ConfigurationError(f"there is no option {name}; {_there(known)}")
-        if not equals or "/" in name or "\\" in name:
+        if "=" not in argument or "/" in name or "\\" in name:
             found.subjects.append(argument if "://" in argument else str(expand_home(argument)))
         elif name in known:
             found.options[name] = value
         elif configuration:
-            found.words.append(argument)
+            found.overrides.append(argument)
         else:
             raise ConfigurationError(f"there is no option {name}={did_you_mean(name, known) or ';'} {_there(known)}")
     return found
@@ -63,7 +64,7 @@ def output(arguments: Arguments, endings: Collection[str] = ()) -> Path | None:
     if endings and path.suffix not in endings:
         raise ConfigurationError(f"output={path} must end in one of {', '.join(endings)}")
     if not path.parent.is_dir():
-        raise ConfigurationError(f"output={path} is to be in {path.parent}, which is no folder")
+        raise ConfigurationError(f"output={path} cannot be written: {path.parent} is not a folder")
     if path.is_dir():
         raise ConfigurationError(f"output={path} is a folder")
     return path
@@ -89,10 +90,7 @@ def one_of(name: str, value: str, there: Collection[str]) -> str:
     Raises:
         ConfigurationError: it is none of those `there` are.
     """
-    if value not in there:
-        raise ConfigurationError(
-            f"{name} is {value!r}, and must be one of {', '.join(there)}{did_you_mean(value, there)}"
-        )
+    rules.check(name, value, rules.one_of(*there))
     return value
 
 
@@ -119,7 +117,7 @@ def load(arguments: Arguments) -> "Trained":
     if len(arguments.subjects) != 1:
         given = f"{len(arguments.subjects)} were given" if arguments.subjects else "none was given"
         raise ConfigurationError(f"name one run's folder or checkpoint first; {given}")
-    with importing.at_once():  # torch: seconds, which help and wrong words need not wait for
+    with importing.at_once():  # torch: seconds, which help and refusals need not wait for
         from fulmen.config.allowlist import listed
         from fulmen.config.overrides import read
         from fulmen.experiment import load as loading

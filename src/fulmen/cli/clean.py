@@ -111,13 +111,13 @@ def _size(path: Path) -> int:
 OPTIONS = {"remove": "kinds to delete, separated by commas"}
 
 
-def main(words: Sequence[str]) -> int:
+def main(argv: Sequence[str]) -> int:
     """Runs the command.
 
     Raises:
         ConfigurationError: the folder is not there, a kind does not exist, or a file cannot be deleted.
     """
-    subjects, options, _ = parse(words, OPTIONS)
+    subjects, options, _ = parse(argv, OPTIONS)
     kinds = [one_of("remove", kind, REMOVABLE) for kind in options["remove"].split(",")] if "remove" in options else []
     folder = _folder(subjects)
     found = list(items(folder))

@@ -109,7 +109,7 @@ FILE_WIDTH = 1000
 """Letters of a line where no terminal is: nothing needs to be folded in a file."""
 
 
-def main(words: Sequence[str]) -> int:
+def main(argv: Sequence[str]) -> int:
     """Runs the command.
 
     Returns:
@@ -119,7 +119,7 @@ def main(words: Sequence[str]) -> int:
         ConfigurationError: there are not two runs to compare, fewer than two can be read, or the picture cannot be
             written.
     """
-    given = arguments.parse(words, OPTIONS)
+    given = arguments.parse(argv, OPTIONS)
     everything = arguments.one_of("all", given.options.get("all", "false"), ("true", "false")) == "true"
     output = arguments.output(given, ENDINGS) or Path("compare.png")
     records, damaged = _readable(_folders(given.subjects))

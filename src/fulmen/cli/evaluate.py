@@ -43,18 +43,18 @@ OPTIONS = {
 }
 
 
-def main(words: Sequence[str]) -> int:
+def main(argv: Sequence[str]) -> int:
     """The command.
 
     Raises:
-        ValueError: says what is wrong with its words, the checkpoint or the data.
+        ValueError: says what is wrong with its arguments, the checkpoint or the data.
     """
-    given = arguments.parse(words, OPTIONS, configuration=True)
+    given = arguments.parse(argv, OPTIONS, configuration=True)
     output = arguments.output(given, (".json",))
     accelerator = arguments.one_of("accelerator", given.options.get("accelerator", "cpu"), ACCELERATORS)
     network = arguments.load(given)
     device = _device(network, accelerator)
-    source, splits = _splits(network, given.words)
+    source, splits = _splits(network, given.overrides)
     splits = _chosen(splits, given.options.get("split"), streams=source.streams)
     figures = _figures(network, source, splits, device)
     from fulmen.experiment import console
@@ -67,12 +67,12 @@ def main(words: Sequence[str]) -> int:
     return 0
 
 
-def _splits(network: "Trained", words: Sequence[str]) -> tuple[Source, dict[str, Split]]:
-    """The rows to measure on: those that the network was trained on, or those that `words` name."""
-    if not words:
+def _splits(network: "Trained", overrides: Sequence[str]) -> tuple[Source, dict[str, Split]]:
+    """The rows to measure on: those that the network was trained on, or those that `overrides` name."""
+    if not overrides:
         return network.source, network.source.load()
-    config = recorded.with_data(network.config, words)
-    another_file = "val_size" in config.data and any(word.startswith("data.path=") for word in words)
+    config = recorded.with_data(network.config, overrides)
+    another_file = "val_size" in config.data and any(override.startswith("data.path=") for override in overrides)
     if another_file:  # which nothing was trained on, so that there is nothing to hold out
         config.data.val_size = config.data.test_size = 0
         config.data.time = config.data.group = None

@@ -46,14 +46,14 @@ MOST_ROWS = 1000
 """With which the file is checked."""
 
 
-def main(words: Sequence[str]) -> int:
+def main(argv: Sequence[str]) -> int:
     """The command.
 
     Raises:
-        ValueError: says what is wrong with its words, the checkpoint or the rows; or that the file would not give the
-            same predictions, and is not kept.
+        ValueError: says what is wrong with its arguments, the checkpoint or the rows; or that the file would not
+            give the same predictions, and is not kept.
     """
-    given = arguments.parse(words, OPTIONS)
+    given = arguments.parse(argv, OPTIONS)
     output = arguments.output(given, ENDINGS)
     network = arguments.load(given)
     output = output or _beside(given.subjects[0])

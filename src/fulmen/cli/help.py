@@ -15,14 +15,14 @@ usage: python train.py [group=choice ...] [key=value ...]     (installed: fulmen
   python train.py                                  train the default: a small network on a sine boundary
   python train.py model=deep optimizer=adam        another model, another optimizer
   python train.py -m optimizer=sgd,adam seed=0,1   a run for every combination
-  python train.py sweep=seeds model=deep           a sweep whose words are listed in a file
+  python train.py sweep=seeds model=deep           a sweep whose overrides are listed in a file
 
 options
-  -m, --multirun        run every combination of the values that words list; hydra/launcher=joblib: several at once
+  -m, --multirun        run every combination of the listed values; hydra/launcher=joblib: several at once
   -m resume=FOLDER      finish a sweep that was stopped; retry=failed: with what failed
   --config-dir FOLDER   take further choices, and the Python files they name, from a folder of your own
   --cfg job             print the composed configuration and run nothing
-  -sc install=bash      print what completes words in a shell: eval "$(fulmen -sc install=bash)"
+  -sc install=bash      print the script that completes overrides in a shell: eval "$(fulmen -sc install=bash)"
   --version             print the version
   --help                this text
 """

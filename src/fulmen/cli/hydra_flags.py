@@ -1,4 +1,4 @@
-"""What Hydra's own flags are good for: showing the composed configuration, and completing words in a shell."""
+"""What Hydra's own flags are good for: showing the composed configuration, and completing overrides in a shell."""
 
 import argparse
 import sys
@@ -18,24 +18,24 @@ def run(arguments: Sequence[str], config_dir: str | None) -> int:
     """Does what the flags say; trains nothing.
 
     Args:
-        arguments: flags and words.
+        arguments: flags and overrides.
         config_dir: the folder of the user's own choices.
 
     Raises:
         ConfigurationError: a flag lacks its value, has a wrong one or stands alone, or as `compose`.
     """
-    options, words = _read(arguments)
-    flags = [argument for argument in arguments if argument not in words]
-    if not options.shell_completion:  # its words are Hydra's: install=bash, query=bash
-        compose(words, config_dir)  # for its checks
-        words = for_hydra(words)
-    sys.argv = [sys.argv[0], *flags, *words, *([] if config_dir is None else ["--config-dir", config_dir])]
+    options, overrides = _read(arguments)
+    flags = [argument for argument in arguments if argument not in overrides]
+    if not options.shell_completion:  # its overrides are Hydra's: install=bash, query=bash
+        compose(overrides, config_dir)  # for its checks
+        overrides = for_hydra(overrides)
+    sys.argv = [sys.argv[0], *flags, *overrides, *([] if config_dir is None else ["--config-dir", config_dir])]
     hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="train")(_nothing)()
     return 0
 
 
 def _read(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
-    """The flags, as Hydra would read them, and the words."""
+    """The flags, as Hydra would read them, and the overrides."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("--cfg", "-c", choices=("job", "hydra", "all"))
     parser.add_argument("--info", "-i", nargs="?", choices=SHOWN, const="all")
@@ -45,14 +45,14 @@ def _read(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--shell-completion", "-sc", action="store_true")
     parser.add_argument("--multirun", "-m", action="store_true")
     try:
-        options, words = parser.parse_known_args(list(arguments))
+        options, overrides = parser.parse_known_args(list(arguments))
     except argparse.ArgumentError as error:
         raise ConfigurationError(f"{error}; --cfg job shows the configuration, and --help what there is") from error
     if options.multirun:
         raise ConfigurationError("--cfg and --info show one run; leave -m out, and give each key one value")
     if options.cfg is None and (options.resolve or options.package is not None):
         raise ConfigurationError("--resolve and --package go with --cfg, as --cfg job --package model")
-    return options, words
+    return options, overrides
 
 
 def _nothing(_config: DictConfig) -> None:

@@ -32,13 +32,13 @@ UNRANKED = ("run_dir", "experiment", "allow_targets", "trust_checkpoint")
 """Keys that say nothing of how good a run is."""
 
 
-def main(words: Sequence[str]) -> int:
+def main(argv: Sequence[str]) -> int:
     """Runs the command.
 
     Raises:
         ConfigurationError: there are no runs, they have different scores and none is named, or the files have no place.
     """
-    given = arguments.parse(words, OPTIONS)
+    given = arguments.parse(argv, OPTIONS)
     if not given.subjects:
         raise ConfigurationError("name folders of runs or sweeps, as in fulmen leaderboard logs/runs")
     subjects = [Path(subject) for subject in given.subjects]
@@ -92,8 +92,8 @@ def _of_runs(subjects: Sequence[Path], score: str | None) -> Board:
     rows = []
     for path, run in zip(places, values, strict=True):
         found = results.read(path)
-        words = {key: typed(run[key]) for key in keys if key in run}
-        rows.append(Row(path.name, found.state, words, found.metrics, path, found.error))
+        varying = {key: typed(run[key]) for key in keys if key in run}
+        rows.append(Row(path.name, found.state, varying, found.metrics, path, found.error))
     return Board(score or scores[0], keys, [*rows, *damaged])
 
 

@@ -1,4 +1,4 @@
-"""The command: what `train.py` and `fulmen` do with their words. Nothing heavy is imported before a run begins."""
+"""The command: what `train.py` and `fulmen` do with their arguments. Nothing heavy is imported before a run begins."""
 
 import atexit
 import functools
@@ -15,7 +15,7 @@ from pathlib import Path
 from fulmen.cli import broken_pipe
 from fulmen.config.groups import search_path
 from fulmen.errors import ConfigurationError
-from fulmen.rules import did_you_mean
+from fulmen.rules import did_you_mean, split_override
 from fulmen.runs.files import expand_home, explain
 from fulmen.runs.signals import Interrupted, raising
 
@@ -27,7 +27,7 @@ REFUSED = ("--config-name", "--config-path", "-cn", "-cp", "--experimental-rerun
 
 
 def console() -> None:
-    """Runs the words of this process and exits with the run's code."""
+    """Runs this process's arguments and exits with the run's code."""
     signal.signal(signal.SIGINT, lambda *_: os._exit(130))  # until a run listens, and again once it has ended
     atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)  # the last of all: Python forgets handlers next
     broken_pipe.outlive_readers()
@@ -62,7 +62,7 @@ def _dispatch(arguments: list[str]) -> int:
         return _command(config_dir, *arguments)
     if arguments and "=" not in arguments[0] and (near := did_you_mean(arguments[0], COMMANDS)):
         raise ConfigurationError(f"there is no command {arguments[0]}{near}")
-    if any(word in ("--help", "-h") for word in arguments):
+    if any(argument in ("--help", "-h") for argument in arguments):
         from fulmen.cli.help import help_text
 
         print(help_text(search_path(config_dir)), end="")
@@ -70,15 +70,15 @@ def _dispatch(arguments: list[str]) -> int:
     if "--version" in arguments:
         print(f"Fulmen {version('fulmen')}")
         return 0
-    if any(word.partition("=")[0] in (*HYDRAS_FLAGS, *HYDRAS_SHORT) for word in arguments):
+    if any(split_override(argument)[0] in (*HYDRAS_FLAGS, *HYDRAS_SHORT) for argument in arguments):
         from fulmen.cli import hydra_flags
 
         return hydra_flags.run(arguments, config_dir)
     multirun = _take_flag(arguments, "--multirun", "-m")
     _take_flag(arguments, "--run", "-r")
-    for word in arguments:
-        _check_flag(word)
-    if multirun or any(word.startswith("sweep=") for word in arguments):
+    for argument in arguments:
+        _check_flag(argument)
+    if multirun or any(argument.startswith("sweep=") for argument in arguments):
         return _sweep(arguments, config_dir)
     return _single(arguments, config_dir)
 
@@ -92,83 +92,85 @@ def _command(config_dir: str | None, name: str, *arguments: str) -> int:
         search_path(config_dir)  # makes Python files of the user's own importable
     try:
         code: int = command.main(arguments)
-    except (ValueError, OSError) as error:  # what a user can mend: words, files, checkpoints
+    except (ValueError, OSError) as error:  # what a user can mend: arguments, files, checkpoints
         return _say(" ".join(str(error).split()))
     except Exception as error:  # what nobody has thought of, of somebody's own parts perhaps
         return _say(f"{type(error).__name__}: {' '.join(str(error).split())}")
     return code
 
 
-def _single(words: list[str], config_dir: str | None) -> int:
-    resume, rerun = _take_word(words, "resume"), _take_word(words, "rerun")
+def _single(overrides: list[str], config_dir: str | None) -> int:
+    resume, rerun = _take_path(overrides, "resume"), _take_path(overrides, "rerun")
     if resume is not None and rerun is not None:
-        raise ConfigurationError("resume= goes on with a run and rerun= repeats one; give one of the two")
+        raise ConfigurationError("resume= continues a run and rerun= repeats one; give one of the two")
     if resume is not None:
-        return _resume(expand_home(resume), words, config_dir)
+        return _resume(expand_home(resume), overrides, config_dir)
     from fulmen.config import recorded
     from fulmen.config.compose import compose
     from fulmen.experiment import build
 
     of = None if rerun is None else expand_home(rerun)
-    config = compose(words, config_dir) if of is None else recorded.to_rerun(of, words, config_dir)
+    config = compose(overrides, config_dir) if of is None else recorded.to_rerun(of, overrides, config_dir)
     run = functools.partial(build.train, config, rerun=of)
     return _tell(*build.attempt(run, build.new_folder(config), debug=config.trainer.debug))
 
 
-def _resume(folder: Path, words: list[str], config_dir: str | None) -> int:
+def _resume(folder: Path, overrides: list[str], config_dir: str | None) -> int:
     from fulmen.experiment import build
 
     search_path(config_dir)  # makes Python files of the user's own importable
-    return _tell(*build.attempt(functools.partial(build.resume, words=words), folder))
+    return _tell(*build.attempt(functools.partial(build.resume, overrides=overrides), folder))
 
 
-def _sweep(words: list[str], config_dir: str | None) -> int:
+def _sweep(overrides: list[str], config_dir: str | None) -> int:
     from fulmen.sweeps import sweep
 
-    if any(word.startswith("rerun=") for word in words):
+    if any(argument.startswith("rerun=") for argument in overrides):
         raise ConfigurationError("rerun= is for single runs; leave -m out")
-    if any(word.startswith("resume=") for word in words):
-        return sweep.go_on(words, config_dir)
-    if any(word.startswith("retry=") for word in words):
+    if any(argument.startswith("resume=") for argument in overrides):
+        return sweep.go_on(overrides, config_dir)
+    if any(argument.startswith("retry=") for argument in overrides):
         raise ConfigurationError("retry= goes with -m resume=<folder of a sweep>")
-    return sweep.sweep(words, config_dir)
+    return sweep.sweep(overrides, config_dir)
 
 
-def _take_word(words: list[str], name: str) -> str | None:
+def _take_path(overrides: list[str], name: str) -> str | None:
     """Removes `name=VALUE`, and returns the value as it was typed: it is a path, and Hydra would stumble over some."""
-    values = [word.partition("=")[2] for word in words if word.startswith(f"{name}=")]
-    words[:] = [word for word in words if not word.startswith(f"{name}=")]
+    values = [split_override(argument)[1] for argument in overrides if argument.startswith(f"{name}=")]
+    overrides[:] = [argument for argument in overrides if not argument.startswith(f"{name}=")]
     if len(values) > 1 or "" in values:
-        raise ConfigurationError(f"{name}= wants one folder of a run")
+        raise ConfigurationError(f"{name}= needs exactly one run folder")
     return values[0] if values else None
 
 
 def _take_option(arguments: list[str], *names: str) -> str | None:
     """Removes `--name VALUE` or `--name=VALUE`, and returns the value."""
-    for index, word in enumerate(arguments):
-        name, equals, value = word.partition("=")
+    for index, argument in enumerate(arguments):
+        name, value = split_override(argument)
         if name in names:
-            if not equals and index + 1 == len(arguments):
-                raise ConfigurationError(f"{name} wants a folder after it")
-            value = value if equals else arguments[index + 1]
-            del arguments[index : index + (1 if equals else 2)]
-            return value
+            if "=" in argument:
+                del arguments[index]
+                return value
+            if index + 1 == len(arguments):
+                raise ConfigurationError(f"{name} needs a folder after it")
+            del arguments[index]
+            return arguments.pop(index)
     return None
 
 
 def _take_flag(arguments: list[str], *names: str) -> bool:
-    found = any(word in names for word in arguments)
-    arguments[:] = [word for word in arguments if word not in names]
+    found = any(argument in names for argument in arguments)
+    arguments[:] = [argument for argument in arguments if argument not in names]
     return found
 
 
-def _check_flag(word: str) -> None:
-    name = word.partition("=")[0]
+def _check_flag(argument: str) -> None:
+    name = split_override(argument)[0]
     if name in REFUSED:
         raise ConfigurationError(
             f"{name} is not for Fulmen: conf/train.yaml is the only root, and choices of your own are in --config-dir"
         )
-    if word.startswith("-"):
+    if argument.startswith("-"):
         known = ["--help", "--version", "--multirun", "--config-dir", *HYDRAS_FLAGS]
         raise ConfigurationError(
             f"there is no option {name}{did_you_mean(name, known) or '; keys are written without dashes, see --help'}"

@@ -50,13 +50,13 @@ OPTIONS = {
 ENDINGS = (".csv", ".parquet", ".npy")
 
 
-def main(words: Sequence[str]) -> int:
+def main(argv: Sequence[str]) -> int:
     """The command.
 
     Raises:
-        ValueError: says what is wrong with its words, the checkpoint or the rows.
+        ValueError: says what is wrong with its arguments, the checkpoint or the rows.
     """
-    given = arguments.parse(words, OPTIONS)
+    given = arguments.parse(argv, OPTIONS)
     if "input" not in given.options:
         raise ConfigurationError("name the rows: input=<a CSV, Parquet or NumPy file>")
     output = arguments.output(given, ENDINGS)

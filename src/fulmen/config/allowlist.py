@@ -1,7 +1,7 @@
 """What a configuration may run: the targets that the shipped `conf/` names, and modules that the user allows.
 
-A configuration can name any Python callable under `_target_`, so one that came with a download, or a word that came
-from somebody else, could run anything. Prefixes of whole libraries are no boundary (they hold functions that unpickle
+A configuration can name any Python callable under `_target_`, so a downloaded file, or an override copied from
+somebody else, could run anything. Prefixes of whole libraries are no boundary (they hold functions that unpickle
 and write files), so the list is exact.
 """
 
@@ -28,7 +28,7 @@ def check(config: DictConfig, typed: Sequence[str]) -> None:
 
     Args:
         config: the configuration.
-        typed: the words of the user, the only place in which `allow_targets` counts.
+        typed: the overrides on the command line, the only place in which `allow_targets` counts.
 
     Raises:
         ConfigurationError: a target is neither shipped nor allowed, or is not what its name says.
@@ -52,8 +52,8 @@ def shipped() -> frozenset[str]:
 
 
 def _allowed(typed: Sequence[str]) -> list[str]:
-    words = [read(word) for word in typed if word.lstrip("+").startswith("allow_targets=")]
-    return listed(words[-1].value() if words else None)
+    found = [read(text) for text in typed if text.lstrip("+").startswith("allow_targets=")]
+    return listed(found[-1].value() if found else None)
 
 
 def listed(value: Any) -> list[str]:

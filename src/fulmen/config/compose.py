@@ -1,4 +1,4 @@
-"""From words to a configuration: Hydra composes, and what it refuses is said in a sentence.
+"""From overrides to a configuration: Hydra composes, and its refusals become one sentence.
 
 Nothing here imports torch.
 """
@@ -20,54 +20,54 @@ from fulmen.config.groups import groups, search_path
 from fulmen.config.hydra_private import beside_host
 from fulmen.config.overrides import check_choice, check_keys, quoted, read, unknown
 from fulmen.errors import ConfigurationError
-from fulmen.rules import did_you_mean
+from fulmen.rules import alternatives, did_you_mean
 
 GLOBAL = re.compile(r"^# *@package +_global_\s*$", re.MULTILINE)
 HYDRAS = re.compile(r"((override|optional)\s+)*/?hydra\b")
 
 
-def compose(words: Iterable[str] = (), config_dir: str | Path | None = None) -> DictConfig:
-    """The configuration that `words` ask for.
+def compose(overrides: Iterable[str] = (), config_dir: str | Path | None = None) -> DictConfig:
+    """Composes the configuration that the overrides describe.
 
     Args:
-        words: `group=choice` and `key=value`, as on the command line.
+        overrides: `group=choice` and `key=value`, as on the command line.
         config_dir: a folder of the user's own with further choices, laid out as `conf/`; may hold Python files, too.
 
     Returns:
         The configuration, with two entries beside those of `conf/train.yaml`: `choices`, the choice made in each group,
-        and `overrides`, the words.
+        and `overrides`, as given.
 
     Raises:
-        ConfigurationError: a word cannot be read; a group, choice or key does not exist; something would be run that
-            is not allowed.
+        ConfigurationError: an override cannot be read; a group, choice or key does not exist; or a target is not
+            allowed.
     """
-    words = list(words)
+    overrides = list(overrides)
     folders = search_path(config_dir)
-    overrides = [read(word) for word in words]
-    for override in overrides:
+    parsed = [read(text) for text in overrides]
+    for override in parsed:
         check_single(override)
         check_choice(override, folders)
         _check_file(override.key_or_group, str(override.value()), folders)
     try:
-        config = _compose(words, folders)
-    except Exception as error:  # Hydra and OmegaConf raise a ValueError or a TypeError for some words
-        check_keys(overrides, _known(overrides, folders), folders)
+        config = _compose(overrides, folders)
+    except Exception as error:  # Hydra and OmegaConf raise a ValueError or a TypeError for some overrides
+        check_keys(parsed, _known(parsed, folders), folders)
         raise ConfigurationError(_sentence(error, folders)) from error
-    if any(override.type is not OverrideType.CHANGE or override.key_or_group == "experiment" for override in overrides):
+    if any(override.type is not OverrideType.CHANGE or override.key_or_group == "experiment" for override in parsed):
         _check_against_choices(config, folders)
-    allowlist.check(config, typed=words)
-    return _finish(config, words)
+    allowlist.check(config, typed=overrides)
+    return _finish(config, overrides)
 
 
-def _compose(words: Sequence[str], folders: Sequence[Path]) -> DictConfig:
+def _compose(overrides: Sequence[str], folders: Sequence[Path]) -> DictConfig:
     own = [f"hydra.searchpath=[{','.join(_file_url(folder) for folder in folders[1:])}]"] if folders[1:] else []
     with beside_host(), hydra.initialize_config_dir(str(folders[0]), version_base="1.3"):
-        return hydra.compose("train", [*own, *for_hydra(words)], return_hydra_config=True)
+        return hydra.compose("train", [*own, *for_hydra(overrides)], return_hydra_config=True)
 
 
-def for_hydra(words: Sequence[str]) -> list[str]:
-    """The words as Hydra takes them: paths quoted, and without `experiment=null`, the default that it cannot read."""
-    return [quoted(word) for word in words if word != "experiment=null"]
+def for_hydra(overrides: Sequence[str]) -> list[str]:
+    """Returns the overrides for Hydra: paths quoted, and without `experiment=null`, a default that it cannot read."""
+    return [quoted(override) for override in overrides if override != "experiment=null"]
 
 
 def _file_url(folder: Path) -> str:
@@ -75,16 +75,16 @@ def _file_url(folder: Path) -> str:
 
 
 def check_single(override: Override) -> None:
-    """Raises ConfigurationError where a word names several values."""
+    """Raises ConfigurationError if an override names several values."""
     if override.is_sweep_override():
         raise ConfigurationError(
             f"{override.input_line} names several values; add -m to run them all, or write a list as [a,b]"
         )
 
 
-def _known(overrides: Sequence[Override], folders: Sequence[Path]) -> dict[str, Any]:
-    """The keys there are with these choices, without the words that set a key; with no choices if those fail, too."""
-    choosing = [o.input_line or "" for o in overrides if any((folder / o.key_or_group).is_dir() for folder in folders)]
+def _known(parsed: Sequence[Override], folders: Sequence[Path]) -> dict[str, Any]:
+    """Returns the keys under these choices, before any key is set; if the choices fail too, under the defaults."""
+    choosing = [o.input_line or "" for o in parsed if any((folder / o.key_or_group).is_dir() for folder in folders)]
     try:
         return _keys(_compose(choosing, folders))
     except Exception:  # as above
@@ -92,7 +92,7 @@ def _known(overrides: Sequence[Override], folders: Sequence[Path]) -> dict[str, 
 
 
 def _check_against_choices(config: DictConfig, folders: Sequence[Path]) -> None:
-    """Compares the keys with those of the same choices alone: experiments, and words that add, have none of their own.
+    """Compares the keys with those of the choices alone: experiments and `+key=value` may not add any.
 
     Raises:
         ConfigurationError: a key is there that no choice has, or one is missing.
@@ -107,7 +107,7 @@ def _check_against_choices(config: DictConfig, folders: Sequence[Path]) -> None:
             raise ConfigurationError(unknown(key, known, folders) + source)
     for key in known:
         if key not in there:
-            raise ConfigurationError(f"the key '{key}' is taken away{source}, and a run needs it")
+            raise ConfigurationError(f"the key '{key}' is removed{source}, but a run needs it")
 
 
 def _keys(config: DictConfig) -> dict[str, Any]:
@@ -129,7 +129,7 @@ def _sentence(error: Exception, folders: Sequence[Path]) -> str:
     if isinstance(error, MissingConfigException) and error.missing_cfg_file is not None:
         group, _, name = error.missing_cfg_file.rpartition("/")
         there = list(error.options or [])
-        return f"there is no {group}={name}{did_you_mean(name, there) or ';'} the choices are {', '.join(there)}"
+        return f"there is no {group}={name}{alternatives(name, there)}"
     if isinstance(error, yaml.MarkedYAMLError):
         return _not_yaml(error)
     if wrong := re.match(r"In '(\w+)/(.+?)': Could not override '(?:\1/)?(.+?)'", str(error)):
@@ -139,13 +139,13 @@ def _sentence(error: Exception, folders: Sequence[Path]) -> str:
     return " ".join(str(error).split("\n")[0].split())
 
 
-def _finish(config: DictConfig, words: Sequence[str]) -> DictConfig:
+def _finish(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
     with open_dict(config):
         chosen = config.pop("hydra").runtime.choices
         config.experiment = chosen.get("experiment")
         config.choices = {group: chosen[group] for group in config if group in chosen and group != "experiment"}
         config.choices.accelerator = chosen.accelerator
-        config.overrides = list(words)
+        config.overrides = list(overrides)
         config.allow_targets = allowlist.listed(config.allow_targets)
         if config.trainer.max_epochs is None and config.trainer.max_steps is None:
             config.trainer.max_epochs = config.data.epochs
@@ -170,11 +170,11 @@ def _check_file(group: str, choice: str, folders: Sequence[Path]) -> None:
         return
     content, is_global = _content(path), GLOBAL.search(path.read_text("utf-8")) is not None
     if group == "experiment" and not is_global:
-        raise ConfigurationError(f"{path} is an experiment, and lacks its first line; add '# @package _global_'")
+        raise ConfigurationError(f"{path} is an experiment without its first line; add '# @package _global_'")
     if any(HYDRAS.match(key) for key in [*_chosen(content), *(content if is_global else ())]):
         raise ConfigurationError(
-            f"{path} sets words of Hydra's own, which would change nothing; leave 'hydra' out, "
-            "and name a run's folder with run_dir=<folder>"
+            f"{path} sets keys of Hydra itself, which has no effect here; remove 'hydra', "
+            "and choose the run's folder with run_dir=<folder>"
         )
 
 
@@ -182,26 +182,26 @@ def _not_yaml(error: yaml.MarkedYAMLError) -> str:
     """The sentence about a file that is no YAML: which, and where in it."""
     mark = error.problem_mark or error.context_mark
     assert mark is not None
-    return f"{mark.name}, line {mark.line + 1}: {error.problem}, so this is no YAML"
+    return f"{mark.name}, line {mark.line + 1}: not valid YAML: {error.problem}"
 
 
 def _content(path: Path) -> dict[str, Any]:
     try:
         content = OmegaConf.load(path)
     except UnicodeDecodeError as error:
-        raise ConfigurationError(f"{path} is not written in UTF-8 (byte {error.start + 1}); save it in that") from error
+        raise ConfigurationError(f"{path} is not UTF-8 (byte {error.start + 1}); save it as UTF-8") from error
     except yaml.MarkedYAMLError as error:
         raise ConfigurationError(_not_yaml(error)) from error
     except (OSError, yaml.YAMLError, OmegaConfBaseException) as error:
         raise ConfigurationError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
     if not isinstance(content, DictConfig):
-        raise ConfigurationError(f"{path} is a list, and must be keys with values, a line each, as 'seed: 1'")
+        raise ConfigurationError(f"{path} is a list, but must hold one 'key: value' per line, such as 'seed: 1'")
     plain: Any = OmegaConf.to_container(content, resolve=False)
     return {str(key): value for key, value in plain.items()}
 
 
 def _chosen(content: dict[str, Any]) -> list[str]:
-    """The groups in a defaults list, with the words before them."""
+    """Returns the groups in a defaults list, with `override` or `optional` before them."""
     entries = content.get("defaults")
     return (
         [str(key) for entry in entries if isinstance(entry, dict) for key in entry] if isinstance(entries, list) else []

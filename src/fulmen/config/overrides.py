@@ -1,4 +1,4 @@
-"""The words of a command line, `group=choice` and `key=value`: read, expanded, and checked against the choices.
+"""The overrides of a command line, `group=choice` and `key=value`: read, expanded, and checked against the choices.
 
 Nothing here imports torch; what help needs does not even import Hydra.
 """
@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 from fulmen.config.groups import choices, groups
 from fulmen.errors import ConfigurationError
-from fulmen.rules import closest
-from fulmen.rules import did_you_mean as did_you_mean
+from fulmen.rules import alternatives, closest, split_override
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
@@ -20,19 +19,19 @@ PATHS = ("run_dir", "data_root", "data.path", "data.root")
 """Keys whose values are paths: taken as they are, though Hydra's grammar would want some of them in quotes."""
 
 
-def read(word: str) -> "Override":
-    """A word as Hydra reads it.
+def read(text: str) -> "Override":
+    """Parses an override.
 
     Raises:
-        ConfigurationError: Hydra cannot, or the word is about Hydra itself.
+        ConfigurationError: Hydra cannot, or the override is about Hydra itself.
     """
-    override = parse(word)
+    override = parse(text)
     _check_not_hydras(override)
     return override
 
 
-def parse(word: str) -> "Override":
-    """A word as Hydra reads it, which may be about Hydra itself.
+def parse(text: str) -> "Override":
+    """Parses an override, which may be about Hydra itself.
 
     Raises:
         ConfigurationError: Hydra cannot.
@@ -40,66 +39,66 @@ def parse(word: str) -> "Override":
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
-    key, equals, _ = word.partition("=")
+    key, _ = split_override(text)
     if key != "sweep" and key.strip("+~ ") == "sweep":
-        raise ConfigurationError(f"{word} has a sign too many; a sweep is named with {word.strip('+~ ')}")
+        raise ConfigurationError(f"{text} does not take a sign; write {text.strip('+~ ')}")
     if key == "sweep":
-        raise ConfigurationError(f"{word} stands for many runs, and here is one; leave it out, or train with it")
-    if not key.strip("+~ ") or (not equals and not key.startswith("~")):
-        raise ConfigurationError(f"cannot read {word!r}; write key=value")
-    if word.startswith("-"):
-        raise ConfigurationError(f"there is no option {word!r}; see --help, and write key=value without dashes")
+        raise ConfigurationError(f"{text} stands for many runs, but one is needed here; leave it out")
+    if not key.strip("+~ ") or ("=" not in text and not key.startswith("~")):
+        raise ConfigurationError(f"cannot read {text!r}; write key=value")
+    if text.startswith("-"):
+        raise ConfigurationError(f"there is no option {text!r}; see --help, and write key=value without dashes")
     try:
-        override: Override = OverridesParser.create().parse_override(quoted(word))
+        override: Override = OverridesParser.create().parse_override(quoted(text))
     except HydraException as error:
         way_out = "quote a value that has spaces, commas or brackets, as 'key=\"a value\"'"
-        raise ConfigurationError(f"cannot read {word!r}; {way_out}") from error
+        raise ConfigurationError(f"cannot read {text!r}; {way_out}") from error
     if not override.key_or_group:
-        raise ConfigurationError(f"cannot read {word!r}; write key=value")
+        raise ConfigurationError(f"cannot read {text!r}; write key=value")
     return override
 
 
 def _check_not_hydras(override: "Override") -> None:
-    """Hydra's own words would be accepted, and change nothing: Fulmen makes its folders itself.
+    """Refuses keys of Hydra itself, which would have no effect: Fulmen makes its folders itself.
 
     Raises:
-        ConfigurationError: says what to take instead.
+        ConfigurationError: says what to use instead.
     """
     line, key = override.input_line, override.key_or_group
     if re.split("[./]", key)[0] != "hydra":
         return
     if key == "hydra.searchpath":
-        raise ConfigurationError("hydra.searchpath is not for you to set; give a folder of choices with --config-dir")
+        raise ConfigurationError("hydra.searchpath cannot be set; use --config-dir for a folder of your own choices")
     if re.match("hydra[./]launcher", key):
-        raise ConfigurationError(f"{line} says where a sweep runs; add -m")
+        raise ConfigurationError(f"{line} chooses where a sweep runs; add -m")
     if re.match("hydra[./]sweeper", key):
         raise ConfigurationError(f"{line} is about a search; add -m sweep=optuna")
     raise ConfigurationError(
-        f"{line} is a word of Hydra's own, and would change nothing; a run's folder is run_dir=<folder>"
+        f"{line} sets a key of Hydra itself, which has no effect here; choose a run's folder with run_dir=<folder>"
     )
 
 
-def quoted(word: str) -> str:
-    """The word with its value in quotes, if that is a path that Hydra would stumble over."""
-    key, _, value = word.partition("=")
+def quoted(text: str) -> str:
+    """Quotes the value of an override if it is a path: Hydra's grammar refuses some."""
+    key, value = split_override(text)
     if key not in PATHS or value[:1] in "'\"" or value in ("", "null") or value.startswith("${"):
-        return word
+        return text
     return f"{key}={as_value(value)}"
 
 
 def as_value(text: str) -> str:
-    """A text in quotes, whatever is in it."""
+    """Quotes and escapes a text for Hydra's grammar."""
     escaped = text.replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"
 
 
-def product(overrides: Sequence["Override"], folders: Sequence[Path]) -> list[list[str]]:
-    """For each of a sweep's words those that it stands for, whose combinations are the sweep's jobs.
+def product(parsed: Sequence["Override"], folders: Sequence[Path]) -> list[list[str]]:
+    """Expands each of a sweep's overrides into its single values; their combinations are the sweep's jobs.
 
     Raises:
-        ConfigurationError: a word names nothing, or asks for a search, which is not a grid.
+        ConfigurationError: an override names nothing, or asks for a search, which is not a grid.
     """
-    return [_values(override, folders) for override in overrides]
+    return [_values(override, folders) for override in parsed]
 
 
 def _values(override: "Override", folders: Sequence[Path]) -> list[str]:
@@ -115,16 +114,15 @@ def _values(override: "Override", folders: Sequence[Path]) -> list[str]:
         values = list(override.sweep_string_iterator())
     else:
         raise ConfigurationError(
-            f"{line} asks for a search, and a sweep over a grid takes lists: {key}=a,b or range(1,4); "
-            "to search, add sweep=optuna"
+            f"{line} asks for a search, but a grid needs lists: {key}=a,b or range(1,4); to search, add sweep=optuna"
         )
     if not values:
-        raise ConfigurationError(f"{line} names nothing that exists")
+        raise ConfigurationError(f"{line} matches nothing")
     return [f"{key}={value}" for value in values]
 
 
 def check_choice(override: "Override", folders: Sequence[Path]) -> None:
-    """Finds a choice that a group does not have.
+    """Refuses a choice that a group does not have.
 
     Raises:
         ConfigurationError: names it, what is like it, and all there are.
@@ -134,22 +132,21 @@ def check_choice(override: "Override", folders: Sequence[Path]) -> None:
     if group in groups(folders) and not override.is_delete() and (group, value) != ("experiment", None):
         name = value if isinstance(value, str) else str(override.get_value_element_as_str())
         if name not in there:
-            near = did_you_mean(name, there) or ";"
-            raise ConfigurationError(f"there is no {group}={name}{near} the choices are {', '.join(there)}")
+            raise ConfigurationError(f"there is no {group}={name}{alternatives(name, there)}")
 
 
-def check_keys(overrides: Sequence["Override"], known: Mapping[str, object], folders: Sequence[Path]) -> None:
-    """Finds a key that the composed configuration does not have.
+def check_keys(parsed: Sequence["Override"], known: Mapping[str, object], folders: Sequence[Path]) -> None:
+    """Refuses a key that the composed configuration does not have.
 
     Args:
-        overrides: the words.
+        parsed: the overrides.
         known: every key of the configuration without them, dotted, and the choice made in each group.
         folders: of choices.
 
     Raises:
         ConfigurationError: names it, what is like it, and which choices do have it.
     """
-    for override in overrides:
+    for override in parsed:
         key = override.key_or_group
         if key in known or key in groups(folders):
             continue
@@ -157,7 +154,7 @@ def check_keys(overrides: Sequence["Override"], known: Mapping[str, object], fol
 
 
 def unknown(key: str, known: Iterable[str], folders: Sequence[Path]) -> str:
-    """The sentence about a key that is not there: which choices have it, or what is like it in its own section."""
+    """Returns the message about an unknown key: which choices have it, or what is close to it in its own section."""
     section, _, name = key.rpartition(".")
     there = [other.rpartition(".")[2] for other in known if section and other.rpartition(".")[0] == section]
     there = [other for other in there if not other.startswith("_")]
@@ -177,7 +174,7 @@ def unknown(key: str, known: Iterable[str], folders: Sequence[Path]) -> str:
 
 
 def _names(group: str, folders: Sequence[Path]) -> dict[str, list[str]]:
-    """Every key of a group's choices, and the choices that have it; a file that cannot be read has none."""
+    """Maps every key of a group's choices to the choices that have it; an unreadable file has none."""
     found: dict[str, list[str]] = {}
     for choice, path in choices(group, folders).items() if group in groups(folders) else ():
         for name in re.findall(r"^(\w+):", path.read_text("utf-8", errors="replace"), flags=re.MULTILINE):

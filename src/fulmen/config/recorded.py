@@ -1,4 +1,4 @@
-"""A run's configuration, read from its folder: to go on with (`resume=`), or to run once more (`rerun=`).
+"""A run's configuration, read from its folder: to continue (`resume=`), or to run again (`rerun=`).
 
 Permissions do not come from files: `allow_targets` and `trust_checkpoint` count only where they are typed.
 """
@@ -18,6 +18,7 @@ from fulmen.config.groups import choices, search_path
 from fulmen.config.omegaconf_private import with_environment
 from fulmen.config.overrides import check_choice, read, unknown
 from fulmen.errors import ConfigurationError
+from fulmen.rules import check, yes_no
 from fulmen.runs import folder as folders
 from fulmen.runs.settings import leaves
 
@@ -77,23 +78,23 @@ def _check_version(record: Mapping[str, Any]) -> None:
                 )
 
 
-def to_resume(folder: Path, words: Sequence[str]) -> DictConfig:
+def to_resume(folder: Path, overrides: Sequence[str]) -> DictConfig:
     """Returns the configuration with which the run in `folder` goes on.
 
     Args:
         folder: the run's.
-        words: those of `BESIDE_RESUME`.
+        overrides: those of `BESIDE_RESUME`.
 
     Raises:
-        ConfigurationError: another word is given, or as `configuration`.
+        ConfigurationError: another override is given, or as `configuration`.
     """
     config = configuration(folder)
-    for override in map(read, words):
+    for override in map(read, overrides):
         check_single(override)
         key = override.key_or_group
         if key not in BESIDE_RESUME or override.type is not OverrideType.CHANGE:
             raise ConfigurationError(
-                f"resume= goes on with the run's own configuration, and {override.input_line} is not one of "
+                f"resume= continues with the run's own configuration, and {override.input_line} is not one of "
                 f"{', '.join(BESIDE_RESUME)}; to train with changes, take rerun={folder}"
             )
         if key == "accelerator":
@@ -101,37 +102,36 @@ def to_resume(folder: Path, words: Sequence[str]) -> DictConfig:
             config.choices.accelerator = override.value()
             key = "trainer.accelerator"
         OmegaConf.update(config, key, override.value())
-    if config.trust_checkpoint not in (True, False):
-        raise ConfigurationError(f"trust_checkpoint is {config.trust_checkpoint!r}, and must be true or false")
+    check("trust_checkpoint", config.trust_checkpoint, yes_no)
     if config.trainer.max_epochs is None and config.trainer.max_steps is None:
         raise ConfigurationError("trainer.max_epochs and trainer.max_steps are both null, and a run must end somewhere")
-    config.overrides = list(words)
+    config.overrides = list(overrides)
     if not config.trust_checkpoint:
         check_environment(config)
     return config
 
 
-def to_rerun(folder: Path, words: Sequence[str], config_dir: str | None) -> DictConfig:
-    """Returns the configuration of the run in `folder`, with `words` changed.
+def to_rerun(folder: Path, overrides: Sequence[str], config_dir: str | None) -> DictConfig:
+    """Returns the configuration of the run in `folder`, with `overrides` changed.
 
-    Its choices and the words typed then are composed anew together with the new ones, so that what refers to a changed
-    key follows it; where today's choices would give another value than the one on record, that one is taken.
+    Its choices and overrides are composed anew together with the new ones, so that what refers to a changed key
+    follows it; where today's choices would give another value than the one on record, that one is taken.
 
     Raises:
         ConfigurationError: as `configuration` and `compose`.
     """
     before = configuration(folder)
-    chosen = {read(word).key_or_group for word in words}
+    chosen = {read(text).key_or_group for text in overrides}
     if "experiment" in chosen:
         raise ConfigurationError("experiment= is a configuration of its own; leave rerun= out")
-    allowed = [word for word in words if read(word).key_or_group in PERMISSIONS]
+    allowed = [text for text in overrides if read(text).key_or_group in PERMISSIONS]
     typed = [*_typed(folder, before)]
-    kept = [word for word in typed if not _replaced(read(word).key_or_group, chosen)]
+    kept = [text for text in typed if not _replaced(read(text).key_or_group, chosen)]
     repeated = compose([*typed, *allowed], config_dir)
-    if "trust_checkpoint=true" not in words:
+    if "trust_checkpoint=true" not in overrides:
         check_environment(before)
         check_environment(repeated)
-    config, then = compose([*kept, *words], config_dir), dict(leaves(plain(repeated)))
+    config, then = compose([*kept, *overrides], config_dir), dict(leaves(plain(repeated)))
     for key, value in leaves(plain(before)):
         if key.partition(".")[0] in NOT_SET or _replaced(key, chosen):
             continue
@@ -147,9 +147,9 @@ def _typed(folder: Path, before: DictConfig) -> Iterator[str]:
     if before.experiment is not None:
         yield f"experiment={before.experiment}"
     yield from (f"{group}={choice}" for group, choice in before.choices.items())
-    for word in folders.load_status(folder).get("overrides") or []:
-        if read(word).key_or_group not in (*before.choices, "experiment", *GIVEN_ANEW):
-            yield word
+    for text in folders.load_status(folder).get("overrides") or []:
+        if read(text).key_or_group not in (*before.choices, "experiment", *GIVEN_ANEW):
+            yield text
 
 
 def without_places(config: DictConfig) -> DictConfig:
@@ -182,25 +182,25 @@ def without_places(config: DictConfig) -> DictConfig:
     return config
 
 
-def with_data(config: DictConfig, words: Sequence[str]) -> DictConfig:
+def with_data(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
     """Returns the configuration with other data: another choice, or other keys of the same one.
 
     Raises:
-        ConfigurationError: a word is about something else, or names what does not exist.
+        ConfigurationError: an override is about something else, or names what does not exist.
     """
-    overrides = [read(word) for word in words]
-    for override in overrides:
+    parsed = [read(text) for text in overrides]
+    for override in parsed:
         check_single(override)
         key = override.key_or_group
         if key not in ("data", "data_root") and not key.startswith("data."):
             raise ConfigurationError(f"{override.input_line} would change the network; only data can be another here")
-    if any(override.key_or_group == "data" for override in overrides):
-        fresh, config = compose(words), config.copy()
+    if any(override.key_or_group == "data" for override in parsed):
+        fresh, config = compose(overrides), config.copy()
         OmegaConf.set_struct(config, False)
         config.data, config.data_root = fresh.data, fresh.data_root
         return config
     config, known = config.copy(), [f"data.{name}" for name in config.data if not str(name).startswith("_")]
-    for override in overrides:
+    for override in parsed:
         key = override.key_or_group
         if key == "data_root":
             key = "data.root"
@@ -237,7 +237,7 @@ def plain(config: DictConfig) -> dict[str, Any]:
 
     References to the environment are kept, because it may hold secrets.
     """
-    found = _resolved(with_environment(config, lambda *words: f"${{oc.env:{','.join(map(_word, words))}}}"))
+    found = _resolved(with_environment(config, lambda *texts: f"${{oc.env:{','.join(map(_text, texts))}}}"))
     assert isinstance(found, dict)
     return {str(key): value for key, value in found.items() if key != "overrides"}
 
@@ -269,7 +269,7 @@ def _resolved(config: DictConfig) -> Any:
         raise ConfigurationError(" ".join(str(error).split("\n")[0].split())) from error
 
 
-def _word(value: Any) -> str:
+def _text(value: Any) -> str:
     return "null" if value is None else str(value)
 
 

@@ -14,11 +14,12 @@ from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from fulmen import rules
 from fulmen.config import allowlist
 from fulmen.data.source import Source
 from fulmen.errors import ConfigurationError
 from fulmen.models.activations import ACTIVATIONS, OUTPUT_ACTIVATIONS, PROBABILITIES
-from fulmen.rules import YES_NO, Rule, did_you_mean, many, number, of_type, one_of, text, whole
+from fulmen.rules import Rule, alternatives, many, number, of_type, one_of, text, whole, yes_no
 from fulmen.tasks.names import LOSSES, METRICS
 
 SEED = whole(0, 2**32 - 1)
@@ -32,16 +33,16 @@ RULES: Mapping[str, Rule] = {
     "score": text(),
     "run_dir": text(or_null=True),
     "data_root": text(or_null=True),
-    "trust_checkpoint": YES_NO,
+    "trust_checkpoint": yes_no,
     "model.hidden": many(whole(1)),
     "model.activation": one_of(*ACTIVATIONS),
     "model.output_activation": one_of(*OUTPUT_ACTIVATIONS),
-    "model.bias": YES_NO,
+    "model.bias": yes_no,
     "model.dropout": SHARE,
     "optimizer.lr": POSITIVE,
     "optimizer.weight_decay": AT_LEAST_0,
     "optimizer.momentum": SHARE,
-    "optimizer.nesterov": YES_NO,
+    "optimizer.nesterov": yes_no,
     "optimizer.betas": many(SHARE, 2),
     "optimizer.alpha": SHARE,
     "optimizer.eps": POSITIVE,
@@ -74,7 +75,7 @@ RULES: Mapping[str, Rule] = {
     "trainer.pack": whole(1, or_else=["auto"]),
     "trainer.points": whole(1),
     "trainer.compile": one_of("auto", True, False),
-    "trainer.debug": YES_NO,
+    "trainer.debug": yes_no,
 }
 """What each key must be. A source's own keys are checked by their types in its class."""
 
@@ -124,21 +125,15 @@ def _check_rules(plain: Mapping[str, Any], keys: Iterable[str]) -> None:
         group, _, name = key.rpartition(".")
         section: Any = plain[group] if group else plain
         ours = not group or section.get("_target_", "") in allowlist.shipped()
-        rule = YES_NO if group == "figures" and not name.startswith("_") else RULES.get(key)
+        rule = yes_no if group == "figures" and not name.startswith("_") else RULES.get(key)
         if ours and name in section and rule is not None:
-            _apply(key, section[name], rule)
+            rules.check(key, section[name], rule)
 
 
 def _check_together(plain: Mapping[str, Any], data: Source) -> None:
     _check_loss(plain, data)
     _check_score(plain["score"], data)
     _check_output(plain["model"].get("output_activation", "identity"), data)
-
-
-def _apply(key: str, value: Any, rule: Rule) -> None:
-    wanted = rule(value)
-    if wanted is not None:
-        raise ConfigurationError(f"{key} is {'null' if value is None else repr(value)}, and must be {wanted}")
 
 
 def source(section: DictConfig) -> Source:
@@ -154,13 +149,13 @@ def source(section: DictConfig) -> Source:
     for field in dataclasses.fields(kind):
         if field.name in section and field.name not in COMMON:
             value = section[field.name]
-            _apply(
+            rules.check(
                 f"data.{field.name}",
                 OmegaConf.to_object(value) if OmegaConf.is_config(value) else value,
                 of_type(hints[field.name]),
             )
     for name, rule in COMMON.items():
-        _apply(f"data.{name}", section[name], rule)
+        rules.check(f"data.{name}", section[name], rule)
     try:
         found = instantiate(section, _convert_="all")
     except HydraException as error:
@@ -195,8 +190,7 @@ def _check_score(score: str, source: Source) -> None:
     there = ["val/loss", "train/loss", *(f"val/{name}" for name in METRICS[source.spec.task])]
     if score not in there:
         raise ConfigurationError(
-            f"score={score} is not measured during training of this {source.spec.task} task"
-            f"{did_you_mean(score, there) or ';'} there are {', '.join(there)}"
+            f"score={score} is not measured during training of this {source.spec.task} task{alternatives(score, there)}"
         )
 
 

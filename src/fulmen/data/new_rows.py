@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fulmen.data.tables.columns import kind
-from fulmen.rules import present
+from fulmen.rules import alternatives
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,9 +38,11 @@ def named(table: "pd.DataFrame", names: Sequence[str]) -> "pd.DataFrame":
     Raises:
         ValueError: a column is missing.
     """
-    missing = set(names).difference(table.columns)
-    for name in (name for name in names if name in missing):
-        present(name, list(table.columns), f"The rows have no column {name!r}")
+    there = set(table.columns)
+    for name in names:
+        if name not in there:
+            near = alternatives(name, table.columns, "the columns are")
+            raise ValueError(f"The rows have no column {name!r}{near}.")
     return table[list(names)]
 
 

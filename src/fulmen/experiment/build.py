@@ -64,7 +64,7 @@ def train(
 
 
 def resume(
-    folder: str | Path, words: Sequence[str] = (), *, verbose: bool = True, pruner: "Pruner | None" = None
+    folder: str | Path, overrides: Sequence[str] = (), *, verbose: bool = True, pruner: "Pruner | None" = None
 ) -> "Run":
     """Resumes the run in `folder` from its last checkpoint, in the same folder.
 
@@ -73,7 +73,7 @@ def resume(
 
     Args:
         folder: the run's.
-        words: overrides that `resume=` allows: `trainer.max_epochs`, `trainer.max_steps`, `accelerator`,
+        overrides: those that `resume=` allows: `trainer.max_epochs`, `trainer.max_steps`, `accelerator`,
             `trust_checkpoint`, `allow_targets`.
         verbose: as for `train`.
         pruner: as for `train`.
@@ -83,13 +83,13 @@ def resume(
         FileExistsError: another process trains it.
     """
     folder = Path(folder)
-    config = recorded.to_resume(folder, words)
+    config = recorded.to_resume(folder, overrides)
     before = folders.load_status(folder)
     if before.get("state") == "diverged":
         cause = f" ({before['error']})" if before.get("error") else ""
         raise ValueError(f"{folder} diverged{cause} and would again; use rerun={folder} with changes")
     is_whole = before.get("state") == "completed" and not before.get("missing_figures")
-    if is_whole and (before.get("stopped_early") or not words):
+    if is_whole and (before.get("stopped_early") or not overrides):
         early = before.get("stopped_early")
         why = "stopped early (its score no longer improved)" if early else "completed"
         longer = "" if early else f"to train longer, use resume={folder} with a larger trainer.max_epochs, or "

@@ -25,6 +25,7 @@ from fulmen.data.source import DataSpec, Source
 from fulmen.errors import CheckpointError, ConfigurationError
 from fulmen.models.initializers import new_network
 from fulmen.models.precision import data_type
+from fulmen.rules import check, one_of
 from fulmen.runs import checkpoints
 from fulmen.runs.checkpoints import ADDRESS
 from fulmen.runs.files import expand_home
@@ -205,8 +206,8 @@ def find(where: str, weights: str | None) -> str:
     Raises:
         CheckpointError: there is none.
     """
-    if weights not in (None, "best", "last"):
-        raise CheckpointError(f"weights is {weights!r}, and must be one of best, last")
+    if weights is not None:
+        check("weights", weights, one_of("best", "last"))
     folder = expand_home(where)
     if where.startswith(ADDRESS) or folder.is_file():
         if weights is not None:

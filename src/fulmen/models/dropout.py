@@ -8,6 +8,8 @@ The mixing is SplitMix64's finalizer (Steele, Lea, Flood: Fast Splittable Pseudo
 import torch
 from torch import Tensor, nn
 
+from fulmen.rules import check, number
+
 _GAMMA = 0x9E3779B97F4A7C15 - 2**64
 _MIX_1 = 0xBF58476D1CE4E5B9 - 2**64
 _MIX_2 = 0x94D049BB133111EB - 2**64
@@ -25,8 +27,7 @@ class Dropout(nn.Module):
 
     def __init__(self, p: float) -> None:
         super().__init__()
-        if not 0 <= p < 1:
-            raise ValueError(f"model.dropout is {p}: give a number in [0, 1)")
+        check("model.dropout", p, number("[0, 1)"))
         self.p = p
         self.register_buffer("key", torch.zeros((), dtype=torch.int64), persistent=False)
         self.register_buffer("step", torch.zeros((), dtype=torch.int64), persistent=False)

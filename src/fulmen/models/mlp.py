@@ -9,8 +9,9 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from fulmen.models.activations import ACTIVATIONS, OUTPUT_ACTIVATIONS
+from fulmen.models.activations import OUTPUT_ACTIVATIONS
 from fulmen.models.dropout import Dropout
+from fulmen.rules import alternatives
 
 
 class MLP(nn.Module):
@@ -63,8 +64,6 @@ def activation_layer(name: str) -> nn.Module:
         ValueError: there is no activation of that name.
     """
     if name not in OUTPUT_ACTIVATIONS:
-        raise ValueError(
-            f"there is no activation {name!r}; there are {', '.join(ACTIVATIONS)}, and softmax at the output"
-        )
+        raise ValueError(f"there is no activation {name!r}{alternatives(name, OUTPUT_ACTIVATIONS)}")
     layer: nn.Module = nn.Softmax(dim=1) if name == "softmax" else getattr(nn, OUTPUT_ACTIVATIONS[name])()
     return layer

@@ -18,7 +18,7 @@ import yaml
 from filelock import FileLock, Timeout
 
 from fulmen.errors import ConfigurationError
-from fulmen.rules import Rule, did_you_mean, many, one_of, text, whole
+from fulmen.rules import Rule, check, did_you_mean, many, one_of, text, whole
 from fulmen.runs.files import TEMPORARY
 
 NEEDED = {"choices", "seed", "score", "weights", "data", "model", "optimizer", "scheduler", "loss", "penalty", "init"}
@@ -111,7 +111,7 @@ def read_metrics(folder: Path) -> dict[str, Any]:
     metrics = _read(path, json.loads) if path.exists() else {}
     for name, value in metrics.items():
         if "/" in name and not isinstance(value, list) and not _is_finite(value):  # a confusion matrix is a list
-            raise ConfigurationError(_damaged(path, f"{name} is {value!r:.40}, and must be a finite number"))
+            raise ConfigurationError(_damaged(path, f"{name} is {value!r:.40}, but must be a finite number"))
     return metrics
 
 
@@ -163,8 +163,10 @@ def _noted(folder: Path) -> dict[str, Any]:
 
 def _check_types(path: Path, content: Mapping[str, Any], rules: Mapping[str, Rule]) -> None:
     for name in rules.keys() & content.keys():
-        if wanted := rules[name](content[name]):
-            raise ConfigurationError(_damaged(path, f"{name} is {content[name]!r:.40}, and must be {wanted}"))
+        try:
+            check(name, content[name], rules[name])
+        except ConfigurationError as error:
+            raise ConfigurationError(_damaged(path, str(error))) from error
 
 
 def _is_finite(value: object) -> bool:

@@ -5,6 +5,8 @@ import secrets
 from datetime import datetime
 from typing import Final
 
+from fulmen.rules import split_override
+
 LONGEST: Final = 60
 """Letters of a readable name: Windows allows 260 in a whole path, some systems 255 bytes in a name."""
 CUT: Final = "~"
@@ -28,11 +30,12 @@ def _shortened(plain: str) -> str:
     Keys lose their groups (`optimizer.lr=` is `lr=`), where that leaves no two alike. If that is not enough, words are
     left out, the first ones before the last ones, which vary fastest in a sweep.
     """
-    words = [word.partition("=") for word in re.split(r" +(?=[\w.+-]+=)", plain)]
-    last = [key.rpartition(".")[2] for key, _, _ in words]
+    words = re.split(r" +(?=[\w.+-]+=)", plain)
+    keys = [split_override(word)[0] for word in words]
+    last = [key.rpartition(".")[2] for key in keys]
     short = [
-        f"{name}={value}" if equals and last.count(name) == 1 else f"{key}{equals}{value}"
-        for name, (key, equals, value) in zip(last, words, strict=True)
+        name + word[len(key) :] if "=" in word and last.count(name) == 1 else word
+        for word, key, name in zip(words, keys, last, strict=True)
     ]
     if len(" ".join(short)) <= LONGEST:
         return " ".join(short)
@@ -40,5 +43,4 @@ def _shortened(plain: str) -> str:
     for word in reversed(short):
         if len(" ".join([CUT, word, *kept])) <= LONGEST:
             kept.insert(0, word)
-    key, equals, _ = words[-1]
-    return " ".join([CUT, *kept]) if kept else (key + equals)[: LONGEST - 1] + CUT
+    return " ".join([CUT, *kept]) if kept else words[-1][: min(len(keys[-1]) + 1, LONGEST - 1)] + CUT

@@ -27,7 +27,7 @@ from fulmen.config.recorded import PERMISSIONS
 from fulmen.data.source import Source
 from fulmen.errors import ConfigurationError
 from fulmen.experiment.build import record
-from fulmen.rules import did_you_mean
+from fulmen.rules import alternatives, split_override
 from fulmen.runs.settings import leaves
 
 GROUP = "sweep"
@@ -44,7 +44,7 @@ def expanded(words: Sequence[str], config_dir: str | None) -> list[str]:
     Raises:
         ConfigurationError: there is no such preset, or it is no list of words.
     """
-    names = [word.partition("=")[2] for word in words if word.startswith(f"{GROUP}=")]
+    names = [split_override(word)[1] for word in words if word.startswith(f"{GROUP}=")]
     typed = [word for word in words if not word.startswith(f"{GROUP}=")]
     if not names:
         return typed
@@ -52,10 +52,9 @@ def expanded(words: Sequence[str], config_dir: str | None) -> list[str]:
     if len(names) > 1:
         raise ConfigurationError(f"{GROUP}= wants one preset, and these are {len(names)}: {', '.join(names)}")
     if names[0] not in there:
-        near = did_you_mean(names[0], there) or ";"
-        raise ConfigurationError(f"there is no {GROUP}={names[0]}{near} the choices are {', '.join(there)}")
-    keys = {word.partition("=")[0] for word in typed}
-    return [*(word for word in _words(there[names[0]]) if word.partition("=")[0] not in keys), *typed]
+        raise ConfigurationError(f"there is no {GROUP}={names[0]}{alternatives(names[0], there)}")
+    keys = {split_override(word)[0] for word in typed}
+    return [*(word for word in _words(there[names[0]]) if split_override(word)[0] not in keys), *typed]
 
 
 def _words(path: Path) -> list[str]:
@@ -87,7 +86,7 @@ class Grid:
     def varying(self) -> dict[str, list[str]]:
         """The keys and groups that vary, and the values of each, as typed."""
         several = [factor for factor in self.factors if len(factor) > 1]
-        return {factor[0].partition("=")[0]: [word.partition("=")[2] for word in factor] for factor in several}
+        return {split_override(factor[0])[0]: [split_override(word)[1] for word in factor] for factor in several}
 
     @property
     def jobs(self) -> list[list[str]]:

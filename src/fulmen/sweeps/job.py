@@ -26,6 +26,7 @@ from fulmen.config.overrides import read
 from fulmen.config.recorded import PERMISSIONS
 from fulmen.errors import ConfigurationError
 from fulmen.experiment.build import resume, train
+from fulmen.rules import split_override
 from fulmen.runs import folder as folders
 from fulmen.runs.folder import SWEEP
 from fulmen.runs.signals import TIME_IS_UP, Interrupted, raising
@@ -184,7 +185,7 @@ class Job:
     def _begin(self, folder: Path) -> None:
         sweep, number = _sweep(folder.parent), int(folder.name)
         config = recorded.configuration(folder)
-        words = [word for word in sweep.job_words(number) if word.partition("=")[0] not in PERMISSIONS]
+        words = [word for word in sweep.job_words(number) if split_override(word)[0] not in PERMISSIONS]
         config.overrides = [*words, *self.permissions]
         for override in map(read, self.permissions):
             config[override.key_or_group] = override.value()

@@ -22,7 +22,7 @@ from fulmen.config import hydra_private
 from fulmen.config.groups import conf_dir
 from fulmen.config.overrides import as_value, parse
 from fulmen.errors import ConfigurationError
-from fulmen.rules import did_you_mean
+from fulmen.rules import alternatives, split_override
 from fulmen.runs.settings import leaves
 from fulmen.runs.signals import STOPS, kept_from_children
 from fulmen.sweeps.job import Job
@@ -79,8 +79,7 @@ class Launcher:
             if override.key_or_group == CHOICE:
                 self.name = str(override.value())
         if self.name not in LAUNCHERS:
-            near = did_you_mean(self.name, LAUNCHERS) or ";"
-            raise ConfigurationError(f"there is no {CHOICE}={self.name}{near} there are {', '.join(LAUNCHERS)}")
+            raise ConfigurationError(f"there is no {CHOICE}={self.name}{alternatives(self.name, LAUNCHERS)}")
         self.kind, self.words = LAUNCHERS[self.name], list(words)
         if self.name == BASIC:
             if keys := [word for word in words if word.lstrip("+~").startswith(KEYS)]:
@@ -148,13 +147,13 @@ class Launcher:
             for word in self.words:
                 key = parse(word).key_or_group
                 if not word.startswith(("+", "~")) and key != CHOICE and key not in known:
-                    near = did_you_mean(key, known) or f"; {self.name} has {', '.join(known)}"
+                    near = alternatives(key, known, f"{self.name} has")
                     raise ConfigurationError(f"there is no key '{key}'{near}") from error
             raise ConfigurationError(" ".join(str(error.__cause__ or error).split("\n")[0].split())) from error
 
     def _typed(self, word: str) -> bool:
-        key = word.lstrip("+").partition("=")[0]
-        return any(other.lstrip("+~").partition("=")[0] == key for other in self.words)
+        key = split_override(word.lstrip("+"))[0]
+        return any(split_override(other.lstrip("+~"))[0] == key for other in self.words)
 
 
 def _start_ray(settings: DictConfig) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from rich.markup import escape
 from rich.table import Table
 
+from fulmen.rules import split_override
 from fulmen.runs.files import write_text
 from fulmen.runs.settings import short
 from fulmen.sweeps.record import Sweep
@@ -104,8 +105,7 @@ def of_sweep(sweep: Sweep, results: Iterable[Result], score: str | None = None) 
     """The leaderboard of a sweep, by its own score or another."""
     rows = []
     for result in results:
-        words = (word.partition("=") for word in sweep.own_words(result.number))
-        settings = {key: value for key, _, value in words}
+        settings = dict(map(split_override, sweep.own_words(result.number)))
         rows.append(Row(str(result.number), result.state, settings, result.metrics, result.folder, result.error))
     return Board(score or sweep.score, list(sweep.varying), rows)
 

@@ -15,7 +15,7 @@ import yaml
 
 from fulmen.config.recorded import PERMISSIONS
 from fulmen.errors import ConfigurationError
-from fulmen.rules import YES_NO, Rule, did_you_mean, many, number, text, whole
+from fulmen.rules import Rule, check, did_you_mean, many, number, split_override, text, whole, yes_no
 from fulmen.runs import folder as folders
 from fulmen.runs.files import remove_leftovers, write_text
 from fulmen.runs.folder import SWEEP, absent
@@ -71,8 +71,8 @@ RANGE: Final[Mapping[str, Rule]] = {
     "low": _finite,
     "high": _finite,
     "step": number("(0, 1e300)", or_null=True),
-    "log": YES_NO,
-    "whole": YES_NO,
+    "log": yes_no,
+    "whole": yes_no,
 }
 DIMENSION_KEYS: Final[Mapping[str, Rule]] = {
     "key": text(),
@@ -137,12 +137,12 @@ class Sweep:
 
     def own_words(self, number: int) -> list[str]:
         """The words that tell a job from the others."""
-        return [word for word in self.job_words(number) if word.partition("=")[0] in self.varying]
+        return [word for word in self.job_words(number) if split_override(word)[0] in self.varying]
 
 
 def permissions(words: Sequence[str]) -> list[str]:
     """The words that allow something."""
-    return [word for word in words if word.partition("=")[0] in PERMISSIONS]
+    return [word for word in words if split_override(word)[0] in PERMISSIONS]
 
 
 def write(sweep: Sweep, records: Sequence[Mapping[str, Any]]) -> Path:
@@ -228,7 +228,7 @@ def _checked(found: Any) -> Sweep:
     search = found.get("search")
     if search is None:
         if (combinations := math.prod(map(len, found["grid"]))) != found["jobs"]:
-            raise ValueError(f"jobs is {found['jobs']}, and must be the number of combinations of grid, {combinations}")
+            raise ValueError(f"jobs is {found['jobs']}, but must be the number of combinations of grid, {combinations}")
         return Sweep(**found)
     _check(search, SEARCH_KEYS, "search.")
     _check(search["options"], options.RULES, "search.options.")
@@ -252,5 +252,5 @@ def _check(found: Any, rules: Mapping[str, Rule], prefix: str = "", optional: Se
             raise ValueError(f"{prefix}{name} is no key of a sweep{did_you_mean(str(name), rules)}")
         if name not in found and name not in optional:
             raise ValueError(f"{prefix}{name} is missing")
-        if name in found and (wanted := rules[name](found[name])):
-            raise ValueError(f"{prefix}{name} is {found[name]!r:.40}, and must be {wanted}")
+        if name in found:
+            check(f"{prefix}{name}", found[name], rules[name])

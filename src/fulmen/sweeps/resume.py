@@ -12,7 +12,7 @@ from typing import Final
 
 from fulmen.config.recorded import PERMISSIONS
 from fulmen.errors import ConfigurationError
-from fulmen.rules import did_you_mean
+from fulmen.rules import did_you_mean, split_override
 from fulmen.runs import folder as folders
 from fulmen.runs.files import expand_home
 from fulmen.sweeps.job import forget
@@ -38,7 +38,7 @@ def read_request(words: Sequence[str]) -> Request:
     Raises:
         ConfigurationError: another word is there.
     """
-    values = {word.partition("=")[0]: word.partition("=")[2] for word in words}
+    values = dict(map(split_override, words))
     for name in values:
         if name not in ("resume", "retry", *PERMISSIONS):
             near = did_you_mean(name, ["retry", *PERMISSIONS])
@@ -63,8 +63,8 @@ def check_permissions(sweep: Sweep, request: Request) -> None:
     Raises:
         ConfigurationError: says what to type.
     """
-    given = {word.partition("=")[0] for word in request.permissions}
-    missing = [word for word in sweep.permissions if word.partition("=")[0] not in given]
+    given = {split_override(word)[0] for word in request.permissions}
+    missing = [word for word in sweep.permissions if split_override(word)[0] not in given]
     if missing:
         raise ConfigurationError(
             f"{request.folder} began with a permission, which counts only where it is typed; add {shlex.join(missing)}"

@@ -17,7 +17,7 @@ from torch import nn
 
 from fulmen.models.dry_run import widest, work
 from fulmen.models.precision import data_type
-from fulmen.rules import did_you_mean
+from fulmen.rules import alternatives
 from fulmen.runs.checkpoints import load, save
 from fulmen.tasks.names import mode
 from fulmen.training import accelerators
@@ -120,8 +120,7 @@ def _check_strategy(strategy: str, accelerator: str) -> None:
         raise ValueError(f"trainer.strategy={strategy} copies a running process with its open files; take ddp")
     there = (*STRATEGIES, *(ON_GPUS if accelerator == "gpu" else ()))
     if strategy not in there:
-        near = did_you_mean(strategy, there) or ";"
-        raise ValueError(f"there is no trainer.strategy={strategy} here{near} there are {', '.join(there)}")
+        raise ValueError(f"there is no trainer.strategy={strategy} here{alternatives(strategy, there)}")
 
 
 def find_threads(

@@ -300,8 +300,8 @@ BAD: dict[str, tuple[Changes, str, str]] = {
         "",
         r"val_y.npy has class 3, but the largest class in train_y.npy",
     ),
-    "another task": (GOOD, "data.task=classes", r"data.task is 'classes', and must be one of auto, regression, binary"),
-    "another word": (GOOD, "data.in_memory=yes", r"data.in_memory is 'yes', and must be one of auto, True, False"),
+    "another task": (GOOD, "data.task=classes", r"data.task is 'classes', but must be one of auto, regression, binary"),
+    "another word": (GOOD, "data.in_memory=yes", r"data.in_memory is 'yes', but must be one of auto, true, false"),
     "a full batch": (
         GOOD,
         "data.in_memory=false data.batch_size=full",

@@ -77,30 +77,50 @@ def test_a_split_of_size_0_is_absent(source: MakeSource, name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "keys", "sentence"),
     [
-        ("wiggle", {"train_size": 0}, "data.train_size is 0: give a whole number from 1 to 10000000."),
+        (
+            "wiggle",
+            {"train_size": 0},
+            "data.train_size is 0, but must be a whole number of at least 1 and at most 10000000",
+        ),
         (
             "gaussian",
             {"train_size": 2 * 10**9},
-            "data.train_size is 2000000000: give a whole number from 1 to 10000000.",
+            "data.train_size is 2000000000, but must be a whole number of at least 1 and at most 10000000",
         ),
-        ("wiggle", {"val_size": -1}, "data.val_size is -1: give a whole number from 0 to 10000000."),
-        ("wiggle", {"test_size": 0.5}, "data.test_size is 0.5: give a whole number from 0 to 10000000."),
-        ("wiggle", {"train_size": "many"}, "data.train_size is 'many': give a whole number from 1 to 10000000."),
-        ("mnist_5k", {"seed": -3}, "data.seed is -3: give a whole number from 0 to 4294967295."),
-        ("regression_1d", {"noise": -1.0}, "data.noise is -1.0: give a number of 0 or more."),
-        ("spirals", {"noise": float("inf")}, "data.noise is inf: give a number of 0 or more."),
-        ("circles", {"factor": 1.0}, "data.factor is 1.0: give a number above 0 and below 1."),
+        (
+            "wiggle",
+            {"val_size": -1},
+            "data.val_size is -1, but must be a whole number of at least 0 and at most 10000000",
+        ),
+        (
+            "wiggle",
+            {"test_size": 0.5},
+            "data.test_size is 0.5, but must be a whole number of at least 0 and at most 10000000",
+        ),
+        (
+            "wiggle",
+            {"train_size": "many"},
+            "data.train_size is 'many', but must be a whole number of at least 1 and at most 10000000",
+        ),
+        ("mnist_5k", {"seed": -3}, "data.seed is -3, but must be a whole number of at least 0 and at most 4294967295"),
+        ("regression_1d", {"noise": -1.0}, "data.noise is -1.0, but must be a number in [0, inf)"),
+        ("spirals", {"noise": float("inf")}, "data.noise is inf, but must be a number in [0, inf)"),
+        ("circles", {"factor": 1.0}, "data.factor is 1.0, but must be a number in (0, 1)"),
         (
             "circles",
             {"noise": 0},
-            "data.noise is 0: give a number above 0; without noise, all splits would contain the same points.",
+            "data.noise is 0, but must be a number in (0, inf); with 0, all splits would contain the same points",
         ),
         (
             "moons",
             {"noise": float("nan")},
-            "data.noise is nan: give a number above 0; without noise, all splits would contain the same points.",
+            "data.noise is nan, but must be a number in (0, inf); with 0, all splits would contain the same points",
         ),
-        ("blobs", {"std": 0.0}, "data.std is 0.0: give a number above 0."),
+        (
+            "blobs",
+            {"std": 0.0},
+            "data.std is 0.0, but must be a number in (0, inf); with 0, all splits would contain the same points",
+        ),
         (
             "mnist_5k",
             {"train_size": 4500, "val_size": 600},

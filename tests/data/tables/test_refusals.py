@@ -33,18 +33,18 @@ BAD: dict[str, tuple[pd.DataFrame, dict[str, object], str]] = {
     "a target that is not there": (
         holding(),
         {"target": "Y1"},
-        r"data.target is 'Y1', and .*csv has no such column: the columns are x, y, v\.$",
+        r"data.target is 'Y1', but .*csv has no such column; the columns are x, y, v\.$",
     ),
     "a target nearly there": (
         holding(price=1.5),
         {"target": "prize"},
         r"'prize', .*; did you mean price\? the columns",
     ),
-    "one of several targets": (holding(), {"target": ["v", "w"]}, r"data.target is 'w', and .* no such column"),
-    "a feature": (holding(), {"features": ["z"]}, r"data.features is 'z', and .* no such column"),
-    "a column left out": (holding(), {"leave_out": ["z"]}, r"data.leave_out is 'z', and .* no such column"),
-    "a time": (holding(), {"time": "z"}, r"data.time is 'z', and .* no such column"),
-    "a group": (holding(), {"group": "z"}, r"data.group is 'z', and .* no such column"),
+    "one of several targets": (holding(), {"target": ["v", "w"]}, r"data.target is 'w', but .* no such column"),
+    "a feature": (holding(), {"features": ["z"]}, r"data.features is 'z', but .* no such column"),
+    "a column left out": (holding(), {"leave_out": ["z"]}, r"data.leave_out is 'z', but .* no such column"),
+    "a time": (holding(), {"time": "z"}, r"data.time is 'z', but .* no such column"),
+    "a group": (holding(), {"group": "z"}, r"data.group is 'z', but .* no such column"),
     "the target as feature": (
         holding(),
         {"features": ["x", "y"]},
@@ -206,10 +206,10 @@ def test_columns_that_only_parquet_holds(write: Write, made: MakeTable, column: 
 @pytest.mark.parametrize(
     ("keys", "sentence"),
     [
-        ({"val_size": 1.5}, "data.val_size is 1.5: give a share below 1, or a whole number of rows."),
-        ({"test_size": -1}, "data.test_size is -1: give a share below 1, or a whole number of rows."),
-        ({"val_size": True}, "data.val_size is True: give a share below 1, or a whole number of rows."),
-        ({"val_size": float("nan")}, "data.val_size is nan: give a share below 1, or a whole number of rows."),
+        ({"val_size": 1.5}, "data.val_size is 1.5, but must be a share below 1, or a whole number of rows"),
+        ({"test_size": -1}, "data.test_size is -1, but must be a share below 1, or a whole number of rows"),
+        ({"val_size": True}, "data.val_size is True, but must be a share below 1, or a whole number of rows"),
+        ({"val_size": float("nan")}, "data.val_size is nan, but must be a share below 1, or a whole number of rows"),
         ({"separator": "::"}, "data.separator is '::': give one character, or tab."),
         ({"separator": ""}, "data.separator is '': give one character, or tab."),
         ({"decimal": ";"}, "data.decimal is ';': give '.' or ',', and another data.separator."),
@@ -226,7 +226,7 @@ def test_a_wrong_key_is_refused_before_the_file_is_read(
 
 def test_new_rows_that_lack_a_column_or_hold_a_text_are_refused(write: Write, made: MakeTable) -> None:
     table = made(write(holding()), "y")
-    with pytest.raises(ValueError, match=r"The rows have no column 'v': the columns are x\."):
+    with pytest.raises(ValueError, match=r"The rows have no column 'v'; the columns are x\."):
         table.encode(holding()[["x"]])
     with pytest.raises(ValueError, match=r"Column 'v' holds 'much' in row 3"):
         table.encode(holding(v=["1", "2", "much", *"4" * 97]))

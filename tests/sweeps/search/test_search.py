@@ -421,7 +421,7 @@ def test_a_repeated_trial_counts_once_in_a_database(place: Any, monkeypatch: pyt
             "one of tpe, gp, cmaes, random, grid; did you mean tpe?",
         ),
         (["sweep=optuna", RATE, "hydra.sweeper.n_trails=3"], "did you mean n_trials?"),
-        (["sweep=optuna", RATE, "hydra.sweeper.n_trials=0"], "hydra.sweeper.n_trials is 0, and must be a whole number"),
+        (["sweep=optuna", RATE, "hydra.sweeper.n_trials=0"], "hydra.sweeper.n_trials is 0, but must be a whole number"),
         (["sweep=optuna", RATE, "hydra.sweeper.direction=minimize"], "it has n_trials, sampler"),
         (["sweep=optuna", RATE, "hydra.sweeper.sampler=grid"], "has no end of values"),
         (["sweep=optuna", "optimizer.lr=interval(-1, 1)"], "optimizer.lr is -1.0"),

@@ -48,8 +48,8 @@ def test_a_word_is_a_distribution(word: str) -> None:
         "optimizer.lr=tag(log, interval(0, 1))": "begins at 0, which is on no logarithmic scale; begin above 0",
         "optimizer.lr=tag(lgo, interval(1, 2))": "has the tag lgo, and a search knows one",
         "optimizer.lr=tag(log, choice(1, 2))": "is a list, and tag(log, ...) is for intervals and ranges",
-        "seed=range(3, 3)": "names nothing that exists",
-        "init=glob(q*)": "names nothing that exists",
+        "seed=range(3, 3)": "matches nothing",
+        "init=glob(q*)": "matches nothing",
     }.items(),
 )
 def test_what_is_wrong_is_said(word: str, sentence: str) -> None:

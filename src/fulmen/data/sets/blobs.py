@@ -8,9 +8,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from fulmen.data.sets.synthetic import Synthetic
+from fulmen.data.sets.synthetic import SAME_POINTS, Synthetic
 from fulmen.data.source import DataSpec, Split
-from fulmen.rules import check_between
+from fulmen.rules import check, number
 
 
 @dataclass(kw_only=True)
@@ -26,7 +26,7 @@ class Blobs(Synthetic):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_between(0, np.inf, std=self.std)
+        check("data.std", self.std, number("(0, inf)"), SAME_POINTS)
 
     @property
     def spec(self) -> DataSpec:

@@ -6,7 +6,7 @@ import numpy as np
 
 from fulmen.data.sets.synthetic import SAME_POINTS, Synthetic
 from fulmen.data.source import DataSpec, Split
-from fulmen.rules import check_between
+from fulmen.rules import check, number
 
 
 @dataclass(kw_only=True)
@@ -18,7 +18,7 @@ class Moons(Synthetic):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_between(0, np.inf, SAME_POINTS, noise=self.noise)
+        check("data.noise", self.noise, number("(0, inf)"), SAME_POINTS)
 
     @property
     def spec(self) -> DataSpec:

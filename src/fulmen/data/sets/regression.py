@@ -7,7 +7,7 @@ import numpy as np
 
 from fulmen.data.sets.synthetic import Synthetic
 from fulmen.data.source import DataSpec, Split
-from fulmen.rules import check_at_least
+from fulmen.rules import check, number
 
 
 @dataclass(kw_only=True)
@@ -22,7 +22,7 @@ class Regression(Synthetic):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_at_least(0, noise=self.noise)
+        check("data.noise", self.noise, number("[0, inf)"))
 
     @property
     def spec(self) -> DataSpec:

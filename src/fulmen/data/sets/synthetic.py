@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fulmen.data.source import Source, Split, fresh
-from fulmen.rules import check_whole
+from fulmen.rules import check, whole
 
 MOST_ROWS = 10_000_000
 """Maximum number of rows per split. Rows are drawn into memory, and a checkpoint from the web may ask for any number;
@@ -22,15 +22,16 @@ class Sized(Source):
     test_size: int
 
     def __post_init__(self) -> None:
-        check_whole(1, MOST_ROWS, train_size=self.train_size)
-        check_whole(0, MOST_ROWS, val_size=self.val_size, test_size=self.test_size)
-        check_whole(0, 2**32 - 1, seed=self.seed)  # what NumPy's generators take
+        check("data.train_size", self.train_size, whole(1, MOST_ROWS))
+        check("data.val_size", self.val_size, whole(0, MOST_ROWS))
+        check("data.test_size", self.test_size, whole(0, MOST_ROWS))
+        check("data.seed", self.seed, whole(0, 2**32 - 1))  # what NumPy's generators take
 
 
 Draw = Callable[[np.random.RandomState, int], Split]
 """A function that draws a number of rows."""
-SAME_POINTS = "without noise, all splits would contain the same points"
-"""The reason why some data sets need noise."""
+SAME_POINTS = "with 0, all splits would contain the same points"
+"""The reason why noise may not be 0 in some data sets."""
 
 
 class Synthetic(Sized):

@@ -20,9 +20,9 @@ from fulmen.data.tables.column_checks import check_finite
 from fulmen.data.tables.columns import roles
 from fulmen.data.tables.encoding import Column, FittedSchema, encode, feature_names, fit
 from fulmen.data.tables.reader import check_form, read
-from fulmen.data.tables.splitting import RowIndices, Sizes, check_sizes, groups, moments
+from fulmen.data.tables.splitting import RowIndices, Sizes, groups, moments, size
 from fulmen.data.tables.target import TargetOptions, TargetSpec, known_target_spec, target_spec
-from fulmen.rules import listed
+from fulmen.rules import check, listed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,7 +68,8 @@ class Table(Source):
     """The same for the test split."""
 
     def __post_init__(self) -> None:
-        check_sizes(val_size=self.val_size, test_size=self.test_size)
+        check("data.val_size", self.val_size, size)
+        check("data.test_size", self.test_size, size)
         check_form(self.separator, self.decimal)
         if self.time is not None and self.group is not None:
             raise ValueError(f"data.time={self.time} and data.group={self.group} cannot be combined: set only one.")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from fulmen.rules import listed, present
+from fulmen.rules import alternatives, listed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,7 +45,9 @@ def roles(
     named = {"target": targets, **{key: [name] for key, name in dividing.items() if name is not None}}
     for key, names in {**named, "features": features or (), "leave_out": leave_out}.items():
         for name in names:
-            present(name, there, f"data.{key} is {name!r}, and {path} has no such column")
+            if name not in there:
+                near = alternatives(name, there, "the columns are")
+                raise ValueError(f"data.{key} is {name!r}, but {path} has no such column{near}.")
             if taken.get(name, key) != key:
                 raise ValueError(f"data.{key} names {name!r}, which is data.{taken[name]} already.")
         if key in named:

@@ -136,11 +136,11 @@ class Sizes:
         return {"train": rows} | {name: found[name] for name in ("val", "test") if name in found}
 
 
-def check_sizes(**sizes: float) -> None:
-    """Raises ValueError unless every size is a share below 1 or a whole number."""
-    for name, size in sizes.items():
-        if isinstance(size, bool) or not (0 <= size < 1 or (isinstance(size, int) and size >= 1)):
-            raise ValueError(f"data.{name} is {size!r}: give a share below 1, or a whole number of rows.")
+def size(value: Any) -> str | None:
+    """The rule of a split's size."""
+    fits = isinstance(value, (int, float)) and not isinstance(value, bool)
+    fits = fits and (0 <= value < 1 or (isinstance(value, int) and value >= 1))
+    return None if fits else "a share below 1, or a whole number of rows"
 
 
 def _count(size: float, count: int) -> int:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from fulmen.config.recorded import PERMISSIONS
 from fulmen.errors import ConfigurationError
+from fulmen.rules import split_override
 from fulmen.sweeps import record
 from fulmen.sweeps.execute import run_all
 from fulmen.sweeps.grid import records
@@ -82,7 +83,7 @@ def _planned(sweep: Sweep, folder: Path, study: "Study", job: Job, say: Callable
     assert sweep.search is not None
     search = sweep.search
     planned: list[int] = []
-    fixed = [word for word in search.fixed if word.partition("=")[0] not in PERMISSIONS]
+    fixed = [word for word in search.fixed if split_override(word)[0] not in PERMISSIONS]
     refused: list[ConfigurationError] = []
     most = MOST_REFUSED_OF_FEW if study.is_finite else MOST_REFUSED
     while study.count < sweep.jobs and len(planned) < search.options["n_jobs"]:

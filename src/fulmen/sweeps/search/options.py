@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 from fulmen.config.groups import conf_dir
 from fulmen.config.overrides import parse
 from fulmen.errors import ConfigurationError
-from fulmen.rules import Rule, did_you_mean, many, one_of, text, whole
+from fulmen.rules import Rule, alternatives, check, many, one_of, split_override, text, whole
 
 WORD: Final = "sweep=optuna"
 KEYS: Final = "hydra.sweeper."
@@ -47,13 +47,12 @@ def read(words: Sequence[str]) -> dict[str, Any]:
         if override.is_sweep_override():
             raise ConfigurationError(f"{override.input_line} names several values, and a search has one")
         if name not in found:
-            near = did_you_mean(name, found) or ";"
-            raise ConfigurationError(f"there is no {override.input_line} in {WORD}{near} it has {', '.join(found)}")
+            near = alternatives(name, found, "it has")
+            raise ConfigurationError(f"there is no {override.input_line} in {WORD}{near}")
         found[name] = override.value()
     for name, rule in RULES.items():
-        if wanted := rule(found[name]):
-            raise ConfigurationError(f"{KEYS}{name} is {found[name]!r}, and must be {wanted}")
-    _check_together(found, {word.partition("=")[0] for word in words})
+        check(f"{KEYS}{name}", found[name], rule)
+    _check_together(found, {split_override(word)[0] for word in words})
     return found
 
 
@@ -79,7 +78,7 @@ def address(storage: str) -> str:
 
 def _quoted(word: str) -> str:
     """An address has letters that Hydra's grammar wants in quotes."""
-    key, _, value = word.partition("=")
+    key, value = split_override(word)
     plain = key == f"{KEYS}storage" and value not in ("", "null") and value[0] not in "'\""
     return f"{key}='{value}'" if plain else word
 
@@ -87,7 +86,7 @@ def _quoted(word: str) -> str:
 def _check_together(found: dict[str, Any], typed: set[str]) -> None:
     if found["storage"] is not None and "://" not in address(found["storage"]):
         raise ConfigurationError(
-            f"{KEYS}storage is {found['storage']!r}, and must be an address, as postgresql://user@host/database"
+            f"{KEYS}storage is {found['storage']!r}, but must be an address, as postgresql://user@host/database"
         )
     if found["study_name"] is not None and found["storage"] is None:
         raise ConfigurationError(f"{KEYS}study_name is a name in a database; add {KEYS}storage=<address>")

@@ -18,7 +18,7 @@ from fulmen.config.compose import compose
 from fulmen.config.groups import groups, search_path
 from fulmen.config.overrides import check_choice
 from fulmen.errors import ConfigurationError
-from fulmen.rules import did_you_mean
+from fulmen.rules import alternatives, split_override
 from fulmen.sweeps import grid, record
 from fulmen.sweeps.grid import parsed, records
 from fulmen.sweeps.record import Search, Sweep
@@ -107,8 +107,7 @@ def _check_objective(name: str, planned: Sequence[dict[str, Any]]) -> None:
     task = planned[0]["sizes"]["task"]
     there = [f"{split}/{figure}" for split in ("val", "train", "test") for figure in ("loss", *METRICS[task])]
     if name not in (*there, "parameters"):
-        near = did_you_mean(name, [*there, "parameters"]) or ";"
-        raise ConfigurationError(f"there is no objective {name}{near} there are {', '.join(there)}, parameters")
+        raise ConfigurationError(f"there is no objective {name}{alternatives(name, [*there, 'parameters'])}")
 
 
 def _trials(found: dict[str, Any], space: Sequence[Dimension]) -> int:
@@ -144,7 +143,7 @@ def extended(sweep: Sweep, about: Sequence[str]) -> Sweep:
         return sweep
     found = options.read(about)
     for word in about:
-        if word.partition("=")[0] != f"{options.KEYS}n_trials":
+        if split_override(word)[0] != f"{options.KEYS}n_trials":
             raise ConfigurationError(f"a search goes on as it began, and {word} is not {options.KEYS}n_trials=")
     if not about:
         return sweep

@@ -20,6 +20,7 @@ from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 
 from fulmen.config.overrides import product
 from fulmen.errors import ConfigurationError
+from fulmen.rules import split_override
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -102,7 +103,7 @@ def dimension(override: Override, default: Any, folders: Sequence[Path]) -> Dime
         ConfigurationError: it names nothing, or is a range or an interval that cannot be.
     """
     line, value = override.input_line or "", override.value()
-    key, typed = override.get_key_element(), line.partition("=")[2]
+    key, typed = override.get_key_element(), split_override(line)[1]
     log = _is_log(line, value)
     if isinstance(value, IntervalSweep):
         low, high = value.start, value.end
@@ -116,7 +117,7 @@ def dimension(override: Override, default: Any, folders: Sequence[Path]) -> Dime
         raise ConfigurationError(f"{line} is a list, and tag(log, ...) is for intervals and ranges; leave it out")
     else:
         words = product([override], folders)[0]
-        return Dimension(key, typed, list(dict.fromkeys(word.partition("=")[2] for word in words)))
+        return Dimension(key, typed, list(dict.fromkeys(split_override(word)[1] for word in words)))
     if found.choices is None:
         _check(line, found)
     return found
@@ -124,7 +125,7 @@ def dimension(override: Override, default: Any, folders: Sequence[Path]) -> Dime
 
 def _of_range(line: str, key: str, typed: str, values: list[str], step: float, log: bool) -> Dimension:
     if not values:
-        raise ConfigurationError(f"{line} names nothing that exists")
+        raise ConfigurationError(f"{line} matches nothing")
     numbers = [float(value) for value in values]
     whole = all("." not in value and "e" not in value for value in values)
     low, high = min(numbers[0], numbers[-1]), max(numbers[0], numbers[-1])
