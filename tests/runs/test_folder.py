@@ -91,7 +91,7 @@ def fuzz(folder: Path, seed: int, rounds: int) -> None:
         try:
             folders.read(folder)
             sweep = record.read(folder)
-            [sweep.own_words(number) for number in range(min(sweep.jobs, 1000))]
+            [sweep.own_overrides(number) for number in range(min(sweep.jobs, 1000))]
             [(one.count, one.probes, one.distribution) for one in sweep.search.space] if sweep.search else None
         except ConfigurationError as error:
             assert re.fullmatch(rf".*{re.escape(name)} .+", str(error))  # noqa: PT017

@@ -210,7 +210,7 @@ def test_a_full_disk_is_a_sentence_with_the_command_to_go_on(
     said = capsys.readouterr()
     assert "2 of 2 runs completed" in said.out and said.err.count("\n") == 1
     assert f"{name}: No space left on device; runs that completed are safe in logs" in said.err
-    assert main(shlex.split(said.err.partition("go on with: ")[2])[2:]) == 0
+    assert main(shlex.split(said.err.partition("resume with: ")[2])[2:]) == 0
     assert len(place.board()) == 2
 
 

@@ -104,8 +104,8 @@ def of_sweep(sweep: Sweep, results: Iterable[Result], score: str | None = None) 
     """The leaderboard of a sweep, by its own score or another."""
     rows = []
     for result in results:
-        words = (word.partition("=") for word in sweep.own_words(result.number))
-        settings = {key: value for key, _, value in words}
+        overrides = (override.partition("=") for override in sweep.own_overrides(result.number))
+        settings = {key: value for key, _, value in overrides}
         rows.append(Row(str(result.number), result.state, settings, result.metrics, result.folder, result.error))
     return Board(score or sweep.score, list(sweep.varying), rows)
 

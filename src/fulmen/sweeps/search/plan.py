@@ -145,7 +145,9 @@ def extended(sweep: Sweep, about: Sequence[str]) -> Sweep:
     found = options.read(about)
     for word in about:
         if word.partition("=")[0] != f"{options.KEYS}n_trials":
-            raise ConfigurationError(f"a search goes on as it began, and {word} is not {options.KEYS}n_trials=")
+            raise ConfigurationError(
+                f"a search is resumed with its own settings; {word} is not {options.KEYS}n_trials="
+            )
     if not about:
         return sweep
     wanted = _trials({**sweep.search.options, **found}, sweep.search.space)
