@@ -245,6 +245,14 @@ def _checked(found: Any) -> Sweep:
             raise ValueError(f"search.space.{index} is {one.typed!r:.40}, but its low, high and step are no range")
     for index, trial in enumerate(search["trials"]):
         _check(trial, {"number": whole(0), "words": WORDS}, f"search.trials.{index}.")
+    fewest, n_trials = len(search["trials"]), search["options"]["n_trials"]
+    if wanted := whole(1)(n_trials):  # null stands for a default only where it is typed
+        raise ValueError(f"search.options.n_trials is {n_trials!r:.40}, and must be {wanted}")
+    if not fewest <= found["jobs"] <= max(n_trials, fewest):
+        raise ValueError(
+            f"jobs is {found['jobs']}, and must be from {fewest}, the number of search.trials, "
+            f"to {max(n_trials, fewest)}, that of search.options.n_trials"
+        )
     space, trials = [Dimension(**each) for each in search["space"]], [Trial(**each) for each in search["trials"]]
     return Sweep(**found | {"search": Search(**search | {"space": space, "trials": trials})})
 
