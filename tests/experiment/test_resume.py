@@ -261,7 +261,7 @@ def test_a_completed_run_without_a_checkpoint_is_not_begun_anew(copy: Path, caps
     best = (copy / "checkpoints" / "best.ckpt").read_bytes()
     capsys.readouterr()
     assert main(["resume=run", "trainer.max_epochs=40"]) == 1
-    assert "has no last.ckpt to go on from; take rerun=run" in capsys.readouterr().err
+    assert "has no last.ckpt to resume from; use rerun=run" in capsys.readouterr().err
     assert (copy / "checkpoints" / "best.ckpt").read_bytes() == best
 
 

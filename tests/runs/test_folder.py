@@ -91,7 +91,7 @@ def fuzz(folder: Path, seed: int, rounds: int) -> None:
         try:
             folders.read(folder)
             sweep = record.read(folder)
-            [sweep.own_words(number) for number in range(min(sweep.jobs, 1000))]
+            [sweep.own_overrides(number) for number in range(min(sweep.jobs, 1000))]
             [(one.count, one.probes, one.distribution) for one in sweep.search.space] if sweep.search else None
         except ConfigurationError as error:
             assert re.fullmatch(rf".*{re.escape(name)} .+", str(error))  # noqa: PT017
@@ -241,3 +241,16 @@ def test_a_search_is_checked_key_by_key(break_it: Broken, key: str, tmp_path: Pa
     (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(content))
     with pytest.raises(ConfigurationError, match=rf"sweep\.yaml cannot be read: {key}"):
         record.read(tmp_path)
+
+
+@pytest.mark.parametrize("jobs", [3, 999_999])
+def test_jobs_of_a_search_are_between_its_trials_and_n_trials(jobs: int, tmp_path: Path) -> None:
+    (tmp_path / "sweep.yaml").write_text(yaml.safe_dump({**SWEEP, "jobs": jobs}))
+    with pytest.raises(ConfigurationError, match=r"sweep\.yaml cannot be read: jobs is \d+, .*; restore the file, or"):
+        record.read(tmp_path)
+
+
+def test_jobs_of_a_search_that_ended_early_are_its_trials(tmp_path: Path) -> None:
+    for jobs in (1, 2):
+        (tmp_path / "sweep.yaml").write_text(yaml.safe_dump({**SWEEP, "jobs": jobs}))
+        assert record.read(tmp_path).jobs == jobs

@@ -44,7 +44,13 @@ class Moody(nn.Linear):
             while len(glob.glob("logs/sweeps/*/*/status.json")) < 2:
                 time.sleep(0.1)
             os.killpg(0, signal.SIGINT)
-        if self.mood == "killed":
+        if self.mood == "neighbour" and not os.path.exists("started"):
+            open("started", "w").close()
+            time.sleep(20)
+            raise RuntimeError("the neighbour's death left this worker alive")
+        while self.mood == "killer" and not os.path.exists("started"):
+            time.sleep(0.01)
+        if self.mood in ("killed", "killer"):
             os.kill(os.getpid(), signal.SIGKILL)
         if self.mood == "raises":
             raise RuntimeError("no | luck")

@@ -96,8 +96,9 @@ def forking(place: Any) -> Path:
 
 @pytest.mark.slow
 def test_a_worker_that_is_killed_takes_nobody_with_it(place: Any) -> None:
+    """It is killed when its neighbour is in the middle of a run, which dies with the pool and is then run alone."""
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
-    moods = "model.mood=fine,killed,stillborn"
+    moods = "model.mood=neighbour,killer,stillborn"
     done = place.sweep_apart(moods, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", program=forking(place))
     assert done.wait() == 1, done.stderr
     assert place.states() == {0: "completed", 1: "failed", 2: "failed"}
@@ -210,7 +211,7 @@ def test_a_full_disk_is_a_sentence_with_the_command_to_go_on(
     said = capsys.readouterr()
     assert "2 of 2 runs completed" in said.out and said.err.count("\n") == 1
     assert f"{name}: No space left on device; runs that completed are safe in logs" in said.err
-    assert main(shlex.split(said.err.partition("go on with: ")[2])[2:]) == 0
+    assert main(shlex.split(said.err.partition("resume with: ")[2])[2:]) == 0
     assert len(place.board()) == 2
 
 

@@ -85,7 +85,7 @@ def test_a_signal_stops_a_sweep_cleanly(
     assert f"python train.py -m resume={folder} 'allow_targets=[moody]'" in capsys.readouterr().out
     assert [row["state"] for row in place.board()] == ["completed", "interrupted", "planned"]
     assert main([f"resume={folder}"]) == 1
-    assert "is a sweep, and no run; to go on with it, add -m" in capsys.readouterr().err
+    assert "is a sweep, not a run; to resume it, add -m" in capsys.readouterr().err
     monkeypatch.delenv("STRUCK")
     assert place.go_on("allow_targets=[moody]") == 0
     assert place.states() == dict.fromkeys(range(3), "completed")
@@ -153,7 +153,7 @@ def test_what_cannot_go_on_is_said(place: Any, capsys: pytest.CaptureFixture[str
         ("resume=logs/sweeps/torn",): "stopped before its first job",
         ("resume=logs/sweeps/tron",): "did you mean torn?",
         ("resume=logs/sweeps/torn", "retry=faild"): "did you mean failed?",
-        ("resume=logs/sweeps/torn", "seed=1"): "goes on as it was planned",
+        ("resume=logs/sweeps/torn", "seed=1"): "is resumed as it was planned",
         ("resume=",): "wants the folder of a sweep",
     }.items():
         assert main(["-m", *words]) == 1

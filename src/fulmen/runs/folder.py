@@ -268,7 +268,7 @@ def runs_in(folder: Path) -> list[Path]:
 def absent(folder: Path) -> str:
     """The sentence about a folder that is not there, or has no run in it."""
     if (folder / SWEEP).is_file():
-        return f"{folder} is a sweep, and no run; to go on with it, add -m, and its runs are {folder / '0'} and so on"
+        return f"{folder} is a sweep, not a run; to resume it, add -m; its runs are {folder / '0'} and so on"
     parent = folder.absolute().parent
     near = [child.name for child in parent.iterdir() if child.is_dir()] if parent.is_dir() else []
     what = f"no run in {folder}" if folder.is_dir() else f"no folder {folder}"
@@ -292,7 +292,7 @@ def _load(text: str) -> Any:
 
 
 def _damaged(path: Path, why: str) -> str:
-    return f"{path} cannot be read: {why}"
+    return f"{path} cannot be read: {why}; restore the file, or move {path.parent} away and train again"
 
 
 def _columns(text: str) -> dict[str, list[float]]:

@@ -24,7 +24,7 @@ class History(Logger):
         path: the file, made with its header at once.
         figures: names of the columns after `seconds`.
         steps_per_epoch: of the optimizer, to tell the epoch of a step.
-        step: from which a run goes on; rows that it had written after that are cut off, as is one half written.
+        step: from which a run resumes; rows that it had written after that are cut off, as is one half written.
     """
 
     def __init__(self, path: Path, figures: list[str], steps_per_epoch: int, step: int = 0) -> None:

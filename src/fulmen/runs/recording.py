@@ -46,7 +46,7 @@ def claim(folder: Path, *, goes_on: bool) -> Iterator[None]:
         return
     if not goes_on:
         _make(folder)
-    refusal = FileExistsError(f"{folder} is held by another process, which trains that very run")
+    refusal = FileExistsError(f"{folder} is held by another process, which is training this run; wait for it to end")
     with folders.lock(folder, refusal):
         if not goes_on:
             _check_free(folder)  # once more: another process may have come first, and have ended
@@ -64,7 +64,7 @@ def recording(
         folder: claimed; what it says of an earlier part of this run stays, and times add up.
         config: the content of `config.yaml`.
         facts: entries of `status.json`.
-        resumed: the step at which the run goes on.
+        resumed: the step at which the run resumes.
 
     Yields:
         The status, to which a run adds what it learns.

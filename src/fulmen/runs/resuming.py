@@ -1,4 +1,4 @@
-"""Where a run that was stopped goes on: at its newest whole checkpoint, if it has one and steps are left."""
+"""Where a run that was stopped resumes: at its newest whole checkpoint, if it has one and steps are left."""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from fulmen.runs import folder as folders
 
 
 def start(folder: Path, total_steps: int, rows: str, trust: bool) -> tuple[int | None, dict[str, Any] | None]:
-    """The step that the run in `folder` goes on from, and the best checkpoint so far; None for what there is not.
+    """Return the step from which the run in `folder` resumes, and the best checkpoint so far; None where there is none.
 
     Args:
         folder: the run's.
@@ -27,7 +27,7 @@ def start(folder: Path, total_steps: int, rows: str, trust: bool) -> tuple[int |
     folders.read_history(folder)
     newest = checkpoints.newest(folder / "checkpoints", warn, trust=trust)
     if newest is None and folders.load_status(folder).get("state") == "completed":
-        raise ValueError(f"{folder} is completed, and has no last.ckpt to go on from; take rerun={folder}")
+        raise ValueError(f"{folder} is completed and has no last.ckpt to resume from; use rerun={folder}")
     if newest is None:
         warn(f"no checkpoint in {folder}; restarting from step 0 (the result will be the same)")
         return None, None

@@ -20,12 +20,12 @@ from fulmen.sweeps.launchers import BASIC, CHOICE, Launcher
 from fulmen.sweeps.record import STOP
 from fulmen.sweeps.results import PLANNED, read
 
-KILLED_TWICE: Final = "its process was killed, or ran out of memory, and once more when it ran alone"
+KILLED_TWICE: Final = "the process was killed or ran out of memory, and again when it ran alone"
 SECONDS_TO_END: Final = 30.0
 
 
 def run_all(places: Sequence[Path], launcher: Launcher, job: Job) -> None:
-    """Launches jobs until each has ended. One whose worker was killed goes on once more, alone, as its neighbours do.
+    """Launches jobs until each has ended. One whose worker was killed is resumed once, alone; so are its neighbours.
 
     Args:
         places: the folders.

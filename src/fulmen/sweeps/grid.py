@@ -1,4 +1,4 @@
-"""A grid: a run for every combination of the values that the words list.
+"""A grid: a run for every combination of the values that the overrides list.
 
 All jobs are composed and checked before the first one starts, so a typo in the last of them costs nothing. Hydra takes
 a tenth of a second to compose a configuration, so that is done once for each distinct set of choices; jobs that differ
@@ -33,19 +33,19 @@ from fulmen.runs.settings import leaves
 GROUP = "sweep"
 
 
-def named(words: Sequence[str]) -> bool:
+def named(overrides: Sequence[str]) -> bool:
     """Return whether a preset is among the overrides."""
-    return any(word.startswith(f"{GROUP}=") for word in words)
+    return any(word.startswith(f"{GROUP}=") for word in overrides)
 
 
-def expanded(words: Sequence[str], config_dir: str | None) -> list[str]:
-    """The words, with those of the preset that they name before them.
+def expanded(overrides: Sequence[str], config_dir: str | None) -> list[str]:
+    """Return the overrides, preceded by those of the preset that they name.
 
     Raises:
-        ConfigurationError: there is no such preset, or it is no list of words.
+        ConfigurationError: there is no such preset, or it is no list of overrides.
     """
-    names = [split_override(word)[1] for word in words if word.startswith(f"{GROUP}=")]
-    typed = [word for word in words if not word.startswith(f"{GROUP}=")]
+    names = [split_override(word)[1] for word in overrides if word.startswith(f"{GROUP}=")]
+    typed = [word for word in overrides if not word.startswith(f"{GROUP}=")]
     if not names:
         return typed
     there = choices(GROUP, search_path(config_dir))
@@ -77,10 +77,10 @@ OTHER = re.compile(r"\$\{([\w.]+)\}")
 
 @dataclass(frozen=True)
 class Grid:
-    """The combinations, and which of their words differ."""
+    """The combinations, and which of their overrides differ."""
 
     factors: list[list[str]]
-    """For each word that was typed the words that it stands for, one or several."""
+    """For each override that was typed those that it stands for, one or several."""
 
     @property
     def varying(self) -> dict[str, list[str]]:
@@ -90,11 +90,11 @@ class Grid:
 
     @property
     def jobs(self) -> list[list[str]]:
-        """The words of every job, in the order of their numbers: the last word varies fastest."""
+        """The overrides of every job, in the order of their numbers: the last one varies fastest."""
         return [list(job) for job in itertools.product(*self.factors)]
 
     def job(self, number: int) -> list[str]:
-        """The words of one job."""
+        """Return the overrides of one job."""
         words = []
         for factor in reversed(self.factors):
             number, place = divmod(number, len(factor))
@@ -103,10 +103,10 @@ class Grid:
 
 
 def grid(words: Sequence[str], config_dir: str | None) -> Grid:
-    """The grid that words describe.
+    """Return the grid that overrides describe.
 
     Raises:
-        ConfigurationError: a word names a choice that does not exist or nothing at all, or asks for a search.
+        ConfigurationError: an override names a choice that does not exist or nothing at all, or asks for a search.
     """
     folders = search_path(config_dir)
     overrides = parsed(words)
@@ -117,7 +117,7 @@ def grid(words: Sequence[str], config_dir: str | None) -> Grid:
 
 
 def parsed(words: Sequence[str]) -> list[Override]:
-    """The words of a sweep as Hydra reads them.
+    """Return the overrides of a sweep as Hydra reads them.
 
     Raises:
         ConfigurationError: Hydra cannot, one that stands for several values is not the only one about its key, or one
@@ -137,7 +137,7 @@ def records(jobs: Sequence[Sequence[str]], config_dir: str | None) -> Iterator[d
     """Each job's configuration, checked, as `config.yaml` keeps it.
 
     Args:
-        jobs: the words of each; they all have the same keys.
+        jobs: the overrides of each; they all have the same keys.
         config_dir: the user's own choices.
 
     Raises:
@@ -161,7 +161,7 @@ def records(jobs: Sequence[Sequence[str]], config_dir: str | None) -> Iterator[d
 
 
 def _cheap(jobs: Sequence[Sequence[str]], folders: Sequence[Path]) -> Mapping[str, Override]:
-    """The words that only give a key a plain value."""
+    """Return the overrides that only give a key a plain value."""
     overrides = {word: read(word) for word in dict.fromkeys(itertools.chain(*jobs))}
     keys = [overrides[word].key_or_group for word in jobs[0]]
     alone = {key for key in keys if sum(_overlap(key, other) for other in keys) == 1}
@@ -180,7 +180,7 @@ def _overlap(one: str, other: str) -> bool:
 
 
 def _compose(words: Sequence[str], config_dir: str | None) -> DictConfig:
-    """The configuration of a job, which draws no figures unless a word is about them: they would take longest."""
+    """The configuration of a job, which draws no figures unless an override is about them: they would take longest."""
     about_figures = any(read(word).key_or_group.partition(".")[0] == "figures" for word in words)
     return compose([*words, *([] if about_figures else ["figures=none"])], config_dir)
 

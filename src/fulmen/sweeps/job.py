@@ -185,12 +185,14 @@ class Job:
     def _begin(self, folder: Path) -> None:
         sweep, number = _sweep(folder.parent), int(folder.name)
         config = recorded.configuration(folder)
-        words = [word for word in sweep.job_words(number) if split_override(word)[0] not in PERMISSIONS]
-        config.overrides = [*words, *self.permissions]
+        overrides = [
+            override for override in sweep.job_overrides(number) if split_override(override)[0] not in PERMISSIONS
+        ]
+        config.overrides = [*overrides, *self.permissions]
         for override in map(read, self.permissions):
             config[override.key_or_group] = override.value()
         config.allow_targets = listed(config.allow_targets)
-        train(config, folder=folder, name=" ".join(sweep.own_words(number)), verbose=False, pruner=_pruner(folder))
+        train(config, folder=folder, name=" ".join(sweep.own_overrides(number)), verbose=False, pruner=_pruner(folder))
 
     @contextmanager
     def _stopping(self, sweep: Path) -> Iterator[None]:

@@ -37,7 +37,7 @@ class Kind(NamedTuple):
     extra: str
     """The extra of Fulmen to install."""
     target: str
-    words: tuple[str, ...] = ()
+    overrides: tuple[str, ...] = ()
     """Its settings, unless others are typed."""
     patience: float = 0.0
     """Seconds in which a job may still begin after the launcher broke off."""
@@ -55,34 +55,34 @@ LAUNCHERS: Final = {
 }
 
 
-def split(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The words about the launcher, and all others."""
-    about = [word for word in words if word.lstrip("+~").startswith((CHOICE, KEYS))]
-    return about, [word for word in words if word not in about]
+def split(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The overrides about the launcher, and all others."""
+    about = [override for override in overrides if override.lstrip("+~").startswith((CHOICE, KEYS))]
+    return about, [override for override in overrides if override not in about]
 
 
 class Launcher:
     """A launcher, which runs the jobs of a sweep.
 
     Args:
-        words: those about it, as typed.
+        overrides: those about it, as typed.
 
     Raises:
         ConfigurationError: there is no such launcher, it is not installed, or it lacks a key.
     """
 
-    def __init__(self, words: Sequence[str]) -> None:
+    def __init__(self, overrides: Sequence[str]) -> None:
         self.name = BASIC
-        for override in map(parse, words):
+        for override in map(parse, overrides):
             if override.is_sweep_override():
                 raise ConfigurationError(f"a sweep has one launcher, and {override.input_line} names several values")
             if override.key_or_group == CHOICE:
                 self.name = str(override.value())
         if self.name not in LAUNCHERS:
             raise ConfigurationError(f"there is no {CHOICE}={self.name}{alternatives(self.name, LAUNCHERS)}")
-        self.kind, self.words = LAUNCHERS[self.name], list(words)
+        self.kind, self.overrides = LAUNCHERS[self.name], list(overrides)
         if self.name == BASIC:
-            if keys := [word for word in words if word.lstrip("+~").startswith(KEYS)]:
+            if keys := [override for override in overrides if override.lstrip("+~").startswith(KEYS)]:
                 raise ConfigurationError(f"{CHOICE}=basic has no keys, and {keys[0]} is one; choose another launcher")
             return
         if self.kind.target.rpartition(".")[2] not in _installed():
@@ -127,33 +127,33 @@ class Launcher:
         with initialize_config_dir(str(conf_dir()), job_name="fulmen", version_base="1.3"):
             context = hydra_private.context(config)
             plugin = Plugins.instance().instantiate_launcher(hydra_context=context, task_function=job, config=config)
-            words = [[f"folder={as_value(str(folder))}"] for folder in folders]
+            overrides = [[f"folder={as_value(str(folder))}"] for folder in folders]
             # submitit's own processes would end by Ctrl-C, and kill their jobs; the thread of the progress hears it
             with kept_from_children() if self.name == "submitit_local" else nullcontext():
-                plugin.launch(words, int(folders[0].name))
+                plugin.launch(overrides, int(folders[0].name))
 
     def _compose(self, sweep: Path) -> DictConfig:
         """The configuration that the plugin is made of.
 
         Raises:
-            ConfigurationError: a word names no key, or gives it what it cannot be.
+            ConfigurationError: an override names no key, or gives it what it cannot be.
         """
-        mine = [word for word in self.kind.words if not self._typed(word)]
-        words = [f"{CHOICE}={self.name}", f"hydra.sweep.dir={as_value(str(sweep))}", *mine]
+        mine = [override for override in self.kind.overrides if not self._typed(override)]
+        overrides = [f"{CHOICE}={self.name}", f"hydra.sweep.dir={as_value(str(sweep))}", *mine]
         try:
-            return _compose([*words, *self.words])
+            return _compose([*overrides, *self.overrides])
         except (HydraException, OmegaConfBaseException) as error:
-            known = _keys(_compose(words).hydra.launcher)
-            for word in self.words:
-                key = parse(word).key_or_group
-                if not word.startswith(("+", "~")) and key != CHOICE and key not in known:
+            known = _keys(_compose(overrides).hydra.launcher)
+            for override in self.overrides:
+                key = parse(override).key_or_group
+                if not override.startswith(("+", "~")) and key != CHOICE and key not in known:
                     near = alternatives(key, known, f"{self.name} has")
                     raise ConfigurationError(f"there is no key '{key}'{near}") from error
             raise ConfigurationError(" ".join(str(error.__cause__ or error).split("\n")[0].split())) from error
 
-    def _typed(self, word: str) -> bool:
-        key = split_override(word.lstrip("+"))[0]
-        return any(split_override(other.lstrip("+~"))[0] == key for other in self.words)
+    def _typed(self, override: str) -> bool:
+        key = split_override(override.lstrip("+"))[0]
+        return any(split_override(other.lstrip("+~"))[0] == key for other in self.overrides)
 
 
 def _start_ray(settings: DictConfig) -> None:
@@ -167,11 +167,11 @@ def _start_ray(settings: DictConfig) -> None:
         signal.signal(signum, handler)
 
 
-def _compose(words: list[str]) -> DictConfig:
+def _compose(overrides: list[str]) -> DictConfig:
     with hydra_private.beside_host(), initialize_config_dir(str(conf_dir()), job_name="fulmen", version_base="1.3"):
         application = GlobalHydra.instance().hydra
         assert application is not None
-        found = application.compose_config("job", words, run_mode=RunMode.MULTIRUN, with_log_configuration=False)
+        found = application.compose_config("job", overrides, run_mode=RunMode.MULTIRUN, with_log_configuration=False)
     assert isinstance(found, DictConfig)
     return found
 

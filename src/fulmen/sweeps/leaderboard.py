@@ -105,7 +105,7 @@ def of_sweep(sweep: Sweep, results: Iterable[Result], score: str | None = None) 
     """The leaderboard of a sweep, by its own score or another."""
     rows = []
     for result in results:
-        settings = dict(map(split_override, sweep.own_words(result.number)))
+        settings = dict(map(split_override, sweep.own_overrides(result.number)))
         rows.append(Row(str(result.number), result.state, settings, result.metrics, result.folder, result.error))
     return Board(score or sweep.score, list(sweep.varying), rows)
 

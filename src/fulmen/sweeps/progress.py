@@ -69,7 +69,7 @@ class Progress:
             result = read(place)
             if result.state == "interrupted":  # it may go on
                 self.before[place] = _changed(place)
-                self.say(f"job {result.number}  {' '.join(self.sweep.own_words(result.number))}  {result.error}")
+                self.say(f"job {result.number}  {' '.join(self.sweep.own_overrides(result.number))}  {result.error}")
             elif result.ended:
                 self.waiting.remove(place)
                 self.ended.append(result)
@@ -86,8 +86,8 @@ class Progress:
             each = (time.monotonic() - self.began) / self.new
             parts.append(f"about {_duration(each * len(self.waiting))} left")
         end = f"{result.state}: {result.error}" if not result.done else self._score(result)
-        words = " ".join(self.sweep.own_words(result.number))
-        return f"job {result.number}  {words}  {end}  ({', '.join(parts)})"
+        overrides = " ".join(self.sweep.own_overrides(result.number))
+        return f"job {result.number}  {overrides}  {end}  ({', '.join(parts)})"
 
     def _score(self, result: Result) -> str:
         score = self.sweep.score

@@ -99,7 +99,7 @@ class Search:
     """The keys of `hydra.sweeper`."""
     space: list[Dimension]
     fixed: list[str]
-    """The words that all jobs have."""
+    """Overrides of every job."""
     seed: int
     objectives: list[str]
     """Figures of `metrics.json`."""
@@ -114,9 +114,9 @@ class Sweep:
     """The content of `sweep.yaml`."""
 
     words: list[str]
-    """As typed."""
+    """The overrides as typed."""
     grid: list[list[str]]
-    """The words of the jobs: for each that was typed all those that it stands for."""
+    """The overrides of the jobs: for each that was typed, all those that it stands for."""
     varying: dict[str, list[str]]
     """Keys and groups that vary, and their values."""
     score: str
@@ -124,25 +124,25 @@ class Sweep:
     config_dir: str | None
     """The folder of the user's own choices."""
     permissions: list[str]
-    """The words that were typed to allow something; they count only where they are typed."""
+    """The overrides that were typed to allow something; they count only where they are typed."""
     search: Search | None = None
     """None of a grid, whose jobs are known beforehand."""
 
-    def job_words(self, number: int) -> list[str]:
-        """All words of a job."""
+    def job_overrides(self, number: int) -> list[str]:
+        """Return all overrides of a job."""
         if self.search is None:
             return Grid(self.grid).job(number)
         chosen = self.search.trials[number].words if number < len(self.search.trials) else []
         return [*self.search.fixed, *chosen]
 
-    def own_words(self, number: int) -> list[str]:
-        """The words that tell a job from the others."""
-        return [word for word in self.job_words(number) if split_override(word)[0] in self.varying]
+    def own_overrides(self, number: int) -> list[str]:
+        """Return the overrides in which a job differs from the others."""
+        return [override for override in self.job_overrides(number) if split_override(override)[0] in self.varying]
 
 
-def permissions(words: Sequence[str]) -> list[str]:
-    """The words that allow something."""
-    return [word for word in words if split_override(word)[0] in PERMISSIONS]
+def permissions(overrides: Sequence[str]) -> list[str]:
+    """Return the overrides that allow something."""
+    return [override for override in overrides if split_override(override)[0] in PERMISSIONS]
 
 
 def write(sweep: Sweep, records: Sequence[Mapping[str, Any]]) -> Path:
@@ -185,10 +185,10 @@ def read(folder: Path) -> Sweep:
     path = folder / SWEEP
     if not path.exists():
         if folder.is_dir() and (folder / "status.json").exists():
-            raise ConfigurationError(f"{folder} is a single run; leave -m out to go on with it")
+            raise ConfigurationError(f"{folder} is a single run; leave out -m to resume it")
         unfinished = folder.is_dir() and any(folder.glob("*/config.yaml"))
         raise ConfigurationError(
-            f"{folder} has no {SWEEP}: it was stopped before its first job, so there is nothing to go on with"
+            f"{folder} has no {SWEEP}: it was stopped before its first job, so there is nothing to resume"
             if unfinished
             else absent(folder)
             .replace("no run in", "no sweep in")
@@ -197,7 +197,10 @@ def read(folder: Path) -> Sweep:
     try:
         return _checked(yaml.safe_load(path.read_text("utf-8")))
     except Exception as error:  # a damaged file makes the parser raise nearly anything
-        raise ConfigurationError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
+        raise ConfigurationError(
+            f"{path} cannot be read: {' '.join(str(error).split())}; restore the file, or start the sweep again, "
+            "without resume="
+        ) from error
 
 
 @contextmanager
@@ -207,7 +210,9 @@ def held(folder: Path) -> Iterator[None]:
     Raises:
         ConfigurationError: one does.
     """
-    refusal = ConfigurationError(f"{folder} is held by another process, which runs that very sweep")
+    refusal = ConfigurationError(
+        f"{folder} is held by another process, which is running this sweep; wait for it to end"
+    )
     with folders.lock(folder, refusal):
         remove_leftovers(folder)
         try:
@@ -240,6 +245,14 @@ def _checked(found: Any) -> Sweep:
             raise ValueError(f"search.space.{index} is {one.typed!r:.40}, but its low, high and step are no range")
     for index, trial in enumerate(search["trials"]):
         _check(trial, {"number": whole(0), "words": WORDS}, f"search.trials.{index}.")
+    fewest, n_trials = len(search["trials"]), search["options"]["n_trials"]
+    if wanted := whole(1)(n_trials):  # null stands for a default only where it is typed
+        raise ValueError(f"search.options.n_trials is {n_trials!r:.40}, and must be {wanted}")
+    if not fewest <= found["jobs"] <= max(n_trials, fewest):
+        raise ValueError(
+            f"jobs is {found['jobs']}, and must be from {fewest}, the number of search.trials, "
+            f"to {max(n_trials, fewest)}, that of search.options.n_trials"
+        )
     space, trials = [Dimension(**each) for each in search["space"]], [Trial(**each) for each in search["trials"]]
     return Sweep(**found | {"search": Search(**search | {"space": space, "trials": trials})})
 

@@ -32,18 +32,18 @@ class Request:
     permissions: list[str]
 
 
-def read_request(words: Sequence[str]) -> Request:
+def read_request(overrides: Sequence[str]) -> Request:
     """Reads `resume=FOLDER`, `retry=failed,diverged` and permissions.
 
     Raises:
-        ConfigurationError: another word is there.
+        ConfigurationError: another override is there.
     """
-    values = dict(map(split_override, words))
+    values = dict(map(split_override, overrides))
     for name in values:
         if name not in ("resume", "retry", *PERMISSIONS):
             near = did_you_mean(name, ["retry", *PERMISSIONS])
             raise ConfigurationError(
-                f"a sweep goes on as it was planned, and {name}= is none of retry=, hydra/launcher= and "
+                f"a sweep is resumed as it was planned; {name}= is none of retry=, hydra/launcher= and "
                 f"{'=, '.join(PERMISSIONS)}={near}"
             )
     retry = tuple(values["retry"].split(",")) if "retry" in values else ()
@@ -54,7 +54,7 @@ def read_request(words: Sequence[str]) -> Request:
     if "resume" not in values or not values["resume"]:
         raise ConfigurationError("resume= wants the folder of a sweep")
     folder = expand_home(values["resume"])
-    return Request(folder, retry, permissions(words))
+    return Request(folder, retry, permissions(overrides))
 
 
 def check_permissions(sweep: Sweep, request: Request) -> None:
@@ -63,8 +63,8 @@ def check_permissions(sweep: Sweep, request: Request) -> None:
     Raises:
         ConfigurationError: says what to type.
     """
-    given = {split_override(word)[0] for word in request.permissions}
-    missing = [word for word in sweep.permissions if split_override(word)[0] not in given]
+    given = {split_override(override)[0] for override in request.permissions}
+    missing = [override for override in sweep.permissions if split_override(override)[0] not in given]
     if missing:
         raise ConfigurationError(
             f"{request.folder} began with a permission, which counts only where it is typed; add {shlex.join(missing)}"

@@ -1,4 +1,4 @@
-"""A sweep from its words to its leaderboard, and one that goes on after it was stopped."""
+"""A sweep from its overrides to its leaderboard, and the resumption of one that was stopped."""
 
 import os
 import secrets
@@ -35,7 +35,7 @@ SHOWN = 10
 """Rows of the leaderboard that are printed; all are in its files."""
 
 
-def sweep(words: Sequence[str], config_dir: str | None) -> int:
+def sweep(overrides: Sequence[str], config_dir: str | None) -> int:
     """Plans a sweep, runs its jobs, whatever becomes of the others, and ranks them.
 
     Returns:
@@ -45,9 +45,9 @@ def sweep(words: Sequence[str], config_dir: str | None) -> int:
         ConfigurationError: a job's configuration is wrong; nothing is written then.
         Interrupted: a signal came; what has run is kept.
     """
-    if search.named(words):
-        return _search(words, config_dir)
-    about_launcher, typed = split(presets.expanded(words, config_dir))
+    if search.named(overrides):
+        return _search(overrides, config_dir)
+    about_launcher, typed = split(presets.expanded(overrides, config_dir))
     combinations = grid(typed, config_dir)
     planned = list(records(combinations.jobs, config_dir))
     scores = {found["score"] for found in planned}
@@ -56,7 +56,7 @@ def sweep(words: Sequence[str], config_dir: str | None) -> int:
     launcher = Launcher(about_launcher)
     own = None if config_dir is None else str(Path(config_dir).resolve())
     allowed = record.permissions(typed)
-    plan = Sweep([*words], combinations.factors, combinations.varying, scores.pop(), len(planned), own, allowed)
+    plan = Sweep([*overrides], combinations.factors, combinations.varying, scores.pop(), len(planned), own, allowed)
     folder = record.write(plan, planned)
     say(f"{runs(len(planned))} over {_over(plan)}")
     say(f"sweep folder: {folder}")
@@ -64,9 +64,9 @@ def sweep(words: Sequence[str], config_dir: str | None) -> int:
         return _run(plan, folder, range(len(planned)), launcher, _job(allowed, own, launcher))
 
 
-def _search(words: Sequence[str], config_dir: str | None) -> int:
+def _search(overrides: Sequence[str], config_dir: str | None) -> int:
     """As `sweep`, with jobs that are chosen one after the other."""
-    about_launcher, others = split(words)
+    about_launcher, others = split(overrides)
     plan = search.plan(others, config_dir)
     launcher = Launcher(about_launcher)
     if sentence := search.nothing_to_do(plan):
@@ -79,12 +79,12 @@ def _search(words: Sequence[str], config_dir: str | None) -> int:
         return _run(plan, folder, range(plan.jobs), launcher, _job(plan.permissions, plan.config_dir, launcher))
 
 
-def go_on(words: Sequence[str], config_dir: str | None) -> int:
+def go_on(overrides: Sequence[str], config_dir: str | None) -> int:
     """Finishes a sweep that was stopped, in its own folder: jobs that are complete are kept as they are.
 
     Returns, Raises: as `sweep`.
     """
-    about_launcher, others = split(words)
+    about_launcher, others = split(overrides)
     about_search, others = options.split(others)
     request = resume.read_request(others)
     plan = search.extended(record.read(request.folder), about_search)
@@ -131,8 +131,8 @@ def _run(plan: Sweep, folder: Path, pending: Sequence[int], launcher: Launcher, 
         with suppress(OSError):
             _end(plan, folder, study)
         if launcher.outlived:
-            say("what Slurm has of its jobs goes on; squeue lists them, and scancel ends them")
-        say(f"stopped; to go on: {_go_on_command(plan, folder)}")
+            say("jobs already submitted to Slurm keep running; squeue lists them, and scancel cancels them")
+        say(f"stopped; resume with: {_go_on_command(plan, folder)}")
         raise
     try:
         return int(any(not result.done for result in _end(plan, folder, study)))
@@ -143,7 +143,7 @@ def _run(plan: Sweep, folder: Path, pending: Sequence[int], launcher: Launcher, 
 def _unwritable(error: OSError, plan: Sweep, folder: Path) -> ConfigurationError:
     """Makes a sentence of a full disk, or of a folder that cannot be written to any more."""
     return ConfigurationError(
-        f"{explain(error)}; runs that completed are safe in {folder}; once it can be written to, go on with: "
+        f"{explain(error)}; runs that completed are safe in {folder}; once it can be written to again, resume with: "
         f"{_go_on_command(plan, folder)}"
     )
 
@@ -168,8 +168,8 @@ def _end(plan: Sweep, folder: Path, study: "Study | None") -> list[Result]:
     completed = sum(result.done for result in found) - pruned
     say(f"{completed} of {runs(plan.jobs)} completed" + (f", {pruned} pruned" if pruned else ""))
     for result in failures(found):
-        words = " ".join(plan.own_words(result.number))
-        say(f"job {result.number}  {words}  {result.state}: {result.error}")
+        overrides = " ".join(plan.own_overrides(result.number))
+        say(f"job {result.number}  {overrides}  {result.state}: {result.error}")
         if result.state != "interrupted":  # which goes on with the sweep
             say(f"  alone: {_rerun_command(plan, result)}")
     if waiting := [result for result in found if not result.ended]:

@@ -72,7 +72,7 @@ def plan(words: Sequence[str], config_dir: str | None) -> Sweep:
         _check_objective(name, planned)
     trials = _trials(found, space)
     own = None if config_dir is None else str(Path(config_dir).resolve())
-    search = Search(found, space, fixed, int(planned[0]["seed"]), objectives, "", [])
+    search = Search(found | {"n_trials": trials}, space, fixed, int(planned[0]["seed"]), objectives, "", [])
     search = replace(search, study=found["study_name"] or _name(search))
     ranges = {one.key: [one.typed] for one in space}
     return Sweep([*words], [], ranges, scores.pop(), trials, own, record.permissions(typed), search)
@@ -144,11 +144,14 @@ def extended(sweep: Sweep, about: Sequence[str]) -> Sweep:
     found = options.read(about)
     for word in about:
         if split_override(word)[0] != f"{options.KEYS}n_trials":
-            raise ConfigurationError(f"a search goes on as it began, and {word} is not {options.KEYS}n_trials=")
+            raise ConfigurationError(
+                f"a search is resumed with its own settings; {word} is not {options.KEYS}n_trials="
+            )
     if not about:
         return sweep
     wanted = _trials({**sweep.search.options, **found}, sweep.search.space)
-    return replace(sweep, jobs=max(wanted, len(sweep.search.trials)))
+    search = replace(sweep.search, options=sweep.search.options | {"n_trials": wanted})
+    return replace(sweep, jobs=max(wanted, len(search.trials)), search=search)
 
 
 def opened(search: Search, folder: Path) -> "Study":
