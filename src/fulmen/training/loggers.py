@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from fulmen.models.dry_run import evaluation_mode
 from fulmen.runs.files import flush_to_disk
 from fulmen.runs.history import History
+from fulmen.training import tensorboard_private
 
 MakeLogger = Callable[..., Logger]
 HYPERPARAMETERS = {
@@ -85,7 +86,7 @@ def show_scalars(board: TensorBoardLogger, row: Mapping[str, float], step: int) 
     from tensorboard.compat.proto.summary_pb2 import Summary
 
     values = [Summary.Value(tag=name, simple_value=value) for name, value in row.items()]
-    board.experiment._get_file_writer().add_summary(Summary(value=values), step)
+    tensorboard_private.add_summary(board, Summary(value=values), step)
 
 
 def flush(loggers: Iterable[Logger]) -> None:
@@ -94,8 +95,7 @@ def flush(loggers: Iterable[Logger]) -> None:
         if isinstance(logger, History):
             flush_to_disk(logger.path)
         if isinstance(logger, TensorBoardLogger):
-            logger.experiment.flush()
-            flush_to_disk(max(Path(logger.log_dir).glob("events.*"), key=lambda path: path.stat().st_mtime_ns))
+            tensorboard_private.flush(logger)
 
 
 def show_graph(logger: Logger, net: nn.Module, in_shape: tuple[int, ...]) -> None:
@@ -106,22 +106,23 @@ def show_graph(logger: Logger, net: nn.Module, in_shape: tuple[int, ...]) -> Non
     with warnings.catch_warnings(), evaluation_mode(net):
         warnings.simplefilter("ignore")  # of what tracing cannot follow
         with suppress(RuntimeError, TypeError, ValueError):
-            logger.experiment.add_graph(net, row)
+            tensorboard_private.writer(logger).add_graph(net, row)
 
 
 def show_image(loggers: Iterable[Logger], name: str, dots: NDArray[np.uint8], step: int) -> None:
     """Sends a figure, [H, W, 3], to TensorBoard, and sees that it is on the disk."""
     for logger in loggers:
         if isinstance(logger, TensorBoardLogger):
-            logger.experiment.add_image(f"figures/{name}", dots, step, dataformats="HWC")
-            logger.experiment.flush()
+            writer = tensorboard_private.writer(logger)
+            writer.add_image(f"figures/{name}", dots, step, dataformats="HWC")
+            writer.flush()
 
 
 def show_histogram(loggers: Iterable[Logger], name: str, values: Tensor, step: int) -> None:
     """Sends the distribution of values, [...], to TensorBoard."""
     for logger in loggers:
         if isinstance(logger, TensorBoardLogger):
-            logger.experiment.add_histogram(name, values.float(), step)
+            tensorboard_private.writer(logger).add_histogram(name, values.float(), step)
 
 
 def show_charts(logger: Logger, figures: Iterable[str]) -> None:
@@ -137,7 +138,7 @@ def show_charts(logger: Logger, figures: Iterable[str]) -> None:
         names = dict.fromkeys(name.rpartition("/")[2] for name in figures if "/" in name)
         charts = {name: ["Multiline", [f"(train|val)/{name}$"]] for name in names}
         layout = {"train and validation": charts, "learning rate": {"lr": ["Multiline", ["lr$"]]}}
-        logger.experiment.add_custom_scalars(layout)
+        tensorboard_private.writer(logger).add_custom_scalars(layout)
 
 
 def show_hyperparameters(logger: Logger, config: Mapping[str, Any], batch_rows: int) -> None:
@@ -153,7 +154,7 @@ def show_hyperparameters(logger: Logger, config: Mapping[str, Any], batch_rows: 
         from torch.utils.tensorboard.summary import hparams  # and with it TensorBoard, which not every run needs
 
         _, started, _ = hparams(hyperparameters(config, batch_rows), {})  # type: ignore[no-untyped-call]
-        logger.experiment._get_file_writer().add_summary(started)
+        tensorboard_private.add_summary(logger, started)
 
 
 def show_final_figures(logger: Logger, metrics: Mapping[str, Any], step: int) -> None:
@@ -166,9 +167,9 @@ def show_final_figures(logger: Logger, metrics: Mapping[str, Any], step: int) ->
         figures = {f"final/{name}": value for name, value in metrics.items() if isinstance(value, float)}
         from torch.utils.tensorboard.summary import hparams
 
-        logger.log_metrics(figures, step + 1)
+        show_scalars(logger, figures, step + 1)
         _, _, ended = hparams({}, {})  # type: ignore[no-untyped-call]
-        logger.experiment._get_file_writer().add_summary(ended)
+        tensorboard_private.add_summary(logger, ended)
     logger.finalize("success")
 
 
