@@ -1,4 +1,4 @@
-"""What training uses of TensorBoard that it does not promise to keep; a test of each function fails when it changes."""
+"""TensorBoard's private names, all in this file; a test of each function fails when a new version changes them."""
 
 import functools
 import os
@@ -43,7 +43,7 @@ def flush(board: TensorBoardLogger) -> None:
 
 @contextmanager
 def _forgiving(board: TensorBoardLogger) -> Iterator[None]:
-    """Gives an event file of `board` that is opened meanwhile records that forgive a full disk."""
+    """Give an event file of `board` that is opened meanwhile records that forgive a full disk."""
     from tensorboard.summary.writer import event_file_writer, record_writer  # not every run needs TensorBoard
 
     class Records(record_writer.RecordWriter):  # type: ignore[misc]
