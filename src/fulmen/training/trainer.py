@@ -61,7 +61,6 @@ SMALL_SOFTMAX = 2**12
 COPIES = re.compile("spawn|fork|notebook")
 """Strategies that do not start new processes."""
 STRATEGIES = ("auto", "single_device", "ddp", "ddp_find_unused_parameters_false", "ddp_find_unused_parameters_true")
-ON_GPUS = ("fsdp",)
 """Strategies that need no further library; others of Lightning's do, or another machine."""
 
 
@@ -108,20 +107,15 @@ def find_accelerator(options: TrainerOptions) -> str:
         ValueError: it is not in this machine, or cannot do what is asked for.
     """
     found = accelerators.find(options.accelerator, options.dtype, options.devices)
-    _check_strategy(options.strategy, found)
+    strategy = options.strategy
+    if COPIES.search(strategy):
+        raise ValueError(f"trainer.strategy={strategy} copies a running process with its open files; take ddp")
+    if strategy not in STRATEGIES:
+        near = did_you_mean(strategy, STRATEGIES) or ";"
+        raise ValueError(f"there is no trainer.strategy={strategy} here{near} there are {', '.join(STRATEGIES)}")
     if found == "cpu" and options.precision == "16-mixed":
         raise ValueError("trainer.precision=16-mixed is for GPUs, and this is a cpu; take trainer.precision=bf16-mixed")
     return found
-
-
-def _check_strategy(strategy: str, accelerator: str) -> None:
-    """Offer only what this machine can do without another library."""
-    if COPIES.search(strategy):
-        raise ValueError(f"trainer.strategy={strategy} copies a running process with its open files; take ddp")
-    there = (*STRATEGIES, *(ON_GPUS if accelerator == "gpu" else ()))
-    if strategy not in there:
-        near = did_you_mean(strategy, there) or ";"
-        raise ValueError(f"there is no trainer.strategy={strategy} here{near} there are {', '.join(there)}")
 
 
 def find_threads(
