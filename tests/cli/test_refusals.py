@@ -67,7 +67,7 @@ BAD_WORDS = {
     "trainer.max_epochs=2.5": r"trainer.max_epochs is 2.5",
     "trainer.precision=64": r"must be one of 64-true, 32-true",
     "trainer.devices=99": r"trainer.devices=99, but this machine has \d+ cpu",
-    "trainer.devices=2 data.train_size=1": r"trainer.devices=2 wants a row for each, and there are 1 to train on",
+    "trainer.devices=2 data.train_size=1": r"trainer.devices=2 needs at least 2 training rows; there is 1",
     "trainer.strategy=xla": r"there is no trainer.strategy=xla here; the choices are auto, single_device, ddp",
     "trainer.precision=16-mixed": r"16-mixed is for GPUs, and this is a cpu; take trainer.precision=bf16-mixed",
     "trainer.strategy=dpp": r"there is no trainer.strategy=dpp here; did you mean ddp\?",

@@ -83,7 +83,7 @@ def test_auto_takes_the_best_that_can_compute_it(
             {"strategy": "deepspeed"},
             "no trainer.strategy=deepspeed here; the choices are auto, single_device, ddp, ",
         ),
-        (0, False, {"strategy": "fsdp"}, "no trainer.strategy=fsdp here"),
+        (2, False, {"strategy": "fsdp", "devices": 2}, "no trainer.strategy=fsdp here"),
         (0, False, {"precision": "16-mixed"}, "16-mixed is for GPUs, and this is a cpu; take trainer.precision=bf16-"),
     ],
 )
@@ -95,9 +95,9 @@ def test_what_is_not_there_gets_a_sentence(
         find_accelerator(options(**asked))
 
 
-def test_gpus_may_share_their_parameters(machine: Callable[[int, bool], None]) -> None:
+def test_several_gpus_compute_in_scaled_half_precision(machine: Callable[[int, bool], None]) -> None:
     machine(2, False)
-    assert find_accelerator(options(strategy="fsdp", devices=2, precision="16-mixed")) == "gpu"
+    assert find_accelerator(options(strategy="ddp", devices=2, precision="16-mixed")) == "gpu"
 
 
 @pytest.mark.parametrize(

@@ -98,7 +98,7 @@ class Source(ABC):
 
     @property
     def streams(self) -> bool:
-        """Whether rows stay in memory-mapped files and are read when needed."""
+        """True if rows stay in memory-mapped files and are read when needed."""
         return False
 
     def state_dict(self) -> dict[str, Any]:

@@ -52,7 +52,7 @@ class RunContext:
 
     @property
     def has_grey_images(self) -> bool:
-        """Whether the rows are images with one channel."""
+        """True if the rows are images with one channel."""
         return len(self.spec.in_shape) == 3 and self.spec.in_shape[0] == 1
 
     @property

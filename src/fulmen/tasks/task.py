@@ -24,7 +24,7 @@ class Task:
     kind: source.TaskKind
     out_features: int
     gives_probabilities: bool = False
-    """Whether the model's output activation gives probabilities (which, for multiclass, need not sum to 1)."""
+    """True if the model's output activation gives probabilities (which, for multiclass, need not sum to 1)."""
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
     """For regression: a target is mean + std · its scaled value. One number for each target, or one for all."""

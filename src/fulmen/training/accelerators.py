@@ -1,20 +1,20 @@
-"""What this machine computes with."""
+"""The devices that this machine computes with."""
 
 import os
 
 import torch
 
 DEVICES = {"cpu": "cpu", "gpu": "cuda", "mps": "mps"}
-"""torch's word for each."""
+"""torch's name for each."""
 
 
 def find(wanted: str, dtype: torch.dtype, devices: int = 1) -> str:
-    """The accelerator to take: `cpu`, `gpu` or `mps`.
+    """Return the accelerator to take: `cpu`, `gpu` or `mps`.
 
     Args:
         wanted: one of them, or `auto` for the fastest that can compute in `dtype`.
-        dtype: of the data.
-        devices: how many of it.
+        dtype: data type that it must compute in.
+        devices: number of devices.
 
     Raises:
         ValueError: it is not in this machine, has too few devices, or cannot compute in the precision asked for.

@@ -1,4 +1,4 @@
-"""What `trainer.debug` shows before training: how autograd finds the first gradient.
+"""The report of `trainer.debug` before training: how autograd finds the first gradient.
 
 Each operation of the forward pass leaves a `grad_fn`, which knows its derivative and those of the operations before it.
 The loss is the end of this chain; a backward pass walks it, and where it meets a parameter, leaves `.grad` there.
@@ -18,7 +18,7 @@ from fulmen.tasks.penalties import Penalize
 
 
 def print_first_backward(evaluation: Evaluation, penalty: Penalize | None, batch: Batch, *, by_hand: bool) -> None:
-    """The chain behind the loss of `batch`, and a parameter's gradient before and after the backward pass.
+    """Print the chain behind the loss of `batch`, and a parameter's gradient before and after the backward pass.
 
     Works on a copy of the network and gives back the random numbers it draws: the run is the same without it.
     """
@@ -41,7 +41,7 @@ def print_first_backward(evaluation: Evaluation, penalty: Penalize | None, batch
 
 
 def chain(loss: Tensor, net: nn.Module) -> Tree:
-    """Every `grad_fn` from the loss to the parameters, each under the one that it hands its gradient on from."""
+    """Return every `grad_fn` from the loss to the parameters, each below the one that it receives its gradient from."""
     names = {parameter: name for name, parameter in net.named_parameters()}
     tree, seen = Tree(f"[bold]grad_fn of the first loss, {loss.item():.4g}"), set[object]()
     waiting = [(tree, loss.grad_fn)]

@@ -1,6 +1,6 @@
-"""What TensorBoard shows beside curves: a network's graph, figures, a table of runs by their hyperparameters.
+"""Loggers, and all that TensorBoard shows beside curves: a network's graph, figures, a table of hyperparameters.
 
-A run is called there by the path of its files, so the last folder of that path says in words which run it is.
+A run is called there by the path of its files, so the last folder of that path describes the run.
 """
 
 import time
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from fulmen.models.dry_run import evaluation_mode
 from fulmen.runs.files import flush_to_disk
 from fulmen.runs.history import History
+from fulmen.training import tensorboard_private
 
 MakeLogger = Callable[..., Logger]
 HYPERPARAMETERS = {
@@ -35,19 +36,19 @@ HYPERPARAMETERS = {
     "trainer.precision": "",
     "seed": "",
 }
-"""What matters of a configuration, beside each group's choice, with units; a key that a choice lacks is left out."""
+"""Keys shown beside each group's choice, with their units; a key that the choice lacks is left out."""
 GROUPS = ("data", "model", "optimizer", "scheduler", "loss", "penalty", "init", "backprop")
 
 
 def none() -> None:
-    """No logger but the run's own history."""
+    """Leave a run with no logger but its own history."""
 
 
 def make(make_logger: MakeLogger, folder: Path, name: str, history: History, step: int) -> Logger:
-    """The logger of a run in `folder`, called `name`, with the curves up to `step` of a run that goes on.
+    """Returns the logger of a run in `folder`, called `name`, with the curves up to `step` of a resumed run.
 
     TensorBoard's files keep their points; those that the run had taken after its checkpoint are purged. Lightning's
-    own CSV file is begun anew, so its rows are given to it again.
+    own CSV file starts empty, so its rows are logged again.
     """
     kind, further = getattr(make_logger, "func", make_logger), dict[str, Any]()
     if kind is TensorBoardLogger:
@@ -65,14 +66,14 @@ def make(make_logger: MakeLogger, folder: Path, name: str, history: History, ste
 
 
 def _wait_for_a_second_after(begun: Iterable[Path]) -> None:
-    """TensorBoard reads files in the order of their names, which hold the second of their making."""
+    """Waits until a new file sorts last: TensorBoard reads files by name, which holds the second of their creation."""
     newest = max(int(path.name.split(".")[3]) for path in begun)
     if newest == int(time.time()):
         time.sleep(newest + 1 - time.time())
 
 
 def log(loggers: Iterable[Logger], row: Mapping[str, float], step: int) -> None:
-    """Sends the figures of a step to all of them."""
+    """Sends the metrics of a step to all loggers."""
     for logger in loggers:
         if isinstance(logger, TensorBoardLogger):
             show_scalars(logger, row, step)
@@ -81,99 +82,99 @@ def log(loggers: Iterable[Logger], row: Mapping[str, float], step: int) -> None:
 
 
 def show_scalars(board: TensorBoardLogger, row: Mapping[str, float], step: int) -> None:
-    """Sends figures to TensorBoard as one event: Lightning makes one of each, in four times the time."""
+    """Sends metrics to TensorBoard as one event: Lightning makes an event of each, which takes four times as long."""
     from tensorboard.compat.proto.summary_pb2 import Summary
 
     values = [Summary.Value(tag=name, simple_value=value) for name, value in row.items()]
-    board.experiment._get_file_writer().add_summary(Summary(value=values), step)
+    tensorboard_private.add_summary(board, Summary(value=values), step)
 
 
 def flush(loggers: Iterable[Logger]) -> None:
-    """Has rows and points on the disk before a checkpoint is: a run that goes on from it has no gap then."""
+    """Writes rows and points to the disk before a checkpoint, so that a run resumed from it has no gap."""
     for logger in loggers:
         if isinstance(logger, History):
             flush_to_disk(logger.path)
         if isinstance(logger, TensorBoardLogger):
-            logger.experiment.flush()
-            flush_to_disk(max(Path(logger.log_dir).glob("events.*"), key=lambda path: path.stat().st_mtime_ns))
+            tensorboard_private.flush(logger)
 
 
 def show_graph(logger: Logger, net: nn.Module, in_shape: tuple[int, ...]) -> None:
-    """Sends the graph of `net` to TensorBoard; a network that torch cannot trace has none, and trains all the same."""
+    """Sends the graph of `net` to TensorBoard; one that torch cannot trace is trained without."""
     if not isinstance(logger, TensorBoardLogger):
         return
     row = torch.zeros(1, *in_shape, dtype=next(net.parameters()).dtype)
     with warnings.catch_warnings(), evaluation_mode(net):
-        warnings.simplefilter("ignore")  # of what tracing cannot follow
+        warnings.simplefilter("ignore")  # about operations that tracing cannot follow
         with suppress(RuntimeError, TypeError, ValueError):
-            logger.experiment.add_graph(net, row)
+            tensorboard_private.writer(logger).add_graph(net, row)
 
 
 def show_image(loggers: Iterable[Logger], name: str, dots: NDArray[np.uint8], step: int) -> None:
-    """Sends a figure, [H, W, 3], to TensorBoard, and sees that it is on the disk."""
+    """Sends a figure, [H, W, 3], to TensorBoard and flushes it."""
     for logger in loggers:
         if isinstance(logger, TensorBoardLogger):
-            logger.experiment.add_image(f"figures/{name}", dots, step, dataformats="HWC")
-            logger.experiment.flush()
+            writer = tensorboard_private.writer(logger)
+            writer.add_image(f"figures/{name}", dots, step, dataformats="HWC")
+            writer.flush()
 
 
 def show_histogram(loggers: Iterable[Logger], name: str, values: Tensor, step: int) -> None:
     """Sends the distribution of values, [...], to TensorBoard."""
     for logger in loggers:
         if isinstance(logger, TensorBoardLogger):
-            logger.experiment.add_histogram(name, values.float(), step)
+            tensorboard_private.writer(logger).add_histogram(name, values.float(), step)
 
 
-def show_charts(logger: Logger, figures: Iterable[str]) -> None:
+def show_charts(logger: Logger, columns: Iterable[str]) -> None:
     """Lays out TensorBoard's custom scalars: a chart for each quantity, with its curves of all splits.
 
     The charts are the same for every run of a task, whatever its splits, because TensorBoard shows unequal ones twice.
 
     Args:
-        logger: where to.
-        figures: names of the curves, such as `val/loss`.
+        logger: the logger; any but TensorBoard is left alone.
+        columns: names of the curves, such as `val/loss`.
     """
     if isinstance(logger, TensorBoardLogger):
-        names = dict.fromkeys(name.rpartition("/")[2] for name in figures if "/" in name)
+        names = dict.fromkeys(name.rpartition("/")[2] for name in columns if "/" in name)
         charts = {name: ["Multiline", [f"(train|val)/{name}$"]] for name in names}
         layout = {"train and validation": charts, "learning rate": {"lr": ["Multiline", ["lr$"]]}}
-        logger.experiment.add_custom_scalars(layout)
+        tensorboard_private.writer(logger).add_custom_scalars(layout)
 
 
 def show_hyperparameters(logger: Logger, config: Mapping[str, Any], batch_rows: int) -> None:
-    """Adds the run to TensorBoard's HParams, from its beginning, so that one that fails stands there, too.
+    """Adds the run to TensorBoard's HParams before its first step, so that a run that fails is listed, too.
 
-    Lightning would send a list of the columns as well. TensorBoard takes that of one run, whichever, for all runs, so
-    a column that this one lacks would be nowhere; without a list it finds the columns of all, and which of them differ.
+    Lightning would send a list of columns as well. TensorBoard applies the list of an arbitrary run to all runs and
+    hides every column missing from it; without a list it shows the columns of all runs.
 
-    A run that goes on sends nothing here, though `trainer.max_epochs` may be another now: TensorBoard keeps the first
-    hyperparameters that it reads in a run's folder, whatever comes after them.
+    A resumed run sends nothing, even if `trainer.max_epochs` has changed: TensorBoard keeps the first hyperparameters
+    that it reads in a run's folder.
     """
     if isinstance(logger, TensorBoardLogger):
         from torch.utils.tensorboard.summary import hparams  # and with it TensorBoard, which not every run needs
 
         _, started, _ = hparams(hyperparameters(config, batch_rows), {})  # type: ignore[no-untyped-call]
-        logger.experiment._get_file_writer().add_summary(started)
+        tensorboard_private.add_summary(logger, started)
 
 
 def show_final_figures(logger: Logger, metrics: Mapping[str, Any], step: int) -> None:
-    """Ends the run in TensorBoard's HParams, with its *final* figures.
+    """Ends the run in TensorBoard's HParams with its final metrics.
 
-    They are called `final/...`, because a figure named like a curve would add a point to that curve; and they stand one
-    step later than the last row, so that a run that was killed before its end has them once when it has gone on.
+    They are called `final/...`, because a metric named like a curve would add a point to that curve. Their step is one
+    after the last row's, so that a run that is killed before its end and resumed has them only once.
     """
     if isinstance(logger, TensorBoardLogger):
-        figures = {f"final/{name}": value for name, value in metrics.items() if isinstance(value, float)}
+        final = {f"final/{name}": value for name, value in metrics.items() if isinstance(value, float)}
         from torch.utils.tensorboard.summary import hparams
 
-        logger.log_metrics(figures, step + 1)
+        show_scalars(logger, final, step + 1)
         _, _, ended = hparams({}, {})  # type: ignore[no-untyped-call]
-        logger.experiment._get_file_writer().add_summary(ended)
+        tensorboard_private.add_summary(logger, ended)
     logger.finalize("success")
 
 
 def hyperparameters(config: Mapping[str, Any], batch_rows: int) -> dict[str, str | float | bool]:
-    """The short list that tells runs apart, by names with units; numbers stay numbers, so that they sort as such."""
+    """Returns the few hyperparameters that tell runs apart, named with units; numbers stay numbers, to be sorted."""
     found: dict[str, Any] = {group: config["choices"][group] for group in GROUPS if group in config.get("choices", {})}
     for key, unit in HYPERPARAMETERS.items():
         group, _, name = key.rpartition(".")
@@ -186,7 +187,7 @@ def hyperparameters(config: Mapping[str, Any], batch_rows: int) -> dict[str, str
 
 
 def _plain(value: Any) -> str | float | bool:
-    """What TensorBoard takes as a hyperparameter; a model of the user's own may have a key with anything in it."""
+    """Returns a value that TensorBoard accepts; a key of a user's own model may hold anything."""
     if isinstance(value, list):
         return "-".join(map(str, value))
     return value if isinstance(value, bool | int | float | str) else str(value)

@@ -24,8 +24,8 @@ SHORT, LONG = 0.025, 0.1
 """Seconds between which a pack of automatic length is kept: short, so that a stop or a progress line is prompt."""
 FIRST_LENGTH = 8
 LARGEST = 16 * 2**20
-"""Bytes that a pack of automatic length takes at most, of rows and of their numbers: larger blocks of memory come anew
-from the system each time, and 64 MiB took four times as long."""
+"""Bytes that a pack of automatic length takes at most, of rows and of their numbers: larger blocks of memory are
+requested from the system each time, and 64 MiB took four times as long."""
 
 
 class Pack:
@@ -56,7 +56,7 @@ class Pack:
         return Batch(*(v[start : start + count * size].view(count, size, *v.shape[1:]) for v in self.whole))
 
     def to(self, device: torch.device, **_: object) -> "Pack":
-        """The same pack: its batches are on the device already."""
+        """Return the same pack: its batches are on the device already."""
         return self
 
 
@@ -88,14 +88,14 @@ class Packs:
                 self.adapt(time.perf_counter() - began)
 
     def adapt(self, seconds: float) -> None:
-        """Doubles or halves the length of packs. Results do not depend on it, so the clock may decide."""
+        """Double or halve the length of packs. Results do not depend on it, so the clock may decide."""
         if seconds > LONG:
             self.length = max(1, self.length // 2)
         elif seconds < SHORT and 2 * self.length * self.plan.batch_rows * self.row_bytes <= LARGEST:
             self.length *= 2
 
     def pack(self, step: int, count: int) -> Pack:
-        """The `count` batches from `step` on: of this device's share of each pass's order."""
+        """Return the `count` batches from `step` on: of this device's share of each pass's order."""
         if self.plan.batch_rows >= self.plan.rows == self.data.rows:
             everything = self.data.take(slice(None))  # needs no order, and no copy
             return Pack(everything, [self.data.rows] * count, is_full=True)
@@ -112,7 +112,7 @@ class Packs:
 
 
 class DataModule(LightningDataModule):
-    """A source as the Trainer wants it.
+    """A source as Lightning's data module.
 
     Args:
         source: what to load.
@@ -124,7 +124,7 @@ class DataModule(LightningDataModule):
     plan: Plan
     """How the run is divided, which depends on the rows that were loaded."""
     scaling: Scaling
-    """Of features and targets, fitted on the training rows that were loaded."""
+    """Scaling of features and targets, fitted on the training rows that were loaded."""
 
     def __init__(self, source: Source, *, dtype: torch.dtype, seed: int, pack: int | str) -> None:
         super().__init__()
@@ -141,7 +141,7 @@ class DataModule(LightningDataModule):
         return self.splits["train"].rows
 
     def load(self) -> None:
-        """Loads and scales all splits, before the Trainer starts: a wrong file is the user's to mend, not a failed run.
+        """Load and scale all splits, before the Trainer starts: a wrong file is the user's to mend, not a failed run.
 
         Raises:
             ValueError: the source cannot be had.
@@ -152,17 +152,17 @@ class DataModule(LightningDataModule):
         self.splits = {name: rows if self.source.streams else held(rows) for name, rows in streamed.items()}
 
     def first_batch(self, rows: int) -> Batch:
-        """The first `rows` rows of the run's first step, before the Trainer has moved them."""
+        """Return the first `rows` rows of the run's first step, before the Trainer has moved them."""
         packs = Packs(self.splits["train"], self.plan, seed=self.seed, length=1, start=lambda: 0, share=slice(None))
         x, y = packs.pack(0, 1).batches[0]
         return Batch(x[:rows], y[:rows])
 
     def _pack_length(self, devices: int) -> int | None:
-        """Several devices must take the same packs, so there the clock does not decide."""
+        """Return the steps of a pack, or None if the clock decides; several devices must take the same packs."""
         return self.pack if isinstance(self.pack, int) else None if devices == 1 else FIRST_LENGTH
 
     def train_dataloader(self) -> Packs:
-        """Brings every split that is held to the device. Each of several devices takes every n-th row of one order."""
+        """Bring every split that is held to the device. Each of several devices takes every n-th row of one order."""
         trainer = self.trainer
         assert trainer is not None
         device = trainer.strategy.root_device

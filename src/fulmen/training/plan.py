@@ -16,7 +16,7 @@ STEPS_PER_POINT = 80
 
 @dataclass(frozen=True)
 class Plan:
-    """Counts of a run, in rows, steps of the optimizer and passes.
+    """Lengths of a run, in rows, steps of the optimizer and passes.
 
     Args:
         rows: training rows (on one device).
@@ -58,6 +58,6 @@ class Plan:
         return self.steps_per_epoch * (1 if self.every_pass else math.ceil(self.epochs / points))
 
     def interval_end(self, step: int) -> int:
-        """The step at which the interval that holds `step` ends, or the run."""
+        """Return the step at which the interval that holds `step` ends, or the run."""
         length = self.steps_per_interval
         return min((step // length + 1) * length, self.total_steps)

@@ -18,17 +18,17 @@ class Recipe:
     loss: Loss
     penalty: Penalize | None
     optimizer: MakeOptimizer
-    """Called with parameters, makes the optimizer."""
+    """Called with the parameters, makes the optimizer."""
     scheduler: MakeScheduler | None
-    """Makes the schedule of the learning rate; None for a constant rate."""
+    """Called with the optimizer and the plan, makes the schedule of the learning rate; None for a constant rate."""
     backprop: MakeGradient | None
-    """Makes what finds the gradient by hand; None for autograd."""
+    """Makes the gradient by hand; None for autograd."""
     gradient_clip: float | None
     """The largest norm of a gradient."""
     accumulate: int
     """Batches in one step of the optimizer."""
     seed: int
-    """Of the first values, the order of batches and dropout."""
+    """Seed of the initial weights, the order of batches and dropout."""
 
     @property
     def decay(self) -> float:
@@ -38,10 +38,10 @@ class Recipe:
 
 
 def kind(part: Any) -> Any:
-    """The class or function behind a part."""
+    """Return the class or function behind a part."""
     return part.func if isinstance(part, functools.partial) else part
 
 
 def settings(part: Any) -> dict[str, Any]:
-    """The keys that a part was made with."""
+    """Return the keys that a part was made with."""
     return part.keywords if isinstance(part, functools.partial) else {}

@@ -14,11 +14,11 @@ from fulmen.training.plan import Plan
 
 MakeScheduler = Callable[[Optimizer, Plan], LRScheduler]
 OF_LENGTH = ("total_steps", "_schedule_phases")
-"""What torch's schedulers save of the run's length."""
+"""Names under which torch's schedulers save the run's length."""
 
 
 def constant() -> None:
-    """No change."""
+    """Keep the learning rate."""
 
 
 def step(optimizer: Optimizer, plan: Plan, *, epochs: int, gamma: float) -> LRScheduler:
@@ -27,18 +27,18 @@ def step(optimizer: Optimizer, plan: Plan, *, epochs: int, gamma: float) -> LRSc
 
 
 def cosine(optimizer: Optimizer, plan: Plan, *, eta_min: float) -> LRScheduler:
-    """Down half a cosine from lr to `eta_min` (Loshchilov and Hutter: SGDR, 2017)."""
+    """Lower the learning rate along half a cosine from lr to `eta_min` (Loshchilov and Hutter: SGDR, 2017)."""
 
     def factor(lowest: float, step: int) -> float:
         return lowest + (1 - lowest) * (1 + math.cos(math.pi * step / plan.total_steps)) / 2
 
-    # a function of the step alone, unlike torch's own, so that a run that is made longer goes on along the longer curve
+    # a function of the step alone, unlike torch's own, so that a longer run continues along the longer curve
     lowest = [eta_min / group["lr"] for group in optimizer.param_groups]
     return LambdaLR(optimizer, [functools.partial(factor, share) for share in lowest])
 
 
 def one_cycle(optimizer: Optimizer, plan: Plan, *, pct_start: float) -> LRScheduler:
-    """Up to lr for a share `pct_start` of the steps, then down (Smith and Topin: Super-convergence, 2018)."""
+    """Raise the rate to lr for `pct_start` of the steps, then lower it (Smith and Topin: Super-convergence, 2018)."""
     peaks = [float(group["lr"]) for group in optimizer.param_groups]
     cycles_momentum = optimizer.defaults.get("momentum", 0) > 0 or "betas" in optimizer.defaults
     steps = max(2, plan.total_steps)

@@ -1,4 +1,4 @@
-"""What a user may say of the training itself, and the accelerator, threads, plan and Trainer that follow from it."""
+"""The keys of `trainer`, and the accelerator, threads, plan and Trainer that follow from it."""
 
 import logging
 import re
@@ -45,7 +45,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     def load_checkpoint(
         self, path: Any, map_location: Callable[..., Any] | None = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
-        """Plain values and tensors only, whatever Lightning asks for: a checkpoint is data."""
+        """Load plain values and tensors only, whatever Lightning asks for: a checkpoint is data."""
         return load(path, trust=self.trust)
 
 
@@ -59,9 +59,8 @@ SMALL_SOFTMAX = 2**12
 """but of class probabilities, whose exponentials take longer, two threads share 2^12. See docs/performance.md."""
 
 COPIES = re.compile("spawn|fork|notebook")
-"""Strategies that do not start their processes anew."""
+"""Strategies that do not start new processes."""
 STRATEGIES = ("auto", "single_device", "ddp", "ddp_find_unused_parameters_false", "ddp_find_unused_parameters_true")
-ON_GPUS = ("fsdp",)
 """Strategies that need no further library; others of Lightning's do, or another machine."""
 
 
@@ -97,30 +96,25 @@ class TrainerOptions:
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of data."""
+        """Type of the data's numbers."""
         return data_type(self.precision)
 
 
 def find_accelerator(options: TrainerOptions) -> str:
-    """The accelerator to ask Lightning for.
+    """Return the accelerator to ask Lightning for.
 
     Raises:
         ValueError: it is not in this machine, or cannot do what is asked for.
     """
     found = accelerators.find(options.accelerator, options.dtype, options.devices)
-    _check_strategy(options.strategy, found)
+    strategy = options.strategy
+    if COPIES.search(strategy):
+        raise ValueError(f"trainer.strategy={strategy} copies a running process with its open files; take ddp")
+    if strategy not in STRATEGIES:
+        raise ValueError(f"there is no trainer.strategy={strategy} here{alternatives(strategy, STRATEGIES)}")
     if found == "cpu" and options.precision == "16-mixed":
         raise ValueError("trainer.precision=16-mixed is for GPUs, and this is a cpu; take trainer.precision=bf16-mixed")
     return found
-
-
-def _check_strategy(strategy: str, accelerator: str) -> None:
-    """Offers only what this machine can do without another library."""
-    if COPIES.search(strategy):
-        raise ValueError(f"trainer.strategy={strategy} copies a running process with its open files; take ddp")
-    there = (*STRATEGIES, *(ON_GPUS if accelerator == "gpu" else ()))
-    if strategy not in there:
-        raise ValueError(f"there is no trainer.strategy={strategy} here{alternatives(strategy, there)}")
 
 
 def find_threads(
@@ -146,13 +140,14 @@ def find_threads(
 
 
 def find_plan(options: TrainerOptions, rows: int, batch_size: int, scheduler: MakeScheduler | None, score: str) -> Plan:
-    """How the run is divided.
+    """Return how the run is divided into passes, intervals and packs.
 
     Raises:
         ValueError: there are fewer rows than devices.
     """
     if rows < options.devices:
-        raise ValueError(f"trainer.devices={options.devices} wants a row for each, and there are {rows} to train on")
+        there = f"there {'is' if rows == 1 else 'are'} {rows}"
+        raise ValueError(f"trainer.devices={options.devices} needs at least {options.devices} training rows; {there}")
     on_plateau = getattr(scheduler, "func", scheduler) is plateau
     return Plan(
         rows=rows // options.devices,
@@ -174,7 +169,7 @@ def build(
     callbacks: Iterable[Callback],
     trust: bool,
 ) -> Trainer:
-    """A Trainer without what the learner does itself: its loops for validation, its bar, its counting of epochs."""
+    """Return a Trainer without what the learner does itself: validation loops, the bar, the counting of epochs."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", ".*`isinstance\\(treespec, LeafSpec\\)`.*")
     warnings.filterwarnings("ignore", "The `srun` command is available")  # of a run on a cluster's login node

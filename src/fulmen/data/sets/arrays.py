@@ -32,7 +32,7 @@ class Arrays(Source):
     task: TargetOptions
     """Task; `auto`: classification if the targets are integers, regression otherwise."""
     in_memory: Literal["auto", True, False]
-    """Whether to load all rows into memory; `auto`: if they take less than half of it."""
+    """Load all rows into memory; `auto`: if they take less than half of it."""
 
     @property
     def spec(self) -> DataSpec:

@@ -1,1 +1,1 @@
-"""What makes numbers of a table of the user's own, for `data/table.py`."""
+"""Turns a table of the user's own into numbers, for `data/table.py`."""

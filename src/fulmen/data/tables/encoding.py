@@ -31,9 +31,9 @@ class Column(TypedDict):
     name: str
     kind: Literal["number", "yes_no", "text"]
     missing: float | str
-    """What stands for a missing value."""
+    """The value that replaces a missing one."""
     values: list[str]
-    """Of text: those of the training rows, sorted; each is a feature."""
+    """The categories of a text column in the training rows, sorted; each is a feature."""
 
 
 def fit(train: "pd.DataFrame") -> tuple[list[Column], list[str]]:

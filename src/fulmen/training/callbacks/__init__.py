@@ -1,1 +1,1 @@
-"""What happens beside the training: checkpoints and progress."""
+"""Callbacks of the Trainer: checkpoints, progress, pruning and snapshots."""

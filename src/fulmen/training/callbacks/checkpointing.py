@@ -3,7 +3,7 @@
 On several devices `last.ckpt` is written at every interval's end instead: saving takes all of their processes together,
 and their clocks and signals differ.
 
-It is a `Checkpoint` because Lightning calls those after the module's own end of an interval, when the figures are known
+It is a `Checkpoint` because Lightning calls those after the module's own end of an interval, when the metrics are known
 and the interval's sums are reset: what is saved then is whole.
 """
 
@@ -30,14 +30,14 @@ SHARE = 0.05
 
 
 class Checkpointer(Checkpoint):
-    """Saves into `folder`, keeps the best weights in memory between, and ends the run where a signal asked for it.
+    """Checkpoints in `folder`, with the best weights kept in memory between them; ends the run if a signal asks for it.
 
     Args:
         folder: where the two files go.
-        score: the figure by which weights are best.
+        score: the metric by which weights are best.
         mode: whether it is to be minimized or maximized.
         stop: the signal that may have come.
-        best: the content of `best.ckpt`, where the run goes on.
+        best: the content of `best.ckpt`, if the run is resumed.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Checkpointer(Checkpoint):
     def _save(self, trainer: Trainer) -> None:
         began = time.monotonic()
         check_finite(trainer)
-        # in this order a run that is killed in between goes on from the older `last.ckpt` and finds the same best again
+        # in this order a run that is killed in between resumes from the older `last.ckpt` and finds the same best again
         self._write_best(trainer)
         loggers.flush(trainer.loggers)
         if trainer.is_global_zero:
@@ -109,12 +109,12 @@ class Checkpointer(Checkpoint):
             self.best_is_written = True
 
     def weights(self, which: Literal["best", "last"]) -> dict[str, Tensor] | None:
-        """The best weights, or None where there is no score to tell them by, or the last are asked for."""
+        """Return the best weights; None if there is no score to choose them by, or the last are asked for."""
         return self.best["state_dict"] if which == "best" and self.best is not None else None
 
 
 def check_finite(trainer: Trainer) -> None:
-    """Keeps a checkpoint of finite weights from being replaced by one that is of no use.
+    """Keep a checkpoint of finite weights from being replaced by one that is of no use.
 
     Raises:
         Diverged: a parameter is infinite or not a number, though the loss before the last step was finite.

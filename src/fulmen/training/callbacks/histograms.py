@@ -8,7 +8,7 @@ from fulmen.training import loggers
 
 
 class Histograms(Callback):
-    """Of each parameter its values, and the gradient of the last batch."""
+    """Sends the values of each parameter, and its gradient on the last batch."""
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         for name, parameter in pl_module.named_parameters():

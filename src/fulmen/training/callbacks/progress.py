@@ -20,11 +20,11 @@ LINES = 20
 
 
 class Progress(Callback):
-    """Shows steps, the time left and the figures of the last interval.
+    """A line or bar that shows steps, the time left and the metrics of the last interval.
 
     Args:
         total_steps: of the optimizer, in the whole run.
-        score: the figure shown beside the training loss.
+        score: the metric shown beside the training loss.
     """
 
     def __init__(self, total_steps: int, score: str) -> None:
@@ -43,7 +43,7 @@ class Progress(Callback):
             self.bar.update(trainer.global_step - self.bar.n)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """The figures of the interval before: at its own end callbacks run before the module has them."""
+        """Show the metrics of the interval before: at its own end callbacks run before the module has them."""
         if trainer.global_step > 0:
             self._show(trainer)
 
@@ -64,8 +64,8 @@ class Progress(Callback):
 
     def _figures(self, trainer: Trainer) -> str:
         names = dict.fromkeys(["train/loss", "val/loss", self.score])
-        figures = trainer.callback_metrics
-        return "  ".join(f"{name} {float(figures[name]):.4g}" for name in names if name in figures)
+        metrics = trainer.callback_metrics
+        return "  ".join(f"{name} {float(metrics[name]):.4g}" for name in names if name in metrics)
 
     def _close(self) -> None:
         if self.bar is not None:
@@ -73,7 +73,7 @@ class Progress(Callback):
 
 
 def _draws() -> bool:
-    """A bar needs a terminal, or a notebook."""
+    """Return True in a terminal or a notebook: a bar needs one."""
     ipython = sys.modules.get("IPython")
     in_notebook = ipython is not None and hasattr(ipython.get_ipython(), "kernel")
     return in_notebook or sys.stderr.isatty()

@@ -23,7 +23,7 @@ class Pruning(Checkpoint):
 
     Args:
         pruner: decides.
-        score: the figure that it is told.
+        score: the metric that it is told.
         total_steps: of the whole run.
     """
 
@@ -31,7 +31,7 @@ class Pruning(Checkpoint):
         self.pruner, self.score, self.total_steps = pruner, score, total_steps
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Raises Pruned where the judge says so."""
+        """Raises Pruned if the pruner decides so."""
         step, score = trainer.global_step, float(trainer.callback_metrics.get(self.score, math.nan))
         if step >= self.total_steps or not math.isfinite(score):
             return

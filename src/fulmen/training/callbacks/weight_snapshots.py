@@ -1,6 +1,6 @@
 """Keeps the weights of a small network at some twenty steps of its training, for an animation at the end.
 
-They are in `last.ckpt`, too, so that the film of a run that was stopped has no gap.
+They are in `last.ckpt`, too, so that the animation of a resumed run has no gap.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ State = tuple[int, Mapping[str, Tensor]]
 
 
 class WeightSnapshots(Callback):
-    """Keeps weights before the first step and at the ends of intervals, every n-th of them when they are many."""
+    """Weights before the first step and at the ends of intervals, every n-th of them when they are many."""
 
     def __init__(self) -> None:
         self.states: list[State] = []
@@ -47,7 +47,7 @@ class WeightSnapshots(Callback):
         self._keep(trainer, pl_module)
 
     def chosen(self) -> list[State]:
-        """At most `FRAMES` of them, the first and the last included."""
+        """Return at most `FRAMES` snapshots, the first and the last included."""
         last, most = len(self.states) - 1, min(FRAMES, len(self.states))
         return [self.states[round(number * last / max(1, most - 1))] for number in range(most)]
 
