@@ -103,7 +103,7 @@ def prepare(experiment: Experiment, threads: int | None = None) -> Prepared:
         batch_rows=plan.batch_rows,
         seed=recipe.seed,
     )
-    saves = compile.saving(plan, step, optimizer, options)
+    saves = compile.saving(plan, step, optimizer, options, dry_run.work(net, spec.in_shape))
     amounts = Amounts(data.rows, min(plan.batch_rows * options.devices, data.rows), plan.epochs)
     return Prepared(
         experiment=experiment,

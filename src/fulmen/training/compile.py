@@ -1,13 +1,12 @@
 """Training by compiled steps: `trainer.compile`, for long runs of small networks.
 
 Nearly all of a small network's step is Python and the dispatch of some hundred operations. Here a whole step becomes a
-graph (`graph.py`), a loop over the steps of a pack is put around it, and torch's inductor makes machine code of both.
-It is called directly: the checks that `torch.compile` makes at every call take longer than such a step. How many steps
-the loop takes is a number that it is given, so one function serves packs of every length. It returns weights, buffers
-and optimizer state, which are copied to where they were; so checkpoints, histories and resuming know nothing of
-it, and a resumed run ends with the weights of an undisturbed one, to the last bit.
+graph (`graph.py`), small matrix products in it become sums that can be fused with what is around them, and torch's
+inductor makes machine code of it. It is called directly: the checks of `torch.compile` at every call take longer than
+such a step. It changes weights, buffers and optimizer state in place; so checkpoints, histories and resuming know
+nothing of it, and a resumed run ends with the weights of an undisturbed one, to the last bit.
 
-The price: seconds of compiling for each shape of batches, of which there are two, as the last one of a pass is smaller;
+The price: seconds of compiling for each size of batches, of which there are two, as the last one of a pass is smaller;
 and last bits unlike those of a run that is not compiled, because operations are fused.
 
 A graph does not see what Python does besides, as to count or to print. Therefore the first call of each function is
@@ -17,15 +16,14 @@ attributes are looked at during its first step, and the comparison is repeated e
 
 import contextlib
 import io
-import itertools
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from shutil import which
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.fx import GraphModule
 from torch.optim import LBFGS, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -39,14 +37,10 @@ from fulmen.training.optimizers import MakeOptimizer
 from fulmen.training.packs import Pack
 from fulmen.training.plan import Plan
 from fulmen.training.step import Step, is_known_optimizer
-from fulmen.training.trainer import TrainerOptions
+from fulmen.training.trainer import SMALL_STEP, TrainerOptions
 
 TOLERANCES = {torch.float32: 1e-3, torch.float64: 1e-10}
 """How far, in relative norm, a compiled step may be from the run's own; other types are not compiled."""
-CAPACITY = 64
-"""Steps that a compiled function takes at most at one call; what a call costs besides them is then 1% of them."""
-LARGEST = 16 * 2**20
-"""Bytes of rows that it takes at most at one call."""
 SMALL_PRODUCT = 2**13
 """Multiplications below which a matrix product is written out: calling BLAS takes longer than they do."""
 SECONDS, SAVED = 10.0, 1.5e-4
@@ -56,13 +50,22 @@ CHECKS = (2, 10, *(100 * 4**power for power in range(10)))
 aten = torch.ops.aten
 
 
-def saving(plan: Plan, step: Step, optimizer: Optimizer, options: TrainerOptions) -> float:
-    """Return the seconds that compiling saves a run of a small network; 0 if it costs more, or is not possible."""
+def saving(plan: Plan, step: Step, optimizer: Optimizer, options: TrainerOptions, row_work: int) -> float:
+    """Return the seconds that compiling saves a run; 0 if it costs more, is not possible, or gains nothing.
+
+    Args:
+        plan: how the run is divided.
+        step: the run's own.
+        optimizer: one of the run's kind.
+        options: of the trainer.
+        row_work: multiplications of a row's forward pass. A convolution takes as long compiled, or longer.
+    """
     possible = (
         options.precision in ("32-true", "64-true")
         and options.devices == 1
         and not options.debug
         and step.by_hand is None
+        and plan.batch_rows * row_work < SMALL_STEP
         and not isinstance(optimizer, LBFGS)
         and which(os.environ.get("CXX", "g++")) is not None
     )
@@ -84,7 +87,6 @@ class Compiled:
         self, step: Step, optimizer: Optimizer, make_optimizer: MakeOptimizer, plan: Plan, *, plain: bool
     ) -> None:
         self.step, self.net, self.plan = step, step.evaluation.net, plan
-        self.full = plan.batch_rows >= plan.rows
         self.optimizer, self.make_optimizer = optimizer, make_optimizer
         self.parameters = list(self.net.parameters())
         self.settings = settings(optimizer)
@@ -141,26 +143,22 @@ class Compiled:
 
     def _call(self, function: "_Function", pack: Pack, index: int, first: int, scheduler: LRScheduler | None) -> Tensor:
         """Take as many compiled steps as one call may."""
-        most = index + int(min(function.capacity, function.next_check - function.steps))
-        count = sum(1 for _ in itertools.takewhile(pack.sizes[index].__eq__, pack.sizes[index:most]))
-        rates = [self.optimizer.param_groups[0]["lr"]]
-        if scheduler is None:
-            rates *= count
-        else:
-            scheduler.step()
-            while len(rates) < count and settings(self.optimizer) == self.settings:
-                rates.append(self.optimizer.param_groups[0]["lr"])
+        size, losses = pack.sizes[index], list[Tensor]()
+        tensors, gradients = mutable_state(self.net, self.optimizer), list[Tensor | None]()
+        for batch in pack.batches[index : index + int(min(len(pack.sizes), function.next_check - function.steps))]:
+            if len(batch.x) != size or (scheduler is not None and settings(self.optimizer) != self.settings):
+                break
+            loss, *gradients = function(tensors, self.optimizer.param_groups[0]["lr"], first + len(losses), batch)
+            losses.append(loss)
+            if scheduler is not None:
                 scheduler.step()
-        tensors = mutable_state(self.net, self.optimizer)
-        losses, gradients, found = function(tensors, rates, first, pack.rows(index, len(rates)))
-        self._take(tensors, found, gradients)
-        return losses
+        self._keep(gradients)
+        return torch.stack(losses)
 
-    def _take(self, tensors: list[Tensor], found: list[Tensor], gradients: Mapping[int, Tensor]) -> None:
-        for tensor, value in zip(tensors, found, strict=True):
-            tensor.copy_(value)
-        for place, gradient in gradients.items():
-            self.parameters[place].grad = gradient  # callbacks may look at it
+    def _keep(self, gradients: list[Tensor | None]) -> None:
+        """Leave the gradients of the last step where callbacks look for them."""
+        for parameter, gradient in zip(self.parameters, gradients, strict=True):
+            parameter.grad = gradient
 
     def _compare(self, function: "_Function | None", own: TrainStep, batch: Batch, step: int) -> Tensor:
         """Take the run's own step, and the compiled one from the same state; if they agree, the latter counts."""
@@ -181,15 +179,15 @@ class Compiled:
             function = function or self._compile(batch)
             with torch.random.fork_rng([batch.x.device] if batch.x.is_cuda else []):
                 _set_random_state(random, batch)
-                rows = rows if self.full else Batch(rows.x[None], rows.y[None])
-                losses, gradients, found = function(before, [rate], step, rows)
+                found: Tensor
+                found, *gradients = function(before, rate, step, rows)  # changes `before`
         except Impossible as error:
             self._give_up(str(error))
             return loss
         except Exception as error:  # of the network, the optimizer, make_fx, inductor or the C++ compiler
             self._give_up(f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}")
             return loss
-        if loss.isfinite() and not self._agree([losses[0], *found], [loss, *tensors]):
+        if loss.isfinite() and not self._agree([found, *before], [loss, *tensors]):
             if compiled_before:
                 raise ValueError(
                     f"trainer.compile: at step {step + 1} the network no longer computes what was compiled, because of "
@@ -197,9 +195,11 @@ class Compiled:
                 )
             self._give_up("a compiled step gives other weights")
             return loss
-        self._take(tensors, found, gradients)
+        for tensor, value in zip(tensors, before, strict=True):
+            tensor.copy_(value)
+        self._keep(gradients)
         self.functions[len(batch.x)] = function
-        return losses[0]
+        return found
 
     def _watched(self, own: TrainStep, batch: Batch, step: int) -> tuple[Tensor, str | None]:
         """Take a step; return the loss, and what Python did meanwhile that a graph does not see, or None."""
@@ -226,7 +226,7 @@ class Compiled:
         net, optimizer = self.net, self.optimizer
         with torch_private.quiet():
             one = trace_step(net, optimizer, self.make_optimizer, self.step.build, batch, PRODUCTS)
-        return _Function(one, mutable_state(net, optimizer), self.parameters, batch, full=self.full, known=self.known)
+        return _Function(one, mutable_state(net, optimizer), batch, known=self.known)
 
     def _agree(self, found: Sequence[Tensor], expected: Sequence[Tensor]) -> bool:
         """Compare loss, weights and the network's buffers; in an optimizer's state may be nothing but rounding."""
@@ -240,91 +240,34 @@ class Compiled:
 
 
 class _Function:
-    """Machine code of up to `capacity` steps on batches of one shape.
+    """Machine code of a step on batches of one size.
 
     Args:
         one: the graph of a step.
         tensors: what a step changes.
-        parameters: the first of them.
         batch: an example.
-        full: whether every step is on the same batch.
         known: whether the network needs no further comparison.
     """
 
-    def __init__(
-        self,
-        one: GraphModule,
-        tensors: list[Tensor],
-        parameters: list[nn.Parameter],
-        batch: Batch,
-        *,
-        full: bool,
-        known: bool,
-    ) -> None:
-        from torch.fx.experimental.proxy_tensor import make_fx
-
-        self.shape, self.full, self.known, self.steps = batch.x.shape, full, known, 0
-        self.capacity = CAPACITY if full else max(1, min(CAPACITY, LARGEST // (batch.x.nbytes + batch.y.nbytes)))
-        self.rates = torch.zeros(self.capacity, dtype=torch.float64, device=batch.x.device)
-        self.rows = batch if full else Batch(*(values.new_zeros(self.capacity, *values.shape) for values in batch))
-        outputs: Any = one.graph.output_node().args[0]
-        loss, *gradients = outputs[: 1 + len(parameters)]
-        self.differentiated = [place for place, gradient in enumerate(gradients) if gradient is not None]
-        loss_type = loss.meta["val"].dtype
-
-        def more(index: Tensor, *others: Tensor) -> Tensor:
-            return index < others[-3]
-
-        def step(index: Tensor, losses: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
-            *carried, rates, first, _count, x, y = others
-            at = index.view(1)
-            rate, *rows = (v.index_select(0, at).squeeze(0) for v in ((rates,) if full else (rates, x, y)))
-            found = one(*carried[len(self.differentiated) :], rate, first + index, *(rows or (x, y)))
-            kept = [found[1 + place] for place in self.differentiated] + list(found[1 + len(parameters) :])
-            losses = losses.index_copy(0, at, found[0].view(1))
-            return index + 1, losses, *(tensor.contiguous() for tensor in kept)
-
-        def pack(*flat: Tensor) -> tuple[Tensor, ...]:
-            *tensors, rates, first, count, x, y = flat
-            gradients = [torch.zeros_like(tensors[place]) for place in self.differentiated]
-            start = [torch.zeros_like(first), torch.zeros_like(rates, dtype=loss_type), *gradients, *tensors]
-            return torch_private.repeat(more, step, start, [rates, first, count, x, y])[1:]
-
-        inputs = [*tensors, self.rates, torch.tensor(0), torch.tensor(0), *self.rows]
-        with torch_private.quiet():
-            graph = make_fx(pack, tracing_mode="fake")(*inputs)
-        self.code = torch_private.machine_code(graph, inputs)
+    def __init__(self, one: GraphModule, tensors: list[Tensor], batch: Batch, *, known: bool) -> None:
+        device = batch.x.device
+        self.known, self.steps = known, 0
+        self.rate = torch.zeros((), dtype=torch.float64, device=device)
+        self.number = torch.zeros((), dtype=torch.int64, device=device)
+        self.code = torch_private.machine_code(one, [*tensors, self.rate, self.number, *batch])
 
     @property
     def next_check(self) -> float:
         """The number of steps after which to compare again."""
         return math.inf if self.known else next((steps for steps in CHECKS if steps >= self.steps), math.inf)
 
-    def __call__(
-        self, tensors: list[Tensor], rates: list[float], first: int, rows: Batch
-    ) -> tuple[Tensor, dict[int, Tensor], list[Tensor]]:
-        """Take a step for each of `rates`.
-
-        Args:
-            tensors: of `mutable_state`, which stay as they are.
-            rates: the learning rates.
-            first: number of the first step.
-            rows: [steps, B, ...], or [B, ...] where all steps have the same.
-
-        Returns:
-            The losses, [steps], the gradients of the last step by the parameter's place, and the tensors anew.
-        """
-        count = len(rates)
-        self.rates[:count] = torch.tensor(rates, dtype=torch.float64)
-        if not self.full and count < self.capacity:
-            for values, given in zip(self.rows, rows, strict=True):
-                values[:count] = given
-            rows = self.rows
+    def __call__(self, tensors: list[Tensor], rate: float, number: int, batch: Batch) -> list[Any]:
+        """Take a step, which changes `tensors`; return the loss, [], and the gradients, None where there is none."""
+        self.rate.fill_(rate)
+        self.number.fill_(number)
+        self.steps += 1
         with torch.no_grad():
-            losses, *found = self.code(*tensors, self.rates, torch.tensor(first), torch.tensor(count), *rows)
-        self.steps += count
-        gradients = dict(zip(self.differentiated, found, strict=False))
-        return losses[:count], gradients, found[len(gradients) :]
+            return list(self.code(*tensors, self.rate, self.number, *batch))
 
 
 def _random_state(batch: Batch) -> list[Tensor]:

@@ -73,7 +73,7 @@ def trace_step(
     batch: Batch,
     decompositions: Mapping[Any, Callable[..., Any]] | None = None,
 ) -> GraphModule:
-    """Record a whole step as a pure function.
+    """Record a whole step as a function of tensors.
 
     Args:
         net: as it is before the step, like
@@ -84,14 +84,13 @@ def trace_step(
         decompositions: operations to be recorded as others.
 
     Returns:
-        A function of the tensors of `mutable_state`, the learning rate, [] in float64, the step's number, [] in int64,
-        x and y. It returns the loss, [], the gradient of each parameter (None without one), and the tensors anew.
+        A function of the tensors of `mutable_state`, which it changes, the learning rate, [] in float64, the step's
+        number, [] in int64, x and y. It returns the loss, [], and the gradient of each parameter (None without one).
 
     Raises:
         Impossible: there is none.
         Exception: whatever code raises that meets tensors without values.
     """
-    from torch.func import functionalize
     from torch.fx.experimental.proxy_tensor import make_fx
     from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
@@ -100,22 +99,18 @@ def trace_step(
 
     def whole(*flat: Tensor) -> Any:
         *tensors, rate, step, x, y = flat
-        tensors = [tensor.clone() for tensor in tensors]
         given = iter(tensors)
         own = {id(weight): next(given).detach().requires_grad_(weight.requires_grad) for weight in parameters}
         own |= {id(buffer): next(given) for buffer in net.buffers()}
         state = [{name: next(given) for name in names} for names in states]
         take = functools.partial(_take_step, net, settings(optimizer), make_optimizer, build)
         taken = {f"net.{name}": own[id(tensor)] for name, tensor in named.items()}
-        batch = Batch(x.clone(), y.clone())  # a first layer may write to its rows
-        found = functional_call(_Within(net, take), taken, (state, rate, step, batch), tie_weights=False)
-        return [*found, *tensors]
+        return functional_call(_Within(net, take), taken, (state, rate, step, Batch(x, y)), tie_weights=False)
 
     scalars = [torch.zeros((), dtype=dtype, device=batch.x.device) for dtype in (torch.float64, torch.int64)]
     inputs = [*mutable_state(net, optimizer), *scalars, *batch]
     try:
-        graph = make_fx(whole, tracing_mode="fake")(*inputs)  # what changes in place, autograd and all
-        return make_fx(functionalize(graph), dict(decompositions or {}), tracing_mode="fake")(*inputs)
+        return make_fx(whole, dict(decompositions or {}), tracing_mode="fake")(*inputs)
     except GuardOnDataDependentSymNode as error:
         raise Impossible("the network or the optimizer decides by values what to do next") from error
 
