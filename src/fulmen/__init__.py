@@ -1,7 +1,7 @@
 """Fulmen composes experiments on neural networks: model × data × optimizer × accelerator, from one command.
 
 From Python: `cfg = fulmen.compose(["model=deep"])`, `run = fulmen.train(cfg)`, then `run.metrics`, `run.model`,
-`run.folder` and `run.predict(rows)`; `fulmen.load(folder)` brings a run back, `fulmen.resume(folder)` goes on with it.
+`run.folder` and `run.predict(rows)`; `fulmen.load(folder)` loads a run, `fulmen.resume(folder)` resumes it.
 """
 
 from importlib import import_module
@@ -26,7 +26,7 @@ HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """What is exported, imported when it is asked for, so that `import fulmen` costs nothing."""
+    """Import a public name when it is first used, so that `import fulmen` costs nothing."""
     if name not in HOMES:
         raise AttributeError(f"module 'fulmen' has no attribute {name!r}")
     return getattr(import_module(f"fulmen.{HOMES[name]}"), name)

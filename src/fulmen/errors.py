@@ -4,7 +4,7 @@ import sys
 
 
 def warn(sentence: str) -> None:
-    """Says on the error stream what a user should know and need not act on."""
+    """Print a warning on the error stream: what a user should know but need not act on."""
     print(f"fulmen: {sentence}", file=sys.stderr)
 
 
@@ -32,4 +32,4 @@ class ConfigurationError(ValueError):
 
 
 class Finished(ValueError):
-    """A run that was to go on has nothing more to do."""
+    """A run that was to be resumed has nothing more to do."""

@@ -28,12 +28,12 @@ def alternatives(wrong: str, right: Iterable[str], lead: str = "the choices are"
 
 
 def closest(wrong: str, right: Iterable[str], cutoff: float = 0.6) -> str | None:
-    """What is closest, if that is at least as close as `cutoff` (1: the same letters)."""
+    """Return the closest name, if it is at least as close as `cutoff` (1: the same letters)."""
     return next(iter(difflib.get_close_matches(wrong, list(right), n=1, cutoff=cutoff)), None)
 
 
 Rule = Callable[[Any], str | None]
-"""Says what a value must be, or None if it is."""
+"""Returns what a value must be, or None if it is."""
 
 
 def check(name: str, value: object, rule: Rule, because: str = "") -> None:

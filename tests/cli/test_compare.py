@@ -282,8 +282,8 @@ def spoil(name: str, content: str) -> Callable[[Path], object]:
 
 
 WRONG: dict[str, tuple[Callable[[Path], object] | None, str]] = {
-    "": (None, r"wants two runs or more, and none is named"),
-    "run0": (None, r"wants two runs or more, and run0 is only one"),
+    "": (None, r"needs two runs or more, and none is named"),
+    "run0": (None, r"needs two runs or more, and run0 is only one"),
     "run0 ./run0": (None, r"and run0 is only one"),
     "run0 rnu1": (None, r"there is no folder rnu1; did you mean run1\?"),
     "run0 far/away": (None, r"there is no folder far/away; runs are in logs/runs"),

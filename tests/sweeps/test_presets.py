@@ -52,7 +52,7 @@ def test_presets_of_ones_own_are_found(tmp_path: Path) -> None:
     ("words", "sentence"),
     [
         (["sweep=seed"], "did you mean seeds?"),
-        (["sweep=seeds", "sweep=penalty"], "wants one preset"),
+        (["sweep=seeds", "sweep=penalty"], "takes one preset"),
         (["--cfg", "job", "sweep=seeds"], "stands for many runs"),
     ],
     ids=" ".join,

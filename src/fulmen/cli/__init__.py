@@ -1,4 +1,4 @@
-"""What is typed: dispatch, help, Hydra's flags, and one file for each command."""
+"""The command line: dispatch, help, Hydra's flags, and one file for each command."""
 
 import os
 import signal

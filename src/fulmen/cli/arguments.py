@@ -53,7 +53,7 @@ def parse(arguments: Sequence[str], known: Mapping[str, str], *, configuration: 
 
 
 def output(arguments: Arguments, endings: Collection[str] = ()) -> Path | None:
-    """Where the user wants the result; None where nothing is said of it.
+    """Where the user wants the result; None where they did not say.
 
     Raises:
         ConfigurationError: it does not end as it must, or cannot be a file there.
@@ -103,7 +103,7 @@ OPTIONS = {
     "trust_checkpoint": "true for a checkpoint that holds more than plain values",
     "allow_targets": "modules of your own that it may name",
 }
-"""What every command on a trained network takes."""
+"""The arguments of every command on a trained network."""
 YES_NO = ("true", "false")
 
 

@@ -1,4 +1,4 @@
-"""Output that may lose its reader, as in `| head -2`: from then on it goes nowhere, and the run goes on."""
+"""Output that may lose its reader, as in `| head -2`: from then on it goes nowhere, and the run continues."""
 
 import os
 import sys
@@ -28,7 +28,7 @@ class Outliving:
             self._to_nowhere()
 
     def _to_nowhere(self) -> None:
-        """What is still in the stream's buffer goes there, too."""
+        """Discard what is still in the stream's buffer, too."""
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, self.stream.fileno())
         os.close(nowhere)

@@ -2,7 +2,7 @@
 
 usage: fulmen clean [FOLDER] [remove=KIND,KIND,...]
 
-FOLDER is logs unless you name another. A best checkpoint is never deleted, nor anything of a run that goes on.
+FOLDER is logs unless you name another. A best checkpoint is never deleted, nor anything of a running run.
 
 kinds
   last          last checkpoints of completed runs; those of interrupted runs stay, to resume them
@@ -37,7 +37,7 @@ REMOVABLE: Final = {
     "tensorboard": "what the dashboard shows",
 }
 KEPT: Final = {
-    "running": "runs that go on, or cannot be read",
+    "running": "runs that are running, or cannot be read",
     "best": "best checkpoints",
     "resume": "last checkpoints, to resume from",
     "record": "configuration, status, figures",
@@ -70,7 +70,7 @@ def items(folder: Path) -> Iterator[Item]:
 
 
 def _state(run: Path) -> str:
-    """How a run ended; of one that goes on, or of which that cannot be known, `running`."""
+    """How a run ended; of one that is running, or of which that cannot be known, `running`."""
     try:
         return "running" if is_locked(run) else str(read_status(run).get("state"))
     except ConfigurationError:
@@ -103,7 +103,7 @@ def _unfinished(folder: Path) -> Iterator[Path]:
 
 
 def _size(path: Path) -> int:
-    with suppress(FileNotFoundError):  # a run that goes on has renamed it
+    with suppress(FileNotFoundError):  # a running run has renamed it
         return path.lstat().st_size
     return 0
 

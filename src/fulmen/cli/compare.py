@@ -142,7 +142,7 @@ def _folders(subjects: Sequence[str]) -> list[Path]:
     found = list({folder.resolve(): folder for folder in every}.values())
     if len(found) < 2:
         only = f"{found[0]} is only one" if found else "none is named"
-        raise ConfigurationError(f"compare wants two runs or more, and {only}; write fulmen compare RUN RUN")
+        raise ConfigurationError(f"compare needs two runs or more, and {only}; write fulmen compare RUN RUN")
     return found
 
 

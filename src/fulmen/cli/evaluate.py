@@ -110,7 +110,7 @@ def _device(network: "Trained", accelerator: str) -> str:
 
 
 def _figures(network: "Trained", source: Source, splits: Mapping[str, Split], device: str) -> dict[str, Any]:
-    """What `metrics.json` would hold, computed as in the run, with as many threads."""
+    """Compute the metrics as the run did for `metrics.json`, with as many threads."""
     import torch
 
     from fulmen.data.tensors import Streamed, fingerprint, held

@@ -1,4 +1,4 @@
-"""What Hydra's own flags are good for: showing the composed configuration, and completing overrides in a shell."""
+"""Hydra's own flags: showing the composed configuration, and completing overrides in a shell."""
 
 import argparse
 import sys

@@ -22,7 +22,7 @@ from fulmen.runs.signals import Interrupted, raising
 HYDRAS_FLAGS = ("--cfg", "--info", "--resolve", "--package", "--shell-completion", "--hydra-help")
 HYDRAS_SHORT = ("-c", "-i", "-p", "-sc")
 COMMANDS = ("evaluate", "predict", "export", "compare", "leaderboard", "clean")
-"""What follows `fulmen` when nothing is to be trained; each is a file beside this one."""
+"""The commands beside training; each is a file beside this one."""
 REFUSED = ("--config-name", "--config-path", "-cn", "-cp", "--experimental-rerun")
 
 
@@ -178,7 +178,7 @@ def _check_flag(argument: str) -> None:
 
 
 def _tell(code: int, message: str) -> int:
-    """Says how a run ended, unless that is plain to see."""
+    """Report how a run ended, unless that is plain to see."""
     if message:
         print(f"fulmen: {message}", file=sys.stderr if code else sys.stdout)
     return code

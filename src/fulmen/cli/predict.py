@@ -1,4 +1,4 @@
-"""Says what a trained network predicts for new rows, in their order.
+"""Predictions of a trained network for new rows, in their order.
 
 usage: fulmen predict RUN input=FILE [option=value ...]
 

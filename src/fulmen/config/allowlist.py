@@ -1,4 +1,4 @@
-"""What a configuration may run: the targets that the shipped `conf/` names, and modules that the user allows.
+"""The code that a configuration may run: the targets that the shipped `conf/` names, and modules that the user allows.
 
 A configuration can name any Python callable under `_target_`, so a downloaded file, or an override copied from
 somebody else, could run anything. Prefixes of whole libraries are no boundary (they hold functions that unpickle

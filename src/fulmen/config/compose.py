@@ -125,7 +125,7 @@ def _walk(config: Mapping[Any, Any], prefix: str = "") -> Iterable[tuple[str, An
 
 
 def _sentence(error: Exception, folders: Sequence[Path]) -> str:
-    """What Hydra says, as far as a user can use it."""
+    """Return the part of Hydra's message that helps a user."""
     if isinstance(error, MissingConfigException) and error.missing_cfg_file is not None:
         group, _, name = error.missing_cfg_file.rpartition("/")
         there = list(error.options or [])

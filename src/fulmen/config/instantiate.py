@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 
 def make(config: DictConfig) -> Any:
-    """What a part's configuration describes; with `_partial_` a function still to be called.
+    """Build what a part's configuration describes; with `_partial_`, return a function still to be called.
 
     Its targets must have been checked (`targets.check`).
 

@@ -28,7 +28,7 @@ NOT_SET = ("choices", "experiment")
 GIVEN_ANEW = (*PERMISSIONS, "run_dir")
 """Keys that a repeated run does not take from the first one."""
 BESIDE_RESUME = ("trainer.max_epochs", "trainer.max_steps", "accelerator", *PERMISSIONS)
-"""All keys that may be given beside `resume=`: how long and where a run goes on, and what it may do."""
+"""All keys that may be given beside `resume=`: how long and where a run continues, and what it may do."""
 PLACES = ("path", "root", "mirrors")
 """Keys of a data set that say where its rows come from."""
 
@@ -79,7 +79,7 @@ def _check_version(record: Mapping[str, Any]) -> None:
 
 
 def to_resume(folder: Path, overrides: Sequence[str]) -> DictConfig:
-    """Returns the configuration with which the run in `folder` goes on.
+    """Returns the configuration with which the run in `folder` is resumed.
 
     Args:
         folder: the run's.
@@ -114,7 +114,7 @@ def to_resume(folder: Path, overrides: Sequence[str]) -> DictConfig:
 def to_rerun(folder: Path, overrides: Sequence[str], config_dir: str | None) -> DictConfig:
     """Returns the configuration of the run in `folder`, with `overrides` changed.
 
-    Its choices and overrides are composed anew together with the new ones, so that what refers to a changed key
+    Its choices and overrides are composed again together with the new ones, so that what refers to a changed key
     follows it; where today's choices would give another value than the one on record, that one is taken.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, said before torch is imported or anything is written.
+"""Checks of a configuration, made before torch is imported or anything is written.
 
 Groups, choices and keys are checked where the configuration is composed; here it is their values, one by one by the
 table of rules, then together: data against loss, score and model.
@@ -77,11 +77,11 @@ RULES: Mapping[str, Rule] = {
     "trainer.compile": one_of("auto", True, False),
     "trainer.debug": yes_no,
 }
-"""What each key must be. A source's own keys are checked by their types in its class."""
+"""The rule for each key. A source's own keys are checked by their types in its class."""
 
 
 COMMON: Mapping[str, Rule] = {"batch_size": whole(1, or_else=["full"]), "epochs": whole(1), "seed": SEED}
-"""What the keys must be that every source has."""
+"""The rules for the keys that every source has."""
 
 
 def check(config: DictConfig) -> Source:

@@ -107,12 +107,12 @@ class Trained:
     config: DictConfig
     """As `compose` gives one."""
     source: Source
-    """What it was trained on; not loaded, and its files need not be there."""
+    """The data it was trained on; not loaded, and its files need not be there."""
     predictor: Predictor
     threads: int
-    """Of the CPU that its run computed with."""
+    """CPU threads of its run."""
     fingerprint: str
-    """Of the rows that it was trained on."""
+    """A hash of the rows that it was trained on."""
 
 
 def load(

@@ -39,7 +39,7 @@ class Prepared:
     batch_size: int
     """Rows that go through the network at once."""
     compiles: bool
-    """Whether to compile the training step."""
+    """True if the training step is to be compiled."""
     compiling_saves: float
     """Seconds that this saves, or would save; 0 if it does not pay."""
     columns: list[str]

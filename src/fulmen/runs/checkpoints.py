@@ -1,6 +1,6 @@
 """Checkpoint files: put in their place at once, read without running any code, found again after a crash.
 
-`last.ckpt` is written anew about once a second; the one before it is kept as `previous.ckpt` while the run goes on, so
+`last.ckpt` is rewritten about once a second; the one before it is kept as `previous.ckpt` while the run is running, so
 that a file that the disk or a copy has damaged costs a second of training and not all of it.
 """
 
@@ -124,7 +124,7 @@ def _download(address: str, trust: bool) -> dict[str, Any]:
 
 
 def newest(folder: Path, warn: Callable[[str], None], *, trust: bool = False) -> dict[str, Any] | None:
-    """Returns the newest whole checkpoint that a run in `folder` can go on from, now `last.ckpt`, or None.
+    """Returns the newest whole checkpoint that a run in `folder` can resume from, now `last.ckpt`, or None.
 
     Removes what writers that were killed have left unfinished.
 

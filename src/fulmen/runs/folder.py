@@ -66,7 +66,7 @@ class Record:
     status: dict[str, Any]
     """The content of `status.json`, but for a run that was killed: its state is `interrupted`."""
     metrics: dict[str, Any]
-    """The content of `metrics.json`; empty for a run that did not come to its end."""
+    """The content of `metrics.json`; empty for a run that did not complete."""
     history: dict[str, list[float]]
     """The columns of `history.csv`, each [rows]; not a number where a figure is undefined."""
 

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM, and what a cluster sends when time is up: a run ends where it can go on, and the exit code says so.
+"""Ctrl-C, SIGTERM, and what a cluster sends when time is up: a run ends where it can be resumed, with an exit code.
 
 Before and after training a signal raises `Interrupted` at once. In training it is only noted; the saver, which knows
 when weights, optimizer and counters belong together, saves and raises.
@@ -39,8 +39,8 @@ class Stop:
 def raising(first: Callable[[], object] = lambda: None) -> Iterator[None]:
     """Signals raise `Interrupted` wherever the program is.
 
-    That may be inside of a library that takes it for a failure of its own, and says so or goes on; then it is raised
-    once more here.
+    That may be inside a library that takes it for a failure of its own, and reports it or continues; then it is raised
+    again here.
 
     Args:
         first: is called before that; a second signal does not wait for it.

@@ -50,7 +50,7 @@ def expanded(overrides: Sequence[str], config_dir: str | None) -> list[str]:
         return typed
     there = choices(GROUP, search_path(config_dir))
     if len(names) > 1:
-        raise ConfigurationError(f"{GROUP}= wants one preset, and these are {len(names)}: {', '.join(names)}")
+        raise ConfigurationError(f"{GROUP}= takes one preset, but there are {len(names)}: {', '.join(names)}")
     if names[0] not in there:
         raise ConfigurationError(f"there is no {GROUP}={names[0]}{alternatives(names[0], there)}")
     keys = {split_override(word)[0] for word in typed}
@@ -64,7 +64,7 @@ def _words(path: Path) -> list[str]:
         raise ConfigurationError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
     words = found.get("words") if isinstance(found, dict) and len(found) == 1 else None
     if not isinstance(words, list) or not all(isinstance(word, str) and "=" in word for word in words):
-        raise ConfigurationError(f"{path} is no preset; it wants one key, as in 'words: [optimizer=sgd,adam]'")
+        raise ConfigurationError(f"{path} is no preset; it must have one key, as in 'words: [optimizer=sgd,adam]'")
     return words
 
 

@@ -90,7 +90,7 @@ def _working() -> Iterator[None]:
 
 @functools.cache
 def _end_with(home: int) -> None:
-    """Ends this process, once no job runs in it, when the one that launched it is gone: nobody wants it any more."""
+    """Ends this process, once no job runs in it, when the one that launched it is gone: nobody needs it any more."""
 
     def watch() -> None:
         while _busy.is_set() or not is_gone(home):
@@ -115,7 +115,7 @@ def is_gone(process: int) -> bool:
 
 
 UNFINISHED: Final = ("running", "interrupted")
-"""States of a job that goes on from its last checkpoint; `running` is what a killed process could not correct."""
+"""States of a job that resumes from its last checkpoint; `running` is what a killed process could not correct."""
 
 
 SECONDS: Final = 0.2
@@ -134,9 +134,9 @@ class Job:
     home: int
     """The process that launches."""
     shares_gpus: bool
-    """Whether workers are processes of this machine: each is to see one GPU of several, and ends with `home`."""
+    """True if workers are processes of this machine: each sees one GPU of several, and ends with `home`."""
     launch: str
-    """A name that no other launch has: a process that comes late does not begin a job of a sweep that goes on."""
+    """A name that no other launch has: a process that comes late does not begin a job of a resumed sweep."""
 
     def __call__(self, config: Mapping[str, Any]) -> None:
         """Called by launchers with the configuration of `conf/job.yaml`, which names the folder.
@@ -162,7 +162,7 @@ class Job:
                 signal.raise_signal(TIME_IS_UP)  # all is saved, and a launcher that listens may queue the job again
 
     def run(self, folder: Path) -> None:
-        """Begins or goes on with the run in the folder, unless it has ended, or another process is at it."""
+        """Starts or resumes the run in the folder, unless it has ended, or another process is at it."""
         if folders.is_locked(folder):
             return
         with folders.lock(folder, ConfigurationError(f"{folder} is held by another process")):

@@ -95,7 +95,7 @@ class Launcher:
 
     @property
     def outlived(self) -> bool:
-        """Whether jobs outlive the process that launched them, as those in a cluster's queue do."""
+        """Return whether jobs outlive the process that launched them, as those in a cluster's queue do."""
         return self.name == "submitit_slurm"
 
     def launch(self, folders: Sequence[Path], job: Job) -> None:

@@ -67,7 +67,7 @@ class Progress:
             if _changed(place) == self.before[place]:
                 continue
             result = read(place)
-            if result.state == "interrupted":  # it may go on
+            if result.state == "interrupted":  # it may be resumed
                 self.before[place] = _changed(place)
                 self.say(f"job {result.number}  {' '.join(self.sweep.own_overrides(result.number))}  {result.error}")
             elif result.ended:

@@ -37,12 +37,12 @@ class Result:
 
     @property
     def ended(self) -> bool:
-        """Whether the job has stopped, for good or not."""
+        """Return whether the job has stopped, for good or not."""
         return self.state not in (PLANNED, folders.WORKED_IN)
 
     @property
     def over(self) -> bool:
-        """Whether the job has ended for good, unless it is retried."""
+        """Return whether the job has ended for good, unless it is retried."""
         return self.ended and self.state != "interrupted"
 
 

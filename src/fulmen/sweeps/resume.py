@@ -1,6 +1,6 @@
 """Which jobs of a sweep are still to run.
 
-Complete jobs are kept as they are, interrupted ones go on from their checkpoints, and jobs that failed run again where
+Complete jobs are kept as they are, interrupted ones resume from their checkpoints, and jobs that failed run again where
 that is asked for. Numbers never change, because a job is its folder.
 """
 
@@ -52,7 +52,7 @@ def read_request(overrides: Sequence[str]) -> Request:
             near = did_you_mean(state, RETRIED)
             raise ConfigurationError(f"retry={state} is none of {', '.join(RETRIED)}{near}")
     if "resume" not in values or not values["resume"]:
-        raise ConfigurationError("resume= wants the folder of a sweep")
+        raise ConfigurationError("resume= needs the folder of a sweep")
     folder = expand_home(values["resume"])
     return Request(folder, retry, permissions(overrides))
 
@@ -72,7 +72,7 @@ def check_permissions(sweep: Sweep, request: Request) -> None:
 
 
 def pending(sweep: Sweep, request: Request) -> list[int]:
-    """The numbers of the jobs that are to run; those that begin anew are as they were planned.
+    """The numbers of the jobs that are to run; those that start over are as they were planned.
 
     A search has planned no more of them than it has begun.
 
@@ -99,7 +99,7 @@ def pending(sweep: Sweep, request: Request) -> list[int]:
 
 def _is_pending(result: Result, retry: Sequence[str]) -> bool:
     if result.state == DAMAGED and folders.load_status(result.folder).get("state") in DONE:
-        return False  # only its figures cannot be read; it is listed as damaged, and the others go on
+        return False  # only its figures cannot be read; it is listed as damaged, and the others continue
     return not result.done and (result.state not in RETRIED or result.state in retry)
 
 

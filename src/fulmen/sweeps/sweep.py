@@ -170,7 +170,7 @@ def _end(plan: Sweep, folder: Path, study: "Study | None") -> list[Result]:
     for result in failures(found):
         overrides = " ".join(plan.own_overrides(result.number))
         say(f"job {result.number}  {overrides}  {result.state}: {result.error}")
-        if result.state != "interrupted":  # which goes on with the sweep
+        if result.state != "interrupted":  # which is resumed with the sweep
             say(f"  alone: {_rerun_command(plan, result)}")
     if waiting := [result for result in found if not result.ended]:
         say(f"{runs(len(waiting))} not begun or not ended")

@@ -6,8 +6,8 @@ inductor makes machine code of it. It is called directly: the checks of `torch.c
 such a step. It changes weights, buffers and optimizer state in place; so checkpoints, histories and resuming know
 nothing of it, and a resumed run ends with the weights of an undisturbed one, to the last bit.
 
-The price: seconds of compiling for each size of batches, of which there are two, as the last one of a pass is smaller;
-and last bits unlike those of a run that is not compiled, because operations are fused.
+The price: seconds of compiling for each size of batches (a smaller last one of a pass is compiled only where that
+pays); and last bits unlike those of a run that is not compiled, because operations are fused.
 
 A graph does not see what Python does besides, as to count or to print. Therefore the first call of each function is
 compared with the run's own step. A network of unknown layers may also change later what it computes; of that, its
@@ -44,7 +44,7 @@ TOLERANCES = {torch.float32: 1e-3, torch.float64: 1e-10}
 SMALL_PRODUCT = 2**13
 """Multiplications below which a matrix product is written out: calling BLAS takes longer than they do."""
 SECONDS, SAVED = 10.0, 1.5e-4
-"""What compiling takes for each shape of batches, and what a compiled step of a small network saves."""
+"""Seconds that compiling takes for each size of batches, and that a compiled step of a small network saves."""
 CHECKS = (2, 10, *(100 * 4**power for power in range(10)))
 """Steps of a function after which a network of unknown layers is compared again."""
 aten = torch.ops.aten

@@ -1,4 +1,4 @@
-"""What training uses of torch that torch does not promise to keep; a test of each function fails when torch changes."""
+"""Functions that rely on torch's internals; a test of each fails when torch changes them."""
 
 import functools
 import inspect

@@ -434,7 +434,7 @@ def test_a_repeated_trial_counts_once_in_a_database(place: Any, monkeypatch: pyt
             ["sweep=optuna", RATE, "data=circles", "hydra.sweeper.objectives=[val/los,parameters]"],
             "did you mean val/loss",
         ),
-        (["sweep=optuna", RATE, "hydra.sweeper.objectives=[val/loss]"], "wants two or more"),
+        (["sweep=optuna", RATE, "hydra.sweeper.objectives=[val/loss]"], "needs two or more"),
         (
             ["sweep=optuna", RATE, "hydra.sweeper.objectives=[val/loss,parameters]", "hydra.sweeper.pruner=median"],
             "one",

@@ -77,7 +77,7 @@ def address(storage: str) -> str:
 
 
 def _quoted(word: str) -> str:
-    """An address has letters that Hydra's grammar wants in quotes."""
+    """An address has characters that Hydra's grammar needs in quotes."""
     key, value = split_override(word)
     plain = key == f"{KEYS}storage" and value not in ("", "null") and value[0] not in "'\""
     return f"{key}='{value}'" if plain else word
@@ -93,7 +93,7 @@ def _check_together(found: dict[str, Any], typed: set[str]) -> None:
     if found["objectives"] is None:
         return
     if len(found["objectives"]) < 2:
-        raise ConfigurationError(f"{KEYS}objectives wants two or more figures; for one, take score=")
+        raise ConfigurationError(f"{KEYS}objectives needs two or more metrics; for one, use score=")
     if found["sampler"] == "cmaes":
         raise ConfigurationError(f"{KEYS}sampler=cmaes is for one objective; take tpe, gp, random or grid")
     if f"{KEYS}pruner" in typed and found["pruner"] != "none":

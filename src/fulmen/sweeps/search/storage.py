@@ -55,7 +55,7 @@ def pruner(sweep: Sweep, folder: Path) -> Pruner | None:
     def should_prune(percent: int, score: float) -> bool:
         nonlocal is_warned
         try:
-            if percent not in reported:  # as a run that goes on has been here before
+            if percent not in reported:  # a resumed run has been here before
                 trial.report(score, percent)
                 reported.add(percent)
             return trial.should_prune()

@@ -60,12 +60,12 @@ class Study:
 
     @property
     def is_finite(self) -> bool:
-        """Whether the search space is finite."""
+        """Return whether the search space is finite."""
         return size(self.search.space) is not None
 
     @property
     def is_exhausted(self) -> bool:
-        """Whether every point of a finite space was tried or refused."""
+        """Return whether every point of a finite space was tried or refused."""
         return self.is_finite and self._next_point() is None
 
     def ask(self) -> Trial | None:
@@ -208,7 +208,7 @@ class Study:
 
 
 def _sampler(search: Search, trials: int) -> BaseSampler:
-    """How the next values are chosen. Each trial has its own seed: a search that goes on repeats nothing."""
+    """How the next values are chosen. Each trial has its own seed: a resumed search repeats nothing."""
     seed = int(np.random.SeedSequence([search.seed, trials]).generate_state(1)[0])
     first = search.options["n_startup_trials"]
     if search.options["sampler"] == "tpe":

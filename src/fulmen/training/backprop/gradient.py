@@ -52,7 +52,7 @@ class Shares(Layer):
 
 
 def formulas(xp: ModuleType, loss: losses.Loss, task: Task) -> tuple[list[Layer], Loss]:
-    """What follows the network's last layer: layers that read its output, and the loss of what they give.
+    """The end of the network after its last layer: layers that read its output, and the loss of what they give.
 
     Raises:
         ValueError: there is no formula for this loss.
@@ -108,7 +108,7 @@ def numpy(evaluation: Evaluation, penalty: Penalize | None, batch_size: int) -> 
 def find_gradient(
     make: MakeGradient | None, evaluation: Evaluation, penalty: Penalize | None, batch_size: int, devices: int
 ) -> Gradient | None:
-    """What `make` makes to find the gradient by hand; None for autograd.
+    """Build the gradient by hand that `make` describes; None for autograd.
 
     Raises:
         ValueError: there are several devices, or as `ByHand`.
