@@ -333,7 +333,7 @@ BAD_WORDS = {
     "resume=run accelerator=cpu,gpu": r"names several values",
     "resume=run trainer.max_epochs=1,2": r"names several values",
     "resume=run trainer.max_epochs=many": r"trainer.max_epochs is 'many'",
-    "-m resume=run": r"is a single run; leave -m out",
+    "-m resume=run": r"is a single run; leave out -m",
     "rerun=rnu": r"there is no folder rnu; did you mean run\?",
     "rerun=run experiment=sine_boundary_adam": r"experiment= is a configuration of its own",
     "rerun=run optimizer.lrr=1": r"there is no key 'optimizer.lrr'; did you mean optimizer.lr\?",

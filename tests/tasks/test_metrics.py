@@ -114,6 +114,9 @@ def test_r2_of_rows_in_the_order_of_their_targets() -> None:
     assert_allclose(added_up(task, out, y)[0]["r2"], metrics.r2_score(y, out), rtol=1e-9)
     y[:300, 1] = 5
     assert_allclose(added_up(task, out, y)[0]["r2"], metrics.r2_score(y, out), rtol=1e-9)
+    y[300:, 1] = 5 + 1e-4 * torch.rand(ROWS - 300, dtype=torch.float64)
+    out[:, 1] = 5
+    assert_allclose(added_up(task, out, y)[0]["r2"], metrics.r2_score(y, out), rtol=1e-6)
     y[:, 1] = 5
     assert "r2" not in added_up(task, out, y)[0]
 

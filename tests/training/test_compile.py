@@ -205,6 +205,16 @@ class Counting(nn.Module):
         return x * (1 + self.calls % 3)
 
 
+class Hidden(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self._calls = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self._calls += 1
+        return x if self._calls < 30 else 2 * x
+
+
 class Printing(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         print("forward")
@@ -293,6 +303,7 @@ def train_parts(folder: Path, between: Callable[[], nn.Module], optimizer: Calla
         (nn.Identity, functools.partial(Numbering, lr=0.1), "more than tensors"),
         (Deciding, functools.partial(SGD, lr=0.1), "decides by values"),
         (Counting, functools.partial(SGD, lr=0.1), "Counting.calls changes"),
+        (Hidden, functools.partial(SGD, lr=0.1), "Hidden._calls changes"),
         (Printing, functools.partial(SGD, lr=0.1), "prints 'forward'"),
         (Constant, functools.partial(SGD, lr=0.1), None),
     ],

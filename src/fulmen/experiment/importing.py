@@ -42,7 +42,8 @@ def _without_signal() -> Iterator[None]:
     def real(name: str) -> Any:
         if name.startswith("__"):  # asked of every module, as by `inspect`
             raise AttributeError(name)
-        sys.modules.pop("scipy.signal", None)
+        if sys.modules.get("scipy.signal") is stand_in:
+            del sys.modules["scipy.signal"]
         return getattr(importlib.import_module("scipy.signal"), name)
 
     stand_in = ModuleType("scipy.signal")

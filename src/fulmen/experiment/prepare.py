@@ -79,9 +79,10 @@ def prepare(experiment: Experiment, threads: int | None = None) -> Prepared:
         raise ValueError(f"score={experiment.score}, but this data has no validation rows; use score=train/loss")
     val = data.splits.get("val")
     if val is not None and not all(values.isfinite().all() for chunk in chunks(val) for values in chunk):
+        way_out = "" if options.precision == "64-true" else ", or use trainer.precision=64-true"
         raise ValueError(
-            f"the validation split has a value that is infinite in trainer.precision={options.precision}, so its loss "
-            "would be; correct it, or use trainer.precision=64-true"
+            f"the validation split has a value that is infinite in trainer.precision={options.precision}, so its "
+            f"metrics would mean nothing; correct it{way_out}"
         )
     empty = {} if val is None else undefined(spec, val)
     if (why := empty.get(experiment.score.removeprefix("val/"))) is not None:

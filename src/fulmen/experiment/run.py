@@ -21,7 +21,7 @@ from fulmen.figures.context import RunContext
 from fulmen.models.dry_run import parameter_count
 from fulmen.runs import checkpoints, recording, resuming
 from fulmen.runs.files import write_json
-from fulmen.runs.folder import LAST, load_status
+from fulmen.runs.folder import LAST, load_status, read_history, read_metrics
 from fulmen.runs.history import History
 from fulmen.runs.signals import Stop, deferred, raising
 from fulmen.tasks.names import METRICS, mode
@@ -34,7 +34,6 @@ from fulmen.training.callbacks.pruning import Pruning
 from fulmen.training.callbacks.weight_snapshots import WeightSnapshots
 from fulmen.training.first_backward import print_first_backward
 from fulmen.training.learner import Learner
-from fulmen.training.plan import Plan
 from fulmen.training.trainer import build
 
 OUT_OF_RANGE = "check the rows of that split, or use data.scale=both or trainer.precision=64-true"
@@ -56,18 +55,18 @@ def train(experiment: Experiment, session: Session) -> Run:
         net, data, plan = prepared.evaluation.net, prepared.data, prepared.plan
         leads = recording.leads()  # of several devices' processes one keeps the record
         with raising(), recording.claim(session.folder, goes_on=session.resume):
-            if session.resume and _lacks_only_figures(session, plan):
+            if session.resume and _lacks_only_figures(session, prepared):
                 return _draw_missing(prepared, session)
             start, best = _checkpoint(prepared, session)
             step = start or 0
             facts = {"seed": experiment.recipe.seed, "threads": prepared.threads, "fingerprint": prepared.fingerprint}
-            facts["compiled"] = prepared.compiles
             facts = {**session.facts, **facts}
             resumed = step if session.resume else None
             with recording.recording(session.folder, session.config, facts, resumed) as status:
                 if session.verbose and leads:
                     console.print_opening(session.config, net, data.spec.in_shape, session.folder, step)
-                    console.print_compiling(prepared.compiles, prepared.compiling_saves)
+                    if not session.resume:
+                        console.print_compiling(prepared.compiles, prepared.compiling_saves)
                 if prepared.undefined and leads:
                     names = " and ".join(f"val/{name}" for name in prepared.undefined)
                     why = next(iter(prepared.undefined.values()))
@@ -88,6 +87,7 @@ def train(experiment: Experiment, session: Session) -> Run:
                         trainer.fit(learner, datamodule=data, ckpt_path=last)
                     finally:
                         status |= {"steps": trainer.global_step, "device": str(trainer.strategy.root_device)}
+                    status["compiled"] = learner.compiled is not None and not learner.compiled.given_up
                     status["stopped_early"] = trainer.global_step < plan.total_steps
                 stop.raise_if_noted()  # it came after the last step
                 metrics = _evaluate(prepared, learner, trainer, checkpointer)
@@ -130,10 +130,22 @@ def _checkpoint(prepared: Prepared, session: Session) -> tuple[int | None, dict[
     return resuming.start(session.folder, prepared.plan.total_steps, prepared.fingerprint, session.trust)
 
 
-def _lacks_only_figures(session: Session, plan: Plan) -> bool:
-    status = load_status(session.folder)
-    is_over = status.get("stopped_early") or status.get("steps", 0) >= plan.total_steps
-    return status.get("state") == "completed" and is_over and bool(status.get("missing_figures"))
+def _lacks_only_figures(session: Session, prepared: Prepared) -> bool:
+    """Return whether a run is complete but for figures.
+
+    Raises:
+        ValueError: it is, and one of its files is damaged, or the rows to draw are not those that it was trained on.
+    """
+    folder, status = session.folder, load_status(session.folder)
+    steps = status.get("steps") or 0
+    is_over = steps > 0 and (status.get("stopped_early") or steps >= prepared.plan.total_steps)
+    if status.get("state") != "completed" or not is_over or not status.get("missing_figures"):
+        return False
+    read_metrics(folder)
+    read_history(folder)
+    if status.get("fingerprint") != prepared.fingerprint:
+        raise ValueError(f"the training data has changed since {folder} was trained, so its figures cannot be drawn")
+    return True
 
 
 def _draw_missing(prepared: Prepared, session: Session) -> Run:
@@ -223,7 +235,7 @@ def _evaluate(prepared: Prepared, learner: Learner, trainer: Trainer, checkpoint
     if best is not None:
         learner.load_state_dict(best)
     metrics = learner.evaluation.all_metrics(splits)
-    for name in [f"{split}/loss" for split in splits] + [prepared.experiment.score]:
+    for name in ["train/loss", *(f"{split}/loss" for split in splits), prepared.experiment.score]:
         if not math.isfinite(metrics.get(name, math.nan)):
             what = f"{name} is not finite after step {trainer.global_step}"
             if name == "train/loss":

@@ -42,7 +42,7 @@ STATUS: Final[Mapping[str, Rule]] = {
     "seconds": lambda value: None if _is_finite(value) else "a finite number",
     "error": text(or_null=True),
     "traceback": text(or_null=True),
-    "steps": whole(0, or_else=[None]),
+    "steps": whole(0),
     "threads": whole(1, 65536, or_else=[None]),
     "overrides": many(text()),
     "resumed": many(lambda value: None if isinstance(value, dict) else "names with values"),

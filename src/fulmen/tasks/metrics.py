@@ -88,8 +88,9 @@ class Errors:
         assert self.first is not None
         errors, squares, total = self.sums
         dtype = self.first.dtype
-        errors, squares = errors.to(dtype), (squares - total * (total / self.rows)).to(dtype)
-        errors = errors.where(~(errors <= SMALLEST_ERROR), 0)
+        squares = squares - total * (total / self.rows)
+        errors = errors.where(~(errors <= SMALLEST_ERROR * squares / self.rows), 0)  # of any unit, if it is rounding
+        errors, squares = errors.to(dtype), squares.to(dtype)
         r2 = (1 - errors / squares).where(self.varies.cpu(), math.nan).mean().item()
         return {"mse": self.mse, "mae": self.mae, "r2": r2}
 

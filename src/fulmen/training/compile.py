@@ -23,9 +23,9 @@ from shutil import which
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.fx import GraphModule
-from torch.optim import LBFGS, Optimizer
+from torch.optim import LBFGS, SGD, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from fulmen.data.tensors import Batch
@@ -215,11 +215,12 @@ class Compiled:
     def _attributes(self) -> dict[str, str]:
         """Return the plain values that the layers and the optimizer hold, by their names, as text."""
         plain = (bool, int, float, complex, str, list, tuple, dict, set)
+        usual = vars(nn.Module()).keys() | vars(SGD([torch.zeros(1)])).keys()  # what every layer and optimizer has
         return {
             f"{type(part).__name__}.{name}": repr(value)
             for part in (*self.net.modules(), self.optimizer)
             for name, value in vars(part).items()
-            if isinstance(value, plain) and not name.startswith("_") and name not in ("param_groups", "state")
+            if isinstance(value, plain) and name not in usual
         }
 
     def _compile(self, batch: Batch) -> "_Function":

@@ -20,7 +20,6 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from fulmen.data.tensors import Rows
-from fulmen.errors import Diverged as Diverged
 from fulmen.tasks.evaluation import Evaluation
 from fulmen.training import graph, loggers, optimizers, schedulers
 from fulmen.training.compile import Compiled

@@ -6,7 +6,6 @@ consecutive batches are gathered at once and handed over as one *pack*, of which
 """
 
 import functools
-import itertools
 import time
 from collections.abc import Callable, Iterator
 
@@ -39,7 +38,6 @@ class Pack:
 
     def __init__(self, whole: Batch, sizes: list[int], *, is_full: bool = False) -> None:
         self.whole, self.sizes, self.is_full = whole, sizes, is_full
-        self.starts = list(itertools.accumulate(sizes, initial=0))
 
     @functools.cached_property
     def batches(self) -> list[Batch]:
@@ -47,13 +45,6 @@ class Pack:
         if self.is_full:
             return [self.whole] * len(self.sizes)
         return list(map(Batch._make, zip(*(torch.split(values, self.sizes) for values in self.whole), strict=True)))
-
-    def rows(self, index: int, count: int) -> Batch:
-        """Return `count` batches of one size B from `index` on, [count, B, ...]; or all rows, if each batch is that."""
-        if self.is_full:
-            return self.whole
-        start, size = self.starts[index], self.sizes[index]
-        return Batch(*(v[start : start + count * size].view(count, size, *v.shape[1:]) for v in self.whole))
 
     def to(self, device: torch.device, **_: object) -> "Pack":
         """Return the same pack: its batches are on the device already."""
