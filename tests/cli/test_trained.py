@@ -209,6 +209,7 @@ WRONG = {
     "predict run input=rwos.csv": r"There is no file rwos.csv; did you mean rows.csv\?",
     "predict run inptu=rows.csv": r"there is no option inptu=; did you mean input\?",
     "predict run input=rows.csv output=out.txt": r"output=out.txt must end in one of .csv, .parquet, .npy",
+    "predict run input=rows.csv output=rows.csv": r"output=rows.csv is the input, which it would replace",
     "predict run input=rows.csv weights=first": r"weights is 'first'",
     "predict run input=narrow.csv": r"no column 'petal width \(cm\)'",
     "predict run input=narrow.npy": r"have the shape \(3,\), and must have \(4,\)",

@@ -67,6 +67,9 @@ def output(arguments: Arguments, endings: Collection[str] = ()) -> Path | None:
         raise ConfigurationError(f"output={path} cannot be written: {path.parent} is not a folder")
     if path.is_dir():
         raise ConfigurationError(f"output={path} is a folder")
+    given = expand_home(arguments.options.get("input", ""))
+    if path.exists() and given.is_file() and path.samefile(given):
+        raise ConfigurationError(f"output={path} is the input, which it would replace; name another file")
     return path
 
 
