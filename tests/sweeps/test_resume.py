@@ -154,7 +154,7 @@ def test_what_cannot_go_on_is_said(place: Any, capsys: pytest.CaptureFixture[str
         ("resume=logs/sweeps/tron",): "did you mean torn?",
         ("resume=logs/sweeps/torn", "retry=faild"): "did you mean failed?",
         ("resume=logs/sweeps/torn", "seed=1"): "is resumed as it was planned",
-        ("resume=",): "wants the folder of a sweep",
+        ("resume=",): "needs the folder of a sweep",
     }.items():
         assert main(["-m", *words]) == 1
         assert sentence in capsys.readouterr().err

@@ -4,7 +4,7 @@ import math
 import os
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -76,7 +76,7 @@ def train(experiment: Experiment, session: Session) -> Run:
                 history = History(path, prepared.columns, plan.steps_per_epoch, step) if leads else None
                 boards = [] if history is None else _boards(prepared, session, history, step)
                 snapshots = WeightSnapshots() if experiment.figures.animation else None
-                with deferred() as stop:
+                with nullcontext() if history is None else closing(history.file), deferred() as stop:
                     learner, trainer, checkpointer = _trainer(
                         prepared, session, stop, best, [*([history] if history else []), *boards], snapshots
                     )
