@@ -291,18 +291,19 @@ def test_what_an_export_may_differ_by_is_measured_in_the_targets_own_size(size: 
 def test_rows_that_have_changed_are_noticed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """They are divided anew, so that rows that were trained on may be tested on."""
+    """They are divided again, so that rows that were trained on may be tested on."""
     monkeypatch.chdir(tmp_path)
     table = load_iris(as_frame=True).frame
     table.to_csv("t.csv", index=False)
     words = ["data=table", "data.path=t.csv", "data.target=target", "run_dir=run", "trainer.max_epochs=1", *LAYERS]
     assert main(words) == 0
     capsys.readouterr()
-    assert main(["evaluate", "run"]) == 0
-    assert "not the rows" not in capsys.readouterr().err
+    assert main(["evaluate", "run", "split=test"]) == 0
+    assert "has changed" not in capsys.readouterr().err
     pd.concat([table, table.head(9)]).to_csv("t.csv", index=False)
-    assert main(["evaluate", "run"]) == 0
-    assert "these are not the rows that it was trained on" in capsys.readouterr().err
+    for more in ([], ["split=test"]):
+        assert main(["evaluate", "run", *more]) == 0
+        assert "the data has changed since the network was trained" in capsys.readouterr().err
 
 
 def test_another_table_is_measured_whole_by_what_was_learned(

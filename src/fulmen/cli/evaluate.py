@@ -28,10 +28,11 @@ import numpy as np
 from fulmen.cli import arguments
 from fulmen.config import recorded, validate
 from fulmen.data.source import SPLITS, DataSpec, Source, Split
-from fulmen.errors import ConfigurationError
+from fulmen.errors import ConfigurationError, warn
 from fulmen.runs.files import write_json
 
 if TYPE_CHECKING:
+    from fulmen.data.tensors import Streamed
     from fulmen.experiment.load import Trained
 
 ACCELERATORS = ("auto", "cpu", "gpu", "mps")
@@ -55,6 +56,8 @@ def main(argv: Sequence[str]) -> int:
     network = arguments.load(given)
     device = _device(network, accelerator)
     source, splits = _splits(network, given.overrides)
+    if source is network.source:
+        _warn_if_changed(network, splits["train"])
     splits = _chosen(splits, given.options.get("split"), streams=source.streams)
     figures = _figures(network, source, splits, device)
     from fulmen.experiment import console
@@ -109,20 +112,31 @@ def _device(network: "Trained", accelerator: str) -> str:
     return accelerators.DEVICES[accelerators.find(accelerator, network.predictor.dtype)]
 
 
+def _streamed(network: "Trained", split: Split) -> "Streamed":
+    from fulmen.data.tensors import Streamed
+
+    predictor = network.predictor
+    return Streamed(split, predictor.scaling, predictor.spec.task, predictor.dtype)
+
+
+def _warn_if_changed(network: "Trained", train: Split) -> None:
+    """Warn if a network's own data has changed since it was trained: divided again, any split may hold its rows."""
+    from fulmen.data.tensors import fingerprint, held
+
+    rows = _streamed(network, train)
+    if fingerprint(rows if network.source.streams else held(rows)) != network.fingerprint:
+        warn("the data has changed since the network was trained, so any split may hold rows that it was trained on")
+
+
 def _figures(network: "Trained", source: Source, splits: Mapping[str, Split], device: str) -> dict[str, Any]:
     """Compute the metrics as the run did for `metrics.json`, with as many threads."""
     import torch
 
-    from fulmen.data.tensors import Streamed, fingerprint, held
-    from fulmen.errors import warn
+    from fulmen.data.tensors import held
 
     torch.set_num_threads(network.threads)
-    predictor = network.predictor
-    streamed = {
-        name: Streamed(split, predictor.scaling, predictor.spec.task, predictor.dtype) for name, split in splits.items()
-    }
+    evaluation = network.predictor.evaluation
+    streamed = {name: _streamed(network, split) for name, split in splits.items()}
     rows = {name: split if source.streams else held(split) for name, split in streamed.items()}
-    if source is network.source and "train" in rows and fingerprint(rows["train"]) != network.fingerprint:
-        warn("these are not the rows that it was trained on, so what it was trained on may be in any split")
-    predictor.evaluation.net.to(device)
-    return predictor.evaluation.all_metrics({name: split.to(device) for name, split in rows.items()})
+    evaluation.net.to(device)
+    return evaluation.all_metrics({name: split.to(device) for name, split in rows.items()})
