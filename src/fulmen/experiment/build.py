@@ -15,6 +15,7 @@ from fulmen.experiment import importing
 from fulmen.runs import folder as folders
 from fulmen.runs.files import expand_home, explain
 from fulmen.runs.names import readable, stamp
+from fulmen.runs.signals import Interrupted
 
 if TYPE_CHECKING:
     from fulmen.experiment.experiment import Experiment
@@ -169,11 +170,18 @@ def attempt(run: Callable[[Path], object], folder: Path, *, debug: bool = False)
 
     Returns:
         0 and nothing, or that there is nothing to do; 1 and why it failed; or 3 and where it diverged.
+
+    Raises:
+        Interrupted: a signal stopped the run; says how to resume it.
     """
     try:
         run(folder)
     except Finished as nothing:
         return 0, str(nothing)
+    except Interrupted as stop:
+        if folders.load_status(folder).get("state") == "interrupted":
+            stop.args = (f"{stop}; resume={folder} continues the run",)
+        raise
     except (Exception, SystemExit) as error:
         if debug:
             traceback.print_exception(error)
