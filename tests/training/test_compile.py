@@ -99,6 +99,7 @@ def test_what_cannot_be_compiled_trains_without(
 ) -> None:
     with_it, without = (train("weights=last", *words, max_steps=40, compile=choice) for choice in (True, False))
     assert far(with_it, without) == 0
+    assert json.loads((with_it.folder / "status.json").read_text())["compiled"] is False
     (said,) = capsys.readouterr().err.splitlines()
     assert "trainer.compile" in said and why in said and "continues without" in said
     assert not graphs

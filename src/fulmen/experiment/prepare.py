@@ -41,7 +41,9 @@ class Prepared:
     compiles: bool
     """True if the training step is to be compiled."""
     compiling_saves: float
-    """Seconds that this saves, or would save; 0 if it does not pay."""
+    """Seconds that this saves, or would save; 0 if it does not pay or is not possible."""
+    compile_obstacle: str | None
+    """Why the step cannot be compiled, though `trainer.compile=true` asks for it."""
     columns: list[str]
     """The metrics in a row of the history."""
     undefined: dict[str, str]
@@ -104,7 +106,9 @@ def prepare(experiment: Experiment, threads: int | None = None) -> Prepared:
         batch_rows=plan.batch_rows,
         seed=recipe.seed,
     )
-    saves = compile.saving(plan, step, optimizer, options, dry_run.work(net, spec.in_shape))
+    obstacle = compile.obstacle(step, optimizer, options)
+    saves = compile.saving(plan, dry_run.work(net, spec.in_shape)) if obstacle is None else 0.0
+    wanted = saves > compile.SECONDS if options.compile == "auto" else options.compile
     amounts = Amounts(data.rows, min(plan.batch_rows * options.devices, data.rows), plan.epochs)
     return Prepared(
         experiment=experiment,
@@ -115,8 +119,9 @@ def prepare(experiment: Experiment, threads: int | None = None) -> Prepared:
         accelerator=accelerator,
         threads=threads or find_threads(options, net, spec.in_shape, min(batch_size, data.rows), classes),
         batch_size=batch_size,
-        compiles=saves > compile.SECONDS if options.compile == "auto" else options.compile,
+        compiles=wanted and obstacle is None,
         compiling_saves=saves,
+        compile_obstacle=obstacle if wanted else None,
         columns=columns,
         undefined=empty,
         baseline=experiment.baseline and experiment.baseline(net, task, data.splits["train"], recipe, amounts),

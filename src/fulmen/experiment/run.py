@@ -26,7 +26,7 @@ from fulmen.runs.history import History
 from fulmen.runs.signals import Stop, deferred, raising
 from fulmen.tasks.names import METRICS, mode
 from fulmen.tasks.predictor import Predictor
-from fulmen.training import loggers
+from fulmen.training import compile, loggers
 from fulmen.training.callbacks.checkpointing import Checkpointer
 from fulmen.training.callbacks.histograms import Histograms
 from fulmen.training.callbacks.progress import Progress
@@ -67,6 +67,8 @@ def train(experiment: Experiment, session: Session) -> Run:
                     console.print_opening(session.config, net, data.spec.in_shape, session.folder, step)
                     if not session.resume:
                         console.print_compiling(prepared.compiles, prepared.compiling_saves)
+                if prepared.compile_obstacle is not None and leads:
+                    warn(compile.NOT_POSSIBLE.format(prepared.compile_obstacle))
                 if prepared.undefined and leads:
                     names = " and ".join(f"val/{name}" for name in prepared.undefined)
                     why = next(iter(prepared.undefined.values()))

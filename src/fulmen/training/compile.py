@@ -39,6 +39,7 @@ from fulmen.training.plan import Plan
 from fulmen.training.step import Step, is_known_optimizer
 from fulmen.training.trainer import SMALL_STEP, TrainerOptions
 
+NOT_POSSIBLE = "trainer.compile is not possible here: {}; training continues without it"
 TOLERANCES = {torch.float32: 1e-3, torch.float64: 1e-10}
 """How far, in relative norm, a compiled step may be from the run's own; other types are not compiled."""
 SMALL_PRODUCT = 2**13
@@ -50,26 +51,30 @@ CHECKS = (2, 10, *(100 * 4**power for power in range(10)))
 aten = torch.ops.aten
 
 
-def saving(plan: Plan, step: Step, optimizer: Optimizer, options: TrainerOptions, row_work: int) -> float:
-    """Return the seconds that compiling saves a run; 0 if it costs more, is not possible, or gains nothing.
+def obstacle(step: Step, optimizer: Optimizer, options: TrainerOptions) -> str | None:
+    """Return why the steps of a run cannot be compiled, as far as that is known before it begins; None if they can."""
+    one_device = options.devices == 1 and options.strategy in ("auto", "single_device")
+    obstacles = {
+        "it is for one device, and trainer.precision=32-true or 64-true": (
+            not one_device or options.precision not in ("32-true", "64-true")
+        ),
+        "L-BFGS decides by its losses what to do next": isinstance(optimizer, LBFGS),
+        "the gradient is found by hand": step.by_hand is not None,
+        "trainer.debug looks at each operation": options.debug,
+    }
+    return next((why for why, holds in obstacles.items() if holds), None)
+
+
+def saving(plan: Plan, row_work: int) -> float:
+    """Return the seconds that compiling saves a run; 0 if it costs more, or gains nothing.
 
     Args:
         plan: how the run is divided.
-        step: the run's own.
-        optimizer: one of the run's kind.
-        options: of the trainer.
         row_work: multiplications of a row's forward pass. A convolution takes as long compiled, or longer.
     """
-    possible = (
-        options.precision in ("32-true", "64-true")
-        and options.devices == 1
-        and not options.debug
-        and step.by_hand is None
-        and plan.batch_rows * row_work < SMALL_STEP
-        and not isinstance(optimizer, LBFGS)
-        and which(os.environ.get("CXX", "g++")) is not None
-    )
-    return max(0.0, plan.total_steps * SAVED - SECONDS) if possible else 0.0
+    is_small = plan.batch_rows * row_work < SMALL_STEP
+    has_compiler = which(os.environ.get("CXX", "g++")) is not None
+    return max(0.0, plan.total_steps * SAVED - SECONDS) if is_small and has_compiler else 0.0
 
 
 class Compiled:
@@ -80,12 +85,9 @@ class Compiled:
         optimizer: that trains the network.
         make_optimizer: makes another one.
         plan: how the run is divided.
-        plain: whether that step is all there is: no scaling of gradients, no other devices.
     """
 
-    def __init__(
-        self, step: Step, optimizer: Optimizer, make_optimizer: MakeOptimizer, plan: Plan, *, plain: bool
-    ) -> None:
+    def __init__(self, step: Step, optimizer: Optimizer, make_optimizer: MakeOptimizer, plan: Plan) -> None:
         self.step, self.net, self.plan = step, step.evaluation.net, plan
         self.optimizer, self.make_optimizer = optimizer, make_optimizer
         self.parameters = list(self.net.parameters())
@@ -95,20 +97,10 @@ class Compiled:
         )
         self.functions: dict[int, _Function] = {}
         self.given_up = False
-        types = {parameter.dtype for parameter in self.parameters}
-        obstacles = {
-            "it is for one device, and trainer.precision=32-true or 64-true": not plain or types - TOLERANCES.keys(),
-            "L-BFGS decides by its losses what to do next": isinstance(optimizer, LBFGS),
-            "the optimizer has groups of parameters": len(optimizer.param_groups) > 1,
-            "the gradient is found by hand": step.by_hand is not None,
-            "trainer.debug looks at each operation": torch.is_anomaly_enabled(),
-        }
-        for why in [why for why, holds in obstacles.items() if holds][:1]:
-            self._give_up(why)
 
     def _give_up(self, why: str) -> None:
         self.given_up = True
-        warn(f"trainer.compile is not possible here: {why}; training continues without it")
+        warn(NOT_POSSIBLE.format(why))
 
     def train(self, own: TrainStep, pack: Pack, index: int, first: int, scheduler: LRScheduler | None) -> Tensor:
         """Train on some batches of `pack`, at least one, with the schedule after each.
@@ -225,6 +217,10 @@ class Compiled:
 
     def _compile(self, batch: Batch) -> "_Function":
         net, optimizer = self.net, self.optimizer
+        if len(optimizer.param_groups) > 1:
+            raise Impossible("the optimizer has groups of parameters")
+        if {parameter.dtype for parameter in self.parameters} - TOLERANCES.keys():
+            raise Impossible("the network has parameters of another type than float32 and float64")
         with torch_private.quiet():
             one = trace_step(net, optimizer, self.make_optimizer, self.step.build, batch, PRODUCTS)
         return _Function(one, mutable_state(net, optimizer), batch, known=self.known)

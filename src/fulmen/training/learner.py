@@ -44,7 +44,7 @@ class Learner(LightningModule):
         metrics: names of what is measured on the validation rows after each interval.
         score: which of the figures schedules watch.
         metadata: plain values that a checkpoint keeps beside the weights: what one needs to use them.
-        compiling: whether steps are compiled, where that is possible.
+        compiling: whether to compile the step.
     """
 
     def __init__(
@@ -180,14 +180,8 @@ class Learner(LightningModule):
             self.interval.restore(self.restored["interval"], self.device)
             torch.set_rng_state(self.restored["random"])
             self.restored = None
-        if self.compiling and self.trainer.is_global_zero:  # of several devices, where it is not possible, one says so
-            self.compiled = Compiled(
-                self.step,
-                self._optimizer(),
-                self.make_optimizer,
-                self.plan,
-                plain=self._is_plain(),
-            )
+        if self.compiling:
+            self.compiled = Compiled(self.step, self._optimizer(), self.make_optimizer, self.plan)
         steps = self.plan.total_steps - self.trainer.global_step
         if steps >= graph.LONG and self._is_plain() and not self.compiling and not torch.is_anomaly_enabled():
             self.step.record_gradient()
