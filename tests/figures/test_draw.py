@@ -1,5 +1,6 @@
 """Figures of real runs: which fit, what they show, where they go."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -242,6 +243,33 @@ def test_figures_without_room_on_the_disk_are_drawn_by_resuming(
         assert images(Path("run")) == images(Path("whole"))
     capsys.readouterr()
     assert main(["resume=run"]) == 0 and "nothing more to do" in "".join(capsys.readouterr())
+
+
+def test_missing_figures_are_drawn_only_of_the_rows_and_the_record_of_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    random = np.random.default_rng(0)
+    for split in ("train", "val"):
+        np.save(f"{split}_x.npy", random.normal(size=(40, 2)))
+        np.save(f"{split}_y.npy", np.arange(40) % 2)
+    assert main(["data=arrays", "data.path=.", "logger=none", "run_dir=run", "trainer.max_epochs=1"]) == 0
+    figure, status, metrics = (Path("run", name) for name in ("figures/curves.png", "status.json", "metrics.json"))
+    figure.unlink()
+    status.write_text(json.dumps({**json.loads(status.read_text()), "missing_figures": ["curves"]}))
+    rows, measured = Path("train_x.npy").read_bytes(), metrics.read_text()
+
+    for path, damage, why in (
+        (Path("train_x.npy"), rows[:-8] + bytes(8), "the training data has changed"),
+        (metrics, b"{", "metrics.json cannot be read"),
+    ):
+        path.write_bytes(damage)
+        capsys.readouterr()
+        assert main(["resume=run"]) == 1 and why in capsys.readouterr().err and not figure.exists()
+        Path("train_x.npy").write_bytes(rows)
+        metrics.write_text(measured)
+    assert main(["resume=run"]) == 0 and figure.exists()
+    assert json.loads(status.read_text())["missing_figures"] == []
 
 
 def test_sweeps_draw_only_what_is_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
