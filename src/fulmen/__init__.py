@@ -26,7 +26,7 @@ HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used, so that `import fulmen` costs nothing."""
+    """Imports a public name when it is first used, so that `import fulmen` costs nothing."""
     if name not in HOMES:
         raise AttributeError(f"module 'fulmen' has no attribute {name!r}")
     return getattr(import_module(f"fulmen.{HOMES[name]}"), name)

@@ -4,7 +4,7 @@ import sys
 
 
 def warn(sentence: str) -> None:
-    """Print a warning on the error stream: what a user should know but need not act on."""
+    """Prints a warning on the error stream: what a user should know but need not act on."""
     print(f"fulmen: {sentence}", file=sys.stderr)
 
 

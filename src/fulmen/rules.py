@@ -28,7 +28,7 @@ def alternatives(wrong: str, right: Iterable[str], lead: str = "the choices are"
 
 
 def closest(wrong: str, right: Iterable[str], cutoff: float = 0.6) -> str | None:
-    """Return the closest name, if it is at least as close as `cutoff` (1: the same letters)."""
+    """Returns the closest name, if it is at least as close as `cutoff` (1: the same letters)."""
     return next(iter(difflib.get_close_matches(wrong, list(right), n=1, cutoff=cutoff)), None)
 
 
@@ -44,7 +44,7 @@ def check(name: str, value: object, rule: Rule, because: str = "") -> None:
 
 
 def whole(least: float, most: float = inf, *, or_else: Sequence[str | None] = ()) -> Rule:
-    """A whole number in [least, most], or one of a few words (None: null)."""
+    """Returns the rule of a whole number in [least, most], or one of a few words (None: null)."""
     low = "" if least == -inf else f" of at least {least}"
     top = "" if most == inf else f" and at most {most}"
     words = "".join(f", or {'null' if word is None else word}" for word in or_else)
@@ -58,7 +58,7 @@ def whole(least: float, most: float = inf, *, or_else: Sequence[str | None] = ()
 
 
 def number(within: str, *, or_null: bool = False) -> Rule:
-    """A number in an interval written as in mathematics: `(0, 1]` without 0 and with 1, `(0, inf)` for any above 0."""
+    """Returns the rule of a number in an interval, as in `(0, 1]`, without 0 and with 1, or `(0, inf)`, any above 0."""
     low, high = (float(end) for end in within[1:-1].split(","))
 
     def rule(value: Any) -> str | None:
@@ -76,7 +76,7 @@ def number(within: str, *, or_null: bool = False) -> Rule:
 
 
 def one_of(*names: Any) -> Rule:
-    """One of a few words, shown as YAML writes them."""
+    """Returns the rule of one of a few words, shown as YAML writes them."""
     shown = [{None: "null", True: "true", False: "false"}.get(name, str(name)) for name in names]
 
     def rule(value: Any) -> str | None:
@@ -88,7 +88,7 @@ def one_of(*names: Any) -> Rule:
 
 
 def many(each: Rule, length: int | None = None) -> Rule:
-    """A list, of a given length if there is one."""
+    """Returns the rule of a list, of a given length if there is one."""
 
     def rule(value: Any) -> str | None:
         wants = "a list" if length is None else f"a list of {length}"
@@ -101,17 +101,17 @@ def many(each: Rule, length: int | None = None) -> Rule:
 
 
 def text(*, or_null: bool = False) -> Rule:
-    """A text."""
+    """Returns the rule of a text."""
     return lambda value: None if isinstance(value, str) or (value is None and or_null) else "a text"
 
 
 def yes_no(value: Any) -> str | None:
-    """The rule of a switch."""
+    """Applies the rule of a switch."""
     return None if isinstance(value, bool) else "true or false"
 
 
 def of_type(hint: Any) -> Rule:
-    """A rule from a type: numbers, texts, yes or no, words, lists, and what may be null."""
+    """Returns a rule from a type: numbers, texts, yes or no, words, lists, and what may be null."""
     options = typing.get_args(hint)
     if typing.get_origin(hint) is typing.Literal:
         return one_of(*options)

@@ -53,7 +53,7 @@ def parse(arguments: Sequence[str], known: Mapping[str, str], *, configuration: 
 
 
 def output(arguments: Arguments, endings: Collection[str] = ()) -> Path | None:
-    """Where the user wants the result; None where they did not say.
+    """Returns where the user wants the result; None where they did not say.
 
     Raises:
         ConfigurationError: it does not end as it must, or cannot be a file there.
@@ -74,7 +74,7 @@ def output(arguments: Arguments, endings: Collection[str] = ()) -> Path | None:
 
 
 def folder(name: str, value: str) -> Path:
-    """The folder that an option names, which is made.
+    """Returns the folder that an option names, which is made.
 
     Raises:
         ConfigurationError: it cannot be one.
@@ -88,7 +88,7 @@ def folder(name: str, value: str) -> Path:
 
 
 def one_of(name: str, value: str, there: Collection[str]) -> str:
-    """An option's value.
+    """Returns an option's value.
 
     Raises:
         ConfigurationError: it is none of those `there` are.
@@ -111,7 +111,7 @@ YES_NO = ("true", "false")
 
 
 def load(arguments: Arguments) -> "Trained":
-    """The network in the run's folder or checkpoint that was named.
+    """Returns the network in the run's folder or checkpoint that was named.
 
     Raises:
         ConfigurationError: none or several were.

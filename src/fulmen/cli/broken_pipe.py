@@ -28,7 +28,7 @@ class Outliving:
             self._to_nowhere()
 
     def _to_nowhere(self) -> None:
-        """Discard what is still in the stream's buffer, too."""
+        """Discards what is still in the stream's buffer, too."""
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, self.stream.fileno())
         os.close(nowhere)

@@ -57,7 +57,7 @@ class Item(NamedTuple):
 
 
 def items(folder: Path) -> Iterator[Item]:
-    """Every file of the runs at or below a folder; in each run those that say what it is come last."""
+    """Yields every file of the runs at or below a folder; in each run those that say what it is come last."""
     runs = sorted(Path(place) for place, _, _ in os.walk(folder) if is_run(Path(place)))
     states = {run: _state(run) for run in runs}
     for run, state in states.items():
@@ -70,7 +70,7 @@ def items(folder: Path) -> Iterator[Item]:
 
 
 def _state(run: Path) -> str:
-    """How a run ended; of one that is running, or of which that cannot be known, `running`."""
+    """Returns how a run ended; of one that is running, or of which that cannot be known, `running`."""
     try:
         return "running" if is_locked(run) else str(read_status(run).get("state"))
     except ConfigurationError:
@@ -78,7 +78,7 @@ def _state(run: Path) -> str:
 
 
 def _kind(path: Path, state: str, described: bool) -> str:
-    """The kind of a file, by its path inside the run's folder."""
+    """Returns the kind of a file, by its path inside the run's folder."""
     if state == "running":
         return "running"
     if path.name == BEST:
@@ -142,7 +142,7 @@ def _folder(subjects: Sequence[str]) -> Path:
 
 
 def _table(found: Iterable[Item], folder: Path) -> Table:
-    """A row for each kind: how many files, how large together."""
+    """Returns a row for each kind: how many files, how large together."""
     table = Table("kind", "what it is", "files", "size", title=f"what takes space in {folder}")
     table.columns[2].justify = table.columns[3].justify = "right"
     for part in (REMOVABLE, KEPT):

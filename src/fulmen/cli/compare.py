@@ -41,7 +41,7 @@ BORDER: Final = 3
 
 
 def ends(records: Sequence[Record]) -> Table:
-    """A row for each run: its number, its folder, how it ended and after how long, and why it did not complete."""
+    """Returns a row for each run: number, folder, how it ended, after how long, and why it did not complete."""
     unfinished = any(record.status.get("state") != COMPLETED for record in records)
     table = Table("run", "folder", "state", "seconds", *(["why"] if unfinished else []), title="runs")
     table.columns[3].justify = "right"
@@ -54,12 +54,12 @@ def ends(records: Sequence[Record]) -> Table:
 
 
 def values(runs: Sequence[Settings], keys: Iterable[str]) -> TableRows:
-    """A row for each of the keys; empty where a run lacks it."""
+    """Returns a row for each of the keys; empty where a run lacks it."""
     return {key: [escape(short(run[key])) if key in run else "" for run in runs] for key in keys}
 
 
 def finals(metrics: Sequence[Mapping[str, Any]], unmarked: Collection[str] = ()) -> TableRows:
-    """A row for each final figure; a star at the best of them, unless all are the same.
+    """Returns a row for each final metric; a star at the best of them, unless all are the same.
 
     Args:
         metrics: the content of each run's `metrics.json`.
@@ -74,7 +74,7 @@ def finals(metrics: Sequence[Mapping[str, Any]], unmarked: Collection[str] = ())
 
 
 def side_by_side(title: str, rows: TableRows, width: int) -> Iterator[Table]:
-    """A table, or several below each other, each with as many runs as there is width for."""
+    """Yields a table, or several below each other, each with as many runs as there is width for."""
     keys = max(map(len, rows), default=0) + BORDER + 1
     columns = [[str(number), *column] for number, column in enumerate(zip(*rows.values(), strict=True), start=1)]
     while columns:
@@ -137,7 +137,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _folders(subjects: Sequence[str]) -> list[Path]:
-    """The runs that are meant, each of them once."""
+    """Returns the runs that are meant, each of them once."""
     every = [folder for subject in subjects for folder in runs_in(Path(subject))]
     found = list({folder.resolve(): folder for folder in every}.values())
     if len(found) < 2:
@@ -177,7 +177,7 @@ def _print_settings(console: Console, runs: Sequence[Settings], everything: bool
 
 
 def _print_figures(console: Console, records: Sequence[Record], runs: Sequence[Settings]) -> None:
-    """The final figures; none of the losses is best where they measure different things."""
+    """Prints the final metrics; none of the losses is best where they measure different things."""
     metrics = [record.metrics for record in records if record.metrics]
     different = differing([run for run, record in zip(runs, records, strict=True) if record.metrics])
     of_kinds = any(key == "sizes.task" or key.partition(".")[0] == "loss" for key in different)

@@ -45,7 +45,7 @@ OPTIONS = {
 
 
 def main(argv: Sequence[str]) -> int:
-    """The command.
+    """Runs the command.
 
     Raises:
         ValueError: says what is wrong with its arguments, the checkpoint or the data.
@@ -71,7 +71,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _splits(network: "Trained", overrides: Sequence[str]) -> tuple[Source, dict[str, Split]]:
-    """The rows to measure on: those that the network was trained on, or those that `overrides` name."""
+    """Returns the rows to measure on: those that the network was trained on, or those that `overrides` name."""
     if not overrides:
         return network.source, network.source.load()
     config = recorded.with_data(network.config, overrides)
@@ -120,7 +120,7 @@ def _streamed(network: "Trained", split: Split) -> "Streamed":
 
 
 def _warn_if_changed(network: "Trained", train: Split) -> None:
-    """Warn if a network's own data has changed since it was trained: divided again, any split may hold its rows."""
+    """Warns if a network's own data has changed since it was trained: divided again, any split may hold its rows."""
     from fulmen.data.tensors import fingerprint, held
 
     rows = _streamed(network, train)
@@ -129,7 +129,7 @@ def _warn_if_changed(network: "Trained", train: Split) -> None:
 
 
 def _figures(network: "Trained", source: Source, splits: Mapping[str, Split], device: str) -> dict[str, Any]:
-    """Compute the metrics as the run did for `metrics.json`, with as many threads."""
+    """Computes the metrics as the run did for `metrics.json`, with as many threads."""
     import torch
 
     from fulmen.data.tensors import held

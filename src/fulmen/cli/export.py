@@ -47,7 +47,7 @@ MOST_ROWS = 1000
 
 
 def main(argv: Sequence[str]) -> int:
-    """The command.
+    """Runs the command.
 
     Raises:
         ValueError: says what is wrong with its arguments, the checkpoint or the rows; or that the file would not
@@ -74,7 +74,7 @@ def _beside(subject: str) -> Path:
 
 
 def _features(network: "Trained", file: str | None) -> NDArray[Any]:
-    """Real rows, [N, *in_shape], not scaled."""
+    """Returns real rows, [N, *in_shape], not scaled."""
     if file is not None:
         return network.predictor.features(predict.rows(file))[:MOST_ROWS]
     try:

@@ -29,7 +29,7 @@ options
 
 
 def help_text(folders: Sequence[Path]) -> str:
-    """All that `--help` prints.
+    """Returns all that `--help` prints.
 
     Args:
         folders: of choices, ours and the user's.
@@ -55,13 +55,13 @@ def _group(group: str, default: str | None, folders: Sequence[Path]) -> Iterator
 
 
 def description(path: Path) -> str:
-    """A choice's own one-line comment."""
+    """Returns a choice's own one-line comment."""
     lines = path.read_text("utf-8", errors="replace").splitlines()
     return next((line[2:] for line in lines if line.startswith("# ") and not line.startswith("# @")), "")
 
 
 def _keys(path: Path, prefix: str) -> Iterator[str]:
-    """The keys at the top of a file that have a comment behind them."""
+    """Yields the keys at the top of a file that have a comment behind them."""
     for line in path.read_text("utf-8").splitlines():
         entry, found, comment = line.partition(" # ")
         if found and not entry.startswith((" ", "#")):

@@ -35,7 +35,7 @@ def run(arguments: Sequence[str], config_dir: str | None) -> int:
 
 
 def _read(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
-    """The flags, as Hydra would read them, and the overrides."""
+    """Returns the flags, as Hydra would read them, and the overrides."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("--cfg", "-c", choices=("job", "hydra", "all"))
     parser.add_argument("--info", "-i", nargs="?", choices=SHOWN, const="all")
@@ -56,4 +56,4 @@ def _read(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
 
 
 def _nothing(_config: DictConfig) -> None:
-    """Hydra's flags print and run nothing."""
+    """Runs nothing: Hydra's flags only print."""

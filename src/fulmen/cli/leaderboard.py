@@ -72,7 +72,7 @@ def _of_one_sweep(folder: Path, score: str | None) -> Board:
 
 
 def _of_runs(subjects: Sequence[Path], score: str | None) -> Board:
-    """Any runs: what varies is what differs in their configurations."""
+    """Returns the leaderboard of any runs: what varies is what differs in their configurations."""
     places = list({path.resolve(): path for subject in subjects for path in _runs_in(subject)}.values())
     configs, damaged = [], []
     for path in places:
@@ -98,7 +98,7 @@ def _of_runs(subjects: Sequence[Path], score: str | None) -> Board:
 
 
 def _decided(runs: Sequence[Settings], key: str) -> bool:
-    """Return whether a key only follows from the choice in its group, as a rate does from an optimizer's default."""
+    """Returns whether a key only follows from the choice in its group, as a rate does from an optimizer's default."""
     group = key.partition(".")[0]
     values: dict[object, set[str]] = {}
     for run in runs:
@@ -107,7 +107,7 @@ def _decided(runs: Sequence[Settings], key: str) -> bool:
 
 
 def _runs_in(folder: Path) -> Iterator[Path]:
-    """The run that a folder is, or those in it, up to two levels down."""
+    """Yields the run that a folder is, or those in it, up to two levels down."""
     if folders.was_run(folder):
         yield folder
         return

@@ -178,7 +178,7 @@ def _check_flag(argument: str) -> None:
 
 
 def _tell(code: int, message: str) -> int:
-    """Report how a run ended, unless that is plain to see."""
+    """Reports how a run ended, unless that is plain to see."""
     if message:
         print(f"fulmen: {message}", file=sys.stderr if code else sys.stdout)
     return code

@@ -51,7 +51,7 @@ ENDINGS = (".csv", ".parquet", ".npy")
 
 
 def main(argv: Sequence[str]) -> int:
-    """The command.
+    """Runs the command.
 
     Raises:
         ValueError: says what is wrong with its arguments, the checkpoint or the rows.
@@ -74,7 +74,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def rows(path: str, **table: Any) -> Any:
-    """The rows in a file: a DataFrame, or of a NumPy file an array.
+    """Returns the rows in a file: a DataFrame, or of a NumPy file an array.
 
     Raises:
         ValueError: they cannot be read; says why.

@@ -46,7 +46,7 @@ def check(config: DictConfig, typed: Sequence[str]) -> None:
 
 @functools.cache
 def shipped() -> frozenset[str]:
-    """Every target that a file of `conf/` names."""
+    """Returns every target that a file of `conf/` names."""
     lines = (line for path in conf_dir().rglob("*.yaml") for line in path.read_text("utf-8").splitlines())
     return frozenset(match[1] for line in lines if (match := re.match(r"\s*_target_: (\S+)", line)))
 
@@ -57,14 +57,14 @@ def _allowed(typed: Sequence[str]) -> list[str]:
 
 
 def listed(value: Any) -> list[str]:
-    """The value of `allow_targets`, where one module may stand without brackets."""
+    """Returns the value of `allow_targets`, where one module may stand without brackets."""
     if value is None:
         return []
     return [str(name) for name in (value if OmegaConf.is_list(value) or isinstance(value, list) else [value])]
 
 
 def _targets(config: DictConfig) -> Iterator[tuple[str, str]]:
-    """Key and value of everything that names something to call."""
+    """Yields key and value of everything that names something to call."""
     yield from _walk(config, "")
 
 
@@ -82,7 +82,7 @@ def _walk(node: Any, place: str) -> Iterator[tuple[str, str]]:
 
 
 def _value(node: Any, key: Any) -> Any:
-    """A value with its references worked out; one that cannot be is no target yet, and instantiating it fails."""
+    """Returns a value with its references resolved; one that cannot be is no target yet, and instantiating it fails."""
     try:
         return node[key]
     except OmegaConfBaseException:

@@ -111,7 +111,7 @@ def _check_against_choices(config: DictConfig, folders: Sequence[Path]) -> None:
 
 
 def _keys(config: DictConfig) -> dict[str, Any]:
-    """Every key, dotted, of a configuration without Hydra's own part."""
+    """Returns every key, dotted, of a configuration without Hydra's own part."""
     plain = OmegaConf.to_container(config, resolve=False)
     assert isinstance(plain, dict)
     return dict(_walk({key: value for key, value in plain.items() if key != "hydra"}))
@@ -125,7 +125,7 @@ def _walk(config: Mapping[Any, Any], prefix: str = "") -> Iterable[tuple[str, An
 
 
 def _sentence(error: Exception, folders: Sequence[Path]) -> str:
-    """Return the part of Hydra's message that helps a user."""
+    """Returns the part of Hydra's message that helps a user."""
     if isinstance(error, MissingConfigException) and error.missing_cfg_file is not None:
         group, _, name = error.missing_cfg_file.rpartition("/")
         there = list(error.options or [])
@@ -179,7 +179,7 @@ def _check_file(group: str, choice: str, folders: Sequence[Path]) -> None:
 
 
 def _not_yaml(error: yaml.MarkedYAMLError) -> str:
-    """The sentence about a file that is no YAML: which, and where in it."""
+    """Returns the sentence about a file that is no YAML: which, and where in it."""
     mark = error.problem_mark or error.context_mark
     assert mark is not None
     return f"{mark.name}, line {mark.line + 1}: not valid YAML: {error.problem}"

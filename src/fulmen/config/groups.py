@@ -11,13 +11,13 @@ from fulmen.errors import ConfigurationError
 
 
 def conf_dir() -> Path:
-    """The folder of choices: inside an installed package, or at the top of a checkout."""
+    """Returns the folder of choices: inside an installed package, or at the top of a checkout."""
     installed = Path(__file__).parents[1] / "conf"
     return installed if installed.is_dir() else Path(__file__).parents[3] / "conf"
 
 
 def search_path(config_dir: str | Path | None) -> list[Path]:
-    """The folders of choices: ours, then the user's own, whose Python files become importable.
+    """Returns the folders of choices: ours, then the user's own, whose Python files become importable.
 
     Raises:
         ConfigurationError: there is no such folder.
@@ -32,10 +32,10 @@ def search_path(config_dir: str | Path | None) -> list[Path]:
 
 
 def groups(folders: Sequence[Path]) -> list[str]:
-    """The groups, in the order of their folders' first mention."""
+    """Returns the groups, in the order of their folders' first mention."""
     return list(dict.fromkeys(path.name for folder in folders for path in sorted(folder.iterdir()) if path.is_dir()))
 
 
 def choices(group: str, folders: Sequence[Path]) -> dict[str, Path]:
-    """The file of every choice in `group`, by its name."""
+    """Returns the file of every choice in `group`, by its name."""
     return {path.stem: path for folder in folders for path in sorted(folder.glob(f"{group}/*.yaml"))}

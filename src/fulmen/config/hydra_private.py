@@ -33,7 +33,7 @@ def beside_host() -> Iterator[None]:
 
 
 def context(config: DictConfig) -> HydraContext:
-    """Return what a launcher is made with; Hydra must be initialized."""
+    """Returns what a launcher is made with; Hydra must be initialized."""
     hydra = GlobalHydra.instance().hydra
     assert hydra is not None
     return HydraContext(hydra.config_loader, Callbacks(config))

@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 
 def make(config: DictConfig) -> Any:
-    """Build what a part's configuration describes; with `_partial_`, return a function still to be called.
+    """Builds what a part's configuration describes; with `_partial_`, return a function still to be called.
 
     Its targets must have been checked (`targets.check`).
 

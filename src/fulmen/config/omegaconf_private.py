@@ -8,7 +8,7 @@ from omegaconf import DictConfig, ListConfig
 
 
 def with_environment(config: DictConfig, resolver: Callable[..., str]) -> DictConfig:
-    """Return a copy of a configuration in which `${oc.env:...}` calls `resolver` with its arguments.
+    """Returns a copy of a configuration in which `${oc.env:...}` calls `resolver` with its arguments.
 
     Nothing outside the copy changes. References may be put together while they are resolved, so that the text does not
     show all of them; but each is resolved by a method of the mapping or list that holds it, and those of the copy are

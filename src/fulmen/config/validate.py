@@ -137,7 +137,7 @@ def _check_together(plain: Mapping[str, Any], data: Source) -> None:
 
 
 def source(section: DictConfig) -> Source:
-    """The data source that a configuration's `data` section describes, not loaded.
+    """Returns the data source that a configuration's `data` section describes, not loaded.
 
     Raises:
         ConfigurationError: one of its keys is wrong.
@@ -165,7 +165,7 @@ def source(section: DictConfig) -> Source:
 
 
 def _check_data(source: Source) -> None:
-    """A file that is wrong shows when its sizes are asked for."""
+    """Asks a data set for its sizes, which shows a file that is wrong."""
     try:
         in_shape = source.spec.in_shape
     except ValueError as error:

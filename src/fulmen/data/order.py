@@ -71,9 +71,8 @@ class Order:
             generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
             return Window(0, None, torch.randperm(self.total, generator=generator))
         order, starts = self._blocks(epoch)
-        blocks = (
-            order[number * BLOCKS : (number + 1) * BLOCKS].sort().values
-        )  # sorted, so that the shorter block comes last
+        chosen = order[number * BLOCKS : (number + 1) * BLOCKS]
+        blocks = chosen.sort().values  # so that the shorter block comes last
         shorter = max(0, (int(blocks[-1]) + 1) * self.block - self.total)
         rows = len(blocks) * self.block - shorter
         generator = _generator(self.seed, epoch, number)

@@ -35,7 +35,7 @@ def print_opening(
 
 
 def print_compiling(compiles: bool, seconds: float) -> None:
-    """Print what compiling the training step saves, or would save, if that is worth mentioning."""
+    """Prints what compiling the training step saves, or would save, if that is worth mentioning."""
     if seconds > WORTH_SECONDS:
         said = "compiling:  saves" if compiles else "hint:       trainer.compile=true would save"
         Console().print(f"{said} about {seconds:.0f} s of training", highlight=False, soft_wrap=True)

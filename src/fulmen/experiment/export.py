@@ -51,7 +51,7 @@ class Exported(nn.Module):
             self.register_buffer("std", torch.as_tensor(self.scaling.std, dtype=torch.float64))
 
     def forward(self, features: Tensor) -> Tensor:
-        """In double precision up to the network: large features with small deviations lose nothing."""
+        """Scales in double precision up to the network: large features with small deviations lose nothing."""
         if self.scaling is not None:
             features = (features.double() - self.mean) / self.std
         return final(self.net(features.to(self.dtype)), self.task)

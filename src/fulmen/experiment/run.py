@@ -133,7 +133,7 @@ def _checkpoint(prepared: Prepared, session: Session) -> tuple[int | None, dict[
 
 
 def _lacks_only_figures(session: Session, prepared: Prepared) -> bool:
-    """Return whether a run is complete but for figures.
+    """Returns whether a run is complete but for figures.
 
     Raises:
         ValueError: it is, and one of its files is damaged, or the rows to draw are not those that it was trained on.

@@ -16,13 +16,13 @@ TEMPORARY = ".tmp-"
 
 
 def expand_home(name: str) -> Path:
-    """The file or folder of that name, with the home folder for `~`: a shell leaves `run_dir=~/x` as it is."""
+    """Returns the file or folder of that name, with the home folder for `~`: a shell leaves `run_dir=~/x` as it is."""
     return Path(os.path.expanduser(name))
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """A file to write to, which takes the place of `path` when the block ends well and disappears when it does not.
+    """Opens a file that takes the place of `path` when the block ends well, and disappears when it does not.
 
     Raises:
         OSError: the disk is full, or the folder cannot be written to.
@@ -98,7 +98,7 @@ def save_figure(figure: "Figure", path: Path) -> None:
 
 
 def explain(error: OSError) -> str:
-    """Return the file that an error is about, and what is wrong with it."""
+    """Returns the file that an error is about, and what is wrong with it."""
     if error.filename is None or error.strerror is None:
         return " ".join(str(error).split())
     return f"{os.fsdecode(error.filename)}: {error.strerror}"

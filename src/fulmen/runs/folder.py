@@ -87,7 +87,7 @@ def read(folder: Path) -> Record:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """The content of `config.yaml`.
+    """Returns the content of `config.yaml`.
 
     Raises:
         ConfigurationError: there is no run in the folder, or the file is damaged.
@@ -125,7 +125,7 @@ def read_history(folder: Path) -> dict[str, list[float]]:
 
 
 def yaml_text(content: Mapping[str, Any]) -> str:
-    """The text of a file such as `config.yaml`."""
+    """Returns the text of a file such as `config.yaml`."""
     return str(yaml.dump(dict(content), Dumper=Dumper, sort_keys=False, allow_unicode=True))
 
 
@@ -176,7 +176,7 @@ def _is_finite(value: object) -> bool:
 
 
 def is_locked(folder: Path) -> bool:
-    """Return whether a process works in a run's folder now; a lock that cannot be looked at is not held."""
+    """Returns whether a process works in a run's folder now; a lock that cannot be looked at is not held."""
     path = folder / LOCK
     if not path.exists():
         return False
@@ -219,40 +219,40 @@ def lock(folder: Path, refusal: Exception) -> Iterator[None]:
 
 
 def is_run(folder: Path) -> bool:
-    """Return whether a folder is a run's."""
+    """Returns whether a folder is a run's."""
     return all((folder / name).is_file() for name in ("config.yaml", "status.json"))
 
 
 def is_planned(folder: Path) -> bool:
-    """Return whether a folder is a sweep's job that has not begun: it holds its configuration and nothing else."""
+    """Returns whether a folder is a sweep's job that has not begun: it holds its configuration and nothing else."""
     return (folder.parent / SWEEP).is_file() and _content(folder) == ["config.yaml"]
 
 
 def is_untouched(folder: Path) -> bool:
-    """Return whether a folder is absent, or holds only what planning a job writes."""
+    """Returns whether a folder is absent, or holds only what planning a job writes."""
     return not folder.exists() or set(_content(folder)) <= {"config.yaml"}
 
 
 def is_free(folder: Path) -> bool:
-    """Return whether a run may begin in a folder."""
+    """Returns whether a run may begin in a folder."""
     return not _content(folder) or is_planned(folder)
 
 
 def _content(folder: Path) -> list[str]:
-    """Return the names in a folder, except for locks and unfinished files."""
+    """Returns the names in a folder, except for locks and unfinished files."""
     names = [child.name for child in folder.iterdir()]
     return [name for name in names if name != LOCK and not name.startswith(TEMPORARY)]
 
 
 def was_run(folder: Path) -> bool:
-    """Return whether a folder is a run's, even one that has lost its configuration or its status."""
+    """Returns whether a folder is a run's, even one that has lost its configuration or its status."""
     described = [(folder / name).is_file() for name in ("config.yaml", "status.json")]
     left = any((folder / name).exists() for name in ("history.csv", "metrics.json", "checkpoints"))
     return all(described) or (any(described) and left)
 
 
 def runs_in(folder: Path) -> list[Path]:
-    """The run that a folder is, or else the runs in it, as a sweep's folder has them: in the order of their numbers.
+    """Returns the run that a folder is, or else the runs in it, such as a sweep's, in the order of their numbers.
 
     Raises:
         ConfigurationError: there is none.
@@ -266,7 +266,7 @@ def runs_in(folder: Path) -> list[Path]:
 
 
 def absent(folder: Path) -> str:
-    """The sentence about a folder that is not there, or has no run in it."""
+    """Returns the sentence about a folder that is not there, or has no run in it."""
     if (folder / SWEEP).is_file():
         return f"{folder} is a sweep, not a run; to resume it, add -m; its runs are {folder / '0'} and so on"
     parent = folder.absolute().parent
@@ -287,7 +287,7 @@ def _read(path: Path, parse: Callable[[str], Any]) -> dict[str, Any]:
 
 
 def _load(text: str) -> Any:
-    """YAML, read by the parser in C where PyYAML has it: 2 ms a configuration instead of 10."""
+    """Reads YAML with the parser in C where PyYAML has it: 2 ms a configuration instead of 10."""
     return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
@@ -296,7 +296,7 @@ def _damaged(path: Path, why: str) -> str:
 
 
 def _columns(text: str) -> dict[str, list[float]]:
-    """The columns of a history; a last line that is still being written does not count."""
+    """Returns the columns of a history; a last line that is still being written does not count."""
     header, *rows = list(csv.reader(io.StringIO(text[: text.rfind("\n") + 1]))) or [[]]
     if header and not {"step", "train/loss"} <= set(header):
         raise ValueError(f"line 1 is {','.join(header)!r:.60}, and names no step or no train/loss")

@@ -46,13 +46,13 @@ class History(Logger):
         return ""
 
     def rows(self) -> Iterator[tuple[int, dict[str, float]]]:
-        """The step of every row, and its figures."""
+        """Yields the step of every row, and its metrics."""
         for row in _read(self.path):
             figures = {name: float(value) for name, value in row.items() if value and name not in NO_FIGURES}
             yield int(row["step"]), figures
 
     def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
-        """A run's configuration has a file of its own."""
+        """Does nothing: a run's configuration has a file of its own."""
 
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         """Appends a row."""
@@ -96,5 +96,5 @@ def _cut(path: Path, step: int) -> list[dict[str, str]]:
 
 
 def _is_row(line: str, header: str) -> bool:
-    """Return whether a line is complete; the last one of a killed run may not be."""
+    """Returns whether a line is complete; the last one of a killed run may not be."""
     return line.endswith("\n") and line.count(",") == header.count(",") and line.partition(",")[0].isdigit()

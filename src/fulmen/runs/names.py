@@ -19,13 +19,13 @@ def stamp() -> str:
 
 
 def readable(words: str) -> str:
-    """Return overrides as a folder name that every system allows: `model.hidden=[8,4] seed=1` loses its brackets."""
+    """Returns overrides as a folder name that every system allows: `model.hidden=[8,4] seed=1` loses its brackets."""
     plain = re.sub(r"[^\w.,=+ -]+", "-", re.sub(r"[\[\]{}()'\"]", "", words)).strip(" .-")
     return plain if len(plain) <= LONGEST else _shortened(plain)
 
 
 def _shortened(plain: str) -> str:
-    """A name that lacks something and says nothing wrong: a value is there as a whole, or not at all.
+    """Returns a name that lacks something and says nothing wrong: a value is there as a whole, or not at all.
 
     Keys lose their groups (`optimizer.lr=` is `lr=`), where that leaves no two alike. If that is not enough, words are
     left out, the first ones before the last ones, which vary fastest in a sweep.

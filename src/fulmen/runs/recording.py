@@ -25,7 +25,7 @@ LIBRARIES = ("torch", "lightning", "torchmetrics", "hydra-core", "omegaconf", "t
 
 
 def leads() -> bool:
-    """Return whether this process keeps the record; with several devices only the first one does."""
+    """Returns whether this process keeps the record; with several devices only the first one does."""
     return all(os.environ.get(name, "0") == "0" for name in ("LOCAL_RANK", "NODE_RANK", "RANK"))
 
 
@@ -109,7 +109,7 @@ def record_failure(folder: Path, error: BaseException) -> None:
 
 
 def _has(folder: Path, config: Mapping[str, Any]) -> bool:
-    """Return whether the configuration is there already, as in a sweep's job or a resumed run."""
+    """Returns whether the configuration is there already, as in a sweep's job or a resumed run."""
     try:
         return folders.read_config(folder) == dict(config)
     except ValueError:
@@ -151,12 +151,12 @@ def _failure(error: BaseException) -> dict[str, Any]:
 
 
 def _readable(text: str) -> str:
-    """A text that can be written and printed: an error may quote a file's name that is no UTF-8."""
+    """Returns a text that can be written and printed: an error may quote a file's name that is no UTF-8."""
     return text.encode(errors="backslashreplace").decode()
 
 
 def environment() -> dict[str, Any]:
-    """Where a run runs: commit, versions, host."""
+    """Returns the surroundings of a run: commit, versions, host."""
     return {
         **commit(),
         "versions": _versions(),
@@ -166,13 +166,13 @@ def environment() -> dict[str, Any]:
 
 @functools.cache
 def _versions() -> dict[str, str]:
-    """Those of what runs, which stay as they are while it does; looking them up takes milliseconds."""
+    """Returns the versions of what runs, which stay as they are while it does; looking them up takes milliseconds."""
     found = {"fulmen": version("fulmen"), "python": platform.python_version()}
     return found | {library: version(library) for library in LIBRARIES}
 
 
 def commit() -> dict[str, Any]:
-    """The commit that is worked on, and whether files differ from it.
+    """Returns the commit that is worked on, and whether files differ from it.
 
     Of the repository that the working directory is in, or else of Fulmen's own; None for both where there is neither.
     """

@@ -9,7 +9,7 @@ from fulmen.runs import folder as folders
 
 
 def start(folder: Path, total_steps: int, rows: str, trust: bool) -> tuple[int | None, dict[str, Any] | None]:
-    """Return the step from which the run in `folder` resumes, and the best checkpoint so far; None where there is none.
+    """Returns the step from which the run in `folder` resumes, and the best checkpoint so far; None without one.
 
     Args:
         folder: the run's.

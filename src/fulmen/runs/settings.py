@@ -14,7 +14,7 @@ TARGET: Final = "._target_"
 
 
 def settings(config: Mapping[str, Any]) -> Settings:
-    """All settings of a run.
+    """Returns all settings of a run.
 
     Args:
         config: the content of its `config.yaml`.
@@ -25,7 +25,7 @@ def settings(config: Mapping[str, Any]) -> Settings:
 
 
 def leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Every value with its dotted key; a list is one value."""
+    """Yields every value with its dotted key; a list is one value."""
     for key, value in config.items():
         if isinstance(value, Mapping):
             yield from leaves(value, f"{prefix}{key}.")
@@ -34,7 +34,7 @@ def leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
 
 
 def keys(runs: Sequence[Settings]) -> list[str]:
-    """Every key that one of the runs has."""
+    """Returns every key that one of the runs has."""
     return list(dict.fromkeys(key for run in runs for key in run))
 
 
@@ -45,7 +45,7 @@ def differing(runs: Sequence[Settings]) -> list[str]:
 
 
 def names(runs: Sequence[Settings]) -> list[str]:
-    """Return a name for each run: the fewest differing settings that tell most runs apart, as they are typed."""
+    """Returns a name for each run: the fewest differing settings that tell most runs apart, as they are typed."""
     telling: list[str] = []
     for key in differing(runs):
         if _told_apart(runs, [*telling, key]) > _told_apart(runs, telling):
@@ -58,7 +58,7 @@ def _told_apart(runs: Sequence[Settings], by: Sequence[str]) -> int:
 
 
 def _value(run: Settings, key: str) -> str | None:
-    """Something to compare by; 1 and 1.0 are the same number, and null is not the same as nothing."""
+    """Returns something to compare by; 1 and 1.0 are the same number, and null is not the same as nothing."""
     value = run.get(key)
     if isinstance(value, float) and value.is_integer():
         value = int(value)
@@ -66,7 +66,7 @@ def _value(run: Settings, key: str) -> str | None:
 
 
 def typed(value: object) -> str:
-    """A value as it is typed on the command line."""
+    """Returns a value as it is typed on the command line."""
     words: dict[object, str] = {None: "null", True: "true", False: "false"}
     if isinstance(value, list):
         return f"[{','.join(map(typed, value))}]"
@@ -74,6 +74,6 @@ def typed(value: object) -> str:
 
 
 def short(value: object) -> str:
-    """A value as it is typed on the command line, or the end of it."""
+    """Returns a value as it is typed on the command line, or the end of it."""
     text = typed(value)
     return text if len(text) <= LONGEST else f"…{text[1 - LONGEST :]}"

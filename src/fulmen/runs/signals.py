@@ -87,7 +87,7 @@ def deferred() -> Iterator[Stop]:
 
 @contextmanager
 def kept_from_children() -> Iterator[None]:
-    """Ctrl-C does not reach processes that are begun meanwhile, only this one.
+    """Keeps Ctrl-C from processes that are begun meanwhile, but not from this one.
 
     A terminal sends it to all, but they inherit what this thread blocks; here another thread takes it, of which there
     must be one. Not on Windows.

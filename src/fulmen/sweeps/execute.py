@@ -66,7 +66,7 @@ def _attempt(places: Sequence[Path], launcher: Launcher, job: Job) -> str:
 
 
 def _wait(places: Sequence[Path], patience: float) -> None:
-    """Until no process works in the folders, and for so many seconds none has begun to."""
+    """Waits until no process has worked in the folders for some seconds."""
     deadline, before = time.monotonic() + patience, [read(place).state for place in places]
     while folders_held(places) or time.monotonic() < deadline:
         time.sleep(0.2)
@@ -84,5 +84,5 @@ def _stop(places: Sequence[Path], job: Job) -> None:
 
 
 def folders_held(places: Sequence[Path]) -> bool:
-    """Return whether a process works in one of them."""
+    """Returns whether a process works in one of them."""
     return any(is_locked(place) for place in places)

@@ -34,12 +34,12 @@ GROUP = "sweep"
 
 
 def named(overrides: Sequence[str]) -> bool:
-    """Return whether a preset is among the overrides."""
+    """Returns whether a preset is among the overrides."""
     return any(word.startswith(f"{GROUP}=") for word in overrides)
 
 
 def expanded(overrides: Sequence[str], config_dir: str | None) -> list[str]:
-    """Return the overrides, preceded by those of the preset that they name.
+    """Returns the overrides, preceded by those of the preset that they name.
 
     Raises:
         ConfigurationError: there is no such preset, or it is no list of overrides.
@@ -94,7 +94,7 @@ class Grid:
         return [list(job) for job in itertools.product(*self.factors)]
 
     def job(self, number: int) -> list[str]:
-        """Return the overrides of one job."""
+        """Returns the overrides of one job."""
         words = []
         for factor in reversed(self.factors):
             number, place = divmod(number, len(factor))
@@ -103,7 +103,7 @@ class Grid:
 
 
 def grid(words: Sequence[str], config_dir: str | None) -> Grid:
-    """Return the grid that overrides describe.
+    """Returns the grid that overrides describe.
 
     Raises:
         ConfigurationError: an override names a choice that does not exist or nothing at all, or asks for a search.
@@ -117,7 +117,7 @@ def grid(words: Sequence[str], config_dir: str | None) -> Grid:
 
 
 def parsed(words: Sequence[str]) -> list[Override]:
-    """Return the overrides of a sweep as Hydra reads them.
+    """Returns the overrides of a sweep as Hydra reads them.
 
     Raises:
         ConfigurationError: Hydra cannot, one that stands for several values is not the only one about its key, or one
@@ -134,7 +134,7 @@ def parsed(words: Sequence[str]) -> list[Override]:
 
 
 def records(jobs: Sequence[Sequence[str]], config_dir: str | None) -> Iterator[dict[str, Any]]:
-    """Each job's configuration, checked, as `config.yaml` keeps it.
+    """Yields each job's configuration, checked, as `config.yaml` keeps it.
 
     Args:
         jobs: the overrides of each; they all have the same keys.
@@ -161,7 +161,7 @@ def records(jobs: Sequence[Sequence[str]], config_dir: str | None) -> Iterator[d
 
 
 def _cheap(jobs: Sequence[Sequence[str]], folders: Sequence[Path]) -> Mapping[str, Override]:
-    """Return the overrides that only give a key a plain value."""
+    """Returns the overrides that only give a key a plain value."""
     overrides = {word: read(word) for word in dict.fromkeys(itertools.chain(*jobs))}
     keys = [overrides[word].key_or_group for word in jobs[0]]
     alone = {key for key in keys if sum(_overlap(key, other) for other in keys) == 1}
@@ -175,12 +175,12 @@ def _cheap(jobs: Sequence[Sequence[str]], folders: Sequence[Path]) -> Mapping[st
 
 
 def _overlap(one: str, other: str) -> bool:
-    """Return whether two keys are the same, or one is inside the other."""
+    """Returns whether two keys are the same, or one is inside the other."""
     return f"{one}.".startswith(f"{other}.") or f"{other}.".startswith(f"{one}.")
 
 
 def _compose(words: Sequence[str], config_dir: str | None) -> DictConfig:
-    """The configuration of a job, which draws no figures unless an override is about them: they would take longest."""
+    """Returns the configuration of a job, which draws no figures, the slowest part, unless an override names them."""
     about_figures = any(read(word).key_or_group.partition(".")[0] == "figures" for word in words)
     return compose([*words, *([] if about_figures else ["figures=none"])], config_dir)
 
@@ -204,7 +204,7 @@ class Original:
         self.can_be_copied = None not in self.references.values()
 
     def copy(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """The same with other values, which what refers to their keys takes, too."""
+        """Returns the same with other values, which what refers to their keys takes, too."""
         found = copy.deepcopy(self.record)
         for key, value in values.items():
             for place in self._places(key):

@@ -51,7 +51,7 @@ def take_one(sweep: Path) -> None:
 
 
 def visible() -> list[str]:
-    """The GPUs of this machine, as `CUDA_VISIBLE_DEVICES` names them."""
+    """Returns the GPUs of this machine, as `CUDA_VISIBLE_DEVICES` names them."""
     if VISIBLE in os.environ:
         return [name for name in os.environ[VISIBLE].split(",") if name]
     try:
@@ -101,7 +101,7 @@ def _end_with(home: int) -> None:
 
 
 def is_gone(process: int) -> bool:
-    """Return whether a process of this machine has ended; False on Windows, where asking would end it."""
+    """Returns whether a process of this machine has ended; False on Windows, where asking would end it."""
     if os.name != "posix":
         return False
     try:
@@ -139,7 +139,7 @@ class Job:
     """A name that no other launch has: a process that comes late does not begin a job of a resumed sweep."""
 
     def __call__(self, config: Mapping[str, Any]) -> None:
-        """Called by launchers with the configuration of `conf/job.yaml`, which names the folder.
+        """Runs a job; launchers call this with the configuration of `conf/job.yaml`, which names the folder.
 
         Raises:
             Interrupted: a signal came, and this is the process that launches.
@@ -222,18 +222,18 @@ class Job:
 
 
 def _sweep(folder: Path) -> Sweep:
-    """Read a sweep's folder as it is now."""
+    """Reads a sweep's folder as it is now."""
     return _read(folder, (folder / SWEEP).stat().st_mtime_ns)
 
 
 @functools.lru_cache(maxsize=1)
 def _read(folder: Path, _changed: int) -> Sweep:
-    """Read once for all jobs of a grid, which does not change; a search does."""
+    """Reads once for all jobs of a grid, which does not change; a search does."""
     return read_sweep(folder)
 
 
 def _pruner(folder: Path) -> "Pruner | None":
-    """Return the pruner of the run in a job's folder; None in a grid."""
+    """Returns the pruner of the run in a job's folder; None in a grid."""
     if _sweep(folder.parent).search is None:
         return None
     from fulmen.sweeps.search.storage import pruner  # and with it Optuna

@@ -56,7 +56,7 @@ LAUNCHERS: Final = {
 
 
 def split(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The overrides about the launcher, and all others."""
+    """Returns the overrides about the launcher, and all others."""
     about = [override for override in overrides if override.lstrip("+~").startswith((CHOICE, KEYS))]
     return about, [override for override in overrides if override not in about]
 
@@ -95,7 +95,7 @@ class Launcher:
 
     @property
     def outlived(self) -> bool:
-        """Return whether jobs outlive the process that launched them, as those in a cluster's queue do."""
+        """Returns whether jobs outlive the process that launched them, as those in a cluster's queue do."""
         return self.name == "submitit_slurm"
 
     def launch(self, folders: Sequence[Path], job: Job) -> None:
@@ -112,7 +112,7 @@ class Launcher:
             self._launch(batch, job)
 
     def _batches(self, folders: Sequence[Path]) -> list[Sequence[Path]]:
-        """Return the batches to start at once: submitit's local executor would start all jobs together."""
+        """Returns the batches to start at once: submitit's local executor would start all jobs together."""
         if self.name != "submitit_local":
             return [folders]
         each = self.settings.cpus_per_task or 1
@@ -133,7 +133,7 @@ class Launcher:
                 plugin.launch(overrides, int(folders[0].name))
 
     def _compose(self, sweep: Path) -> DictConfig:
-        """The configuration that the plugin is made of.
+        """Returns the configuration that the plugin is made of.
 
         Raises:
             ConfigurationError: an override names no key, or gives it what it cannot be.
@@ -157,7 +157,7 @@ class Launcher:
 
 
 def _start_ray(settings: DictConfig) -> None:
-    """Before its launcher does, because Ray answers a SIGTERM by killing its workers, which then save nothing."""
+    """Starts Ray before its launcher does: Ray answers SIGTERM by killing its workers, which then save nothing."""
     import ray
 
     handlers = [(signum, signal.getsignal(signum)) for signum in STOPS]

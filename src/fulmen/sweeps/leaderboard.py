@@ -92,7 +92,7 @@ class Board:
         object.__setattr__(self, "groups", sorted(found.values(), key=lambda group: sign * group.mean))
 
     def scored(self, row: Row) -> bool:
-        """Return whether the row has a score."""
+        """Returns whether the row has a score."""
         value = row.metrics.get(self.score)  # a confusion matrix ranks nothing
         return isinstance(value, (int, float)) and not isinstance(value, bool)
 
@@ -102,7 +102,7 @@ class Board:
 
 
 def of_sweep(sweep: Sweep, results: Iterable[Result], score: str | None = None) -> Board:
-    """The leaderboard of a sweep, by its own score or another."""
+    """Returns the leaderboard of a sweep, by its own score or another."""
     rows = []
     for result in results:
         settings = dict(map(split_override, sweep.own_overrides(result.number)))
@@ -117,7 +117,7 @@ def write(board: Board, folder: Path) -> None:
 
 
 def picture(board: Board) -> "Figure":
-    """The groups, of which there are some."""
+    """Draws the groups, of which there are some."""
     from fulmen.figures.plots import ranking  # and with it matplotlib
 
     keys = [key for key in board.keys if key not in SEEDS]
@@ -127,7 +127,7 @@ def picture(board: Board) -> "Figure":
 
 
 def is_current(board: Board, folder: Path) -> bool:
-    """Return whether a sweep's leaderboard was written and drawn after all its jobs had ended."""
+    """Returns whether a sweep's leaderboard was written and drawn after all its jobs had ended."""
     last = folder / ("leaderboard.png" if board.groups else "leaderboard.md")
     statuses = [row.folder / "status.json" for row in board.rows]
     return last.exists() and all(
@@ -136,7 +136,7 @@ def is_current(board: Board, folder: Path) -> bool:
 
 
 def table(board: Board, most: int) -> Table:
-    """The best configurations, with mean, spread and number of seeds."""
+    """Returns the best configurations, with mean, spread and number of seeds."""
     header, rows = _ranks(board)
     title = f"{board.score}, {'smallest' if mode(board.score) == 'min' else 'largest'} first"
     found = Table(*map(escape, header), title=title)

@@ -62,7 +62,7 @@ class Progress:
             self.look()
 
     def look(self) -> None:
-        """Print which jobs have ended since the last look."""
+        """Prints which jobs have ended since the last look."""
         for place in list(self.waiting):
             if _changed(place) == self.before[place]:
                 continue
@@ -95,7 +95,7 @@ class Progress:
 
 
 def _changed(folder: Path) -> int:
-    """When the status was last written; 0 where there is none."""
+    """Returns when the status was last written; 0 where there is none."""
     try:
         return (folder / "status.json").stat().st_mtime_ns
     except OSError:

@@ -129,19 +129,19 @@ class Sweep:
     """None of a grid, whose jobs are known beforehand."""
 
     def job_overrides(self, number: int) -> list[str]:
-        """Return all overrides of a job."""
+        """Returns all overrides of a job."""
         if self.search is None:
             return Grid(self.grid).job(number)
         chosen = self.search.trials[number].words if number < len(self.search.trials) else []
         return [*self.search.fixed, *chosen]
 
     def own_overrides(self, number: int) -> list[str]:
-        """Return the overrides in which a job differs from the others."""
+        """Returns the overrides in which a job differs from the others."""
         return [override for override in self.job_overrides(number) if split_override(override)[0] in self.varying]
 
 
 def permissions(overrides: Sequence[str]) -> list[str]:
-    """Return the overrides that allow something."""
+    """Returns the overrides that allow something."""
     return [override for override in overrides if split_override(override)[0] in PERMISSIONS]
 
 

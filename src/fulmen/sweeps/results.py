@@ -37,12 +37,12 @@ class Result:
 
     @property
     def ended(self) -> bool:
-        """Return whether the job has stopped, for good or not."""
+        """Returns whether the job has stopped, for good or not."""
         return self.state not in (PLANNED, folders.WORKED_IN)
 
     @property
     def over(self) -> bool:
-        """Return whether the job has ended for good, unless it is retried."""
+        """Returns whether the job has ended for good, unless it is retried."""
         return self.ended and self.state != "interrupted"
 
 
@@ -80,19 +80,19 @@ def read_state(folder: Path) -> dict[str, Any]:
 
 
 def read_all(sweep: Path, jobs: int) -> list[Result]:
-    """Return the result of every job of a sweep, in the order of their numbers."""
+    """Returns the result of every job of a sweep, in the order of their numbers."""
     return [read(sweep / str(number)) for number in range(jobs)]
 
 
 def best(results: Iterable[Result], score: str) -> Result | None:
-    """The best of those that have the score."""
+    """Returns the best of those that have the score."""
     there = [result for result in results if score in result.metrics]
     sign = 1 if mode(score) == "min" else -1
     return min(there, key=lambda result: sign * result.metrics[score], default=None)
 
 
 def runs(count: int) -> str:
-    """So many, as one says it."""
+    """Returns a number of runs in words."""
     return "1 run" if count == 1 else f"{count} runs"
 
 

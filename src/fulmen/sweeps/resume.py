@@ -58,7 +58,7 @@ def read_request(overrides: Sequence[str]) -> Request:
 
 
 def check_permissions(sweep: Sweep, request: Request) -> None:
-    """A file gives no permission, not even the one that was typed when the sweep began.
+    """Checks permissions: a file gives none, not even the one that was typed when the sweep began.
 
     Raises:
         ConfigurationError: says what to type.
@@ -72,7 +72,7 @@ def check_permissions(sweep: Sweep, request: Request) -> None:
 
 
 def pending(sweep: Sweep, request: Request) -> list[int]:
-    """The numbers of the jobs that are to run; those that start over are as they were planned.
+    """Returns the numbers of the jobs that are to run; those that start over are as they were planned.
 
     A search has planned no more of them than it has begun.
 
@@ -104,7 +104,7 @@ def _is_pending(result: Result, retry: Sequence[str]) -> bool:
 
 
 def nothing_to_do(request: Request, kept: Sequence[Result]) -> str:
-    """The sentence about a sweep without pending jobs."""
+    """Returns the sentence about a sweep without pending jobs."""
     if not kept:
         return f"{request.folder} is complete: nothing more to do"
     if damaged := [result for result in kept if result.state == DAMAGED]:

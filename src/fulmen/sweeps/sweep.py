@@ -200,7 +200,7 @@ def _draw(board: Board, folder: Path, study: "Study | None") -> None:
 
 @contextmanager
 def _missed() -> Iterator[None]:
-    """That a picture cannot be drawn is no reason to lose another, or what is in words."""
+    """Lets a picture that cannot be drawn cost no other one, nor what is in words."""
     try:
         yield
     except Exception as error:  # of the disk, of matplotlib or of Optuna
@@ -217,7 +217,7 @@ def _go_on_command(plan: Sweep, folder: Path) -> str:
 
 
 def _over(plan: Sweep) -> str:
-    """Return the keys that vary, with their values."""
+    """Returns the keys that vary, with their values."""
     factors = [f"{key}={','.join(values)}" for key, values in plan.varying.items()]
     return " × ".join(factors) if factors else "one configuration"
 

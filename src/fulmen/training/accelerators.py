@@ -9,7 +9,7 @@ DEVICES = {"cpu": "cpu", "gpu": "cuda", "mps": "mps"}
 
 
 def find(wanted: str, dtype: torch.dtype, devices: int = 1) -> str:
-    """Return the accelerator to take: `cpu`, `gpu` or `mps`.
+    """Returns the accelerator to take: `cpu`, `gpu` or `mps`.
 
     Args:
         wanted: one of them, or `auto` for the fastest that can compute in `dtype`.

@@ -52,7 +52,7 @@ aten = torch.ops.aten
 
 
 def obstacle(step: Step, optimizer: Optimizer, options: TrainerOptions) -> str | None:
-    """Return why the steps of a run cannot be compiled, as far as that is known before it begins; None if they can."""
+    """Returns why the steps of a run cannot be compiled, as far as that is known before it begins; None if they can."""
     one_device = options.devices == 1 and options.strategy in ("auto", "single_device")
     obstacles = {
         "it is for one device, and trainer.precision=32-true or 64-true": (
@@ -66,7 +66,7 @@ def obstacle(step: Step, optimizer: Optimizer, options: TrainerOptions) -> str |
 
 
 def saving(plan: Plan, row_work: int) -> float:
-    """Return the seconds that compiling saves a run; 0 if it costs more, or gains nothing.
+    """Returns the seconds that compiling saves a run; 0 if it costs more, or gains nothing.
 
     Args:
         plan: how the run is divided.
@@ -103,7 +103,7 @@ class Compiled:
         warn(NOT_POSSIBLE.format(why))
 
     def train(self, own: TrainStep, pack: Pack, index: int, first: int, scheduler: LRScheduler | None) -> Tensor:
-        """Train on some batches of `pack`, at least one, with the schedule after each.
+        """Trains on some batches of `pack`, at least one, with the schedule after each.
 
         Args:
             own: the run's own step.
@@ -134,7 +134,7 @@ class Compiled:
         return loss.view(1)
 
     def _call(self, function: "_Function", pack: Pack, index: int, first: int, scheduler: LRScheduler | None) -> Tensor:
-        """Take as many compiled steps as one call may."""
+        """Takes as many compiled steps as one call may."""
         size, losses = pack.sizes[index], list[Tensor]()
         tensors, gradients = mutable_state(self.net, self.optimizer), list[Tensor | None]()
         for batch in pack.batches[index : index + int(min(len(pack.sizes), function.next_check - function.steps))]:
@@ -148,12 +148,12 @@ class Compiled:
         return torch.stack(losses)
 
     def _keep(self, gradients: list[Tensor | None]) -> None:
-        """Leave the gradients of the last step where callbacks look for them."""
+        """Leaves the gradients of the last step where callbacks look for them."""
         for parameter, gradient in zip(self.parameters, gradients, strict=True):
             parameter.grad = gradient
 
     def _compare(self, function: "_Function | None", own: TrainStep, batch: Batch, step: int) -> Tensor:
-        """Take the run's own step, and the compiled one from the same state; if they agree, the latter counts."""
+        """Takes the run's own step, and the compiled one from the same state; if they agree, the latter counts."""
         try:
             before = [tensor.clone() for tensor in mutable_state(self.net, self.optimizer)]
         except Impossible as error:
@@ -194,7 +194,7 @@ class Compiled:
         return found
 
     def _watched(self, own: TrainStep, batch: Batch, step: int) -> tuple[Tensor, str | None]:
-        """Take a step; return the loss, and what Python did meanwhile that a graph does not see, or None."""
+        """Takes a step; return the loss, and what Python did meanwhile that a graph does not see, or None."""
         before, printed = self._attributes(), io.StringIO()
         with contextlib.redirect_stdout(printed):
             loss = own(batch, step)
@@ -205,7 +205,7 @@ class Compiled:
         return loss, f"{changed[0]} changes at each step, and would change only once" if changed else None
 
     def _attributes(self) -> dict[str, str]:
-        """Return the plain values that the layers and the optimizer hold, by their names, as text."""
+        """Returns the plain values that the layers and the optimizer hold, by their names, as text."""
         plain = (bool, int, float, complex, str, list, tuple, dict, set)
         usual = vars(nn.Module()).keys() | vars(SGD([torch.zeros(1)])).keys()  # what every layer and optimizer has
         return {
@@ -226,7 +226,7 @@ class Compiled:
         return _Function(one, mutable_state(net, optimizer), batch, known=self.known)
 
     def _agree(self, found: Sequence[Tensor], expected: Sequence[Tensor]) -> bool:
-        """Compare loss, weights and the network's buffers; in an optimizer's state may be nothing but rounding."""
+        """Compares loss, weights and the network's buffers; in an optimizer's state may be nothing but rounding."""
         count = 1 + len(self.parameters) + len(list(self.net.buffers()))
         one, other = (
             torch.cat([tensor.flatten().double() for tensor in each[:count] if tensor.is_floating_point()])
@@ -259,7 +259,7 @@ class _Function:
         return math.inf if self.known else next((steps for steps in CHECKS if steps >= self.steps), math.inf)
 
     def __call__(self, tensors: list[Tensor], rate: float, number: int, batch: Batch) -> list[Any]:
-        """Take a step, which changes `tensors`; return the loss, [], and the gradients, None where there is none."""
+        """Takes a step, which changes `tensors`; return the loss, [], and the gradients, None where there is none."""
         self.rate.fill_(rate)
         self.number.fill_(number)
         self.steps += 1

@@ -18,7 +18,7 @@ from fulmen.tasks.penalties import Penalize
 
 
 def print_first_backward(evaluation: Evaluation, penalty: Penalize | None, batch: Batch, *, by_hand: bool) -> None:
-    """Print the chain behind the loss of `batch`, and a parameter's gradient before and after the backward pass.
+    """Prints the chain behind the loss of `batch`, and a parameter's gradient before and after the backward pass.
 
     Works on a copy of the network and gives back the random numbers it draws: the run is the same without it.
     """
@@ -41,7 +41,7 @@ def print_first_backward(evaluation: Evaluation, penalty: Penalize | None, batch
 
 
 def chain(loss: Tensor, net: nn.Module) -> Tree:
-    """Return every `grad_fn` from the loss to the parameters, each below the one that it receives its gradient from."""
+    """Returns every `grad_fn` from the loss to the parameters, each below the one that passes its gradient on to it."""
     names = {parameter: name for name, parameter in net.named_parameters()}
     tree, seen = Tree(f"[bold]grad_fn of the first loss, {loss.item():.4g}"), set[object]()
     waiting = [(tree, loss.grad_fn)]

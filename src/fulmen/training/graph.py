@@ -49,7 +49,7 @@ class Impossible(Exception):
 
 
 def mutable_state(net: nn.Module, optimizer: Optimizer) -> list[Tensor]:
-    """Return what a step changes, itself and not copies: weights, the network's buffers, the optimizer's state.
+    """Returns what a step changes, itself and not copies: weights, the network's buffers, the optimizer's state.
 
     Raises:
         Impossible: that state is more than tensors.
@@ -61,7 +61,7 @@ def mutable_state(net: nn.Module, optimizer: Optimizer) -> list[Tensor]:
 
 
 def settings(optimizer: Optimizer) -> dict[str, Any]:
-    """Return the optimizer's settings but for its learning rate: in a graph they are constants."""
+    """Returns the optimizer's settings but for its learning rate: in a graph they are constants."""
     return {name: value for name, value in optimizer.param_groups[0].items() if name not in ("params", "lr")}
 
 
@@ -73,7 +73,7 @@ def trace_step(
     batch: Batch,
     decompositions: Mapping[Any, Callable[..., Any]] | None = None,
 ) -> GraphModule:
-    """Record a whole step as a function of tensors.
+    """Records a whole step as a function of tensors.
 
     Args:
         net: as it is before the step, like
@@ -125,7 +125,7 @@ def _take_step(
     step: Tensor,
     batch: Batch,
 ) -> list[Tensor | None]:
-    """Take the run's own step with `net` as it is for the moment, and an optimizer in the states given."""
+    """Takes the run's own step with `net` as it is for the moment, and an optimizer in the states given."""
     parameters, buffers = list(net.parameters()), dict(net.named_buffers())
     optimizer = make_optimizer(parameters)
     plain = {name: False for name in ("foreach", "fused") if name in constants}
@@ -143,7 +143,7 @@ def _take_step(
 
 
 def _write_back(given: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> None:
-    """Copy back tensors that the optimizer replaced instead of updating in place."""
+    """Copies back tensors that the optimizer replaced instead of updating in place."""
     if given.keys() != after.keys():
         raise Impossible(f"what is kept from step to step is first {list(given)} and then {list(after)}")
     for name, tensor in after.items():
@@ -176,7 +176,7 @@ class _Numbers(TorchFunctionMode):
 
 
 def is_known(evaluation: Evaluation) -> bool:
-    """Return whether network and loss are known to do nothing but operations on tensors."""
+    """Returns whether network and loss are known to do nothing but operations on tensors."""
     layers = evaluation.net.modules()
     known = all(type(layer).__module__.startswith(KNOWN) and "forward" not in vars(layer) for layer in layers)
     is_ours = getattr(evaluation.loss.function, "__module__", None) == losses.__name__
@@ -184,7 +184,7 @@ def is_known(evaluation: Evaluation) -> bool:
 
 
 def named_tensors(net: nn.Module) -> dict[str, Tensor]:
-    """Return every parameter and buffer by each of its names, as `functional_call` wants it without `tie_weights`.
+    """Returns every parameter and buffer by each of its names, as `functional_call` wants it without `tie_weights`.
 
     Layers may share a parameter, which then has several names; of a layer that has several names itself one counts, as
     what is put there is put there once.
@@ -211,7 +211,7 @@ class RecordedGradient:
         self.functions: dict[int, Function | None] = {}
 
     def __call__(self, x: Tensor, y: Tensor) -> Tensor:
-        """Find every parameter's `.grad`; return the loss, as `Differentiate` does."""
+        """Finds every parameter's `.grad`; return the loss, as `Differentiate` does."""
         rows = len(x)
         if rows not in self.functions:
             return self._first(x, y)
@@ -225,7 +225,7 @@ class RecordedGradient:
         return loss
 
     def _first(self, x: Tensor, y: Tensor) -> Tensor:
-        """Find it by autograd; keep the recorded function if it finds the same, to the last bit."""
+        """Finds it by autograd; keep the recorded function if it finds the same, to the last bit."""
         copies, rows = [buffer.clone() for buffer in self.buffers], [x.clone(), y.clone()]
         try:
             function = trace_gradient(self.evaluation, self.parameters, self.buffers, x, y)
@@ -247,7 +247,7 @@ def _equal(one: Tensor, other: Tensor | None) -> bool:
 def trace_gradient(
     evaluation: Evaluation, parameters: list[nn.Parameter], buffers: list[Tensor], x: Tensor, y: Tensor
 ) -> Function:
-    """Record the operations that find loss and gradients of rows of the shape of x and y.
+    """Records the operations that find loss and gradients of rows of the shape of x and y.
 
     Raises:
         Exception: whatever code raises that meets tensors without values.
@@ -273,7 +273,7 @@ def trace_gradient(
 
 
 def _shorten(graph: Graph) -> None:
-    """Remove operations that only make a tensor of a tensor: detaching, and transposing twice."""
+    """Removes operations that only make a tensor of a tensor: detaching, and transposing twice."""
     for node in graph.nodes:
         before = node.args[0] if node.args else None
         if node.target is aten.detach.default:

@@ -77,14 +77,14 @@ class Learner(LightningModule):
         return out
 
     def configure_optimizers(self) -> Any:
-        """Return the optimizer, and its schedule if there is one."""
+        """Returns the optimizer, and its schedule if there is one."""
         optimizer = optimizers.make(self.make_optimizer, self.net)
         if self.make_scheduler is None:
             return optimizer
         return [optimizer], [self.make_scheduler(optimizer, self.plan)]
 
     def training_step(self, pack: Pack, _index: int) -> None:
-        """Take one step of the optimizer on each batch of `pack`.
+        """Takes one step of the optimizer on each batch of `pack`.
 
         Raises:
             Diverged: a loss is not finite, or a gradient, where that is looked for; names the step.
@@ -109,13 +109,13 @@ class Learner(LightningModule):
         self.interval.add(finite(torch.hstack(losses), first), pack.sizes)
 
     def _is_plain(self) -> bool:
-        """Return whether a step needs nothing of Lightning: one device, and a precision that scales no gradient."""
+        """Returns whether a step needs nothing of Lightning: one device, and a precision that scales no gradient."""
         precision = self.trainer.precision_plugin
         plain = type(precision) in (Precision, DoublePrecision, HalfPrecision)
         return plain and isinstance(self.trainer.strategy, SingleDeviceStrategy)
 
     def _lightning(self) -> TrainStep:
-        """Build a step through Lightning's own calls, which count steps, scale and synchronize."""
+        """Builds a step through Lightning's own calls, which count steps, scale and synchronize."""
         optimizer = self.optimizers()
         assert isinstance(optimizer, LightningOptimizer)
         return self.step.build(lambda closure: optimizer.step(closure=closure), self.manual_backward)
@@ -128,14 +128,14 @@ class Learner(LightningModule):
         return scheduler
 
     def _count_steps(self, steps: int) -> None:
-        """Count steps as Lightning's optimizer would have; `trainer.global_step` reads the count."""
+        """Counts steps as Lightning's optimizer would have; `trainer.global_step` reads the count."""
         progress = self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
         for counter in (progress.total, progress.current):
             counter.ready += steps
             counter.completed += steps
 
     def on_train_epoch_end(self) -> None:
-        """End an interval: evaluate, record a row, take a step of `plateau`, and stop at the last step."""
+        """Ends an interval: evaluate, record a row, take a step of `plateau`, and stop at the last step."""
         step = self.trainer.global_step
         loss = self.interval.end(self.plan.rows if self.step.sums else None)
         row = {"lr": self._optimizer().param_groups[0]["lr"], "train/loss": loss}
@@ -162,20 +162,20 @@ class Learner(LightningModule):
         return splits
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what a run needs to resume exactly, and what a lone checkpoint needs to be used."""
+        """Adds what a run needs to resume exactly, and what a lone checkpoint needs to be used."""
         checkpoint["metadata"] = self.metadata
         checkpoint["interval"] = self.interval.plain()
         checkpoint["random"] = torch.get_rng_state()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Let schedules that depend on the run's length take that of this run, which may be longer than before."""
+        """Lets schedules that depend on the run's length take that of this run, which may be longer than before."""
         self.restored = checkpoint
         for schedule in checkpoint["lr_schedulers"]:
             for name in schedulers.OF_LENGTH:
                 schedule.pop(name, None)
 
     def on_train_start(self) -> None:
-        """Restore what the Trainer does not, after it; drawing the network's first weights has used random numbers."""
+        """Restores what the Trainer does not, after it; drawing the network's first weights has used random numbers."""
         if self.restored is not None:
             self.interval.restore(self.restored["interval"], self.device)
             torch.set_rng_state(self.restored["random"])

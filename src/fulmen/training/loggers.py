@@ -41,7 +41,7 @@ GROUPS = ("data", "model", "optimizer", "scheduler", "loss", "penalty", "init", 
 
 
 def none() -> None:
-    """Leave a run with no logger but its own history."""
+    """Leaves a run with no logger but its own history."""
 
 
 def make(make_logger: MakeLogger, folder: Path, name: str, history: History, step: int) -> Logger:

@@ -19,7 +19,7 @@ class GD(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """Update every parameter that has a gradient, and return the closure's loss."""
+        """Updates every parameter that has a gradient, and return the closure's loss."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -32,7 +32,7 @@ class GD(Optimizer):
 
 
 def make(optimizer: MakeOptimizer, net: nn.Module) -> Optimizer:
-    """Return the optimizer of `net`'s parameters; one fused kernel a step where torch has it, about a fifth faster."""
+    """Returns the optimizer of `net`'s parameters; one fused kernel a step where torch has it, about a fifth faster."""
     parameters = list(net.parameters())
     factory = getattr(optimizer, "func", optimizer)
     fits = parameters[0].device.type in FUSED_DEVICES and all(p.is_floating_point() for p in parameters)

@@ -47,7 +47,7 @@ class Pack:
         return list(map(Batch._make, zip(*(torch.split(values, self.sizes) for values in self.whole), strict=True)))
 
     def to(self, device: torch.device, **_: object) -> "Pack":
-        """Return the same pack: its batches are on the device already."""
+        """Returns the same pack: its batches are on the device already."""
         return self
 
 
@@ -79,14 +79,14 @@ class Packs:
                 self.adapt(time.perf_counter() - began)
 
     def adapt(self, seconds: float) -> None:
-        """Double or halve the length of packs. Results do not depend on it, so the clock may decide."""
+        """Doubles or halves the length of packs. Results do not depend on it, so the clock may decide."""
         if seconds > LONG:
             self.length = max(1, self.length // 2)
         elif seconds < SHORT and 2 * self.length * self.plan.batch_rows * self.row_bytes <= LARGEST:
             self.length *= 2
 
     def pack(self, step: int, count: int) -> Pack:
-        """Return the `count` batches from `step` on: of this device's share of each pass's order."""
+        """Returns the `count` batches from `step` on: of this device's share of each pass's order."""
         if self.plan.batch_rows >= self.plan.rows == self.data.rows:
             everything = self.data.take(slice(None))  # needs no order, and no copy
             return Pack(everything, [self.data.rows] * count, is_full=True)
@@ -132,7 +132,7 @@ class DataModule(LightningDataModule):
         return self.splits["train"].rows
 
     def load(self) -> None:
-        """Load and scale all splits, before the Trainer starts: a wrong file is the user's to mend, not a failed run.
+        """Loads and scale all splits, before the Trainer starts: a wrong file is the user's to mend, not a failed run.
 
         Raises:
             ValueError: the source cannot be had.
@@ -143,17 +143,17 @@ class DataModule(LightningDataModule):
         self.splits = {name: rows if self.source.streams else held(rows) for name, rows in streamed.items()}
 
     def first_batch(self, rows: int) -> Batch:
-        """Return the first `rows` rows of the run's first step, before the Trainer has moved them."""
+        """Returns the first `rows` rows of the run's first step, before the Trainer has moved them."""
         packs = Packs(self.splits["train"], self.plan, seed=self.seed, length=1, start=lambda: 0, share=slice(None))
         x, y = packs.pack(0, 1).batches[0]
         return Batch(x[:rows], y[:rows])
 
     def _pack_length(self, devices: int) -> int | None:
-        """Return the steps of a pack, or None if the clock decides; several devices must take the same packs."""
+        """Returns the steps of a pack, or None if the clock decides; several devices must take the same packs."""
         return self.pack if isinstance(self.pack, int) else None if devices == 1 else FIRST_LENGTH
 
     def train_dataloader(self) -> Packs:
-        """Bring every split that is held to the device. Each of several devices takes every n-th row of one order."""
+        """Brings every split that is held to the device. Each of several devices takes every n-th row of one order."""
         trainer = self.trainer
         assert trainer is not None
         device = trainer.strategy.root_device

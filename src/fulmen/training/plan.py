@@ -58,6 +58,6 @@ class Plan:
         return self.steps_per_epoch * (1 if self.every_pass else math.ceil(self.epochs / points))
 
     def interval_end(self, step: int) -> int:
-        """Return the step at which the interval that holds `step` ends, or the run."""
+        """Returns the step at which the interval that holds `step` ends, or the run."""
         length = self.steps_per_interval
         return min((step // length + 1) * length, self.total_steps)

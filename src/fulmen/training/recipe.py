@@ -38,10 +38,10 @@ class Recipe:
 
 
 def kind(part: Any) -> Any:
-    """Return the class or function behind a part."""
+    """Returns the class or function behind a part."""
     return part.func if isinstance(part, functools.partial) else part
 
 
 def settings(part: Any) -> dict[str, Any]:
-    """Return the keys that a part was made with."""
+    """Returns the keys that a part was made with."""
     return part.keywords if isinstance(part, functools.partial) else {}

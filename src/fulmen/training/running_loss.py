@@ -30,7 +30,7 @@ class RunningLoss:
         return None if self.written is None or not self.rows else self.written[: len(self.rows)]
 
     def add(self, losses: Tensor, rows: list[int]) -> None:
-        """Add a pack's losses, [steps], each over so many rows."""
+        """Adds a pack's losses, [steps], each over so many rows."""
         start, end = len(self.rows), len(self.rows) + len(rows)
         if self.written is None or self.written.dtype != losses.dtype:
             self.written = losses.new_empty(ROOM)
@@ -40,7 +40,7 @@ class RunningLoss:
         self.rows += rows
 
     def end(self, rows_per_pass: int | None) -> float:
-        """Return the mean over rows, or, where losses are sums over rows, their sum over one pass; then reset.
+        """Returns the mean over rows, or, where losses are sums over rows, their sum over one pass; then reset.
 
         Args:
             rows_per_pass: given where losses are sums.
@@ -52,11 +52,11 @@ class RunningLoss:
         return (total / rows.sum()).item()
 
     def plain(self) -> dict[str, Any]:
-        """Return a copy on the CPU, for a checkpoint."""
+        """Returns a copy on the CPU, for a checkpoint."""
         losses = self.losses
         return {"losses": None if losses is None else losses.clone().cpu(), "rows": torch.tensor(self.rows)}
 
     def restore(self, plain: dict[str, Any], device: torch.device) -> None:
-        """Take back what `plain` gave."""
+        """Takes back what `plain` gave."""
         self.written = None if plain["losses"] is None else plain["losses"].to(device)
         self.rows = plain["rows"].tolist()

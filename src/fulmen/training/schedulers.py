@@ -18,7 +18,7 @@ OF_LENGTH = ("total_steps", "_schedule_phases")
 
 
 def constant() -> None:
-    """Keep the learning rate."""
+    """Keeps the learning rate."""
 
 
 def step(optimizer: Optimizer, plan: Plan, *, epochs: int, gamma: float) -> LRScheduler:
@@ -38,7 +38,7 @@ def cosine(optimizer: Optimizer, plan: Plan, *, eta_min: float) -> LRScheduler:
 
 
 def one_cycle(optimizer: Optimizer, plan: Plan, *, pct_start: float) -> LRScheduler:
-    """Raise the rate to lr for `pct_start` of the steps, then lower it (Smith and Topin: Super-convergence, 2018)."""
+    """Raises the rate to lr for `pct_start` of the steps, then lower it (Smith and Topin: Super-convergence, 2018)."""
     peaks = [float(group["lr"]) for group in optimizer.param_groups]
     cycles_momentum = optimizer.defaults.get("momentum", 0) > 0 or "betas" in optimizer.defaults
     steps = max(2, plan.total_steps)

@@ -55,7 +55,7 @@ class Step:
         self.recorded: RecordedGradient | None = None
 
     def plain(self, optimizer: Optimizer) -> TrainStep:
-        """Build the step with nothing but torch.
+        """Builds the step with nothing but torch.
 
         Torch's optimizers call a closure once, before all else, so that it can be called without them as well; all but
         L-BFGS, which asks for loss and gradient at several places. Of others nothing is known.
@@ -72,7 +72,7 @@ class Step:
         return self.build(update, torch.autograd.backward, of_sum=False)
 
     def build(self, update: Update, backward: Backward, *, of_sum: bool = True) -> TrainStep:
-        """Build a function that trains on one batch.
+        """Builds a function that trains on one batch.
 
         Args:
             update: is given a closure.
@@ -109,7 +109,7 @@ class Step:
         return train_step
 
     def record_gradient(self) -> None:
-        """Call autograd's operations without autograd from now on, where that is known to give the same."""
+        """Calls autograd's operations without autograd from now on, where that is known to give the same."""
         if self.by_hand is None and is_known(self.evaluation):
             own = functools.partial(self._differentiate, torch.autograd.backward)
             self.recorded = RecordedGradient(self.evaluation, own)
@@ -123,7 +123,7 @@ class Step:
         batch: Batch,
         step: int,
     ) -> tuple[Tensor, Tensor]:
-        """Add up the gradients of loss and penalty; return the whole batch's loss without and with it, detached."""
+        """Adds up the gradients of loss and penalty; return the whole batch's loss without and with it, detached."""
         size, rows = self.batch_size, len(batch.x)
         first = step * self.parts  # so that no two passes through the network share a number
         if rows <= size:
@@ -148,7 +148,7 @@ class Step:
         return total, total + added.detach()
 
     def _number(self, number: int) -> None:
-        """Set the number of the pass through the network, from which dropout's masks follow."""
+        """Sets the number of the pass through the network, from which dropout's masks follow."""
         for layer in self.dropouts:
             layer.step.fill_(number)
 
@@ -162,5 +162,5 @@ class Step:
 
 
 def is_known_optimizer(optimizer: Optimizer) -> bool:
-    """Return whether an optimizer is torch's or ours, and not somebody's own."""
+    """Returns whether an optimizer is torch's or ours, and not somebody's own."""
     return type(optimizer) is GD or f"{type(optimizer).__module__}.".startswith("torch.optim.")

@@ -17,7 +17,7 @@ _broken = WeakSet[TensorBoardLogger]()  # loggers with an event that could not b
 
 
 def writer(board: TensorBoardLogger) -> Any:
-    """Return the `SummaryWriter` of `board`, which drops all events after the first that cannot be written.
+    """Returns the `SummaryWriter` of `board`, which drops all events after the first that cannot be written.
 
     TensorBoard would let its thread print a traceback and raise the error in whatever call comes next. Lightning
     closes the file when training ends, and whatever is written later opens another one.
@@ -29,12 +29,12 @@ def writer(board: TensorBoardLogger) -> Any:
 
 
 def add_summary(board: TensorBoardLogger, summary: Any, step: int | None = None) -> None:
-    """Write a summary, with all its values, as one event."""
+    """Writes a summary, with all its values, as one event."""
     writer(board)._get_file_writer().add_summary(summary, step)
 
 
 def flush(board: TensorBoardLogger) -> None:
-    """Wait until every event so far has outlasted a power failure."""
+    """Waits until every event so far has outlasted a power failure."""
     writer(board).flush()
     newest = max(Path(board.log_dir).glob("events.*"), key=lambda path: path.stat().st_mtime_ns, default=None)
     if newest is not None:
@@ -43,7 +43,7 @@ def flush(board: TensorBoardLogger) -> None:
 
 @contextmanager
 def _forgiving(board: TensorBoardLogger) -> Iterator[None]:
-    """Give an event file of `board` that is opened meanwhile records that forgive a full disk."""
+    """Gives an event file of `board` that is opened meanwhile records that forgive a full disk."""
     from tensorboard.summary.writer import event_file_writer, record_writer  # not every run needs TensorBoard
 
     class Records(record_writer.RecordWriter):  # type: ignore[misc]

@@ -16,7 +16,7 @@ from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimize
 
 
 def has_hooks(net: nn.Module) -> bool:
-    """Return whether anything is called besides the layers of `net`, in a forward or a backward pass."""
+    """Returns whether anything is called besides the layers of `net`, in a forward or a backward pass."""
     hooks = [value for layer in net.modules() for name, value in vars(layer).items() if name.endswith("_hooks")]
     for parameter in net.parameters():
         hooks += [parameter._backward_hooks, parameter._post_accumulate_grad_hooks]
@@ -24,7 +24,7 @@ def has_hooks(net: nn.Module) -> bool:
 
 
 def bare_step(optimizer: Optimizer) -> Callable[[], Any]:
-    """Return the optimizer's step without its marks for profilers, a tenth of a small step, if it has no hooks."""
+    """Returns the optimizer's step without its marks for profilers, a tenth of a small step, if it has no hooks."""
     own, everyones = vars(optimizer), (_global_optimizer_pre_hooks, _global_optimizer_post_hooks)
     if "step" in own or any(everyones) or any(own[name] for name in own if name.startswith("_optimizer_step_")):
         return optimizer.step
@@ -32,7 +32,7 @@ def bare_step(optimizer: Optimizer) -> Callable[[], Any]:
 
 
 def machine_code(graph: GraphModule, inputs: list[Any]) -> Callable[..., Sequence[Tensor]]:
-    """Compile `graph` for tensors of the shapes of `inputs`.
+    """Compiles `graph` for tensors of the shapes of `inputs`.
 
     Raises:
         Exception: whatever inductor or the C++ compiler raises.
@@ -50,7 +50,7 @@ def machine_code(graph: GraphModule, inputs: list[Any]) -> Callable[..., Sequenc
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep torch from warning of itself, and from logging what it fails at, by the thousand lines."""
+    """Keeps torch from warning of itself, and from logging what it fails at, by the thousand lines."""
     before = logging.root.manager.disable
     logging.disable()
     try:

@@ -45,7 +45,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     def load_checkpoint(
         self, path: Any, map_location: Callable[..., Any] | None = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
-        """Load plain values and tensors only, whatever Lightning asks for: a checkpoint is data."""
+        """Loads plain values and tensors only, whatever Lightning asks for: a checkpoint is data."""
         return load(path, trust=self.trust)
 
 
@@ -101,7 +101,7 @@ class TrainerOptions:
 
 
 def find_accelerator(options: TrainerOptions) -> str:
-    """Return the accelerator to ask Lightning for.
+    """Returns the accelerator to ask Lightning for.
 
     Raises:
         ValueError: it is not in this machine, or cannot do what is asked for.
@@ -140,7 +140,7 @@ def find_threads(
 
 
 def find_plan(options: TrainerOptions, rows: int, batch_size: int, scheduler: MakeScheduler | None, score: str) -> Plan:
-    """Return how the run is divided into passes, intervals and packs.
+    """Returns how the run is divided into passes, intervals and packs.
 
     Raises:
         ValueError: there are fewer rows than devices.
@@ -169,7 +169,7 @@ def build(
     callbacks: Iterable[Callback],
     trust: bool,
 ) -> Trainer:
-    """Return a Trainer without what the learner does itself: validation loops, the bar, the counting of epochs."""
+    """Returns a Trainer without what the learner does itself: validation loops, the bar, the counting of epochs."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", ".*`isinstance\\(treespec, LeafSpec\\)`.*")
     warnings.filterwarnings("ignore", "The `srun` command is available")  # of a run on a cluster's login node

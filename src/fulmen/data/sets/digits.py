@@ -65,8 +65,7 @@ class Mnist5k(Digits):
         images, labels = table[:, :-1].reshape(-1, 28, 28), table[:, -1]
         by_class = np.argsort(labels, kind="stable").reshape(10, -1)  # [10, 500]
         shuffle = np.random.RandomState(self.seed).uniform(size=by_class.shape).argsort(axis=1)
-        order = np.take_along_axis(
-            by_class, shuffle, axis=1
-        ).T.ravel()  # [5000], every ten consecutive rows have one of each class
+        # [5000], every ten consecutive rows have one of each class
+        order = np.take_along_axis(by_class, shuffle, axis=1).T.ravel()
         rows = np.split(order, np.cumsum([self.train_size, self.val_size, self.test_size]))
         return {name: split(images, labels, part) for name, part in zip(SPLITS, rows, strict=False) if len(part)}

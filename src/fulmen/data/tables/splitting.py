@@ -137,7 +137,7 @@ class Sizes:
 
 
 def size(value: Any) -> str | None:
-    """The rule of a split's size."""
+    """Returns the rule of a split's size."""
     fits = isinstance(value, (int, float)) and not isinstance(value, bool)
     fits = fits and (0 <= value < 1 or (isinstance(value, int) and value >= 1))
     return None if fits else "a share below 1, or a whole number of rows"

@@ -27,7 +27,7 @@ class Curve(NamedTuple):
 
     @property
     def losses(self) -> NDArray[np.float64]:
-        """Train and validation losses together, [N] or [2 N]."""
+        """Trains and validation losses together, [N] or [2 N]."""
         return self.train if self.val is None else np.concatenate([self.train, self.val])
 
 

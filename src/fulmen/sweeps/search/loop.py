@@ -114,7 +114,7 @@ def _planned(sweep: Sweep, folder: Path, study: "Study", job: Job, say: Callable
 
 
 def pictures(study: "Study") -> dict[str, Callable[[], "Figure | None"]]:
-    """Return functions, by name, that draw the history, the importances and, for two objectives, the front."""
+    """Returns functions, by name, that draw the history, the importances and, for two objectives, the front."""
     from fulmen.figures import plots  # and with them matplotlib
 
     found, names = study.completed(), study.search.objectives

@@ -29,13 +29,13 @@ RULES: Final[Mapping[str, Rule]] = {
 
 
 def split(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The words about the search, and all others."""
+    """Returns the overrides about the search, and all others."""
     about = [word for word in words if re.match(r"[+~]*hydra[./]sweeper", word)]
     return about, [word for word in words if word not in about]
 
 
 def read(words: Sequence[str]) -> dict[str, Any]:
-    """Every key, with its default or what was typed.
+    """Returns every key, with its default or what was typed.
 
     Raises:
         ConfigurationError: Optuna is not installed, or there is no such key, or its value is not what it must be.
@@ -64,7 +64,7 @@ def check_installed() -> None:
 
 
 def address(storage: str) -> str:
-    """The address of a database, with what it takes from the environment, such as a password, put in.
+    """Returns the address of a database, with what it takes from the environment, such as a password, put in.
 
     Raises:
         ConfigurationError: the environment does not have that.
@@ -77,7 +77,7 @@ def address(storage: str) -> str:
 
 
 def _quoted(word: str) -> str:
-    """An address has characters that Hydra's grammar needs in quotes."""
+    """Quotes an address, which has characters that Hydra's grammar needs in quotes."""
     key, value = split_override(word)
     plain = key == f"{KEYS}storage" and value not in ("", "null") and value[0] not in "'\""
     return f"{key}='{value}'" if plain else word

@@ -5,5 +5,5 @@ from optuna.trial import FrozenTrial, Trial
 
 
 def live_trial(study: optuna.Study, frozen: FrozenTrial) -> Trial:
-    """Return the trial that can report and be marked; public functions make one only where `ask` was called."""
+    """Returns the trial that can report and be marked; public functions make one only where `ask` was called."""
     return Trial(study, frozen._trial_id)

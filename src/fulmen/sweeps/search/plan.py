@@ -34,12 +34,12 @@ USUAL_TRIALS: Final = 20
 
 
 def named(words: Sequence[str]) -> bool:
-    """Return whether the overrides ask for a search."""
+    """Returns whether the overrides ask for a search."""
     return options.WORD in words
 
 
 def plan(words: Sequence[str], config_dir: str | None) -> Sweep:
-    """Plan a new search.
+    """Plans a new search.
 
     Args:
         words: as typed, without those about the launcher.
@@ -79,7 +79,7 @@ def plan(words: Sequence[str], config_dir: str | None) -> Sweep:
 
 
 def nothing_to_do(sweep: Sweep) -> str:
-    """The sentence about a search whose study, in a database, has all its runs; else nothing.
+    """Returns the sentence about a search whose study, in a database, has all its runs; else nothing.
 
     Raises:
         ConfigurationError: the database cannot be opened, or holds another study of that name.
@@ -97,7 +97,7 @@ def nothing_to_do(sweep: Sweep) -> str:
 
 
 def _space(varying: Sequence[Any], fixed: Sequence[str], folders: Sequence[Path], own: str | None) -> list[Dimension]:
-    """Return the search space; keys whose default is a whole number are searched in whole numbers."""
+    """Returns the search space; keys whose default is a whole number are searched in whole numbers."""
     choosing = [dimension(each, None, folders) for each in varying if each.key_or_group in groups(folders)]
     config = compose([*fixed, *(f"{one.key}={one.probes[0]}" for one in choosing)], own)
     return [dimension(each, OmegaConf.select(config, each.key_or_group), folders) for each in varying]
@@ -111,7 +111,7 @@ def _check_objective(name: str, planned: Sequence[dict[str, Any]]) -> None:
 
 
 def _trials(found: dict[str, Any], space: Sequence[Dimension]) -> int:
-    """How many runs there are in all; no more than there are different ones."""
+    """Returns how many runs there are in all; no more than there are different ones."""
     wanted: int | None = found["n_trials"]
     points = size(space)
     if points is None and found["sampler"] != "grid":
@@ -126,13 +126,13 @@ def _trials(found: dict[str, Any], space: Sequence[Dimension]) -> int:
 
 
 def _name(search: Search) -> str:
-    """The study's in a database: the same for all who type the same words."""
+    """Returns the study's name in a database: the same for all who type the same overrides."""
     about = [sorted((one.key, one.typed) for one in search.space), sorted(search.fixed), search.objectives]
     return f"fulmen_{hashlib.sha256(json.dumps(about).encode()).hexdigest()[:12]}"
 
 
 def extended(sweep: Sweep, about: Sequence[str]) -> Sweep:
-    """The search with another number of runs, where one stands beside `resume=`; never fewer than there are.
+    """Returns the search with another number of runs, where one stands beside `resume=`; never fewer than there are.
 
     Raises:
         ConfigurationError: another key is there, or the sweep is no search; or Optuna is not installed.
@@ -155,7 +155,7 @@ def extended(sweep: Sweep, about: Sequence[str]) -> Sweep:
 
 
 def opened(search: Search, folder: Path) -> "Study":
-    """The study of a search.
+    """Returns the study of a search.
 
     Raises:
         ConfigurationError: its storage cannot be opened, or holds another study of that name.

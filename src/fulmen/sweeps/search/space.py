@@ -69,14 +69,14 @@ class Dimension:
         return None if step is None else round((self.high - self.low) / step) + 1
 
     def point(self, place: int) -> str | int | float:
-        """One of them, as Optuna has it, by its place from 0 on."""
+        """Returns a point, as Optuna has it, by its place from 0 on."""
         if self.choices is not None:
             return self.choices[place]
         value = _add(self.low, self.step or 1, place)
         return int(value) if self.whole else value
 
     def text(self, value: Any) -> str:
-        """A chosen value as a word has it."""
+        """Returns a chosen value as an override has it."""
         if self.choices is not None:
             return str(value)
         if self.whole:
@@ -85,14 +85,14 @@ class Dimension:
 
 
 def size(space: Sequence[Dimension]) -> int | None:
-    """How many points there are; None where they cannot be counted, or nobody would count them."""
+    """Returns how many points there are; None where they cannot be counted, or nobody would count them."""
     counts = [one.count for one in space]
     points = math.prod(count for count in counts if count is not None)
     return None if None in counts or points > sys.maxsize else points
 
 
 def dimension(override: Override, default: Any, folders: Sequence[Path]) -> Dimension:
-    """Return the dimension that a sweep override describes.
+    """Returns the dimension that a sweep override describes.
 
     Args:
         override: the word.
@@ -139,7 +139,7 @@ def _of_range(line: str, key: str, typed: str, values: list[str], step: float, l
 
 
 def _add(low: float, step: float, times: int) -> float:
-    """0.1 + 0.1 + 0.1 as one writes it."""
+    """Adds decimals as they are written: 0.1 + 0.1 + 0.1 is 0.3."""
     return float(Decimal(str(low)) + Decimal(str(step)) * times)
 
 

@@ -34,7 +34,7 @@ FIRST_PERCENT: Final = 10
 
 
 def pruner(sweep: Sweep, folder: Path) -> Pruner | None:
-    """Return a function that decides whether the run in a job's folder is pruned; None where nothing is.
+    """Returns a function that decides whether the run in a job's folder is pruned; None where nothing is.
 
     While the storage does not answer, nothing is pruned, and one warning says so.
     """
@@ -74,7 +74,7 @@ def _warn_unpruned(folder: Path, error: Exception) -> None:
 
 
 def open_study(search: Search, folder: Path) -> optuna.Study:
-    """The study of a search, made where it is not there yet.
+    """Returns the study of a search, made where it is not there yet.
 
     Raises:
         ConfigurationError: its storage cannot be opened, or holds another study of that name.
@@ -92,7 +92,7 @@ def open_study(search: Search, folder: Path) -> optuna.Study:
 
 
 def _made(search: Search, where: str, tries: int = 2) -> optuna.Study:
-    """Create or load the study; of machines that start together, only one can create the tables, so try twice."""
+    """Creates or load the study; of machines that start together, only one can create the tables, so try twice."""
     modes = {"min": StudyDirection.MINIMIZE, "max": StudyDirection.MAXIMIZE}
     try:
         return optuna.create_study(
@@ -128,7 +128,7 @@ def _check_same(study: optuna.Study, search: Search) -> None:
 
 @contextmanager
 def reached() -> Iterator[None]:
-    """A database that goes away in the middle is a sentence, too.
+    """Turns the errors of a database that goes away into a sentence.
 
     Raises:
         ConfigurationError: it has.
@@ -143,7 +143,7 @@ def reached() -> Iterator[None]:
 
 @functools.cache
 def _storage(where: str) -> BaseStorage:
-    """One connection of this process to each place."""
+    """Returns the connection of this process to a database."""
     if "://" in where or where.startswith("${"):
         return RDBStorage(address(where))
     return JournalStorage(JournalFileBackend(where, _Lock(where)))

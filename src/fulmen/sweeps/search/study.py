@@ -60,16 +60,16 @@ class Study:
 
     @property
     def is_finite(self) -> bool:
-        """Return whether the search space is finite."""
+        """Returns whether the search space is finite."""
         return size(self.search.space) is not None
 
     @property
     def is_exhausted(self) -> bool:
-        """Return whether every point of a finite space was tried or refused."""
+        """Returns whether every point of a finite space was tried or refused."""
         return self.is_finite and self._next_point() is None
 
     def ask(self) -> Trial | None:
-        """Return the next trial, or None once all were tried.
+        """Returns the next trial, or None once all were tried.
 
         A repeated run would end as it did, so a sampler that repeats one is passed over.
         """
@@ -90,24 +90,24 @@ class Study:
         return [f"{one.key}={one.text(params[one.key])}" for one in self.search.space]
 
     def _is_whole(self, trial: FrozenTrial) -> bool:
-        """Return whether a trial has a value for every key."""
+        """Returns whether a trial has a value for every key."""
         return trial.params.keys() == self.distributions.keys()
 
     def _tried(self) -> dict[tuple[str, ...], int]:
-        """The words of all trials that are a run or cannot be one, with the number of the first that has them."""
+        """Returns the overrides of all trials that are a run or cannot be one, each with its first number."""
         found = [one for one in self._trials() if LOST not in one.user_attrs or REFUSED in one.user_attrs]
         return {tuple(self._words(one.params)): one.number for one in reversed(found) if self._is_whole(one)}
 
     def _is_repeated(self, trial: Trial) -> bool:
-        """Return whether an earlier trial is the same; of machines that choose the same at once, one keeps it."""
+        """Returns whether an earlier trial is the same; of machines that choose the same at once, one keeps it."""
         return self._tried().get(tuple(trial.words), trial.number) < trial.number
 
     def runs(self, trial: Trial) -> bool:
-        """Return whether the result of a trial is still unknown."""
+        """Returns whether the result of a trial is still unknown."""
         return self._trials()[trial.number].state == TrialState.RUNNING
 
     def tell(self, trial: Trial, result: Result) -> None:
-        """Report a run's result; a figure that is not finite is a failure, like any state but completed or pruned."""
+        """Reports a run's result; a figure that is not finite is a failure, like any state but completed or pruned."""
         values = [float(result.metrics.get(name, math.nan)) for name in self.search.objectives]
         if result.state == "pruned":
             self.optuna.tell(trial.number, state=TrialState.PRUNED)
@@ -128,7 +128,7 @@ class Study:
         self.lose(number, **{REFUSED: why})
 
     def refusals(self) -> list[str]:
-        """Why choices made no configuration."""
+        """Returns the reasons why choices made no configuration."""
         return [trial.user_attrs[REFUSED] for trial in self._trials() if REFUSED in trial.user_attrs]
 
     def recover(self) -> None:
@@ -144,11 +144,11 @@ class Study:
                     self.optuna.enqueue_trial(trial.params)
 
     def again(self, trial: Trial) -> Trial:
-        """A new trial with the parameters of one that has failed, of which nothing more can be told."""
+        """Adds a new trial with the parameters of one that has failed, of which nothing more can be told."""
         return self._add(self._trials()[trial.number].params)
 
     def _add(self, params: dict[str, Any]) -> Trial:
-        """A new trial that has its parameters from its first moment."""
+        """Adds a new trial that has its parameters from its first moment."""
         token = secrets.token_hex(8)
         self.optuna.add_trial(
             optuna.trial.create_trial(
@@ -162,17 +162,17 @@ class Study:
         return Trial(new.number, self._words(params))
 
     def completed(self) -> list[tuple[int, list[float]]]:
-        """Number and values of the trials that came to their end."""
+        """Returns number and values of the trials that completed."""
         found = self.optuna.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         return [(trial.number, trial.values) for trial in found]
 
     def best(self) -> list[bool]:
-        """Which of them no other is better than in every objective."""
+        """Returns those that no other is better than in every objective."""
         best = {trial.number for trial in self.optuna.best_trials}
         return [number in best for number, _ in self.completed()]
 
     def importances(self) -> dict[str, float]:
-        """Return the share of the variance that each key explains; nothing where there are too few trials."""
+        """Returns the share of the variance that each key explains; nothing where there are too few trials."""
         if len(self.completed()) < FEWEST or len({values[0] for _, values in self.completed()}) == 1:
             return {}
         evaluator = optuna.importance.FanovaImportanceEvaluator(seed=self.search.seed)
@@ -182,7 +182,7 @@ class Study:
         return self.optuna.get_trials(deepcopy=False)
 
     def _take_next_point(self) -> Trial | None:
-        """A point that was not tried, if there is one that no other machine takes first.
+        """Returns a point that was not tried, if there is one that no other machine takes first.
 
         Optuna's own grid counts lost trials, and would leave out theirs.
         """
@@ -194,7 +194,7 @@ class Study:
         return None
 
     def _next_point(self) -> dict[str, Any] | None:
-        """One that was not tried, at random: among one more than were tried there is one, unless all were."""
+        """Returns a point that was not tried, at random: one more than were tried hold one, unless all were."""
         counts, tried = [one.count or 0 for one in self.search.space], self._tried()
         points = math.prod(counts)
         for place in random.Random(self.search.seed).sample(range(points), min(points, len(tried) + 1)):
@@ -208,7 +208,7 @@ class Study:
 
 
 def _sampler(search: Search, trials: int) -> BaseSampler:
-    """How the next values are chosen. Each trial has its own seed: a resumed search repeats nothing."""
+    """Returns the sampler. Each trial has its own seed: a resumed search repeats nothing."""
     seed = int(np.random.SeedSequence([search.seed, trials]).generate_state(1)[0])
     first = search.options["n_startup_trials"]
     if search.options["sampler"] == "tpe":

@@ -109,12 +109,12 @@ class Checkpointer(Checkpoint):
             self.best_is_written = True
 
     def weights(self, which: Literal["best", "last"]) -> dict[str, Tensor] | None:
-        """Return the best weights; None if there is no score to choose them by, or the last are asked for."""
+        """Returns the best weights; None if there is no score to choose them by, or the last are asked for."""
         return self.best["state_dict"] if which == "best" and self.best is not None else None
 
 
 def check_finite(trainer: Trainer) -> None:
-    """Keep a checkpoint of finite weights from being replaced by one that is of no use.
+    """Keeps a checkpoint of finite weights from being replaced by one that is of no use.
 
     Raises:
         Diverged: a parameter is infinite or not a number, though the loss before the last step was finite.

@@ -43,7 +43,7 @@ class Progress(Callback):
             self.bar.update(trainer.global_step - self.bar.n)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Show the metrics of the interval before: at its own end callbacks run before the module has them."""
+        """Shows the metrics of the interval before: at its own end callbacks run before the module has them."""
         if trainer.global_step > 0:
             self._show(trainer)
 
@@ -73,7 +73,7 @@ class Progress(Callback):
 
 
 def _draws() -> bool:
-    """Return True in a terminal or a notebook: a bar needs one."""
+    """Returns True in a terminal or a notebook: a bar needs one."""
     ipython = sys.modules.get("IPython")
     in_notebook = ipython is not None and hasattr(ipython.get_ipython(), "kernel")
     return in_notebook or sys.stderr.isatty()

@@ -47,7 +47,7 @@ class WeightSnapshots(Callback):
         self._keep(trainer, pl_module)
 
     def chosen(self) -> list[State]:
-        """Return at most `FRAMES` snapshots, the first and the last included."""
+        """Returns at most `FRAMES` snapshots, the first and the last included."""
         last, most = len(self.states) - 1, min(FRAMES, len(self.states))
         return [self.states[round(number * last / max(1, most - 1))] for number in range(most)]
 
