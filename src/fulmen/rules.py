@@ -105,6 +105,11 @@ def text(*, or_null: bool = False) -> Rule:
     return lambda value: None if isinstance(value, str) or (value is None and or_null) else "a text"
 
 
+def mapping(value: Any) -> str | None:
+    """Applies the rule of names with values."""
+    return None if isinstance(value, dict) else "names with values"
+
+
 def yes_no(value: Any) -> str | None:
     """Applies the rule of a switch."""
     return None if isinstance(value, bool) else "true or false"

@@ -18,7 +18,7 @@ import yaml
 from filelock import FileLock, Timeout
 
 from fulmen.errors import ConfigurationError
-from fulmen.rules import Rule, check, did_you_mean, many, one_of, text, whole
+from fulmen.rules import Rule, check, did_you_mean, many, mapping, one_of, text, whole
 from fulmen.runs.files import TEMPORARY
 
 NEEDED = {"choices", "seed", "score", "weights", "data", "model", "optimizer", "scheduler", "loss", "penalty", "init"}
@@ -45,13 +45,13 @@ STATUS: Final[Mapping[str, Rule]] = {
     "steps": whole(0),
     "threads": whole(1, 65536, or_else=[None]),
     "overrides": many(text()),
-    "resumed": many(lambda value: None if isinstance(value, dict) else "names with values"),
+    "resumed": many(mapping),
 }
 """Types of what others rely on in `status.json`."""
 CONFIG: Final[Mapping[str, Rule]] = {
     "seed": whole(0),
     "score": text(),
-    "choices": lambda value: None if isinstance(value, dict) else "names with values",
+    "choices": mapping,
 }
 """The same of `config.yaml`."""
 

@@ -35,7 +35,7 @@ GROUP = "sweep"
 
 def named(overrides: Sequence[str]) -> bool:
     """Returns whether a preset is among the overrides."""
-    return any(word.startswith(f"{GROUP}=") for word in overrides)
+    return any(override.startswith(f"{GROUP}=") for override in overrides)
 
 
 def expanded(overrides: Sequence[str], config_dir: str | None) -> list[str]:
@@ -44,8 +44,8 @@ def expanded(overrides: Sequence[str], config_dir: str | None) -> list[str]:
     Raises:
         ConfigurationError: there is no such preset, or it is no list of overrides.
     """
-    names = [split_override(word)[1] for word in overrides if word.startswith(f"{GROUP}=")]
-    typed = [word for word in overrides if not word.startswith(f"{GROUP}=")]
+    names = [split_override(override)[1] for override in overrides if override.startswith(f"{GROUP}=")]
+    typed = [override for override in overrides if not override.startswith(f"{GROUP}=")]
     if not names:
         return typed
     there = choices(GROUP, search_path(config_dir))
@@ -53,8 +53,8 @@ def expanded(overrides: Sequence[str], config_dir: str | None) -> list[str]:
         raise ConfigurationError(f"{GROUP}= takes one preset, but there are {len(names)}: {', '.join(names)}")
     if names[0] not in there:
         raise ConfigurationError(f"there is no {GROUP}={names[0]}{alternatives(names[0], there)}")
-    keys = {split_override(word)[0] for word in typed}
-    return [*(word for word in _words(there[names[0]]) if split_override(word)[0] not in keys), *typed]
+    keys = {split_override(override)[0] for override in typed}
+    return [*(override for override in _words(there[names[0]]) if split_override(override)[0] not in keys), *typed]
 
 
 def _words(path: Path) -> list[str]:
@@ -86,7 +86,9 @@ class Grid:
     def varying(self) -> dict[str, list[str]]:
         """The keys and groups that vary, and the values of each, as typed."""
         several = [factor for factor in self.factors if len(factor) > 1]
-        return {split_override(factor[0])[0]: [split_override(word)[1] for word in factor] for factor in several}
+        return {
+            split_override(factor[0])[0]: [split_override(override)[1] for override in factor] for factor in several
+        }
 
     @property
     def jobs(self) -> list[list[str]]:
@@ -95,42 +97,42 @@ class Grid:
 
     def job(self, number: int) -> list[str]:
         """Returns the overrides of one job."""
-        words = []
+        overrides = []
         for factor in reversed(self.factors):
             number, place = divmod(number, len(factor))
-            words.append(factor[place])
-        return words[::-1]
+            overrides.append(factor[place])
+        return overrides[::-1]
 
 
-def grid(words: Sequence[str], config_dir: str | None) -> Grid:
+def grid(overrides: Sequence[str], config_dir: str | None) -> Grid:
     """Returns the grid that overrides describe.
 
     Raises:
         ConfigurationError: an override names a choice that does not exist or nothing at all, or asks for a search.
     """
     folders = search_path(config_dir)
-    overrides = parsed(words)
-    for override in overrides:
+    typed = parsed(overrides)
+    for override in typed:
         if not override.is_sweep_override():
             check_choice(override, folders)
-    return Grid(product(overrides, folders))
+    return Grid(product(typed, folders))
 
 
-def parsed(words: Sequence[str]) -> list[Override]:
+def parsed(overrides: Sequence[str]) -> list[Override]:
     """Returns the overrides of a sweep as Hydra reads them.
 
     Raises:
         ConfigurationError: Hydra cannot, one that stands for several values is not the only one about its key, or one
             that allows something stands for several.
     """
-    overrides = [read(word) for word in words]
-    for override in filter(Override.is_sweep_override, overrides):
-        word, key = override.input_line, override.key_or_group
-        if others := [other.input_line for other in overrides if other.key_or_group == key and other is not override]:
-            raise ConfigurationError(f"{word} and {others[0]} are about the same; give {key}= once, with all values")
+    found = [read(text) for text in overrides]
+    for override in filter(Override.is_sweep_override, found):
+        text, key = override.input_line, override.key_or_group
+        if others := [other.input_line for other in found if other.key_or_group == key and other is not override]:
+            raise ConfigurationError(f"{text} and {others[0]} are about the same; give {key}= once, with all values")
         if key in PERMISSIONS:
-            raise ConfigurationError(f"{word} would vary what is allowed; give one value, for all runs")
-    return overrides
+            raise ConfigurationError(f"{text} would vary what is allowed; give one value, for all runs")
+    return found
 
 
 def records(jobs: Sequence[Sequence[str]], config_dir: str | None) -> Iterator[dict[str, Any]]:
@@ -146,13 +148,13 @@ def records(jobs: Sequence[Sequence[str]], config_dir: str | None) -> Iterator[d
     cheap = _cheap(jobs, search_path(config_dir))
     composed: dict[tuple[str, ...], Original] = {}
     sources: dict[str, Source] = {}
-    for words in jobs:
-        chosen = tuple(word for word in words if word not in cheap)
+    for overrides in jobs:
+        chosen = tuple(override for override in overrides if override not in cheap)
         if chosen not in composed:
-            composed[chosen] = Original(_compose(words, config_dir))
-        values = {cheap[word].key_or_group: cheap[word].value() for word in words if word in cheap}
+            composed[chosen] = Original(_compose(overrides, config_dir))
+        values = {cheap[override].key_or_group: cheap[override].value() for override in overrides if override in cheap}
         original = composed[chosen]
-        job = original.copy(values) if original.can_be_copied else Original(_compose(words, config_dir)).record
+        job = original.copy(values) if original.can_be_copied else Original(_compose(overrides, config_dir)).record
         data = repr(job["data"])
         if data not in sources:
             sources[data] = validate.source(OmegaConf.create(job["data"]))
@@ -162,15 +164,15 @@ def records(jobs: Sequence[Sequence[str]], config_dir: str | None) -> Iterator[d
 
 def _cheap(jobs: Sequence[Sequence[str]], folders: Sequence[Path]) -> Mapping[str, Override]:
     """Returns the overrides that only give a key a plain value."""
-    overrides = {word: read(word) for word in dict.fromkeys(itertools.chain(*jobs))}
-    keys = [overrides[word].key_or_group for word in jobs[0]]
+    found = {text: read(text) for text in dict.fromkeys(itertools.chain(*jobs))}
+    keys = [found[text].key_or_group for text in jobs[0]]
     alone = {key for key in keys if sum(_overlap(key, other) for other in keys) == 1}
     return {
-        word: override
-        for word, override in overrides.items()
+        text: override
+        for text, override in found.items()
         if override.type is OverrideType.CHANGE
         and override.key_or_group in alone - {*groups(folders), *COMPOSED_ANEW}
-        and not re.search(r"_target_|[{$]|^[^=]*\.\d", word)  # the last: a place in a list
+        and not re.search(r"_target_|[{$]|^[^=]*\.\d", text)  # the last: a place in a list
     }
 
 
@@ -179,10 +181,10 @@ def _overlap(one: str, other: str) -> bool:
     return f"{one}.".startswith(f"{other}.") or f"{other}.".startswith(f"{one}.")
 
 
-def _compose(words: Sequence[str], config_dir: str | None) -> DictConfig:
+def _compose(overrides: Sequence[str], config_dir: str | None) -> DictConfig:
     """Returns the configuration of a job, which draws no figures, the slowest part, unless an override names them."""
-    about_figures = any(read(word).key_or_group.partition(".")[0] == "figures" for word in words)
-    return compose([*words, *([] if about_figures else ["figures=none"])], config_dir)
+    about_figures = any(read(override).key_or_group.partition(".")[0] == "figures" for override in overrides)
+    return compose([*overrides, *([] if about_figures else ["figures=none"])], config_dir)
 
 
 class Original:

@@ -15,7 +15,7 @@ import yaml
 
 from fulmen.config.recorded import PERMISSIONS
 from fulmen.errors import ConfigurationError
-from fulmen.rules import Rule, check, did_you_mean, many, number, split_override, text, whole, yes_no
+from fulmen.rules import Rule, check, did_you_mean, many, mapping, number, split_override, text, whole, yes_no
 from fulmen.runs import folder as folders
 from fulmen.runs.files import remove_leftovers, write_text
 from fulmen.runs.folder import SWEEP, absent
@@ -34,7 +34,7 @@ STOP: Final = ".stop"
 WORDS: Final = many(text())
 
 
-def _mapping(value: Any) -> str | None:
+def _lists(value: Any) -> str | None:
     is_right = isinstance(value, dict) and all(
         isinstance(key, str) and WORDS(each) is None for key, each in value.items()
     )
@@ -50,22 +50,22 @@ _finite = number("(-1e300, 1e300)")
 SWEEP_KEYS: Final[Mapping[str, Rule]] = {
     "words": WORDS,
     "grid": many(_filled(text())),
-    "varying": _mapping,
+    "varying": _lists,
     "score": text(),
     "jobs": whole(1, MOST_JOBS),
     "config_dir": text(or_null=True),
     "permissions": WORDS,
-    "search": lambda value: None if value is None or isinstance(value, dict) else "names with values, or null",
+    "search": lambda value: None if value is None else mapping(value),
 }
 """Values of keys in `sweep.yaml`; then those inside of `search`."""
 SEARCH_KEYS: Final[Mapping[str, Rule]] = {
-    "options": lambda value: None if isinstance(value, dict) else "names with values",
-    "space": _filled(lambda value: None if isinstance(value, dict) else "names with values"),
+    "options": mapping,
+    "space": _filled(mapping),
     "fixed": WORDS,
     "seed": whole(0),
     "objectives": _filled(text()),
     "study": text(),
-    "trials": many(lambda value: None if isinstance(value, dict) else "names with values"),
+    "trials": many(mapping),
 }
 RANGE: Final[Mapping[str, Rule]] = {
     "low": _finite,
@@ -246,13 +246,9 @@ def _checked(found: Any) -> Sweep:
     for index, trial in enumerate(search["trials"]):
         _check(trial, {"number": whole(0), "words": WORDS}, f"search.trials.{index}.")
     fewest, n_trials = len(search["trials"]), search["options"]["n_trials"]
-    if wanted := whole(1)(n_trials):  # null stands for a default only where it is typed
-        raise ValueError(f"search.options.n_trials is {n_trials!r:.40}, and must be {wanted}")
-    if not fewest <= found["jobs"] <= max(n_trials, fewest):
-        raise ValueError(
-            f"jobs is {found['jobs']}, and must be from {fewest}, the number of search.trials, "
-            f"to {max(n_trials, fewest)}, that of search.options.n_trials"
-        )
+    check("search.options.n_trials", n_trials, whole(1))  # null stands for a default only where it is typed
+    because = "the numbers of search.trials and of search.options.n_trials"
+    check("jobs", found["jobs"], whole(fewest, max(n_trials, fewest)), because)
     space, trials = [Dimension(**each) for each in search["space"]], [Trial(**each) for each in search["trials"]]
     return Sweep(**found | {"search": Search(**search | {"space": space, "trials": trials})})
 

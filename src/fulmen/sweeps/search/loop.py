@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from fulmen.sweeps.search.study import Study
 
 MOST_REFUSED: Final = 10
-"""Choices one after the other that make no configuration, after which something is wrong with the words."""
+"""Choices one after the other that make no configuration, after which something is wrong with the overrides."""
 MOST_REFUSED_OF_FEW: Final = 1000
 """The same where choices come to an end: they are tried to the last, as long as somebody may wait for it."""
 
@@ -83,7 +83,7 @@ def _planned(sweep: Sweep, folder: Path, study: "Study", job: Job, say: Callable
     assert sweep.search is not None
     search = sweep.search
     planned: list[int] = []
-    fixed = [word for word in search.fixed if split_override(word)[0] not in PERMISSIONS]
+    fixed = [override for override in search.fixed if split_override(override)[0] not in PERMISSIONS]
     refused: list[ConfigurationError] = []
     most = MOST_REFUSED_OF_FEW if study.is_finite else MOST_REFUSED
     while study.count < sweep.jobs and len(planned) < search.options["n_jobs"]:

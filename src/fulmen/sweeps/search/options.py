@@ -28,13 +28,13 @@ RULES: Final[Mapping[str, Rule]] = {
 }
 
 
-def split(words: Sequence[str]) -> tuple[list[str], list[str]]:
+def split(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
     """Returns the overrides about the search, and all others."""
-    about = [word for word in words if re.match(r"[+~]*hydra[./]sweeper", word)]
-    return about, [word for word in words if word not in about]
+    about = [override for override in overrides if re.match(r"[+~]*hydra[./]sweeper", override)]
+    return about, [override for override in overrides if override not in about]
 
 
-def read(words: Sequence[str]) -> dict[str, Any]:
+def read(overrides: Sequence[str]) -> dict[str, Any]:
     """Returns every key, with its default or what was typed.
 
     Raises:
@@ -42,7 +42,7 @@ def read(words: Sequence[str]) -> dict[str, Any]:
     """
     check_installed()
     found: dict[str, Any] = yaml.safe_load((conf_dir() / "sweep" / "optuna.yaml").read_text("utf-8"))
-    for override in map(parse, map(_quoted, words)):
+    for override in map(parse, map(_quoted, overrides)):
         name = override.key_or_group.removeprefix(KEYS)
         if override.is_sweep_override():
             raise ConfigurationError(f"{override.input_line} names several values, and a search has one")
@@ -52,7 +52,7 @@ def read(words: Sequence[str]) -> dict[str, Any]:
         found[name] = override.value()
     for name, rule in RULES.items():
         check(f"{KEYS}{name}", found[name], rule)
-    _check_together(found, {split_override(word)[0] for word in words})
+    _check_together(found, {split_override(text)[0] for text in overrides})
     return found
 
 
@@ -76,11 +76,11 @@ def address(storage: str) -> str:
         raise ConfigurationError(f"{KEYS}storage={storage} cannot be read: {why}") from error
 
 
-def _quoted(word: str) -> str:
+def _quoted(override: str) -> str:
     """Quotes an address, which has characters that Hydra's grammar needs in quotes."""
-    key, value = split_override(word)
+    key, value = split_override(override)
     plain = key == f"{KEYS}storage" and value not in ("", "null") and value[0] not in "'\""
-    return f"{key}='{value}'" if plain else word
+    return f"{key}='{value}'" if plain else override
 
 
 def _check_together(found: dict[str, Any], typed: set[str]) -> None:

@@ -33,35 +33,35 @@ if TYPE_CHECKING:
 USUAL_TRIALS: Final = 20
 
 
-def named(words: Sequence[str]) -> bool:
+def named(overrides: Sequence[str]) -> bool:
     """Returns whether the overrides ask for a search."""
-    return options.WORD in words
+    return options.WORD in overrides
 
 
-def plan(words: Sequence[str], config_dir: str | None) -> Sweep:
+def plan(overrides: Sequence[str], config_dir: str | None) -> Sweep:
     """Plans a new search.
 
     Args:
-        words: as typed, without those about the launcher.
+        overrides: as typed, without those about the launcher.
         config_dir: the user's own choices.
 
     Raises:
-        ConfigurationError: Optuna is not installed, a word is wrong, or an end of what is searched makes a
+        ConfigurationError: Optuna is not installed, an override is wrong, or an end of what is searched makes a
             configuration that is.
     """
-    about, typed = options.split([word for word in words if word != options.WORD])
+    about, typed = options.split([text for text in overrides if text != options.WORD])
     found, folders = options.read(about), search_path(config_dir)
     if grid.named(typed):
         raise ConfigurationError(f"{options.WORD} is a search of its own, and takes no other sweep=")
-    overrides = parsed(typed)
-    varying = [override for override in overrides if override.is_sweep_override()]
+    read = parsed(typed)
+    varying = [override for override in read if override.is_sweep_override()]
     if not varying:
         example = "'optimizer.lr=tag(log, interval(0.0001, 1))'"
         raise ConfigurationError(f"{options.WORD} has nothing to choose; name what to search, as {example}")
-    for override in overrides:
+    for override in read:
         if not override.is_sweep_override():
             check_choice(override, folders)
-    fixed = [word for word, override in zip(typed, overrides, strict=True) if override not in varying]
+    fixed = [text for text, override in zip(typed, read, strict=True) if override not in varying]
     space = _space(varying, fixed, folders, config_dir)
     planned = list(records(probes(space, groups(folders), fixed), config_dir))
     scores = {str(each["score"]) for each in planned}
@@ -75,7 +75,7 @@ def plan(words: Sequence[str], config_dir: str | None) -> Sweep:
     search = Search(found | {"n_trials": trials}, space, fixed, int(planned[0]["seed"]), objectives, "", [])
     search = replace(search, study=found["study_name"] or _name(search))
     ranges = {one.key: [one.typed] for one in space}
-    return Sweep([*words], [], ranges, scores.pop(), trials, own, record.permissions(typed), search)
+    return Sweep([*overrides], [], ranges, scores.pop(), trials, own, record.permissions(typed), search)
 
 
 def nothing_to_do(sweep: Sweep) -> str:
@@ -142,10 +142,10 @@ def extended(sweep: Sweep, about: Sequence[str]) -> Sweep:
             raise ConfigurationError(f"{about[0]} is about a search, and this sweep is a grid")
         return sweep
     found = options.read(about)
-    for word in about:
-        if split_override(word)[0] != f"{options.KEYS}n_trials":
+    for override in about:
+        if split_override(override)[0] != f"{options.KEYS}n_trials":
             raise ConfigurationError(
-                f"a search is resumed with its own settings; {word} is not {options.KEYS}n_trials="
+                f"a search is resumed with its own settings; {override} is not {options.KEYS}n_trials="
             )
     if not about:
         return sweep

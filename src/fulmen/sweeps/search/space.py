@@ -37,7 +37,7 @@ class Dimension:
     typed: str
     """The value as typed."""
     choices: list[str] | None = None
-    """All values, as words have them; None of an interval and a range."""
+    """All values, as overrides have them; None of an interval and a range."""
     low: float = 0.0
     high: float = 0.0
     step: float | None = None
@@ -95,7 +95,7 @@ def dimension(override: Override, default: Any, folders: Sequence[Path]) -> Dime
     """Returns the dimension that a sweep override describes.
 
     Args:
-        override: the word.
+        override: as Hydra reads it.
         default: the key's value without it; what is whole stays so.
         folders: of choices.
 
@@ -116,8 +116,8 @@ def dimension(override: Override, default: Any, folders: Sequence[Path]) -> Dime
     elif log:
         raise ConfigurationError(f"{line} is a list, and tag(log, ...) is for intervals and ranges; leave it out")
     else:
-        words = product([override], folders)[0]
-        return Dimension(key, typed, list(dict.fromkeys(split_override(word)[1] for word in words)))
+        overrides = product([override], folders)[0]
+        return Dimension(key, typed, list(dict.fromkeys(split_override(override)[1] for override in overrides)))
     if found.choices is None:
         _check(line, found)
     return found
@@ -166,7 +166,7 @@ def probes(dimensions: Sequence[Dimension], groups: Sequence[str], fixed: Sequen
     Args:
         dimensions: what is chosen from.
         groups: the names of groups; the others are keys.
-        fixed: the words that all jobs have.
+        fixed: the overrides that all jobs have.
     """
     chosen = [[f"{one.key}={value}" for value in one.probes] for one in dimensions if one.key in groups]
     keys: Mapping[str, list[str]] = {one.key: one.probes for one in dimensions if one.key not in groups}
