@@ -16,9 +16,10 @@ attributes are looked at during its first step, and the comparison is repeated e
 
 import contextlib
 import io
+import itertools
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from shutil import which
 from typing import Any
 
@@ -46,6 +47,8 @@ SMALL_PRODUCT = 2**13
 """Multiplications below which a matrix product is written out: calling BLAS takes longer than they do."""
 SECONDS, SAVED = 10.0, 1.5e-4
 """Seconds that compiling takes for each size of batches, and that a compiled step of a small network saves."""
+CAPACITY, LARGEST = 256, 2**22
+"""Steps in one call of a compiled function, and bytes of their rows, at most."""
 CHECKS = (2, 10, *(100 * 4**power for power in range(10)))
 """Steps of a function after which a network of unknown layers is compared again."""
 aten = torch.ops.aten
@@ -89,6 +92,7 @@ class Compiled:
 
     def __init__(self, step: Step, optimizer: Optimizer, make_optimizer: MakeOptimizer, plan: Plan) -> None:
         self.step, self.net, self.plan = step, step.evaluation.net, plan
+        self.full = plan.batch_rows >= plan.rows
         self.optimizer, self.make_optimizer = optimizer, make_optimizer
         self.parameters = list(self.net.parameters())
         self.settings = settings(optimizer)
@@ -135,22 +139,26 @@ class Compiled:
 
     def _call(self, function: "_Function", pack: Pack, index: int, first: int, scheduler: LRScheduler | None) -> Tensor:
         """Takes as many compiled steps as one call may."""
-        size, losses = pack.sizes[index], list[Tensor]()
-        tensors, gradients = mutable_state(self.net, self.optimizer), list[Tensor | None]()
-        for batch in pack.batches[index : index + int(min(len(pack.sizes), function.next_check - function.steps))]:
-            if len(batch.x) != size or (scheduler is not None and settings(self.optimizer) != self.settings):
-                break
-            loss, *gradients = function(tensors, self.optimizer.param_groups[0]["lr"], first + len(losses), batch)
-            losses.append(loss)
-            if scheduler is not None:
+        most = index + int(min(function.capacity, function.next_check - function.steps))
+        count = sum(1 for _ in itertools.takewhile(pack.sizes[index].__eq__, pack.sizes[index:most]))
+        rates = [self.optimizer.param_groups[0]["lr"]]
+        if scheduler is None:
+            rates *= count
+        else:
+            scheduler.step()
+            while len(rates) < count and settings(self.optimizer) == self.settings:
+                rates.append(self.optimizer.param_groups[0]["lr"])
                 scheduler.step()
+        losses, gradients = function(
+            mutable_state(self.net, self.optimizer), rates, first, pack.rows(index, len(rates))
+        )
         self._keep(gradients)
-        return torch.stack(losses)
+        return losses
 
-    def _keep(self, gradients: list[Tensor | None]) -> None:
+    def _keep(self, gradients: Mapping[int, Tensor]) -> None:
         """Leaves the gradients of the last step where callbacks look for them."""
-        for parameter, gradient in zip(self.parameters, gradients, strict=True):
-            parameter.grad = gradient
+        for place, gradient in gradients.items():
+            self.parameters[place].grad = gradient
 
     def _compare(self, function: "_Function | None", own: TrainStep, batch: Batch, step: int) -> Tensor:
         """Takes the run's own step, and the compiled one from the same state; if they agree, the latter counts."""
@@ -171,15 +179,14 @@ class Compiled:
             function = function or self._compile(batch)
             with torch.random.fork_rng([batch.x.device] if batch.x.is_cuda else []):
                 _set_random_state(random, batch)
-                found: Tensor
-                found, *gradients = function(before, rate, step, rows)  # changes `before`
+                losses, gradients = function(before, [rate], step, Batch(rows.x[None], rows.y[None]))
         except Impossible as error:
             self._give_up(str(error))
             return loss
         except Exception as error:  # of the network, the optimizer, make_fx, inductor or the C++ compiler
             self._give_up(f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}")
             return loss
-        if loss.isfinite() and not self._agree([found, *before], [loss, *tensors]):
+        if loss.isfinite() and not self._agree([losses[0], *before], [loss, *tensors]):
             if compiled_before:
                 raise ValueError(
                     f"trainer.compile: at step {step + 1} the network no longer computes what was compiled, because of "
@@ -191,7 +198,7 @@ class Compiled:
             tensor.copy_(value)
         self._keep(gradients)
         self.functions[len(batch.x)] = function
-        return found
+        return losses[0]
 
     def _watched(self, own: TrainStep, batch: Batch, step: int) -> tuple[Tensor, str | None]:
         """Takes a step; return the loss, and what Python did meanwhile that a graph does not see, or None."""
@@ -223,7 +230,7 @@ class Compiled:
             raise Impossible("the network has parameters of another type than float32 and float64")
         with torch_private.quiet():
             one = trace_step(net, optimizer, self.make_optimizer, self.step.build, batch, PRODUCTS)
-        return _Function(one, mutable_state(net, optimizer), batch, known=self.known)
+        return _Function(one, mutable_state(net, optimizer), self.parameters, batch, full=self.full, known=self.known)
 
     def _agree(self, found: Sequence[Tensor], expected: Sequence[Tensor]) -> bool:
         """Compares loss, weights and the network's buffers; in an optimizer's state may be nothing but rounding."""
@@ -237,34 +244,119 @@ class Compiled:
 
 
 class _Function:
-    """Machine code of a step on batches of one size.
+    """Machine code of up to `capacity` steps on batches of one size.
+
+    State and gradients go through the loop as one flat tensor for each type of numbers: a loop step costs less with a
+    few tensors than with dozens; and inductor, which takes equal results for one, would hand that out twice.
 
     Args:
         one: the graph of a step.
         tensors: what a step changes.
+        parameters: the first of them.
         batch: an example.
+        full: whether every step is on the same batch.
         known: whether the network needs no further comparison.
     """
 
-    def __init__(self, one: GraphModule, tensors: list[Tensor], batch: Batch, *, known: bool) -> None:
-        device = batch.x.device
+    def __init__(
+        self,
+        one: GraphModule,
+        tensors: list[Tensor],
+        parameters: list[nn.Parameter],
+        batch: Batch,
+        *,
+        full: bool,
+        known: bool,
+    ) -> None:
+        from torch.fx.experimental.proxy_tensor import make_fx
+
         self.known, self.steps = known, 0
-        self.rate = torch.zeros((), dtype=torch.float64, device=device)
-        self.number = torch.zeros((), dtype=torch.int64, device=device)
-        self.code = torch_private.machine_code(one, [*tensors, self.rate, self.number, *batch])
+        self.capacity = CAPACITY if full else max(1, min(CAPACITY, LARGEST // (batch.x.nbytes + batch.y.nbytes)))
+        outputs: Any = one.graph.output_node().args[0]
+        self.differentiated = [place for place, gradient in enumerate(outputs[1:]) if gradient is not None]
+        self.gradients = [torch.zeros_like(parameters[place]) for place in self.differentiated]
+        self.shapes = [tensor.shape for tensor in (*self.gradients, *tensors)]
+        self.groups: dict[tuple[torch.dtype, torch.device], list[int]] = {}
+        for place, tensor in enumerate((*self.gradients, *tensors)):
+            self.groups.setdefault((tensor.dtype, tensor.device), []).append(place)
+        self.rates = torch.zeros(self.capacity, dtype=torch.float64, device=batch.x.device)
+        self.rows = Batch(*(values.new_zeros(1 if full else self.capacity, *values.shape) for values in batch))
+        loss_type = outputs[0].meta["val"].dtype
+
+        def more(index: Tensor, *others: Tensor) -> Tensor:
+            return index < others[-3]
+
+        def step(index: Tensor, losses: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
+            *flat, rates, first, _count, x, y = others
+            at = index.view(1)
+            rate, *rows = (v[0] if len(v) == 1 else v.index_select(0, at).squeeze(0) for v in (rates, x, y))
+            state = [tensor.clone() for tensor in self._apart(flat)[len(self.gradients) :]]  # the graph changes it
+            loss, *gradients = one(*state, rate, first + index, *(values.clone() for values in rows))
+            found = [gradients[place] for place in self.differentiated] + state
+            return index + 1, losses.index_copy(0, at, loss.view(1)), *self._together(found)
+
+        def pack(*inputs: Tensor) -> tuple[Tensor, ...]:
+            *flat, rates, first, count, x, y = inputs
+            start = [torch.zeros_like(first), torch.zeros_like(rates, dtype=loss_type), *flat]
+            return torch_private.repeat(more, step, start, [rates, first, count, x, y])[1:]
+
+        flat = self._together([*self.gradients, *tensors])
+        number = torch.zeros((), dtype=torch.int64, device=batch.x.device)
+        inputs = [*flat, self.rates, number, number.clone(), *self.rows]
+        with torch_private.quiet():
+            self.code = torch_private.machine_code(make_fx(pack, tracing_mode="fake")(*inputs), inputs)
+
+    def _together(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        return [torch.cat([tensors[place].reshape(-1) for place in places]) for places in self.groups.values()]
+
+    def _apart(self, flat: Sequence[Tensor]) -> list[Tensor]:
+        tensors = {
+            place: piece.view(self.shapes[place])
+            for values, places in zip(flat, self.groups.values(), strict=True)
+            for place, piece in zip(
+                places, values.split([self.shapes[place].numel() for place in places]), strict=True
+            )
+        }
+        return [tensors[place] for place in range(len(self.shapes))]
 
     @property
     def next_check(self) -> float:
         """The number of steps after which to compare again."""
         return math.inf if self.known else next((steps for steps in CHECKS if steps >= self.steps), math.inf)
 
-    def __call__(self, tensors: list[Tensor], rate: float, number: int, batch: Batch) -> list[Any]:
-        """Takes a step, which changes `tensors`; return the loss, [], and the gradients, None where there is none."""
-        self.rate.fill_(rate)
-        self.number.fill_(number)
-        self.steps += 1
+    def __call__(
+        self, tensors: list[Tensor], rates: list[float], first: int, rows: Batch
+    ) -> tuple[Tensor, dict[int, Tensor]]:
+        """Takes a step for each of `rates`.
+
+        Args:
+            tensors: of `mutable_state`, which are changed.
+            rates: the learning rates.
+            first: number of the first step.
+            rows: [steps, B, ...], or [1, B, ...] where all steps have the same.
+
+        Returns:
+            The losses, [steps], and the gradients of the last step by the parameter's place.
+        """
+        count = len(rates)
+        self.rates[:count] = torch.tensor(rates, dtype=torch.float64)
+        if rows.x.shape != self.rows.x.shape:
+            for values, given in zip(self.rows, rows, strict=True):
+                values[:count] = given
+            rows = self.rows
+        number = self.rates.new_tensor
         with torch.no_grad():
-            return list(self.code(*tensors, self.rate, self.number, *batch))
+            losses, *flat = self.code(
+                *self._together([*self.gradients, *tensors]),
+                self.rates,
+                number(first, dtype=torch.int64),
+                number(count, dtype=torch.int64),
+                *rows,
+            )
+            found = self._apart(flat)
+            torch._foreach_copy_(tensors, found[len(self.gradients) :])
+        self.steps += count
+        return losses[:count], dict(zip(self.differentiated, found, strict=False))
 
 
 def _random_state(batch: Batch) -> list[Tensor]:

@@ -46,6 +46,13 @@ class Pack:
             return [self.whole] * len(self.sizes)
         return list(map(Batch._make, zip(*(torch.split(values, self.sizes) for values in self.whole), strict=True)))
 
+    def rows(self, index: int, count: int) -> Batch:
+        """Returns the rows of `count` batches of one size from `index` on, [count, B, ...]; [1, B, ...] if all are full."""
+        if self.is_full:
+            return Batch(self.whole.x[None], self.whole.y[None])
+        size, start = self.sizes[index], sum(self.sizes[:index])
+        return Batch(*(v[start : start + count * size].view(count, size, *v.shape[1:]) for v in self.whole))
+
     def to(self, device: torch.device, **_: object) -> "Pack":
         """Returns the same pack: its batches are on the device already."""
         return self

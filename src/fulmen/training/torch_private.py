@@ -31,6 +31,16 @@ def bare_step(optimizer: Optimizer) -> Callable[[], Any]:
     return functools.partial(inspect.unwrap(type(optimizer).step), optimizer)
 
 
+def repeat(
+    more: Callable[..., Tensor], step: Callable[..., Any], state: Sequence[Tensor], constants: Sequence[Tensor]
+) -> tuple[Tensor, ...]:
+    """Records a loop as one operation: while `more(*state, *constants)`, `state = step(*state, *constants)`."""
+    from torch._higher_order_ops.while_loop import while_loop_op  # the loop around it would import dynamo
+
+    found: tuple[Tensor, ...] = while_loop_op(more, step, tuple(state), tuple(constants))  # type: ignore[arg-type]
+    return found
+
+
 def machine_code(graph: GraphModule, inputs: list[Any]) -> Callable[..., Sequence[Tensor]]:
     """Compiles `graph` for tensors of the shapes of `inputs`.
 
@@ -40,6 +50,7 @@ def machine_code(graph: GraphModule, inputs: list[Any]) -> Callable[..., Sequenc
     import torch._inductor  # takes a second
 
     options = {
+        "cpp_wrapper": not inputs[0].is_cuda,  # Python between two operations takes longer than either
         "fallback_random": True,  # a network's random numbers are torch's own
         "constant_and_index_propagation": False,  # it counts beyond 64 bits, where dropout's hash wraps around
     }
