@@ -15,6 +15,7 @@ attributes are looked at during its first step, and the comparison is repeated e
 """
 
 import contextlib
+import functools
 import io
 import itertools
 import math
@@ -33,7 +34,7 @@ from fulmen.data.tensors import Batch
 from fulmen.errors import warn
 from fulmen.tasks.penalties import Penalty
 from fulmen.training import torch_private
-from fulmen.training.graph import Impossible, TrainStep, is_known, mutable_state, settings, trace_step
+from fulmen.training.graph import Impossible, Layout, TrainStep, is_known, mutable_state, settings, trace_step
 from fulmen.training.optimizers import MakeOptimizer
 from fulmen.training.packs import Pack
 from fulmen.training.plan import Plan
@@ -229,8 +230,9 @@ class Compiled:
         if {parameter.dtype for parameter in self.parameters} - TOLERANCES.keys():
             raise Impossible("the network has parameters of another type than float32 and float64")
         with torch_private.quiet():
-            one = trace_step(net, optimizer, self.make_optimizer, self.step.build, batch, PRODUCTS)
-        return _Function(one, mutable_state(net, optimizer), self.parameters, batch, full=self.full, known=self.known)
+            layout = Layout(net, optimizer)
+            one = trace_step(net, optimizer, self.make_optimizer, self.step.build, batch, layout, PRODUCTS)
+        return _Function(one, layout, mutable_state(net, optimizer), batch, full=self.full, known=self.known)
 
     def _agree(self, found: Sequence[Tensor], expected: Sequence[Tensor]) -> bool:
         """Compares loss, weights and the network's buffers; in an optimizer's state may be nothing but rounding."""
@@ -244,80 +246,56 @@ class Compiled:
 
 
 class _Function:
-    """Machine code of up to `capacity` steps on batches of one size.
+    """Machine code of up to `capacity` steps on batches of one size, in a loop.
 
-    State and gradients go through the loop as one flat tensor for each type of numbers: a loop step costs less with a
-    few tensors than with dozens; and inductor, which takes equal results for one, would hand that out twice.
+    State and gradients go through the loop as a few flat tensors: with dozens, a step takes longer; and inductor, which
+    takes equal results for one, would give that away twice.
 
     Args:
         one: the graph of a step.
-        tensors: what a step changes.
-        parameters: the first of them.
+        layout: of what a step changes.
+        tensors: what it changes.
         batch: an example.
         full: whether every step is on the same batch.
         known: whether the network needs no further comparison.
     """
 
     def __init__(
-        self,
-        one: GraphModule,
-        tensors: list[Tensor],
-        parameters: list[nn.Parameter],
-        batch: Batch,
-        *,
-        full: bool,
-        known: bool,
+        self, one: GraphModule, layout: Layout, tensors: list[Tensor], batch: Batch, *, full: bool, known: bool
     ) -> None:
         from torch.fx.experimental.proxy_tensor import make_fx
 
-        self.known, self.steps = known, 0
+        self.layout, self.known, self.steps = layout, known, 0
         self.capacity = CAPACITY if full else max(1, min(CAPACITY, LARGEST // (batch.x.nbytes + batch.y.nbytes)))
-        outputs: Any = one.graph.output_node().args[0]
-        self.differentiated = [place for place, gradient in enumerate(outputs[1:]) if gradient is not None]
-        self.gradients = [torch.zeros_like(parameters[place]) for place in self.differentiated]
-        self.shapes = [tensor.shape for tensor in (*self.gradients, *tensors)]
-        self.groups: dict[tuple[torch.dtype, torch.device], list[int]] = {}
-        for place, tensor in enumerate((*self.gradients, *tensors)):
-            self.groups.setdefault((tensor.dtype, tensor.device), []).append(place)
         self.rates = torch.zeros(self.capacity, dtype=torch.float64, device=batch.x.device)
         self.rows = Batch(*(values.new_zeros(1 if full else self.capacity, *values.shape) for values in batch))
-        loss_type = outputs[0].meta["val"].dtype
+        outputs: Any = one.graph.output_node().args[0]
+        results = [output.meta["val"] for output in outputs]
 
         def more(index: Tensor, *others: Tensor) -> Tensor:
             return index < others[-3]
 
         def step(index: Tensor, losses: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
-            *flat, rates, first, _count, x, y = others
+            *carried, rates, first, _count, x, y = others
             at = index.view(1)
             rate, *rows = (v[0] if len(v) == 1 else v.index_select(0, at).squeeze(0) for v in (rates, x, y))
-            state = [tensor.clone() for tensor in self._apart(flat)[len(self.gradients) :]]  # the graph changes it
-            loss, *gradients = one(*state, rate, first + index, *(values.clone() for values in rows))
-            found = [gradients[place] for place in self.differentiated] + state
-            return index + 1, losses.index_copy(0, at, loss.view(1)), *self._together(found)
+            flat = [values.clone() for values in carried[len(results) - 1 :]]  # the graph changes them
+            loss, *gradients = one(*flat, rate, first + index, *(values.clone() for values in rows))
+            return index + 1, losses.index_copy(0, at, loss.view(1)), *gradients, *flat
 
         def pack(*inputs: Tensor) -> tuple[Tensor, ...]:
             *flat, rates, first, count, x, y = inputs
-            start = [torch.zeros_like(first), torch.zeros_like(rates, dtype=loss_type), *flat]
+            losses, *gradients = (
+                torch.zeros(size, dtype=result.dtype, device=rates.device)
+                for size, result in zip([len(rates), *map(len, results[1:])], results, strict=True)
+            )
+            start = [torch.zeros_like(first), losses, *gradients, *flat]
             return torch_private.repeat(more, step, start, [rates, first, count, x, y])[1:]
 
-        flat = self._together([*self.gradients, *tensors])
         number = torch.zeros((), dtype=torch.int64, device=batch.x.device)
-        inputs = [*flat, self.rates, number, number.clone(), *self.rows]
+        inputs = [*layout.join(tensors), self.rates, number, number.clone(), *self.rows]
         with torch_private.quiet():
             self.code = torch_private.machine_code(make_fx(pack, tracing_mode="fake")(*inputs), inputs)
-
-    def _together(self, tensors: Sequence[Tensor]) -> list[Tensor]:
-        return [torch.cat([tensors[place].reshape(-1) for place in places]) for places in self.groups.values()]
-
-    def _apart(self, flat: Sequence[Tensor]) -> list[Tensor]:
-        tensors = {
-            place: piece.view(self.shapes[place])
-            for values, places in zip(flat, self.groups.values(), strict=True)
-            for place, piece in zip(
-                places, values.split([self.shapes[place].numel() for place in places]), strict=True
-            )
-        }
-        return [tensors[place] for place in range(len(self.shapes))]
 
     @property
     def next_check(self) -> float:
@@ -336,27 +314,20 @@ class _Function:
             rows: [steps, B, ...], or [1, B, ...] where all steps have the same.
 
         Returns:
-            The losses, [steps], and the gradients of the last step by the parameter's place.
+            The losses, [steps], and the gradients of the last step by the parameter's index.
         """
-        count = len(rates)
+        count, number = len(rates), functools.partial(self.rates.new_tensor, dtype=torch.int64)
         self.rates[:count] = torch.tensor(rates, dtype=torch.float64)
         if rows.x.shape != self.rows.x.shape:
             for values, given in zip(self.rows, rows, strict=True):
                 values[:count] = given
             rows = self.rows
-        number = self.rates.new_tensor
         with torch.no_grad():
-            losses, *flat = self.code(
-                *self._together([*self.gradients, *tensors]),
-                self.rates,
-                number(first, dtype=torch.int64),
-                number(count, dtype=torch.int64),
-                *rows,
-            )
-            found = self._apart(flat)
-            torch._foreach_copy_(tensors, found[len(self.gradients) :])
+            losses, *found = self.code(*self.layout.join(tensors), self.rates, number(first), number(count), *rows)
+            groups = len(self.layout.groups)
+            torch._foreach_copy_(tensors, self.layout.split(found[groups:]))
         self.steps += count
-        return losses[:count], dict(zip(self.differentiated, found, strict=False))
+        return losses[:count], self.layout.gradients(found[:groups])
 
 
 def _random_state(batch: Batch) -> list[Tensor]:

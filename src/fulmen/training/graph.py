@@ -10,21 +10,23 @@ The price: Python in a network runs only while it is recorded, and may not depen
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+import itertools
+import operator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.fx import Graph, GraphModule, Node
-from torch.optim import Optimizer
+from torch.optim import SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, NAdam, Optimizer, RMSprop
 from torch.overrides import TorchFunctionMode
 
 from fulmen.data.tensors import Batch
 from fulmen.tasks import losses
 from fulmen.tasks.evaluation import Evaluation
 from fulmen.training import torch_private
-from fulmen.training.optimizers import MakeOptimizer
+from fulmen.training.optimizers import GD, MakeOptimizer
 
 TrainStep = Callable[[Batch, Any], Tensor]
 """Trains on the batch of a step, given its number; returns its loss without the penalty, [], detached."""
@@ -41,6 +43,8 @@ LONG = 4000
 """Steps from which on recording the gradient pays (some 0.05 s for each of two shapes of batches)."""
 KNOWN = ("torch.nn.modules.", "fulmen.models.")
 """Modules whose layers do nothing but operations on tensors."""
+NUMBER_BY_NUMBER = (GD, SGD, Adam, AdamW, Adamax, NAdam, RMSprop, Adagrad, Adadelta)
+"""Optimizers that treat each number of a weight alike and alone."""
 aten = torch.ops.aten
 
 
@@ -65,12 +69,76 @@ def settings(optimizer: Optimizer) -> dict[str, Any]:
     return {name: value for name, value in optimizer.param_groups[0].items() if name not in ("params", "lr")}
 
 
+class Layout:
+    """The tensors of `mutable_state` as a few flat ones, [n]: weights, one of their states, buffers.
+
+    An optimizer that works number by number then has one tensor to update instead of one for each layer, which makes
+    both the graph and its machine code several times shorter.
+
+    Args:
+        net: after a step, so that the weights that are trained have a gradient.
+        optimizer: that trains it.
+    """
+
+    def __init__(self, net: nn.Module, optimizer: Optimizer) -> None:
+        parameters, tensors = list(net.parameters()), mutable_state(net, optimizer)
+        count = len(parameters) + len(list(net.buffers()))
+        place = itertools.count(count)
+        states = [{name: next(place) for name in optimizer.state.get(parameter, ())} for parameter in parameters]
+        groups: dict[Any, list[int]] = {}
+        for index, parameter in enumerate(parameters):
+            if parameter.grad is not None:
+                kind = (parameter.dtype, parameter.device, *states[index])
+                groups.setdefault(kind if type(optimizer) in NUMBER_BY_NUMBER else index, []).append(index)
+        self.shapes = [tensor.shape for tensor in tensors]
+        self.groups = list(groups.values())
+        """Indices of the parameters that are updated as one."""
+        self.states = [
+            {name: [states[index][name] for index in group] for name in states[group[0]]} for group in self.groups
+        ]
+        """Indices of their states, by name."""
+        self.lanes = [
+            lane for group, of in zip(self.groups, self.states, strict=True) for lane in (group, *of.values())
+        ]
+        """Indices of the tensors that each flat one consists of."""
+        rest: dict[Any, list[int]] = {}
+        for index in sorted(set(range(len(tensors))) - set(itertools.chain.from_iterable(self.lanes))):
+            rest.setdefault((tensors[index].dtype, tensors[index].device), []).append(index)
+        self.lanes += rest.values()
+
+    def join(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        """Copies the tensors of `mutable_state` into flat ones."""
+        return [torch.cat([tensors[index].reshape(-1) for index in lane]) for lane in self.lanes]
+
+    def split(self, flat: Sequence[Tensor]) -> list[Tensor]:
+        """Returns views of flat tensors, in the order of `mutable_state`."""
+        pieces = zip(itertools.chain.from_iterable(self.lanes), self._pieces(flat, self.lanes), strict=True)
+        return [piece for _, piece in sorted(pieces, key=operator.itemgetter(0))]
+
+    def as_one(self, values: Tensor, lane: list[int], group: list[int]) -> Tensor:
+        """Returns a flat tensor as an optimizer of `group` takes it."""
+        shapes = [self.shapes[index] for index in lane]
+        if len(lane) == 1:
+            return values.view(shapes[0])
+        return values if shapes == [self.shapes[index] for index in group] else values[0].clone()  # a count of steps
+
+    def gradients(self, flat: Sequence[Tensor]) -> dict[int, Tensor]:
+        """Returns views of the flat gradients of the groups, by the index of their parameter."""
+        return dict(zip(itertools.chain.from_iterable(self.groups), self._pieces(flat, self.groups), strict=True))
+
+    def _pieces(self, flat: Sequence[Tensor], lanes: list[list[int]]) -> Iterator[Tensor]:
+        for values, lane in zip(flat, lanes, strict=True):
+            shapes = [self.shapes[index] for index in lane]
+            yield from map(Tensor.view, values.split([shape.numel() for shape in shapes]), shapes)
+
+
 def trace_step(
     net: nn.Module,
     optimizer: Optimizer,
     make_optimizer: MakeOptimizer,
     build: BuildStep,
     batch: Batch,
+    layout: Layout,
     decompositions: Mapping[Any, Callable[..., Any]] | None = None,
 ) -> GraphModule:
     """Records a whole step as a function of tensors.
@@ -81,11 +149,12 @@ def trace_step(
         make_optimizer: makes another one.
         build: builds the run's own step, for the tensors that `net` has at that moment.
         batch: of the shape that the graph is for.
+        layout: of what the step changes.
         decompositions: operations to be recorded as others.
 
     Returns:
-        A function of the tensors of `mutable_state`, which it changes, the learning rate, [] in float64, the step's
-        number, [] in int64, x and y. It returns the loss, [], and the gradient of each parameter (None without one).
+        A function of the flat tensors of `layout`, which it changes, the learning rate, [] in float64, the step's
+        number, [] in int64, x and y. It returns the loss, [], and the flat gradient of each group of `layout`.
 
     Raises:
         Impossible: there is none.
@@ -95,20 +164,18 @@ def trace_step(
     from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
     named, parameters = named_tensors(net), list(net.parameters())
-    states = [list(optimizer.state.get(parameter, ())) for parameter in parameters]
 
-    def whole(*flat: Tensor) -> Any:
-        *tensors, rate, step, x, y = flat
-        given = iter(tensors)
+    def whole(*inputs: Tensor) -> Any:
+        *flat, rate, step, x, y = inputs
+        given = iter(layout.split(flat))
         own = {id(weight): next(given).detach().requires_grad_(weight.requires_grad) for weight in parameters}
         own |= {id(buffer): next(given) for buffer in net.buffers()}
-        state = [{name: next(given) for name in names} for names in states]
-        take = functools.partial(_take_step, net, settings(optimizer), make_optimizer, build)
+        take = functools.partial(_take_step, net, settings(optimizer), make_optimizer, build, layout)
         taken = {f"net.{name}": own[id(tensor)] for name, tensor in named.items()}
-        return functional_call(_Within(net, take), taken, (state, rate, step, Batch(x, y)), tie_weights=False)
+        return functional_call(_Within(net, take), taken, (flat, rate, step, Batch(x, y)), tie_weights=False)
 
     scalars = [torch.zeros((), dtype=dtype, device=batch.x.device) for dtype in (torch.float64, torch.int64)]
-    inputs = [*mutable_state(net, optimizer), *scalars, *batch]
+    inputs = [*layout.join(mutable_state(net, optimizer)), *scalars, *batch]
     try:
         return make_fx(whole, dict(decompositions or {}), tracing_mode="fake")(*inputs)
     except GuardOnDataDependentSymNode as error:
@@ -120,35 +187,52 @@ def _take_step(
     constants: Mapping[str, Any],
     make_optimizer: MakeOptimizer,
     build: BuildStep,
-    states: list[dict[str, Tensor]],
+    layout: Layout,
+    flat: list[Tensor],
     rate: Tensor,
     step: Tensor,
     batch: Batch,
-) -> list[Tensor | None]:
-    """Takes the run's own step with `net` as it is for the moment, and an optimizer in the states given."""
+) -> list[Tensor]:
+    """Takes the run's own step with `net` as it is for the moment, and an optimizer of the flat tensors."""
     parameters, buffers = list(net.parameters()), dict(net.named_buffers())
-    optimizer = make_optimizer(parameters)
+    weights, states, kept = list[Tensor](), list[dict[str, Tensor]](), list[dict[str, Tensor]]()
+    lanes = iter(flat)
+    for group, places in zip(layout.groups, layout.states, strict=True):
+        weights.append(layout.as_one(next(lanes), group, group).detach().requires_grad_())
+        kept.append({name: next(lanes) for name in places})
+        states.append({name: layout.as_one(kept[-1][name], lane, group) for name, lane in places.items()})
+    optimizer = make_optimizer(weights)
     plain = {name: False for name in ("foreach", "fused") if name in constants}
     optimizer.param_groups[0] |= {**constants, **plain, "lr": rate}
     optimizer.state.clear()
-    for parameter, state in zip(parameters, states, strict=True):
-        optimizer.state[parameter] = dict(state)
-    update = functools.partial(inspect.unwrap(type(optimizer).step), optimizer)  # no marks for profilers
+    optimizer.state.update(zip(weights, map(dict, states), strict=True))
+    bare = functools.partial(inspect.unwrap(type(optimizer).step), optimizer)  # no marks for profilers
+
+    def update(closure: Callable[[], Any]) -> Any:
+        def joined() -> Any:
+            objective = closure()
+            for weight, group in zip(weights, layout.groups, strict=True):
+                gradients = [parameters[index].grad for index in group]
+                weight.grad = torch.cat([gradient.reshape(-1) for gradient in gradients]).view_as(weight)
+            return objective
+
+        return bare(joined)
+
     with _Numbers(), torch.no_grad():
         loss = build(update, torch.autograd.backward)(batch, step)
-        for parameter, state in zip(parameters, states, strict=True):
-            _write_back(state, optimizer.state[parameter])
-        _write_back(buffers, dict(net.named_buffers()))
-    return [loss, *(parameter.grad for parameter in parameters)]
+        for weight, given, values in zip(weights, states, kept, strict=True):
+            _write_back(values, given, optimizer.state[weight])
+        _write_back(buffers, buffers, dict(net.named_buffers()))
+    return [loss, *(weight.grad.reshape(-1) for weight in weights)]
 
 
-def _write_back(given: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> None:
-    """Copies back tensors that the optimizer replaced instead of updating in place."""
+def _write_back(kept: Mapping[str, Tensor], given: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> None:
+    """Copies to where they are kept those tensors that were not updated there in place."""
     if given.keys() != after.keys():
         raise Impossible(f"what is kept from step to step is first {list(given)} and then {list(after)}")
     for name, tensor in after.items():
-        if tensor is not given[name]:
-            given[name].copy_(tensor)
+        if tensor is not given[name] or tensor.numel() != kept[name].numel():
+            kept[name].copy_(tensor.reshape(-1) if kept[name].ndim == 1 else tensor)
 
 
 class _Within(nn.Module):

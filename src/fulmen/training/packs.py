@@ -47,7 +47,7 @@ class Pack:
         return list(map(Batch._make, zip(*(torch.split(values, self.sizes) for values in self.whole), strict=True)))
 
     def rows(self, index: int, count: int) -> Batch:
-        """Returns the rows of `count` batches of one size from `index` on, [count, B, ...]; [1, B, ...] if all are full."""
+        """Returns the rows of `count` batches of one size from `index` on, [count, B, ...]; [1, B, ...] if full."""
         if self.is_full:
             return Batch(self.whole.x[None], self.whole.y[None])
         size, start = self.sizes[index], sum(self.sizes[:index])
