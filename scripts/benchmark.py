@@ -3,7 +3,7 @@
 usage: python scripts/benchmark.py [--quick] [option=value ...]
 
 options
-  only=NAME,NAME     start, steps, compiled, memory, sweeps, features, growth, threads; by default all
+  only=NAME,NAME     start, whole, steps, compiled, memory, sweeps, features, growth, threads; by default all
   quick=true         or --quick: small sizes, one of a kind, once; whether all still runs, and no figures to trust
   output=FOLDER      where performance.md and its picture go; by default docs, and nowhere if not all is measured
 
@@ -17,13 +17,13 @@ from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 
-from benchmarks import document, features, goals, growth, ours, sweeps, threads
+from benchmarks import document, features, goals, growth, ours, sweeps, threads, whole
 from benchmarks.timing import Comparison, Result, compare
 
 from fulmen.cli import arguments
 from fulmen.errors import ConfigurationError
 
-NAMES = ("start", "steps", "compiled", "memory", "sweeps", "features", "growth", "threads")
+NAMES = ("start", "whole", "steps", "compiled", "memory", "sweeps", "features", "growth", "threads")
 OPTIONS = {"only": "what to measure", "quick": "true or false", "output": "a folder"}
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -77,6 +77,8 @@ def measured(only: Sequence[str], quick: bool) -> document.Findings:
     }
     for comparison in chain.from_iterable(each for name, each in comparisons.items() if name in only):
         found.goals.append(_compared(comparison, quick))
+    if "whole" in only:
+        found.whole = whole.seconds(quick)
     if "features" in only:
         found.features = features.features(quick)
     if "growth" in only:

@@ -28,6 +28,9 @@ PICTURE = Path("pictures", "performance.png")
 REASONS = {
     "step, full batch of 1000": "The arithmetic on a thousand rows is the same in both, and nearly all of a step. What "
     "packs save of the rest, intervals spend: every 80 steps an evaluation, a row, points and the Trainer's own work.",
+    "start to first step": "Lightning imports `torch._dynamo`, a third of the time, for one class to compare with, and "
+    "torch's own optimizers would otherwise import it when they are made; torchmetrics imports matplotlib.",
+    "digits, 784-50-10, 10 passes": "scikit-learn takes a step without a graph, in NumPy.",
     "fit of 1001 steps, full batch of 1000": "So short a fit has an interval every 51 steps, two checkpoints and the "
     "Trainer's beginning and end.",
 }
@@ -47,6 +50,7 @@ class Findings:
     """All that was measured; what was not is empty."""
 
     goals: list[Result] = field(default_factory=list)
+    whole: dict[str, float] = field(default_factory=dict)
     features: Features | None = None
     curves: list[Curve] = field(default_factory=list)
     threads: list[Choice] = field(default_factory=list)
@@ -72,6 +76,7 @@ def text(found: Findings, command: str) -> str:
         "Ours and a peer do the same work in turn, A B A B, with one thread each; a ratio is the median over pairs, in "
         "brackets the smallest and the largest. A busy machine blurs seconds more than seconds of computing.",
         *(_goals(found.goals) if found.goals else []),
+        *(_whole(found.whole) if found.whole else []),
         *(_features(found.features) if found.features else []),
         *(_growth(found.curves) if found.curves else []),
         *(_threads(found.threads) if found.threads else []),
@@ -131,6 +136,16 @@ def _goal(result: Result) -> list[str]:
     spread = f"{result.ratio:.2f} ({min(result.ratios):.2f} to {max(result.ratios):.2f})"
     amounts = (_amount(mine, of.unit), _amount(other, of.unit))
     return [of.what, of.peer, *amounts, spread, _share(result.cpu_ratio), goal, verdict]
+
+
+def _whole(parts: dict[str, float]) -> list[str]:
+    total = sum(parts.values())
+    rows = [(name, _amount(seconds, "s"), f"{seconds / total:.0%}") for name, seconds in parts.items()]
+    return [
+        "## A whole run",
+        f"`python train.py` takes {_amount(total, 's')}, with the default model, data and figures.",
+        table(("part", "seconds", "share"), rows),
+    ]
 
 
 def _features(features: Features) -> list[str]:

@@ -63,7 +63,7 @@ def _state(of: Parts) -> Any:
     from jax import numpy as jnp
 
     layers = [layer for layer in of.net.modules() if isinstance(layer, nn.Linear)]
-    weights = [(jnp.asarray(layer.weight.detach().numpy()), jnp.asarray(layer.bias.detach().numpy())) for layer in layers]
+    weights = [tuple(jnp.asarray(v.detach().numpy()) for v in (layer.weight, layer.bias)) for layer in layers]
     zeros = jax.tree.map(jnp.zeros_like, weights)
     return weights, zeros, zeros, jnp.zeros(())
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule
-from torch.optim import SGD, Adam, Optimizer
+from torch.optim import SGD, Adafactor, Adam, NAdam, Optimizer
 
 import fulmen
 from fulmen.data.sets.moons import Moons
@@ -201,6 +201,15 @@ class Fading(nn.Module):
         return x * self.factor
 
 
+class Frozen(nn.Linear):
+    """Trains its bias alone, and has a weight that nothing uses."""
+
+    def __init__(self) -> None:
+        super().__init__(8, 8)
+        self.weight.requires_grad_(False)
+        self.unused = nn.Parameter(torch.ones(3))
+
+
 class Deciding(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return 2 * x if x.sum() > 0 else x
@@ -310,6 +319,9 @@ def train_parts(folder: Path, between: Callable[[], nn.Module], optimizer: Calla
         (functools.partial(nn.Dropout, 0.3), functools.partial(Adam, lr=0.01, amsgrad=True), None),
         (Fading, functools.partial(Adam, lr=0.01), None),
         (Twice, functools.partial(Adam, lr=0.01), None),
+        (Frozen, functools.partial(Adam, lr=0.01), None),
+        (nn.Identity, functools.partial(NAdam, lr=0.01), "decides by values"),
+        (nn.Identity, functools.partial(Adafactor, lr=0.01), None),
         (nn.Identity, functools.partial(Heavy, lr=0.1), None),
         (nn.Identity, functools.partial(Numbering, lr=0.1), "more than tensors"),
         (Deciding, functools.partial(SGD, lr=0.1), "decides by values"),

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.fx import Graph, GraphModule, Node
-from torch.optim import SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, NAdam, Optimizer, RMSprop
+from torch.optim import SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, Optimizer, RMSprop
 from torch.overrides import TorchFunctionMode
 
 from fulmen.data.tensors import Batch
@@ -43,7 +43,7 @@ LONG = 4000
 """Steps from which on recording the gradient pays (some 0.05 s for each of two shapes of batches)."""
 KNOWN = ("torch.nn.modules.", "fulmen.models.")
 """Modules whose layers do nothing but operations on tensors."""
-NUMBER_BY_NUMBER = (GD, SGD, Adam, AdamW, Adamax, NAdam, RMSprop, Adagrad, Adadelta)
+NUMBER_BY_NUMBER = (GD, SGD, Adam, AdamW, Adamax, RMSprop, Adagrad, Adadelta)
 """Optimizers that treat each number of a weight alike and alone."""
 aten = torch.ops.aten
 
@@ -129,7 +129,8 @@ class Layout:
     def _pieces(self, flat: Sequence[Tensor], lanes: list[list[int]]) -> Iterator[Tensor]:
         for values, lane in zip(flat, lanes, strict=True):
             shapes = [self.shapes[index] for index in lane]
-            yield from map(Tensor.view, values.split([shape.numel() for shape in shapes]), shapes)
+            for piece, shape in zip(torch.split(values, [shape.numel() for shape in shapes]), shapes, strict=True):
+                yield piece.view(shape)
 
 
 def trace_step(
@@ -213,7 +214,7 @@ def _take_step(
             objective = closure()
             for weight, group in zip(weights, layout.groups, strict=True):
                 gradients = [parameters[index].grad for index in group]
-                weight.grad = torch.cat([gradient.reshape(-1) for gradient in gradients]).view_as(weight)
+                weight.grad = torch.cat([g.reshape(-1) for g in gradients if g is not None]).view_as(weight)
             return objective
 
         return bare(joined)
@@ -223,7 +224,7 @@ def _take_step(
         for weight, given, values in zip(weights, states, kept, strict=True):
             _write_back(values, given, optimizer.state[weight])
         _write_back(buffers, buffers, dict(net.named_buffers()))
-    return [loss, *(weight.grad.reshape(-1) for weight in weights)]
+    return [loss, *(weight.grad.reshape(-1) for weight in weights if weight.grad is not None)]
 
 
 def _write_back(kept: Mapping[str, Tensor], given: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> None:
