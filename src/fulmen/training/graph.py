@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.fx import Graph, GraphModule, Node
-from torch.optim import SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, Optimizer, RMSprop
+from torch.optim import SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, NAdam, Optimizer, RMSprop
 from torch.overrides import TorchFunctionMode
 
 from fulmen.data.tensors import Batch
@@ -43,7 +43,7 @@ LONG = 4000
 """Steps from which on recording the gradient pays (some 0.05 s for each of two shapes of batches)."""
 KNOWN = ("torch.nn.modules.", "fulmen.models.")
 """Modules whose layers do nothing but operations on tensors."""
-NUMBER_BY_NUMBER = (GD, SGD, Adam, AdamW, Adamax, RMSprop, Adagrad, Adadelta)
+NUMBER_BY_NUMBER = (GD, SGD, Adam, AdamW, Adamax, NAdam, RMSprop, Adagrad, Adadelta)
 """Optimizers that treat each number of a weight alike and alone."""
 aten = torch.ops.aten
 
