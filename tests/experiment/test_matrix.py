@@ -103,11 +103,10 @@ def test_digits_are_learned(model: str, accuracy: float, train: Callable[..., Ru
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("model", "passes"), [("mlp", 2), ("lenet", 1)])
-def test_all_digits_are_learned_in_two_passes(model: str, passes: int, train: Callable[..., Run]) -> None:
-    """LeNet needs but one; over two seeds it ends at 0.965 and 0.972."""
+def test_all_digits_are_learned_in_two_passes(train: Callable[..., Run]) -> None:
+    """By the MLP; LeNet, which takes ten times as long, learns digits above."""
     if not MNIST.is_dir():
         pytest.skip(f"MNIST's files are not in {MNIST}")
-    run = train(f"model={model}", "data=mnist", f"data_root={MNIST}", max_epochs=passes)
+    run = train("model=mlp", "data=mnist", f"data_root={MNIST}", max_epochs=2)
     assert run.metrics["test/accuracy"] >= 0.96
     assert torch.isfinite(next(run.model.parameters())).all()

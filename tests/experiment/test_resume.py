@@ -51,7 +51,8 @@ def start(
     folder: Path, words: Sequence[str] | None, at: int | str | None = None, number: int = signal.SIGKILL
 ) -> BaseProcess:
     """A process that trains in `folder`, anew or on, and sends itself a signal at some step."""
-    names = {"FOLDER": str(folder), "WORDS": words, "KILL_AT": at, "SIGNAL": number}
+    config = None if words is None else fulmen.compose(words)  # here, where most of it was composed before
+    names = {"FOLDER": str(folder), "CONFIG": config, "KILL_AT": at, "SIGNAL": number}
     script = str(Path(__file__).with_name("killed.py"))
     server = multiprocessing.get_context("forkserver")
     process = server.Process(target=runpy.run_path, args=(script,), kwargs={"init_globals": names})
@@ -113,14 +114,16 @@ def test_a_killed_run_ends_as_the_undisturbed_one(case: tuple[str, ...], places:
 @pytest.mark.slow
 def test_eight_kills_in_a_row(tmp_path: Path) -> None:
     """At whatever moment, in training, while saving, or between."""
-    words = [*RUN, "trainer.max_epochs=800", "scheduler=cosine", "optimizer=adamw"]
+    words = [*RUN, "trainer.max_epochs=400", "scheduler=cosine", "optimizer=adamw"]
     undisturbed = fulmen.train(fulmen.compose(words), folder=tmp_path / "undisturbed", verbose=False)
     chance, folder, kills = random.Random(0), tmp_path / "killed", 0
+    last = folder / "checkpoints" / "last.ckpt"
     while kills < 8:
-        process = start(folder, None if (folder / "config.yaml").exists() else words)
-        while process.is_alive() and not (folder / "checkpoints").exists():
-            time.sleep(0.01)  # what is killed before it has begun shows nothing
-        process.join(chance.uniform(0.02, 0.3))
+        before = last.stat().st_mtime_ns if last.exists() else 0
+        process = start(folder, None if before else words)
+        while process.is_alive() and not (last.exists() and last.stat().st_mtime_ns > before):
+            time.sleep(0.005)  # what is killed before it trains shows nothing
+        process.join(chance.uniform(0, 0.1))
         if process.is_alive():
             process.kill()
             kills += 1
