@@ -8,7 +8,7 @@ import multiprocessing
 import os
 import runpy
 import sys
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -95,13 +95,15 @@ def forked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., F
 def train(tmp_path: Path) -> Callable[..., "Run"]:
     """Trains what words describe, each time in a folder of its own: `run0`, `run1` ...
 
-    The seed and keys of `trainer` may also be given by name: composing takes as long as training here, and is then
-    not repeated.
+    The seed, choices in groups and keys of `trainer` may also be given by name: composing takes as long as training
+    here, and is then not repeated.
     """
     count = itertools.count()
 
-    def run(*words: str, seed: int | None = None, **trainer: object) -> "Run":
+    def run(*words: str, seed: int | None = None, choices: Mapping[str, str] | None = None, **trainer: object) -> "Run":
         config = _composed(words).copy()
+        for group, choice in (choices or {}).items():
+            config[group], config.choices[group] = _composed((f"{group}={choice}",))[group], choice
         if seed is not None:
             config.seed = seed  # and with it the keys that refer to it
         for key, value in trainer.items():

@@ -38,12 +38,16 @@ PLACES = {"in a pack's middle": (7, 31), "at a pass's end": (9, 45), "at an inte
 EVERYWHERE: list[tuple[str, ...]] = [BOARD, ("logger=csv", "optimizer=gd")]
 EVERYWHERE += [("scheduler=plateau", "optimizer=momentum"), ("trainer.patience=3",)]
 """What counts passes or writes at their ends is killed at each of the places; the others at the first one."""
-ONCE: list[tuple[str, ...]] = [("trainer.accumulate=2", "trainer.gradient_clip=0.5")]
-ONCE += [(f"optimizer={name}", "trainer.max_steps=100") for name in choices("optimizer", [conf_dir()])]
-ONCE += [
-    (f"scheduler={name}", "optimizer=momentum") for name in choices("scheduler", [conf_dir()]) if name != "plateau"
+ONCE: list[tuple[str, ...]] = [
+    ("optimizer=sgd", "scheduler=cosine"),
+    ("optimizer=nesterov", "scheduler=step", "trainer.max_steps=100"),
+    ("optimizer=adamw", "scheduler=one_cycle"),
+    ("optimizer=rmsprop", "trainer.accumulate=2", "trainer.gradient_clip=0.5"),
+    ("optimizer=adagrad", "trainer.max_steps=100"),
+    ("optimizer=lbfgs", "trainer.max_steps=100"),
+    ("backprop=numpy", "model.dropout=0", "optimizer=adam"),
+    ("backprop=tensors", "model.dropout=0"),
 ]
-ONCE += [("backprop=numpy", "model.dropout=0", "optimizer=adam"), ("backprop=tensors", "model.dropout=0")]
 CASES = [*((case, [*PLACES]) for case in EVERYWHERE), *((case, [*PLACES][:1]) for case in ONCE)]
 
 
@@ -96,6 +100,13 @@ def assert_same(one: Path, other: Path) -> None:
     best = [torch.load(folder / "checkpoints" / "best.ckpt", weights_only=True) for folder in (one, other)]
     assert best[0]["global_step"] == best[1]["global_step"] and best[0]["score"] == best[1]["score"]
     assert {path.name for path in (one / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+
+
+def test_every_optimizer_and_scheduler_is_killed() -> None:
+    for group in ("optimizer", "scheduler"):
+        killed = {word for case, _ in CASES for word in case if word.startswith(f"{group}=")}
+        every = {f"{group}={name}" for name in choices(group, [conf_dir()])}
+        assert killed >= every - {"scheduler=constant"}, "the last is what the other cases have"
 
 
 @pytest.mark.parametrize(("case", "places"), CASES, ids=[" ".join(case) for case, _ in CASES])
