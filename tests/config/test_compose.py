@@ -1,8 +1,18 @@
-"""Composing inside other people's programs."""
+"""Composing inside other people's programs, and again where the choices are those of before."""
 
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+import hydra
+import pytest
+from omegaconf import OmegaConf
+
+from fulmen.config import compose
+from fulmen.config.groups import conf_dir
+from fulmen.config.hydra_private import beside_host
 
 APP = """\
 import hydra
@@ -33,3 +43,56 @@ def test_composing_leaves_a_host_of_hydra_as_it_was(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "app.py"], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "model deep\n"
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["optimizer=sgd", "optimizer.lr=1e-3", "seed=7"],
+        ["seed=1", "data=moons", "seed=2", "data.seed=-3"],
+        ["experiment=iris_petals_adam", "trainer.max_epochs=null", "model.hidden=[4,2]"],
+        ["model=mlp", "model.hidden=[]", "model.hidden=[5,6]", "model.hidden.0=8"],
+        ["data.seed=${seed}", "seed=3", "optimizer={lr:0.5}", "run_dir=a b/c"],
+        ["optimizer.lr='0.1'", "optimizer.lr=null", "score=val/loss"],
+        ["trainer=debug", "trainer=default", "figures=none", "figures.top=3"],
+        ["optimizer.rl=1"],
+        ["model=[1]"],
+        ["seed.x=3"],
+        ["model.hidden.7=8"],
+        ["nowhere=3", "seed=1"],
+    ],
+    ids=" ".join,
+)
+def test_composing_again_gives_what_hydra_gives(overrides: list[str]) -> None:
+    """Values, types, and what may be changed; or the same refusal."""
+
+    def found(again: bool) -> tuple[object, ...]:
+        try:
+            if again:
+                config = compose._compose(overrides, [conf_dir()])
+            else:
+                with beside_host(), hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
+                    config = hydra.compose("train", compose.for_hydra(overrides), return_hydra_config=True)
+        except Exception as error:
+            return type(error), str(error)
+        chosen = OmegaConf.to_container(config.hydra.runtime.choices)
+        del config._content["hydra"]  # type: ignore[union-attr]
+        return repr(OmegaConf.to_container(config)), repr(chosen), OmegaConf.is_struct(config)
+
+    expected = found(again=False)
+    assert found(again=True) == found(again=True) == expected
+
+
+def test_a_file_of_ours_that_has_changed_is_read_again(tmp_path: Path) -> None:
+    shutil.copytree(conf_dir(), tmp_path / "conf")
+    path = tmp_path / "conf" / "optimizer" / "sgd.yaml"
+    assert compose._compose(["optimizer=sgd"], [tmp_path / "conf"]).optimizer.lr != 0.625
+    lines = [line for line in path.read_text("utf-8").splitlines() if not line.startswith("lr:")]
+    path.write_text("\n".join([*lines, "lr: 0.625", ""]), "utf-8")
+    os.utime(path, ns=(1, 1))
+    assert compose._compose(["optimizer=sgd"], [tmp_path / "conf"]).optimizer.lr == 0.625
+
+
+def test_what_is_done_to_a_configuration_stays_with_it() -> None:
+    compose.compose(["optimizer=sgd"]).optimizer.lr = 0.625
+    assert compose.compose(["optimizer=sgd"]).optimizer.lr != 0.625

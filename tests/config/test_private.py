@@ -5,6 +5,7 @@ import os
 import hydra
 import pytest
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import HydraContext
 from omegaconf import OmegaConf
 
@@ -45,6 +46,12 @@ def test_hydras_own_targets_are_those_of_a_plain_configuration() -> None:
     with hydra_private.beside_host(), hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
         config = hydra.compose("train", return_hydra_config=True).hydra
     assert {config.launcher._target_, config.sweeper._target_} == hydra_private.OWN_TARGETS
+
+
+def test_values_are_set_as_by_hydra() -> None:
+    config = OmegaConf.create({"a": {"b": [1, 2]}, "c": None})
+    hydra_private.set_values(config, OverridesParser.create().parse_overrides(["a.b=[3]", "c='4'", "a.b=[5,6]"]))
+    assert config == {"a": {"b": [5, 6]}, "c": "4"}
 
 
 def test_the_environment_is_what_the_resolver_makes_of_it_in_the_copy_alone(monkeypatch: pytest.MonkeyPatch) -> None:

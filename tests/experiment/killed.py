@@ -1,8 +1,9 @@
 """Trains in a process of its own and sends that a signal at a given step; run by test_resume.py, which sets names.
 
-FOLDER, WORDS (of a new run; None: it goes on), KILL_AT (a step, or "evaluation", or None), SIGNAL.
+FOLDER, CONFIG (of a new run; None: it goes on), KILL_AT (a step, or "evaluation", or None), SIGNAL.
 """
 
+import gc
 import os
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from fulmen.training.step import Step
 
 names: dict[str, Any] = globals()
 torch.set_num_threads(1)
+gc.freeze()  # else looking for garbage copies all that the parent has in memory
 checkpointing.SECONDS, checkpointing.SHARE = 0.0, 1e9  # saves at every place where it may
 graph.LONG = 1  # a gradient that is recorded for a part of the run gives the weights of one that never is
 number, by_hand = Step._number, ByHand.__call__
@@ -46,7 +48,7 @@ if names["KILL_AT"] == "evaluation":
     Evaluation.all_metrics = kill  # type: ignore[method-assign, assignment]
 Step._number = kill_or_go_on  # type: ignore[method-assign, assignment]
 ByHand.__call__ = kill_or_go_on_by_hand  # type: ignore[method-assign, assignment]
-if names["WORDS"] is None:
+if names["CONFIG"] is None:
     resume(Path(names["FOLDER"]), verbose=False)
 else:
-    fulmen.train(fulmen.compose(names["WORDS"]), folder=Path(names["FOLDER"]), verbose=False)
+    fulmen.train(names["CONFIG"], folder=Path(names["FOLDER"]), verbose=False)

@@ -1,11 +1,13 @@
 """Hydra's private names that Fulmen relies on; `tests/config/test_private.py` fails when a new Hydra changes one."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from hydra._internal.callbacks import Callbacks
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.types import Override
 from hydra.core.singleton import Singleton
 from hydra.core.utils import JobRuntime
 from hydra.types import HydraContext
@@ -37,3 +39,8 @@ def context(config: DictConfig) -> HydraContext:
     hydra = GlobalHydra.instance().hydra
     assert hydra is not None
     return HydraContext(hydra.config_loader, Callbacks(config))
+
+
+def set_values(config: DictConfig, overrides: Iterable[Override]) -> None:
+    """Gives keys of a composed configuration the values of overrides, as Hydra does where it composes."""
+    ConfigLoaderImpl._apply_overrides_to_config(list(overrides), config)

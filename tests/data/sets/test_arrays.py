@@ -153,8 +153,7 @@ def test_memory_is_what_the_container_may_take(tmp_path: Path, monkeypatch: pyte
         assert npy_files.memory() == expected
 
 
-@pytest.mark.parametrize("in_memory", ["true", "false"])
-@pytest.mark.parametrize("kind", ["values", "binary"])
+@pytest.mark.parametrize(("kind", "in_memory"), [("values", "true"), ("binary", "false")])
 def test_a_run_is_used_and_exported(
     kind: str, in_memory: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -25,7 +25,7 @@ def assert_agree(train: Train, *words: str) -> None:
     """Weights to 1e-10, and the figures."""
     expected = train(*WORDS, *STEPS, *words)
     for name in BY_HAND:
-        found = train(*WORDS, *STEPS, *words, f"backprop={name}")
+        found = train(*WORDS, *STEPS, *words, choices={"backprop": name})
         for one, other in zip(found.model.parameters(), expected.model.parameters(), strict=True):
             assert_allclose(one.detach(), other.detach(), rtol=0, atol=1e-10)
         assert_allclose(found.metrics["train/loss"], expected.metrics["train/loss"], rtol=1e-8)
