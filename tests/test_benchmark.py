@@ -40,7 +40,7 @@ def test_every_benchmark_runs_and_has_its_row(tmp_path: Path, forked: Callable[.
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["only=speed"], "must be one of start, steps"),
+        (["only=speed"], "must be one of start, whole"),
         (["quick=maybe"], "quick is 'maybe'"),
         (["fast"], "nothing to do with fast"),
         ([f"output={__file__}/page"], "cannot be a folder"),
