@@ -2,9 +2,10 @@
 
 Nearly all of a small network's step is Python and the dispatch of some hundred operations. Here a whole step becomes a
 graph (`graph.py`), small matrix products in it become sums that can be fused with what is around them, and torch's
-inductor makes machine code of it. It is called directly: the checks of `torch.compile` at every call take longer than
-such a step. It changes weights, buffers and optimizer state in place; so checkpoints, histories and resuming know
-nothing of it, and a resumed run ends with the weights of an undisturbed one, to the last bit.
+inductor makes machine code of it, with a loop around it, so that one call takes the steps of a pack, as many as there
+are. It is called directly: the checks of `torch.compile` at every call take longer than such a step. Weights, buffers
+and optimizer state are those of the run after every call; so checkpoints, histories and resuming know nothing of it,
+and a resumed run ends with the weights of an undisturbed one, to the last bit.
 
 The price: seconds of compiling for each size of batches (a smaller last one of a pass is compiled only where that
 pays); and last bits unlike those of a run that is not compiled, because operations are fused.
