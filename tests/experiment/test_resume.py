@@ -40,7 +40,7 @@ EVERYWHERE += [("scheduler=plateau", "optimizer=momentum"), ("trainer.patience=3
 """What counts passes or writes at their ends is killed at each of the places; the others at the first one."""
 ONCE: list[tuple[str, ...]] = [
     ("optimizer=sgd", "scheduler=cosine"),
-    ("optimizer=nesterov", "scheduler=step", "trainer.max_steps=100"),
+    ("optimizer=nesterov", "scheduler=step", "scheduler.epochs=3", "trainer.max_steps=100"),
     ("optimizer=adamw", "scheduler=one_cycle"),
     ("optimizer=rmsprop", "trainer.accumulate=2", "trainer.gradient_clip=0.5"),
     ("optimizer=adagrad", "trainer.max_steps=100"),
