@@ -40,7 +40,7 @@ EVERYWHERE += [("scheduler=plateau", "optimizer=momentum"), ("trainer.patience=3
 """What counts passes or writes at their ends is killed at each of the places; the others at the first one."""
 ONCE: list[tuple[str, ...]] = [
     ("optimizer=sgd", "scheduler=cosine"),
-    ("optimizer=nesterov", "scheduler=step", "trainer.max_steps=100"),
+    ("optimizer=nesterov", "scheduler=step", "scheduler.epochs=3", "trainer.max_steps=100"),
     ("optimizer=adamw", "scheduler=one_cycle"),
     ("optimizer=rmsprop", "trainer.accumulate=2", "trainer.gradient_clip=0.5"),
     ("optimizer=adagrad", "trainer.max_steps=100"),
@@ -125,21 +125,24 @@ def test_a_killed_run_ends_as_the_undisturbed_one(case: tuple[str, ...], places:
 @pytest.mark.slow
 def test_eight_kills_in_a_row(tmp_path: Path) -> None:
     """At whatever moment, in training, while saving, or between."""
-    words = [*RUN, "trainer.max_epochs=400", "scheduler=cosine", "optimizer=adamw"]
+    words = [*RUN, "trainer.max_epochs=300", "trainer.pack=50", "scheduler=cosine", "optimizer=adamw"]
     undisturbed = fulmen.train(fulmen.compose(words), folder=tmp_path / "undisturbed", verbose=False)
-    chance, folder, kills = random.Random(0), tmp_path / "killed", 0
+    chance, folder, steps = random.Random(0), tmp_path / "killed", [0]
     last = folder / "checkpoints" / "last.ckpt"
-    while kills < 8:
-        before = last.stat().st_mtime_ns if last.exists() else 0
-        process = start(folder, None if before else words)
-        while process.is_alive() and not (last.exists() and last.stat().st_mtime_ns > before):
-            time.sleep(0.005)  # what is killed before it trains shows nothing
-        process.join(chance.uniform(0, 0.1))
-        if process.is_alive():
-            process.kill()
-            kills += 1
+    while len(steps) <= 8:
+        process, saved = (
+            start(folder, None if last.exists() else words),
+            {last.stat().st_mtime_ns if last.exists() else 0},
+        )
+        while process.is_alive() and len(saved) < 3:  # the one before, the one it begins with, and one that it came to
+            time.sleep(0.002)
+            saved.add(last.stat().st_mtime_ns if last.exists() else 0)
+        process.join(chance.uniform(0, 0.05))
+        process.kill()
         process.join()
         assert json.loads((folder / "status.json").read_text())["state"] == "running", "over before it could be killed"
+        steps.append(torch.load(last, weights_only=True)["global_step"])
+    assert steps == sorted({*steps}), "each came further"
     resume(folder, verbose=False)
     assert_same(folder, undisturbed.folder)
 

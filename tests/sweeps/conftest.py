@@ -41,7 +41,7 @@ class Moody(nn.Linear):
         if self.mood in ("slow", "stops"):
             time.sleep(0.3)
         if self.mood == "stops" and self.steps == 3:
-            while len(glob.glob("logs/sweeps/*/*/status.json")) < 2:
+            while len(glob.glob("logs/sweeps/*/*/status.json")) < self.number:
                 time.sleep(0.1)
             os.killpg(0, signal.SIGINT)
         if self.mood == "neighbour" and not os.path.exists("started"):

@@ -106,18 +106,21 @@ def test_a_worker_that_is_killed_takes_nobody_with_it(place: Any) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
-def test_ctrl_c_lets_the_workers_save(launcher: str, place: Any) -> None:
+@pytest.mark.parametrize(("launcher", "at_once"), [("joblib", 2), ("submitit_local", 1)])
+def test_ctrl_c_lets_the_workers_save(launcher: str, at_once: int, place: Any) -> None:
     """It goes to all processes of a terminal; a step takes longer than it takes to notice that the sweep is stopped."""
     pytest.importorskip(f"hydra_plugins.hydra_{LAUNCHERS[launcher].extra}_launcher")
-    long = ("trainer.max_epochs=100000", "model.mood=slow,stops,fine,fine")
-    how = {"program": forking(place)} if launcher == "joblib" else {}
-    done = place.sweep_apart(*long, f"hydra/launcher={launcher}", **how)
+    moods = ["slow", "stops"][-at_once:]
+    long = ("trainer.max_epochs=100000", f"model.mood={','.join(moods)},fine,fine", f"model.number={at_once}")
+    if launcher == "joblib":
+        done = place.sweep_apart(*long, f"hydra/launcher={launcher}", program=forking(place))
+    else:  # all cores for a job, which makes it one at a time
+        done = place.sweep_apart(*long, f"hydra/launcher={launcher}", f"hydra.launcher.cpus_per_task={os.cpu_count()}")
     assert done.wait() == 130 and "Traceback" not in done.stderr
-    assert place.states() == {0: "interrupted", 1: "interrupted"}
-    ends = [json.loads((place.folder / number / "status.json").read_text()) for number in "01"]
+    assert place.states() == dict.fromkeys(range(at_once), "interrupted")
+    ends = [json.loads((place.folder / str(number) / "status.json").read_text()) for number in range(at_once)]
     assert all(end["steps"] > 0 for end in ends), "not in the middle of the first steps"
-    assert len([*place.folder.glob("*/checkpoints/last.ckpt")]) == 2
+    assert len([*place.folder.glob("*/checkpoints/last.ckpt")]) == at_once
     assert not [*place.folder.rglob(".lock")]
 
 

@@ -85,7 +85,7 @@ def _is_value(override: Override, folders: Sequence[Path]) -> bool:
     return re.search(r"_target_|[{$]", str(override.input_line)) is None
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=256)
 def _compose_choices(overrides: tuple[str, ...], folder: Path, _files: tuple[tuple[Path, int], ...]) -> bytes:
     """Returns the configuration, pickled: a copy takes a hundredth of the time that Hydra takes to compose it.
 
