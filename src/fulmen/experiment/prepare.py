@@ -4,13 +4,16 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
+from torch import nn
 
 from fulmen.data.tensors import chunks, fingerprint
 from fulmen.experiment import importing
 from fulmen.experiment.baseline import Amounts, Baseline
 from fulmen.experiment.experiment import Experiment
-from fulmen.models import dry_run
+from fulmen.models import dry_run, network_check
 from fulmen.models.initializers import new_network
+from fulmen.models.network_check import SmallestBatch
+from fulmen.models.precision import computing, data_type
 from fulmen.tasks.evaluation import Evaluation
 from fulmen.tasks.metrics import undefined
 from fulmen.tasks.names import measured
@@ -46,6 +49,8 @@ class Prepared:
     """Why the step cannot be compiled, though `trainer.compile=true` asks for it."""
     columns: list[str]
     """The metrics in a row of the history."""
+    notes: list[str]
+    """What is no fault of the network, and may not be intended."""
     undefined: dict[str, str]
     """Metrics that the validation split leaves undefined, each with the reason."""
     baseline: Baseline | None
@@ -71,7 +76,6 @@ def prepare(experiment: Experiment, threads: int | None = None) -> Prepared:
     net = new_network(
         experiment.model, spec.in_shape, spec.out_features, options.precision, recipe.seed, experiment.init
     )
-    dry_run.check(net, spec.in_shape, spec.out_features)
     optimizer = recipe.optimizer([torch.zeros(1, requires_grad=True)])  # checks its settings
     data = DataModule(source, dtype=options.dtype, seed=recipe.seed, pack=options.pack)
     with importing.at_once():
@@ -94,6 +98,7 @@ def prepare(experiment: Experiment, threads: int | None = None) -> Prepared:
         )
     batch_size = data.rows if source.batch_size == "full" else source.batch_size
     data.plan = plan = find_plan(options, data.rows, batch_size, recipe.scheduler, experiment.score)
+    notes = _check_network(experiment, data, plan, batch_size)
     classes = spec.out_features if spec.task == "multiclass" else 0
     task = task_of(net, spec, data.scaling)
     evaluation = Evaluation(net, task, recipe.loss, options.precision)
@@ -123,6 +128,36 @@ def prepare(experiment: Experiment, threads: int | None = None) -> Prepared:
         compiling_saves=saves,
         compile_obstacle=obstacle if wanted else None,
         columns=columns,
+        notes=notes,
         undefined=empty,
         baseline=experiment.baseline and experiment.baseline(net, task, data.splits["train"], recipe, amounts),
     )
+
+
+def _check_network(experiment: Experiment, data: DataModule, plan: Plan, batch_size: int) -> list[str]:
+    """Checks the network with training rows, in single or double precision."""
+    spec, precision = data.spec, "64-true" if experiment.trainer.dtype == torch.float64 else "32-true"
+
+    def make(seed: int) -> nn.Module:
+        net = new_network(experiment.model, spec.in_shape, spec.out_features, precision, seed)
+        return net.double() if precision == "64-true" else net
+
+    count = min(data.rows, network_check.ROWS)
+    x = data.splits["train"].take(torch.linspace(0, data.rows - 1, count).long()).x
+    with computing(precision, "cpu"):
+        return network_check.check(make, x.to(data_type(precision)), spec.out_features, _smallest(plan, batch_size))
+
+
+def _smallest(plan: Plan, batch_size: int) -> SmallestBatch:
+    """Returns the fewest rows that go through the network at once, and a batch size that leaves more than one."""
+
+    def fewest(size: int) -> int:
+        whole = min(plan.rows, size * plan.batch_rows // batch_size)
+        last = plan.rows % whole or whole if plan.total_steps >= plan.steps_per_epoch else whole
+        return min(rows % size or size for rows in (whole, last))
+
+    rows = fewest(batch_size)
+    better = next((size for size in range(max(2, batch_size + 1), 2 * batch_size + 2) if fewest(size) > 1), None)
+    origin = f"the last batch of {plan.rows} training rows at data.batch_size={batch_size}, which has {rows}"
+    way_out = "use more training rows" if better is None else f"use data.batch_size={better}"
+    return SmallestBatch(rows, origin, f"{way_out}, or nn.LayerNorm")

@@ -15,10 +15,11 @@ from fulmen.errors import Diverged, warn
 from fulmen.experiment import console
 from fulmen.experiment.baseline import coefficients
 from fulmen.experiment.experiment import Experiment, Session
-from fulmen.experiment.load import Run, load, metadata
+from fulmen.experiment.load import OTHER_CODE, Run, load, metadata
 from fulmen.experiment.prepare import Prepared, prepare
 from fulmen.figures.context import RunContext
 from fulmen.models.dry_run import parameter_count
+from fulmen.models.initializers import load_weights
 from fulmen.runs import checkpoints, recording, resuming
 from fulmen.runs.files import write_json
 from fulmen.runs.folder import LAST, load_status, read_history, read_metrics
@@ -69,6 +70,8 @@ def train(experiment: Experiment, session: Session) -> Run:
                         console.print_compiling(prepared.compiles, prepared.compiling_saves)
                 if prepared.compile_obstacle is not None and leads:
                     warn(compile.NOT_POSSIBLE.format(prepared.compile_obstacle))
+                for note in prepared.notes if leads and not session.resume else ():
+                    warn(note)
                 if prepared.undefined and leads:
                     names = " and ".join(f"val/{name}" for name in prepared.undefined)
                     why = next(iter(prepared.undefined.values()))
@@ -129,7 +132,15 @@ def _checkpoint(prepared: Prepared, session: Session) -> tuple[int | None, dict[
     """Finds the step to resume from, and the best checkpoint so far; None for each that there is not."""
     if not session.resume:
         return None, None
-    return resuming.start(session.folder, prepared.plan.total_steps, prepared.fingerprint, session.trust)
+    newest, best = resuming.start(session.folder, prepared.plan.total_steps, prepared.fingerprint, session.trust)
+    if newest is None:
+        return None, None
+    weights = {name.removeprefix("net."): value for name, value in newest["state_dict"].items()}
+    try:
+        load_weights(prepared.evaluation.net, weights)  # as the Trainer would, when the record has been changed
+    except ValueError as error:
+        raise ValueError(f"{session.folder} cannot be resumed: {error}; {OTHER_CODE}") from error
+    return newest["global_step"], best
 
 
 def _lacks_only_figures(session: Session, prepared: Prepared) -> bool:
