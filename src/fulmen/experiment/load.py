@@ -24,7 +24,7 @@ from fulmen.data.scaling import Scaling
 from fulmen.data.source import DataSpec, Source
 from fulmen.errors import CheckpointError, ConfigurationError
 from fulmen.models.initializers import load_weights, new_network
-from fulmen.models.precision import data_type
+from fulmen.models.precision import converted
 from fulmen.rules import check, one_of
 from fulmen.runs import checkpoints
 from fulmen.runs.checkpoints import ADDRESS
@@ -180,11 +180,7 @@ def read(
         load_weights(net, state)
     except ValueError as error:
         raise CheckpointError(f"{path} does not fit your code: {error}; {OTHER_CODE}") from error
-    if (
-        dtype := data_type(precision)
-    ) != torch.float32:  # else a network of the user's own keeps its types, as in training
-        net.to(dtype)
-    net.eval()
+    converted(net, precision).eval()
     return Trained(path, config, source, Predictor(evaluation, spec, scaling, source.encode), threads, fingerprint)
 
 

@@ -1,22 +1,24 @@
 """Preparation of a run: everything that can be refused is refused here, before anything is written."""
 
-from dataclasses import dataclass
+import copy
+import math
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
 from torch import nn
 
-from fulmen.data.tensors import chunks, fingerprint
+from fulmen.data.tensors import fingerprint
 from fulmen.experiment import importing
 from fulmen.experiment.baseline import Amounts, Baseline
 from fulmen.experiment.experiment import Experiment
 from fulmen.models import dry_run, network_check
 from fulmen.models.initializers import new_network
 from fulmen.models.network_check import SmallestBatch
-from fulmen.models.precision import computing, data_type
+from fulmen.models.precision import computing, converted, data_type
 from fulmen.tasks.evaluation import Evaluation
 from fulmen.tasks.metrics import undefined
-from fulmen.tasks.names import measured
+from fulmen.tasks.names import METRICS, measured
 from fulmen.tasks.predictor import task_of
 from fulmen.training import compile
 from fulmen.training.backprop.gradient import find_gradient
@@ -83,25 +85,13 @@ def prepare(experiment: Experiment, threads: int | None = None) -> Prepared:
     columns = measured(spec.task, data.splits)
     if experiment.score not in columns:  # its name was checked before; only now are the splits known
         raise ValueError(f"score={experiment.score}, but this data has no validation rows; use score=train/loss")
-    val = data.splits.get("val")
-    if val is not None and not all(values.isfinite().all() for chunk in chunks(val) for values in chunk):
-        way_out = "" if options.precision == "64-true" else ", or use trainer.precision=64-true"
-        raise ValueError(
-            f"the validation split has a value that is infinite in trainer.precision={options.precision}, so its "
-            f"metrics would mean nothing; correct it{way_out}"
-        )
-    empty = {} if val is None else undefined(spec, val)
-    if (why := empty.get(experiment.score.removeprefix("val/"))) is not None:
-        raise ValueError(
-            f"score={experiment.score} is undefined, because the validation split {why}; use score=val/loss, or other "
-            "validation rows"
-        )
     batch_size = data.rows if source.batch_size == "full" else source.batch_size
     data.plan = plan = find_plan(options, data.rows, batch_size, recipe.scheduler, experiment.score)
     notes = _check_network(experiment, data, plan, batch_size)
     classes = spec.out_features if spec.task == "multiclass" else 0
     task = task_of(net, spec, data.scaling)
     evaluation = Evaluation(net, task, recipe.loss, options.precision)
+    empty = _check_measurable(evaluation, data, experiment.score)
     step = Step(
         evaluation,
         penalty=recipe.penalty,
@@ -139,13 +129,44 @@ def _check_network(experiment: Experiment, data: DataModule, plan: Plan, batch_s
     spec, precision = data.spec, "64-true" if experiment.trainer.dtype == torch.float64 else "32-true"
 
     def make(seed: int) -> nn.Module:
-        net = new_network(experiment.model, spec.in_shape, spec.out_features, precision, seed)
-        return net.double() if precision == "64-true" else net
+        return converted(new_network(experiment.model, spec.in_shape, spec.out_features, precision, seed), precision)
 
     count = min(data.rows, network_check.ROWS)
     x = data.splits["train"].take(torch.linspace(0, data.rows - 1, count).long()).x
     with computing(precision, "cpu"):
         return network_check.check(make, x.to(data_type(precision)), spec.out_features, _smallest(plan, batch_size))
+
+
+def _check_measurable(evaluation: Evaluation, data: DataModule, score: str) -> dict[str, str]:
+    """Checks that what is measured on the rows that are held out can be finite.
+
+    Returns:
+        The metrics that the validation split leaves undefined or infinite, each with the reason.
+
+    Raises:
+        ValueError: a loss or the score would be infinite or undefined; names the column and the row.
+    """
+    val = data.splits.get("val")
+    empty = {} if val is None else undefined(data.spec, val)
+    for name in data.splits.keys() - {"train"}:
+        if (found := data.outlier(name)) is None:
+            continue
+        net = converted(copy.deepcopy(evaluation.net), evaluation.precision)
+        metrics = replace(evaluation, net=net).metrics(data.splits[name])
+        if not math.isfinite(metrics["loss"]):
+            way_out = "" if evaluation.precision == "64-true" else ", or use trainer.precision=64-true"
+            raise ValueError(
+                f"{name}/loss would be infinite in trainer.precision={evaluation.precision}: {found}{way_out}"
+            )
+        if name == "val":
+            infinite = [metric for metric in METRICS[data.spec.task] if metric not in metrics]
+            empty = dict.fromkeys(infinite, f"has a value too large to be squared: {found}") | empty
+    if (why := empty.get(score.removeprefix("val/"))) is not None:
+        raise ValueError(
+            f"score={score} is undefined, because the validation split {why}; use score=val/loss, or other "
+            "validation rows"
+        )
+    return empty
 
 
 def _smallest(plan: Plan, batch_size: int) -> SmallestBatch:

@@ -90,6 +90,10 @@ def train(experiment: Experiment, session: Session) -> Run:
                     try:
                         last = None if start is None else checkpointer.last.resolve()
                         trainer.fit(learner, datamodule=data, ckpt_path=last)
+                    except Diverged as error:
+                        if (found := data.outlier("train")) is not None:
+                            raise ValueError(f"{error.what}, because {found}") from error
+                        raise
                     finally:
                         status |= {"steps": trainer.global_step, "device": str(trainer.strategy.root_device)}
                     status["compiled"] = learner.compiled is not None and not learner.compiled.given_up
@@ -253,8 +257,10 @@ def _evaluate(prepared: Prepared, learner: Learner, trainer: Trainer, checkpoint
             what = f"{name} is not finite after step {trainer.global_step}"
             if name == "train/loss":
                 raise Diverged(what)
-            cause = learner.evaluation.cause_of_infinity(splits[name.partition("/")[0]])
-            raise Diverged(f"{what}, though train/loss and all weights are finite: {cause}", OUT_OF_RANGE)
+            split = name.partition("/")[0]
+            if (found := prepared.data.outlier(split, learner.evaluation)) is not None:
+                raise ValueError(f"{what}, because {found}")
+            raise Diverged(f"{what}, though train/loss and all weights are finite", OUT_OF_RANGE)
     metrics |= {"parameters": parameter_count(learner.net)}
     if prepared.baseline is not None and trainer.is_global_zero:
         metrics |= prepared.baseline.metrics(splits)

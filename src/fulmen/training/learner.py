@@ -142,6 +142,8 @@ class Learner(LightningModule):
         validation = self._splits().get("val")
         if validation is not None:
             metrics = self.evaluation.metrics(validation)
+            if not math.isfinite(metrics["loss"]):
+                self._check_rows()
             row |= {f"val/{name}": value for name, value in metrics.items()}
         # a metric that is undefined this time must not keep its last value: checkpoints, patience and pruning read it
         watched = {f"val/{name}": math.nan for name in self.metrics if validation is not None} | row
@@ -151,6 +153,11 @@ class Learner(LightningModule):
         if isinstance(scheduler, ReduceLROnPlateau):
             scheduler.step(watched[self.score])
         self.trainer.should_stop = self.trainer.should_stop or step >= self.plan.total_steps
+
+    def _check_rows(self) -> None:
+        """Raises ValueError if validation rows, and not the training, explain a loss that is infinite."""
+        if (found := self.trainer.datamodule.outlier("val", self.evaluation)) is not None:  # type: ignore[attr-defined]
+            raise ValueError(f"val/loss is not finite after step {self.trainer.global_step}, because {found}")
 
     def _optimizer(self) -> Optimizer:
         optimizer = self.optimizers(use_pl_optimizer=False)
