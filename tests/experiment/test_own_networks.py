@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -215,6 +216,7 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], No
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # code of one second and size would be taken for the same
     return write
 
 
@@ -263,3 +265,71 @@ def test_weights_without_a_gradient_are_named_and_train(
     said = capsys.readouterr().err
     assert "no gradient reaches extra.weight, extra.bias of Net (nets.py:10)" in said and said.count("\n") == 1
     assert main([*RUN[:-1], "run_dir=other", "trainer.max_epochs=2", "penalty=l2", "optimizer=adamw"]) == 0
+
+
+NORM = "self.body = nn.Sequential(nn.Linear(width, 8), nn.BatchNorm1d(8), nn.Linear(8, out_features)) | "
+NORM += "return self.body(x)"
+ONE_LEFT = {
+    ("data.train_size=97",): "97 training rows at data.batch_size=32, which has 1 {} use data.batch_size=33",
+    ("data.train_size=97", "trainer.accumulate=2"): "which has 1 {} use data.batch_size=33",
+    ("data.train_size=11", "data.batch_size=2"): "which has 1 {} use data.batch_size=3",
+    ("data.batch_size=1",): "which has 1 {} use data.batch_size=2",
+}
+
+
+@pytest.mark.parametrize("words", ONE_LEFT, ids=" ".join)
+def test_a_last_batch_of_one_row_is_refused_under_batch_normalization(
+    words: tuple[str, ...], write: Callable[[str], None], refused: Callable[..., str]
+) -> None:
+    write(NORM)
+    said = refused(*RUN, *words)
+    first, second = ONE_LEFT[words].split(" {} ")
+    assert first in said and "in body.1 (BatchNorm1d)" in said and second in said
+
+
+@pytest.mark.parametrize("words", [("data.train_size=98",), ("trainer.max_steps=2",), ("data.batch_size=full",)])
+def test_a_last_batch_of_one_row_that_never_comes_is_no_obstacle(
+    words: tuple[str, ...], write: Callable[[str], None]
+) -> None:
+    write(NORM)
+    assert main([*RUN, "data.train_size=97", "trainer.max_epochs=1", *words]) == 0
+
+
+def test_lazy_layers_are_initialized(write: Callable[[str], None]) -> None:
+    write(TRAIN["lazy"])
+    losses = {}
+    for init in ("default", "zeros", "he_normal", "orthogonal"):
+        words = [*RUN[:-1], f"run_dir={init}", f"init={init}", "optimizer=gd", "optimizer.lr=1e-12"]
+        assert main([*words, "trainer.max_epochs=1"]) == 0
+        losses[init] = json.loads(Path(init, "metrics.json").read_text())["train/loss"]
+    assert losses["zeros"] == pytest.approx(math.log(2), abs=1e-6) and len(set(losses.values())) == 4
+
+
+BEFORE = "self.body = nn.Sequential(nn.Linear(width, 8), nn.Tanh(), nn.Linear(8, 1)) | return self.body(x)"
+AFTER = {
+    "a layer more": ("nn.Tanh()", "nn.Tanh(), nn.Linear(8, 8)", "without body.3.weight [1, 8], body.3.bias [1]"),
+    "a layer less": ("nn.Linear(width, 8), nn.Tanh(), nn.Linear(8, 1)", "nn.Linear(width, 1)", "with body.2.weight"),
+    "another width": ("8", "9", "of another size: body.0.weight [8, 2], here [9, 2]"),
+    "another name": ("self.body", "self.net", "without net.0.weight [8, 2]"),
+}
+
+
+@pytest.mark.parametrize("change", AFTER)
+def test_code_that_has_changed_is_named_and_the_run_stays_as_it_was(
+    change: str, write: Callable[[str], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def files() -> dict[Path, bytes]:
+        return {path: path.read_bytes() for path in Path("run").rglob("*") if path.is_file()}
+
+    write(BEFORE)
+    assert main([*RUN, "trainer.max_epochs=1"]) == 0
+    before = files()
+    old, new, sentence = AFTER[change]
+    code = Path("own/nets.py")
+    code.write_text(code.read_text().replace(old, new))
+    for words in (["evaluate", "run"], ["resume=run", "trainer.max_epochs=4"]):
+        sys.modules.pop("nets", None)
+        assert main([*words, *OWN]) == 1
+        said = capsys.readouterr().err
+        assert sentence in said and "Net (nets.py:7)" in said and "code has changed" in said
+        assert files() == before

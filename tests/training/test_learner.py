@@ -179,7 +179,7 @@ def test_every_batch_has_a_dropout_mask_of_its_own(
     forward = Dropout.forward
 
     def watched(self: Dropout, x: Tensor) -> Tensor:
-        if self.training and torch.is_grad_enabled():
+        if self.training and torch.is_grad_enabled() and self.key != 0:  # those of the check have no key
             seen.append(int(self.step))
         return forward(self, x)
 
