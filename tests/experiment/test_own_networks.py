@@ -144,7 +144,7 @@ REFUSED = {
     "attention over the batch": (
         "self.mix = nn.MultiheadAttention(width, 1); self.head = nn.Linear(width, out_features) | "
         "return self.head(self.mix(x, x, x)[0])",
-        ["Net (nets.py:11)", "mix (MultiheadAttention) attends across rows"],
+        ["Net (nets.py:11)", "mix (MultiheadAttention) takes the rows for the steps of one sequence"],
     ),
     "a mean over the batch": (
         "self.head = nn.Linear(width, out_features); nn.init.zeros_(self.head.weight) | "

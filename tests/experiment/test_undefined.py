@@ -127,7 +127,7 @@ def share(out, y, task):
 
 
 @pytest.mark.parametrize("watching", ["trainer.patience=2", "scheduler=plateau", "weights=best"])
-@pytest.mark.parametrize("case", ["a feature", "a loss of one's own"])
+@pytest.mark.parametrize("case", ["a feature", "a feature and the score", "a loss of one's own"])
 def test_what_the_split_does_not_show_ends_the_run_at_the_first_interval(
     case: str, watching: str, arrays: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -135,6 +135,10 @@ def test_what_the_split_does_not_show_ends_the_run_at_the_first_interval(
     if case == "a feature":  # which weights of zero hide
         arrays(2 * X, X[:3], np.array([[1.0], [1.0], [1e37]]))
         own, sentence = ["init=zeros"], "the feature 'x1' is 1e+37 in row 3 of the val split"
+    elif case == "a feature and the score":
+        arrays(2 * X, X[:3], np.array([[1.0], [1.0], [1e25]]))
+        own = ["init=zeros", "loss=mae", "score=val/mse"]
+        sentence = "the feature 'x1' is 1e+25 in row 3 of the val split"
     else:
         arrays(2 * X + 5, np.array([[1.0], [0.0], [1.0]]))
         Path("own/loss").mkdir(parents=True)
@@ -143,7 +147,7 @@ def test_what_the_split_does_not_show_ends_the_run_at_the_first_interval(
         sentence = "the loss is not finite in row 2 of the val split"
     assert main([*WORDS, *own, "data.scale=none", "trainer.max_epochs=40", watching]) == 1
     said = capsys.readouterr().err
-    assert "val/loss is not finite after step" in said and sentence in said and "optimizer.lr" not in said
+    assert "is not finite after step" in said and sentence in said and "optimizer.lr" not in said
     status = json.loads(Path("run/status.json").read_text())
     assert status["state"] == "failed" and status["steps"] <= 4 and len(history()) == 0
     assert not Path("run/checkpoints/best.ckpt").exists(), "an infinite score is not the best"

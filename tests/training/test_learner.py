@@ -185,7 +185,7 @@ def test_every_batch_has_a_dropout_mask_of_its_own(
 
     monkeypatch.setattr(Dropout, "forward", watched)
     words = ("data=moons", f"data.train_size={rows}", "data.batch_size=8", "model.dropout=0.5")
-    train(*words, accumulate=3, max_epochs=4)
+    train(*words, seed=1, accumulate=3, max_epochs=4)
     assert len(seen) == len(set(seen)) == 4 * batches
 
 

@@ -134,7 +134,13 @@ def _check_network(experiment: Experiment, data: DataModule, plan: Plan, batch_s
     count = min(data.rows, network_check.ROWS)
     x = data.splits["train"].take(torch.linspace(0, data.rows - 1, count).long()).x
     with computing(precision, "cpu"):
-        return network_check.check(make, x.to(data_type(precision)), spec.out_features, _smallest(plan, batch_size))
+        return network_check.check(
+            make,
+            x.to(data_type(precision)),
+            spec.out_features,
+            _smallest(plan, batch_size),
+            of_classes=spec.task != "regression",
+        )
 
 
 def _check_measurable(evaluation: Evaluation, data: DataModule, score: str) -> dict[str, str]:

@@ -23,6 +23,10 @@ from fulmen.rules import listed
 
 ROWS = 32
 """Rows of the check, at most."""
+SEQUENTIAL = (nn.RNNBase, nn.MultiheadAttention, nn.TransformerEncoderLayer)
+"""Layers that take two dimensions for one sequence, without a batch."""
+OUTPUT_ACTIVATIONS = {"SigmoidBackward0": "sigmoid", "SoftmaxBackward0": "softmax"}
+"""Activations that give probabilities, by autograd's name of their derivative."""
 OF_MODULES = vars(nn.Module()).keys()
 """Attributes that every module has."""
 
@@ -36,7 +40,9 @@ class SmallestBatch(NamedTuple):
     way_out: str
 
 
-def check(make: Callable[[int], nn.Module], x: Tensor, out_features: int, smallest: SmallestBatch) -> list[str]:
+def check(
+    make: Callable[[int], nn.Module], x: Tensor, out_features: int, smallest: SmallestBatch, *, of_classes: bool = False
+) -> list[str]:
     """Checks a kind of network with rows of the data.
 
     Args:
@@ -44,6 +50,7 @@ def check(make: Callable[[int], nn.Module], x: Tensor, out_features: int, smalle
         x: training rows, [B, *in_shape].
         out_features: numbers that it must return for a row.
         smallest: the smallest training batch.
+        of_classes: whether these numbers are raw scores of classes.
 
     Returns:
         Sentences about what is no fault, and may not be intended.
@@ -68,7 +75,7 @@ def check(make: Callable[[int], nn.Module], x: Tensor, out_features: int, smalle
                 f"{class_line(net, first.partition('.')[0])} makes {first} in forward, when the optimizer has its "
                 "parameters already; make it in __init__, from in_shape, or use nn.LazyLinear"
             )
-        notes = _check_gradient(net, x, out_features)
+        notes = _check_gradient(net, x, out_features, of_classes)
         if smallest.rows < len(x):
             _check_smallest(net, x[: smallest.rows], out_features, smallest)
         _check_saving(net, another, few)
@@ -139,6 +146,8 @@ def _way_out(out: Any, wanted: tuple[int, int]) -> str:
         return "leave out squeeze, or add unsqueeze(1)"
     if out.shape == ():
         return "return the scores of the rows, and leave the loss to loss="
+    if out.shape[0] != wanted[0]:
+        return "the first dimension is that of the rows: use x.flatten(1), or view(len(x), -1) for view(-1, n)"
     if out.ndim > 2 and out.numel() == wanted[0] * wanted[1]:
         return "return out.flatten(1)"
     return "make its last layer out_features wide"
@@ -174,31 +183,37 @@ def _check_rows(net: nn.Module, x: Tensor, out_features: int) -> None:
 
 
 def _mixing(net: nn.Module, x: Tensor) -> str:
-    """Returns the likely cause of rows that influence each other."""
-    for name, module in net.named_modules():
-        if isinstance(module, nn.RNNBase) and not module.batch_first:
-            return (
-                f": {name} ({type(module).__name__}) takes the rows for the steps of one sequence; use "
-                f"batch_first=True, and x.unsqueeze(1) where a row has no steps, [B, F] -> [B, 1, F]"
-            )
-        if isinstance(module, (nn.MultiheadAttention, nn.TransformerEncoderLayer)):
-            attention = module if isinstance(module, nn.MultiheadAttention) else module.self_attn
-            if not attention.batch_first:
-                return f": {name} ({type(module).__name__}) attends across rows; use batch_first=True"
+    """Returns which layer takes rows for the steps of a sequence, or for its statistics, if one does."""
+    causes: list[str] = []
+    names = {module: name for name, module in net.named_modules()}
+
+    def look(module: nn.Module, inputs: tuple[Any, ...]) -> None:
+        layer = f": {names[module]} ({type(module).__name__})"
+        attention = getattr(module, "self_attn", module)
+        if isinstance(module, SEQUENTIAL) and not (attention.batch_first and inputs and inputs[0].ndim > 2):
+            wanted = "batch_first=True, and x.unsqueeze(1) where a row has no steps: [B, F] -> [B, 1, F]"
+            causes.append(f"{layer} takes the rows for the steps of one sequence; use {wanted}")
         if isinstance(module, nn.modules.batchnorm._BatchNorm) and not module.track_running_stats:
-            return f": {name} ({type(module).__name__}) uses the batch's own mean; use track_running_stats=True"
-    return "" if x.ndim > 2 else ": a layer that expects [B, steps, F] may take [B, F] for one sequence"
+            causes.append(f"{layer} uses the batch's own mean; use track_running_stats=True")
+
+    handles = [module.register_forward_pre_hook(look) for module in names]
+    with evaluation_mode(net), torch.no_grad():
+        net(x)
+    for handle in handles:
+        handle.remove()
+    return causes[0] if causes else ""
 
 
 def _is_close(one: Tensor, other: Tensor) -> bool:
     """Returns whether outputs differ by no more than rounding."""
     rounding = 1e-8 if other.dtype == torch.float64 else 1e-4  # as a share of the largest number
+    one, other = one.double(), other.double()
     largest = other.nan_to_num(0, 0, 0).abs().max().item()
     return torch.allclose(one, other, 0, rounding * largest, equal_nan=True)
 
 
-def _check_gradient(net: nn.Module, x: Tensor, out_features: int) -> list[str]:
-    """Checks a backward pass in training mode; returns a note of parameters without a gradient."""
+def _check_gradient(net: nn.Module, x: Tensor, out_features: int, of_classes: bool) -> list[str]:
+    """Checks a backward pass in training mode; returns notes, of parameters without a gradient for one."""
     out = _outputs(net, x, out_features, " in training")
     if not out.requires_grad:
         raise ValueError(
@@ -207,7 +222,7 @@ def _check_gradient(net: nn.Module, x: Tensor, out_features: int) -> list[str]:
         )
     trained = {name: parameter for name, parameter in net.named_parameters() if parameter.requires_grad}
     known = {id(parameter) for parameter in net.parameters()}
-    hidden = [leaf for leaf in _leaves(out) if id(leaf) not in known]
+    hidden = [leaf for leaf in _leaves(out) if id(leaf) not in known and not _is_input(leaf, x)]
     if hidden:
         raise ValueError(_unregistered(net, hidden[0]))
     try:
@@ -217,13 +232,23 @@ def _check_gradient(net: nn.Module, x: Tensor, out_features: int) -> list[str]:
             f"the gradient of {class_line(net, 'forward')} cannot be found ({said(error)}); a result that the "
             "backward pass needs is changed in place there: write x = x + 1 for x += 1, or inplace=False"
         ) from error
+    notes = []
     unused = [name for name, gradient in zip(trained, found, strict=True) if gradient is None]
-    if not unused:
-        return []
-    return [
-        f"no gradient reaches {listed(unused)} of {class_line(net, unused[0].partition('.')[0])} in the first rows: "
-        "forward does not use them"
-    ]
+    if unused:
+        owner = class_line(net, unused[0].partition(".")[0])
+        notes.append(f"no gradient reaches {listed(unused)} of {owner} in the first rows: forward does not use them")
+    activation = OUTPUT_ACTIVATIONS.get(out.grad_fn.name() if out.grad_fn is not None else "")
+    if of_classes and activation is not None and not hasattr(net, "output_activation"):
+        notes.append(
+            f"{class_line(net, 'forward')} ends with a {activation}, and the loss applies another one to its output: "
+            f"leave it out, or set self.output_activation = {activation!r}"
+        )
+    return notes
+
+
+def _is_input(leaf: Tensor, x: Tensor) -> bool:
+    """Returns whether a tensor is the rows, whose gradient a network may want."""
+    return leaf.shape == x.shape and torch.equal(leaf, x)
 
 
 def _leaves(out: Tensor) -> list[Tensor]:
