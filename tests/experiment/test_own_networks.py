@@ -67,6 +67,10 @@ REFUSED = {
         "\n        for layer in self.layers: x = layer(x)\n        return self.head(x)",
         ["Net (nets.py:10)", "self.layers = nn.ModuleList(...)"],
     ),
+    "nothing but a list of layers": (
+        "self.layers = [nn.Linear(width, out_features)] | return self.layers[0](x)",
+        ["Net (nets.py:10)", "self.layers = nn.ModuleList(...)"],
+    ),
     "a dictionary of layers": (
         "self.parts = {'one': nn.Linear(width, width)}; self.head = nn.Linear(width, out_features) | "
         "return self.head(self.parts['one'](x))",

@@ -100,6 +100,14 @@ def test_rows_that_cannot_be_measured_are_named_before_anything_is_written(
     assert "optimizer.lr" not in said
 
 
+def test_a_value_that_is_large_beside_the_training_rows_is_said_in_their_std(
+    arrays: Callable[..., None], refused: Refused
+) -> None:
+    arrays(2e-20 * X, np.array([[0.0], [1.0], [7.0]]))
+    said = refused(*WORDS, "data.scale=both")
+    assert "the target 'y' is 1 (8.4e+19 std from the mean in training) in row 2 of the val split" in said
+
+
 def test_the_row_of_a_table_is_that_of_its_file(tmp_path: Path, refused: Refused) -> None:
     """Split by time, from a file whose rows are in another order."""
     lines = [f"{100 - day},{day % 7},{day % 5}" for day in range(100)]
@@ -108,6 +116,20 @@ def test_the_row_of_a_table_is_that_of_its_file(tmp_path: Path, refused: Refused
     words = ["data=table", "data.path=sensor.csv", "data.target=y", "data.time=day", "data.test_size=0"]
     said = refused(*words, "logger=none", "figures=none", "run_dir=run")
     assert "the target 'y' is -9.97e+36 in row 4 of sensor.csv, which is in the val split" in said
+
+
+def test_a_row_that_cannot_be_evaluated_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    lines = [f"{row % 7},{row % 5}" for row in range(60)]
+    for name, last in {"table.csv": "1,2", "new.csv": "1,-9.97e36"}.items():
+        (tmp_path / name).write_text("\n".join(["load,y", *lines, last]) + "\n")
+    words = ["data=table", "data.path=table.csv", "data.target=y", "data.task=regression", "trainer.max_epochs=1"]
+    assert main([*words, "logger=none", "figures=none", "run_dir=run"]) == 0
+    for command in (["data.path=new.csv"], ["data.path=new.csv", "split=all"]):
+        assert main(["evaluate", "run", *command]) == 1
+        assert "the target 'y' is -9.97e+36 in row 61 of new.csv" in capsys.readouterr().err
 
 
 def test_a_test_row_that_cannot_be_measured_is_named_before_training(

@@ -36,7 +36,7 @@ class SmallestBatch(NamedTuple):
 
     rows: int
     origin: str
-    """How they come about, as in `97 training rows in batches of 32 leave one of 1 row`."""
+    """How they come about, as in `the last batch of 97 training rows at data.batch_size=32, which has 1`."""
     way_out: str
 
 
@@ -95,8 +95,13 @@ def _same_random_numbers() -> Iterator[None]:
 
 def _check_forward(net: nn.Module) -> None:
     name = type(net).__name__
-    if not any(parameter.requires_grad for parameter in net.parameters()):
-        raise ValueError(f"{name} has no parameters, so there is nothing to train; add a layer that has some")
+    parameters = list(net.parameters())
+    if not any(parameter.requires_grad for parameter in parameters):
+        plain = [tensor for module in net.modules() for value in _plain(module).values() for tensor in _tensors(value)]
+        if hidden := [tensor for tensor in plain if tensor.requires_grad]:
+            raise ValueError(_unregistered(net, hidden[0]))
+        frozen = " that require a gradient" if parameters else ""
+        raise ValueError(f"{name} has no parameters{frozen}, so there is nothing to train; add a layer that has some")
     try:
         inspect.signature(net.forward).bind(torch.empty(0))
     except TypeError as error:

@@ -34,13 +34,14 @@ def outlier(split: Rows, spec: DataSpec, scaling: Scaling) -> Outlier | None:
             if not values.is_floating_point():
                 continue
             largest = torch.finfo(torch.promote_types(values.dtype, torch.float32)).max
-            wrong = ~(values.abs() <= math.sqrt(largest / split.rows))  # NaN is, too
+            limit = math.sqrt(largest / split.rows)
+            wrong = ~(values.abs() <= limit)  # NaN is, too
             if wrong.any():
                 row, *where = wrong.nonzero()[0].tolist()
                 name = repr(names[where[0]]) if names else str(where)
-                original = values[row : row + 1].cpu().numpy()
-                original = original if standardizer is None else standardizer.inverse(original)
-                value = original[(0, *where)]
-                return Outlier(start + row, f"the {what} {name} is {value:.6g}")
+                found = values[row : row + 1].cpu().numpy()
+                value = (found if standardizer is None else standardizer.inverse(found))[(0, *where)]
+                scaled = f" ({found[(0, *where)]:.2g} std from the mean in training)" if abs(value) <= limit else ""
+                return Outlier(start + row, f"the {what} {name} is {value:.6g}{scaled}")
         start += len(x)
     return None

@@ -87,8 +87,11 @@ class Table(Source):
         return self._contents.splits
 
     def row_name(self, split: str, row: int) -> str:
-        """Returns the row's number in the file, as other messages count them."""
-        return f"row {self._contents.indices[split][row] + 1} of {self.path}, which is in the {split} split"
+        """Returns the row's number in the file, as other messages count them; of `all`, splits follow each other."""
+        indices = self._contents.indices
+        if split not in indices:
+            return f"row {np.concatenate(list(indices.values()))[row] + 1} of {self.path}"
+        return f"row {indices[split][row] + 1} of {self.path}, which is in the {split} split"
 
     def state_dict(self) -> dict[str, Any]:
         return self._schema.plain()
