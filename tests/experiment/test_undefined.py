@@ -187,6 +187,21 @@ def test_an_outlier_that_trains_is_no_divergence(
     assert json.loads(Path("run/status.json").read_text())["state"] == "failed"
 
 
+@pytest.mark.parametrize("column", ["x", "y"])
+def test_a_training_row_beside_which_all_others_are_equal_is_named(
+    column: str, arrays: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    x, y = X.copy(), 2 * X
+    (x if column == "x" else y)[7] = 1e35
+    arrays(y, X[:5])
+    np.save("arrays/train_x.npy", x)
+    assert main([*WORDS, "data.scale=both", "trainer.max_epochs=2"]) == 0
+    said = capsys.readouterr().err
+    name = "feature 'x1'" if column == "x" else "target 'y'"
+    assert f"one number of nearly all values: the {name} is 1e+35 in row 8 of the train split" in said
+    assert ("val/mse" in said) == ("val/mse" not in json.loads(Path("run/metrics.json").read_text())) == (column == "y")
+
+
 def test_the_learning_rate_has_no_part_in_the_first_loss(
     arrays: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:

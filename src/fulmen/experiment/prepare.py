@@ -19,6 +19,7 @@ from fulmen.models.precision import computing, converted, data_type
 from fulmen.tasks.evaluation import Evaluation
 from fulmen.tasks.metrics import undefined
 from fulmen.tasks.names import METRICS, measured
+from fulmen.tasks.outliers import dominant
 from fulmen.tasks.predictor import task_of
 from fulmen.training import compile
 from fulmen.training.backprop.gradient import find_gradient
@@ -91,7 +92,7 @@ def prepare(experiment: Experiment, threads: int | None = None) -> Prepared:
     classes = spec.out_features if spec.task == "multiclass" else 0
     task = task_of(net, spec, data.scaling)
     evaluation = Evaluation(net, task, recipe.loss, options.precision)
-    empty = _check_measurable(evaluation, data, experiment.score)
+    empty, large = _check_measurable(evaluation, data, experiment.score)
     step = Step(
         evaluation,
         penalty=recipe.penalty,
@@ -118,7 +119,7 @@ def prepare(experiment: Experiment, threads: int | None = None) -> Prepared:
         compiling_saves=saves,
         compile_obstacle=obstacle if wanted else None,
         columns=columns,
-        notes=notes,
+        notes=notes + large,
         undefined=empty,
         baseline=experiment.baseline and experiment.baseline(net, task, data.splits["train"], recipe, amounts),
     )
@@ -143,36 +144,39 @@ def _check_network(experiment: Experiment, data: DataModule, plan: Plan, batch_s
         )
 
 
-def _check_measurable(evaluation: Evaluation, data: DataModule, score: str) -> dict[str, str]:
+def _check_measurable(evaluation: Evaluation, data: DataModule, score: str) -> tuple[dict[str, str], list[str]]:
     """Checks that what is measured on the rows that are held out can be finite.
 
     Returns:
-        The metrics that the validation split leaves undefined or infinite, each with the reason.
+        The metrics that the validation split leaves undefined or infinite, each with the reason; and a note of a
+        training row beside which all others are scaled to one number.
 
     Raises:
         ValueError: a loss or the score would be infinite or undefined; names the column and the row.
     """
     val = data.splits.get("val")
     empty = {} if val is None else undefined(data.spec, val)
+    found = dominant(data.splits["train"], data.spec, data.scaling)
+    wide = None if found is None else data.named(found, "train")
     for name in data.splits.keys() - {"train"}:
-        if (found := data.outlier(name)) is None:
+        if (why := data.outlier(name) or wide) is None:
             continue
         net = converted(copy.deepcopy(evaluation.net), evaluation.precision)
         metrics = replace(evaluation, net=net).metrics(data.splits[name])
         if not math.isfinite(metrics["loss"]):
             way_out = "" if evaluation.precision == "64-true" else ", or use trainer.precision=64-true"
             raise ValueError(
-                f"{name}/loss would be infinite in trainer.precision={evaluation.precision}: {found}{way_out}"
+                f"{name}/loss would be infinite in trainer.precision={evaluation.precision}: {why}{way_out}"
             )
         if name == "val":
             infinite = [metric for metric in METRICS[data.spec.task] if metric not in metrics]
-            empty = dict.fromkeys(infinite, f"has a value too large to be squared: {found}") | empty
-    if (why := empty.get(score.removeprefix("val/"))) is not None:
+            empty = dict.fromkeys(infinite, f"has errors too large to be squared: {why}") | empty
+    if (reason := empty.get(score.removeprefix("val/"))) is not None:
         raise ValueError(
-            f"score={score} is undefined, because the validation split {why}; use score=val/loss, or other "
+            f"score={score} is undefined, because the validation split {reason}; use score=val/loss, or other "
             "validation rows"
         )
-    return empty
+    return empty, [] if wide is None else [f"data.scale makes one number of nearly all values: {wide}"]
 
 
 def _smallest(plan: Plan, batch_size: int) -> SmallestBatch:

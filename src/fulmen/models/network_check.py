@@ -119,7 +119,7 @@ def _outputs(net: nn.Module, x: Tensor, out_features: int, when: str = "") -> Te
     """
     own = x.clone()
     out = run(net, own, when)
-    if not torch.equal(own, x):
+    if not torch.equal(own.nan_to_num(), x.nan_to_num()):
         raise ValueError(
             f"{class_line(net, 'forward')} changes its input in place{_line_of_change(net, x)}, so the data would "
             "be others after each pass; make a new tensor: x = x + 1 for x += 1, inplace=False, or x = x.clone() first"
