@@ -25,6 +25,7 @@ class Diverged(ArithmeticError):
 
     def __init__(self, what: str, way_out: str = "try a smaller optimizer.lr, or trainer.gradient_clip=1") -> None:
         super().__init__(f"{what}; {way_out}")
+        self.what = what
 
 
 class ConfigurationError(ValueError):

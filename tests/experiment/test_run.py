@@ -251,10 +251,16 @@ def test_debugging_names_the_operation_that_diverged(
 
 
 OWN_NETWORKS = {
-    "Narrow": ("super().__init__(nn.Linear(2, 3))", r"Narrow returns \(1, 3\) for one row, but .* needs \(1, 1\)"),
-    "Pair": ("super().__init__(nn.LSTM(2, 1))", r"Pair returns tuple for one row"),
+    "Narrow": (
+        "super().__init__(nn.Linear(2, 3))",
+        r"Narrow \(own_Narrow.py:2\) returns \(3, 3\) for 3 rows, .* needs \(3, 1\)",
+    ),
+    "Pair": ("super().__init__(nn.LSTM(2, 1))", r"Pair \(own_Pair.py:2\) returns a tuple for 3 rows"),
     "Empty": ("super().__init__(nn.Tanh())", r"Empty has no parameters, so there is nothing to train"),
-    "Wide": ("super().__init__(nn.Linear(3, 1))", r"Wide cannot take a row of the shape \(2,\): mat1 and mat2"),
+    "Wide": (
+        "super().__init__(nn.Linear(3, 1))",
+        r"Wide cannot take .* \(2,\), here 3: in 0 \(Linear\) raises RuntimeError: mat1",
+    ),
 }
 
 
@@ -281,13 +287,13 @@ def test_a_failure_is_recorded_with_its_traceback(
     own.mkdir(parents=True)
     (tmp_path / "own" / "breaks.py").write_text(
         "import torch\n"
+        "from pathlib import Path\n"
         "class Breaks(torch.nn.Linear):\n"
         "    def __init__(self, in_shape, out_features):\n"
         "        super().__init__(in_shape[0], out_features)\n"
-        "        self.calls = 0\n"
         "    def forward(self, x):\n"
-        "        self.calls += 1\n"
-        "        if self.calls > 5: raise RuntimeError('the fuse blew')\n"
+        "        if self.training and (Path('run').exists() or Path('other').exists()):\n"
+        "            raise RuntimeError('the fuse blew')\n"
         "        return super().forward(x)\n"
     )
     (own / "breaks.yaml").write_text("# breaks\n_target_: breaks.Breaks\n_partial_: true\n")

@@ -179,13 +179,13 @@ def test_every_batch_has_a_dropout_mask_of_its_own(
     forward = Dropout.forward
 
     def watched(self: Dropout, x: Tensor) -> Tensor:
-        if self.training and torch.is_grad_enabled():
+        if self.training and torch.is_grad_enabled() and self.key != 0:  # those of the check have no key
             seen.append(int(self.step))
         return forward(self, x)
 
     monkeypatch.setattr(Dropout, "forward", watched)
     words = ("data=moons", f"data.train_size={rows}", "data.batch_size=8", "model.dropout=0.5")
-    train(*words, accumulate=3, max_epochs=4)
+    train(*words, seed=1, accumulate=3, max_epochs=4)
     assert len(seen) == len(set(seen)) == 4 * batches
 
 

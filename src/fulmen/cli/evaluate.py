@@ -20,6 +20,7 @@ The figures are a table on the error stream, and JSON with the keys of metrics.j
 """
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -133,10 +134,19 @@ def _figures(network: "Trained", source: Source, splits: Mapping[str, Split], de
     import torch
 
     from fulmen.data.tensors import held
+    from fulmen.tasks.outliers import outlier
 
     torch.set_num_threads(network.threads)
     evaluation = network.predictor.evaluation
     streamed = {name: _streamed(network, split) for name, split in splits.items()}
     rows = {name: split if source.streams else held(split) for name, split in streamed.items()}
     evaluation.net.to(device)
-    return evaluation.all_metrics({name: split.to(device) for name, split in rows.items()})
+    rows = {name: split.to(device) for name, split in rows.items()}
+    figures = evaluation.all_metrics(rows)
+    for name, split in rows.items():
+        if not math.isfinite(figures[f"{name}/loss"]):
+            spec, scaling = network.predictor.spec, network.predictor.scaling
+            found = outlier(split, spec, scaling) or evaluation.unmeasurable(split)
+            why = "" if found is None else f": {found.what} in {source.row_name(name, found.row)}"
+            raise ValueError(f"{name}/loss is {figures[f'{name}/loss']} and no number to report{why}")
+    return figures

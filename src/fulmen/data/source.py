@@ -101,6 +101,10 @@ class Source(ABC):
         """True if rows stay in memory-mapped files and are read when needed."""
         return False
 
+    def row_name(self, split: str, row: int) -> str:
+        """Returns the name of a row in messages; `row` counts from 0."""
+        return f"row {row + 1} of the {split} split"
+
     def state_dict(self) -> dict[str, Any]:
         """Returns what the source learned from the training rows, as plain values, for a checkpoint."""
         return {}

@@ -23,8 +23,8 @@ from fulmen.config.instantiate import make
 from fulmen.data.scaling import Scaling
 from fulmen.data.source import DataSpec, Source
 from fulmen.errors import CheckpointError, ConfigurationError
-from fulmen.models.initializers import new_network
-from fulmen.models.precision import data_type
+from fulmen.models.initializers import load_weights, new_network
+from fulmen.models.precision import converted
 from fulmen.rules import check, one_of
 from fulmen.runs import checkpoints
 from fulmen.runs.checkpoints import ADDRESS
@@ -34,6 +34,7 @@ from fulmen.tasks.evaluation import Evaluation
 from fulmen.tasks.losses import as_loss
 from fulmen.tasks.predictor import Predictor, task_of
 
+OTHER_CODE = "the network's code has changed since; bring back the code of that run, or train anew"
 MOST_THREADS = 1024
 """Threads of the CPU that a checkpoint may ask for."""
 
@@ -169,19 +170,18 @@ def read(
         source.load_state_dict(learned)
         if config.model._target_ in allowlist.shipped():  # one of the user's own may look at numbers when it is made
             _check_sizes(model, spec, precision, state)
-        net = _network(model, spec, precision, state)
+        with torch.random.fork_rng(devices=[]):  # drawing first weights is nobody's business here
+            net = new_network(model, spec.in_shape, spec.out_features, precision)
         evaluation = Evaluation(net, task_of(net, spec, scaling), as_loss(loss), precision)
     except Exception as error:  # whatever parts of another version, or of the user's own, may raise
         why = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
         raise CheckpointError(f"the network in {path} cannot be made from what it says ({why})") from error
+    try:
+        load_weights(net, state)
+    except ValueError as error:
+        raise CheckpointError(f"{path} does not fit your code: {error}; {OTHER_CODE}") from error
+    converted(net, precision).eval()
     return Trained(path, config, source, Predictor(evaluation, spec, scaling, source.encode), threads, fingerprint)
-
-
-def _network(model: Callable[..., nn.Module], spec: DataSpec, precision: str, state: dict[str, Tensor]) -> nn.Module:
-    with torch.random.fork_rng(devices=[]):  # drawing first weights is nobody's business here
-        net = new_network(model, spec.in_shape, spec.out_features, precision)
-    net.load_state_dict(state)
-    return net.to(data_type(precision)).eval()
 
 
 def _check_sizes(model: Callable[..., nn.Module], spec: DataSpec, precision: str, state: Mapping[str, Tensor]) -> None:

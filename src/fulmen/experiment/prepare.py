@@ -1,19 +1,25 @@
 """Preparation of a run: everything that can be refused is refused here, before anything is written."""
 
-from dataclasses import dataclass
+import copy
+import math
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
+from torch import nn
 
-from fulmen.data.tensors import chunks, fingerprint
+from fulmen.data.tensors import fingerprint
 from fulmen.experiment import importing
 from fulmen.experiment.baseline import Amounts, Baseline
 from fulmen.experiment.experiment import Experiment
-from fulmen.models import dry_run
+from fulmen.models import dry_run, network_check
 from fulmen.models.initializers import new_network
+from fulmen.models.network_check import SmallestBatch
+from fulmen.models.precision import computing, converted, data_type
 from fulmen.tasks.evaluation import Evaluation
 from fulmen.tasks.metrics import undefined
-from fulmen.tasks.names import measured
+from fulmen.tasks.names import METRICS, measured
+from fulmen.tasks.outliers import dominant
 from fulmen.tasks.predictor import task_of
 from fulmen.training import compile
 from fulmen.training.backprop.gradient import find_gradient
@@ -46,6 +52,8 @@ class Prepared:
     """Why the step cannot be compiled, though `trainer.compile=true` asks for it."""
     columns: list[str]
     """The metrics in a row of the history."""
+    notes: list[str]
+    """What is no fault of the network, and may not be intended."""
     undefined: dict[str, str]
     """Metrics that the validation split leaves undefined, each with the reason."""
     baseline: Baseline | None
@@ -71,7 +79,6 @@ def prepare(experiment: Experiment, threads: int | None = None) -> Prepared:
     net = new_network(
         experiment.model, spec.in_shape, spec.out_features, options.precision, recipe.seed, experiment.init
     )
-    dry_run.check(net, spec.in_shape, spec.out_features)
     optimizer = recipe.optimizer([torch.zeros(1, requires_grad=True)])  # checks its settings
     data = DataModule(source, dtype=options.dtype, seed=recipe.seed, pack=options.pack)
     with importing.at_once():
@@ -79,24 +86,13 @@ def prepare(experiment: Experiment, threads: int | None = None) -> Prepared:
     columns = measured(spec.task, data.splits)
     if experiment.score not in columns:  # its name was checked before; only now are the splits known
         raise ValueError(f"score={experiment.score}, but this data has no validation rows; use score=train/loss")
-    val = data.splits.get("val")
-    if val is not None and not all(values.isfinite().all() for chunk in chunks(val) for values in chunk):
-        way_out = "" if options.precision == "64-true" else ", or use trainer.precision=64-true"
-        raise ValueError(
-            f"the validation split has a value that is infinite in trainer.precision={options.precision}, so its "
-            f"metrics would mean nothing; correct it{way_out}"
-        )
-    empty = {} if val is None else undefined(spec, val)
-    if (why := empty.get(experiment.score.removeprefix("val/"))) is not None:
-        raise ValueError(
-            f"score={experiment.score} is undefined, because the validation split {why}; use score=val/loss, or other "
-            "validation rows"
-        )
     batch_size = data.rows if source.batch_size == "full" else source.batch_size
     data.plan = plan = find_plan(options, data.rows, batch_size, recipe.scheduler, experiment.score)
+    notes = _check_network(experiment, data, plan, batch_size)
     classes = spec.out_features if spec.task == "multiclass" else 0
     task = task_of(net, spec, data.scaling)
     evaluation = Evaluation(net, task, recipe.loss, options.precision)
+    empty, large = _check_measurable(evaluation, data, experiment.score)
     step = Step(
         evaluation,
         penalty=recipe.penalty,
@@ -123,6 +119,76 @@ def prepare(experiment: Experiment, threads: int | None = None) -> Prepared:
         compiling_saves=saves,
         compile_obstacle=obstacle if wanted else None,
         columns=columns,
+        notes=notes + large,
         undefined=empty,
         baseline=experiment.baseline and experiment.baseline(net, task, data.splits["train"], recipe, amounts),
     )
+
+
+def _check_network(experiment: Experiment, data: DataModule, plan: Plan, batch_size: int) -> list[str]:
+    """Checks the network with training rows, in single or double precision."""
+    spec, precision = data.spec, "64-true" if experiment.trainer.dtype == torch.float64 else "32-true"
+
+    def make(seed: int) -> nn.Module:
+        return converted(new_network(experiment.model, spec.in_shape, spec.out_features, precision, seed), precision)
+
+    count = min(data.rows, network_check.ROWS)
+    x = data.splits["train"].take(torch.linspace(0, data.rows - 1, count).long()).x
+    with computing(precision, "cpu"):
+        return network_check.check(
+            make,
+            x.to(data_type(precision)),
+            spec.out_features,
+            _smallest(plan, batch_size),
+            of_classes=spec.task != "regression",
+        )
+
+
+def _check_measurable(evaluation: Evaluation, data: DataModule, score: str) -> tuple[dict[str, str], list[str]]:
+    """Checks that what is measured on the rows that are held out can be finite.
+
+    Returns:
+        The metrics that the validation split leaves undefined or infinite, each with the reason; and a note of a
+        training row beside which all others are scaled to one number.
+
+    Raises:
+        ValueError: a loss or the score would be infinite or undefined; names the column and the row.
+    """
+    val = data.splits.get("val")
+    empty = {} if val is None else undefined(data.spec, val)
+    found = dominant(data.splits["train"], data.spec, data.scaling)
+    wide = None if found is None else data.named(found, "train")
+    for name in data.splits.keys() - {"train"}:
+        if (why := data.outlier(name) or wide) is None:
+            continue
+        net = converted(copy.deepcopy(evaluation.net), evaluation.precision)
+        metrics = replace(evaluation, net=net).metrics(data.splits[name])
+        if not math.isfinite(metrics["loss"]):
+            way_out = "" if evaluation.precision == "64-true" else ", or use trainer.precision=64-true"
+            raise ValueError(
+                f"{name}/loss would be infinite in trainer.precision={evaluation.precision}: {why}{way_out}"
+            )
+        if name == "val":
+            infinite = [metric for metric in METRICS[data.spec.task] if metric not in metrics]
+            empty = dict.fromkeys(infinite, f"has errors too large to be squared: {why}") | empty
+    if (reason := empty.get(score.removeprefix("val/"))) is not None:
+        raise ValueError(
+            f"score={score} is undefined, because the validation split {reason}; use score=val/loss, or other "
+            "validation rows"
+        )
+    return empty, [] if wide is None else [f"data.scale makes one number of nearly all values: {wide}"]
+
+
+def _smallest(plan: Plan, batch_size: int) -> SmallestBatch:
+    """Returns the fewest rows that go through the network at once, and a batch size that leaves more than one."""
+
+    def fewest(size: int) -> int:
+        whole = min(plan.rows, size * plan.batch_rows // batch_size)
+        last = plan.rows % whole or whole if plan.total_steps >= plan.steps_per_epoch else whole
+        return min(rows % size or size for rows in (whole, last))
+
+    rows = fewest(batch_size)
+    better = next((size for size in range(max(2, batch_size + 1), 2 * batch_size + 2) if fewest(size) > 1), None)
+    origin = f"the last batch of {plan.rows} training rows at data.batch_size={batch_size}, which has {rows}"
+    way_out = "use more training rows" if better is None else f"use data.batch_size={better}"
+    return SmallestBatch(rows, origin, f"{way_out}, or nn.LayerNorm")

@@ -15,10 +15,11 @@ from fulmen.errors import Diverged, warn
 from fulmen.experiment import console
 from fulmen.experiment.baseline import coefficients
 from fulmen.experiment.experiment import Experiment, Session
-from fulmen.experiment.load import Run, load, metadata
+from fulmen.experiment.load import OTHER_CODE, Run, load, metadata
 from fulmen.experiment.prepare import Prepared, prepare
 from fulmen.figures.context import RunContext
 from fulmen.models.dry_run import parameter_count
+from fulmen.models.initializers import load_weights
 from fulmen.runs import checkpoints, recording, resuming
 from fulmen.runs.files import write_json
 from fulmen.runs.folder import LAST, load_status, read_history, read_metrics
@@ -69,6 +70,8 @@ def train(experiment: Experiment, session: Session) -> Run:
                         console.print_compiling(prepared.compiles, prepared.compiling_saves)
                 if prepared.compile_obstacle is not None and leads:
                     warn(compile.NOT_POSSIBLE.format(prepared.compile_obstacle))
+                for note in prepared.notes if leads and not session.resume else ():
+                    warn(note)
                 if prepared.undefined and leads:
                     names = " and ".join(f"val/{name}" for name in prepared.undefined)
                     why = next(iter(prepared.undefined.values()))
@@ -87,6 +90,10 @@ def train(experiment: Experiment, session: Session) -> Run:
                     try:
                         last = None if start is None else checkpointer.last.resolve()
                         trainer.fit(learner, datamodule=data, ckpt_path=last)
+                    except Diverged as error:
+                        if (found := data.outlier("train")) is not None:
+                            raise ValueError(f"{error.what}, because {found}") from error
+                        raise
                     finally:
                         status |= {"steps": trainer.global_step, "device": str(trainer.strategy.root_device)}
                     status["compiled"] = learner.compiled is not None and not learner.compiled.given_up
@@ -129,7 +136,15 @@ def _checkpoint(prepared: Prepared, session: Session) -> tuple[int | None, dict[
     """Finds the step to resume from, and the best checkpoint so far; None for each that there is not."""
     if not session.resume:
         return None, None
-    return resuming.start(session.folder, prepared.plan.total_steps, prepared.fingerprint, session.trust)
+    newest, best = resuming.start(session.folder, prepared.plan.total_steps, prepared.fingerprint, session.trust)
+    if newest is None:
+        return None, None
+    weights = {name.removeprefix("net."): value for name, value in newest["state_dict"].items()}
+    try:
+        load_weights(prepared.evaluation.net, weights)  # as the Trainer would, when the record has been changed
+    except ValueError as error:
+        raise ValueError(f"{session.folder} cannot be resumed: {error}; {OTHER_CODE}") from error
+    return newest["global_step"], best
 
 
 def _lacks_only_figures(session: Session, prepared: Prepared) -> bool:
@@ -242,8 +257,10 @@ def _evaluate(prepared: Prepared, learner: Learner, trainer: Trainer, checkpoint
             what = f"{name} is not finite after step {trainer.global_step}"
             if name == "train/loss":
                 raise Diverged(what)
-            cause = learner.evaluation.cause_of_infinity(splits[name.partition("/")[0]])
-            raise Diverged(f"{what}, though train/loss and all weights are finite: {cause}", OUT_OF_RANGE)
+            split = name.partition("/")[0]
+            if (found := prepared.data.outlier(split, learner.evaluation)) is not None:
+                raise ValueError(f"{what}, because {found}")
+            raise Diverged(f"{what}, though train/loss and all weights are finite", OUT_OF_RANGE)
     metrics |= {"parameters": parameter_count(learner.net)}
     if prepared.baseline is not None and trainer.is_global_zero:
         metrics |= prepared.baseline.metrics(splits)

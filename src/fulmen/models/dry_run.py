@@ -1,4 +1,4 @@
-"""A dry run: one row of zeros sent through a network, to check its shapes, list its layers and estimate its work."""
+"""A dry run: rows sent through a network before it trains, to list its layers and estimate its work."""
 
 import math
 from collections.abc import Iterator
@@ -8,31 +8,27 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from fulmen.models.code_lines import place, said
 
-def check(net: nn.Module, in_shape: tuple[int, ...], out_features: int) -> None:
-    """Checks that the network takes and returns rows of the right shape; leaves it as it was.
+
+def run(net: nn.Module, x: Tensor, when: str = "") -> Any:
+    """Returns the network's output for rows, [B, *in_shape], whatever it is.
 
     Raises:
-        ValueError: it has nothing to train, cannot take a row of this data, or returns anything but [1, out_features].
+        ValueError: it fails; names the line and the layer.
     """
-    name = type(net).__name__
-    if not isinstance(net, nn.Module):
-        raise ValueError(f"the model is a {name}, but must be a torch.nn.Module")
-    if not any(parameter.requires_grad for parameter in net.parameters()):
-        raise ValueError(f"{name} has no parameters, so there is nothing to train; add a layer that has some")
     try:
-        with evaluation_mode(net), torch.no_grad():
-            out: object = net(torch.zeros(1, *in_shape, dtype=next(net.parameters()).dtype))
-    except (RuntimeError, TypeError, IndexError) as error:
-        said = str(error).strip().partition("\n")[0]
-        raise ValueError(f"{name} cannot take a row of the shape {in_shape}: {said}") from error
-    wanted = (1, out_features)
-    found = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
-    if found != wanted:
+        return net(x)
+    except Exception as error:  # whatever a network of one's own may raise
+        types = {str(p.dtype) for p in net.parameters() if p.is_floating_point()} - {str(x.dtype)}
+        way_out = ""
+        if types:
+            kinds = f"the rows are {x.dtype} and it has weights in {types.pop()}".replace("torch.", "")
+            way_out = f"; {kinds}: leave out .double() or .half(), or set trainer.precision, as in 64-true"
         raise ValueError(
-            f"{name} returns {found} for one row, but this data needs {wanted}: [rows, out_features]; "
-            "make its last layer out_features wide"
-        )
+            f"{type(net).__name__} cannot take rows of the shape {tuple(x.shape[1:])}{when}, here {len(x)}: "
+            f"{place(net, error)} raises {said(error)}{way_out}"
+        ) from error
 
 
 @contextmanager

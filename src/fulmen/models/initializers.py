@@ -6,13 +6,17 @@ A layer is any module that owns a parameter of two or more dimensions; normaliza
 """
 
 import math
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
+from fulmen.models.code_lines import class_line, said
+from fulmen.models.dry_run import evaluation_mode, run
 from fulmen.models.precision import data_type, default_dtype
+from fulmen.rules import listed
 
 Bias = Literal["zeros", "same"]
 NORMALIZATIONS = (nn.LayerNorm, nn.RMSNorm, nn.GroupNorm, nn.modules.batchnorm._BatchNorm)
@@ -98,11 +102,54 @@ def new_network(
     seed: int = 0,
     init: Callable[[nn.Module], None] | None = None,
 ) -> nn.Module:
-    """Makes a network that fits the data; its initial values are drawn in double precision if it computes in that."""
+    """Makes a network that fits the data; its initial values are drawn in double precision if it computes in that.
+
+    Raises:
+        ValueError: it is no network, or has lazy layers that cannot be sized.
+    """
     torch.manual_seed(seed)
     double = data_type(precision) == torch.float64
     with default_dtype(torch.float64 if double else torch.float32):
         net = model(in_shape=in_shape, out_features=out_features)
+        if not isinstance(net, nn.Module):
+            raise ValueError(f"the model is a {type(net).__name__}, but must be a torch.nn.Module")
+        _size_lazy_layers(net, in_shape)
         if init is not None:
             init(net)
     return net
+
+
+def _size_lazy_layers(net: nn.Module, in_shape: tuple[int, ...]) -> None:
+    """Sends rows through a network with lazy layers, so that they have weights that can be initialized."""
+    if not _lazy(net):
+        return
+    with evaluation_mode(net), torch.no_grad():
+        run(net, torch.zeros(2, *in_shape))
+    if unused := _lazy(net):
+        owner = class_line(net, unused[0].partition(".")[0])
+        raise ValueError(f"{owner} has a lazy layer that forward does not use, with {unused[0]}; leave it out")
+
+
+def _lazy(net: nn.Module) -> list[str]:
+    return [name for name, value in [*net.named_parameters(), *net.named_buffers()] if is_lazy(value)]
+
+
+def load_weights(net: nn.Module, state: Mapping[str, Any]) -> None:
+    """Loads the state of another network of the same kind.
+
+    Raises:
+        ValueError: it is of another kind; names the weights that differ.
+    """
+    try:
+        net.load_state_dict(state)
+    except Exception as error:  # a network's own hooks may raise anything
+        own = {name: [*getattr(value, "shape", ())] for name, value in net.state_dict().items()}
+        found = {name: [*getattr(value, "shape", ())] for name, value in state.items()}
+        resized = [f"{name} {found[name]}, here {own[name]}" for name in own if found.get(name, own[name]) != own[name]]
+        differences = {
+            "without": [f"{name} {own[name]}" for name in own if name not in found],
+            "with": [f"{name} {found[name]}" for name in found if name not in own],
+            "of another size:": resized,
+        }
+        what = "; ".join(f"{lead} {listed(names)}" for lead, names in differences.items() if names) or said(error)
+        raise ValueError(f"the weights are those of another {class_line(net, '__init__')}, {what}") from error

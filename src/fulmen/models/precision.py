@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from torch import nn
 
 TYPES = {"64": torch.float64, "32": torch.float32, "bf16": torch.bfloat16, "16": torch.float16}
 
@@ -12,6 +13,12 @@ def data_type(precision: str) -> torch.dtype:
     """Returns the dtype of features, of values and, but for `*-mixed`, of the network; for `*-mixed` it is float32."""
     bits, _, kind = precision.partition("-")
     return torch.float32 if kind == "mixed" else TYPES[bits]
+
+
+def converted(net: nn.Module, precision: str) -> nn.Module:
+    """Converts a network's weights as training does: to 64 or 16 bits; else a network of one's own keeps its types."""
+    dtype = data_type(precision)
+    return net if dtype == torch.float32 else net.to(dtype)
 
 
 @contextmanager

@@ -8,8 +8,10 @@ from fulmen.runs import checkpoints
 from fulmen.runs import folder as folders
 
 
-def start(folder: Path, total_steps: int, rows: str, trust: bool) -> tuple[int | None, dict[str, Any] | None]:
-    """Returns the step from which the run in `folder` resumes, and the best checkpoint so far; None without one.
+def start(
+    folder: Path, total_steps: int, rows: str, trust: bool
+) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """Returns the checkpoint from which the run in `folder` resumes, and the best so far; None without one.
 
     Args:
         folder: the run's.
@@ -38,4 +40,4 @@ def start(folder: Path, total_steps: int, rows: str, trust: bool) -> tuple[int |
         )
     if newest["metadata"]["fingerprint"] != rows:
         warn(f"the training data has changed since {folder} started; resuming with the new data")
-    return steps, checkpoints.whole(folder / "checkpoints" / folders.BEST, warn, trust)
+    return newest, checkpoints.whole(folder / "checkpoints" / folders.BEST, warn, trust)

@@ -1,5 +1,6 @@
 """A network's scores for the rows of a split, and their loss and metrics: after each interval, and after training."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from fulmen.models.dry_run import evaluation_mode
 from fulmen.models.precision import computing
 from fulmen.tasks.losses import Loss
 from fulmen.tasks.metrics import Classes, StreamingMetrics
+from fulmen.tasks.outliers import Outlier
 from fulmen.tasks.task import Task
 
 
@@ -51,18 +53,19 @@ class Evaluation:
             seen.add(*self._outcome(chunk))
         return seen
 
-    def cause_of_infinity(self, split: Rows) -> str:
-        """Returns the first quantity of `split` that is infinite or NaN, to explain a loss or a metric that is."""
-        start = 0
+    def unmeasurable(self, split: Rows) -> Outlier | None:
+        """Returns the first row without a finite loss; None if half of the rows have none, or each of them has one."""
+        found, wrong, start = None, 0, 0
         for chunk in chunks(split):
             out, y = self._outcome(chunk)
-            for name, values in {"a feature": chunk.x, "a target": y, "the network's output": out}.items():
-                wrong = ~values.isfinite().reshape(len(values), -1).all(1)
-                if wrong.any():
-                    row = int(wrong.int().argmax())
-                    return f"{name} is infinite or NaN in row {start + row + 1}"
-            start += len(chunk.x)
-        return f"the errors are too large for {str(out.dtype).removeprefix('torch.')}"
+            for row, (one, target) in enumerate(zip(torch.split(out, 1), torch.split(y, 1), strict=True), start):
+                loss = self.loss(one, target, self.task).item()
+                if not math.isfinite(loss):
+                    what = "the loss" if one.isfinite().all() else "the network's output"
+                    found = found or Outlier(row, f"{what} is not finite")
+                    wrong += 1
+            start += len(y)
+        return found if 2 * wrong < split.rows else None
 
     def _outcome(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Returns raw scores and targets of one dtype."""

@@ -34,6 +34,8 @@ def finite(losses: Tensor, first: int) -> Tensor:
     """
     finite = losses.isfinite()
     if not finite.all():
-        step = first + int(torch.argmin(finite.int())) + 1
-        raise Diverged(f"the loss became {losses[~finite][0].item()} at step {step}")
+        step, loss = first + int(torch.argmin(finite.int())) + 1, losses[~finite][0].item()
+        if step == 1:  # of the first weights: no rate has had a part in it
+            raise Diverged(f"the loss is {loss} at step 1, before any update", "check the data, init= and loss=")
+        raise Diverged(f"the loss became {loss} at step {step}")
     return losses

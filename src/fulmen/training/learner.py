@@ -135,7 +135,11 @@ class Learner(LightningModule):
             counter.completed += steps
 
     def on_train_epoch_end(self) -> None:
-        """Ends an interval: evaluate, record a row, take a step of `plateau`, and stop at the last step."""
+        """Ends an interval: evaluate, record a row, take a step of `plateau`, and stop at the last step.
+
+        Raises:
+            ValueError: a validation row, and not the training, makes the loss or the score infinite.
+        """
         step = self.trainer.global_step
         loss = self.interval.end(self.plan.rows if self.step.sums else None)
         row = {"lr": self._optimizer().param_groups[0]["lr"], "train/loss": loss}
@@ -145,6 +149,9 @@ class Learner(LightningModule):
             row |= {f"val/{name}": value for name, value in metrics.items()}
         # a metric that is undefined this time must not keep its last value: checkpoints, patience and pruning read it
         watched = {f"val/{name}": math.nan for name in self.metrics if validation is not None} | row
+        missing = [name for name in ("val/loss", self.score) if not math.isfinite(watched.get(name, 0.0))]
+        if missing and (found := self.trainer.datamodule.outlier("val", self.evaluation)) is not None:  # type: ignore[attr-defined]
+            raise ValueError(f"{missing[0]} is not finite after step {step}, because {found}")
         self.trainer.callback_metrics.update({name: torch.tensor(value) for name, value in watched.items()})
         loggers.log(self.trainer.loggers, row, step)
         scheduler = self.lr_schedulers()

@@ -17,6 +17,8 @@ from fulmen.data.order import Order
 from fulmen.data.scaling import Scaling
 from fulmen.data.source import DataSpec, Source
 from fulmen.data.tensors import Batch, Rows, Streamed, held
+from fulmen.tasks.evaluation import Evaluation
+from fulmen.tasks.outliers import Outlier, outlier
 from fulmen.training.plan import Plan
 
 SHORT, LONG = 0.025, 0.1
@@ -154,6 +156,18 @@ class DataModule(LightningDataModule):
         packs = Packs(self.splits["train"], self.plan, seed=self.seed, length=1, start=lambda: 0, share=slice(None))
         x, y = packs.pack(0, 1).batches[0]
         return Batch(x[:rows], y[:rows])
+
+    def outlier(self, split: str, evaluation: Evaluation | None = None) -> str | None:
+        """Returns a sentence about a value too large to be measured, or a row that is not, if a split has one."""
+        rows = self.splits[split]
+        found = outlier(rows, self.spec, self.scaling)
+        if found is None and evaluation is not None:
+            found = evaluation.unmeasurable(rows)
+        return None if found is None else self.named(found, split)
+
+    def named(self, found: Outlier, split: str) -> str:
+        """Returns a sentence about a row of a split."""
+        return f"{found.what} in {self.source.row_name(split, found.row)}; correct it, or leave the row out"
 
     def _pack_length(self, devices: int) -> int | None:
         """Returns the steps of a pack, or None if the clock decides; several devices must take the same packs."""

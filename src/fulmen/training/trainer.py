@@ -172,6 +172,7 @@ def build(
     """Returns a Trainer without what the learner does itself: validation loops, the bar, the counting of epochs."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", ".*`isinstance\\(treespec, LeafSpec\\)`.*")
+    warnings.filterwarnings("ignore", "Found \\d+ module\\(s\\) in eval mode")  # frozen by whoever wrote the network
     warnings.filterwarnings("ignore", "The `srun` command is available")  # of a run on a cluster's login node
     stopping = []
     if options.patience is not None:  # a score that is not finite is no improvement, and no reason to stop at once

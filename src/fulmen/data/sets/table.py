@@ -36,6 +36,8 @@ class Contents(NamedTuple):
 
     splits: dict[str, Split]
     schema: FittedSchema
+    indices: dict[str, RowIndices]
+    """The rows of the file in each split."""
     notes: list[str]
     """Messages to the user about how the file was processed."""
 
@@ -83,6 +85,13 @@ class Table(Source):
         self._say(self._contents.notes)
         self._contents.notes.clear()
         return self._contents.splits
+
+    def row_name(self, split: str, row: int) -> str:
+        """Returns the row's number in the file, as other messages count them; of `all`, splits follow each other."""
+        indices = self._contents.indices
+        if split not in indices:
+            return f"row {np.concatenate(list(indices.values()))[row] + 1} of {self.path}"
+        return f"row {indices[split][row] + 1} of {self.path}, which is in the {split} split"
 
     def state_dict(self) -> dict[str, Any]:
         return self._schema.plain()
@@ -132,6 +141,7 @@ class Table(Source):
         return Contents(
             {name: Split(x[part], y[part]) for name, part in splits.items()},
             FittedSchema(self._spec(target, columns), columns),
+            splits,
             [*notes, *target.notes, *unknown, *self._unseen(target, y[splits["train"]])],
         )
 
