@@ -32,7 +32,9 @@ from numpy.typing import NDArray
 
 from fulmen.cli import arguments
 from fulmen.data.sets import npy_files
-from fulmen.data.source import DataSpec
+from fulmen.data.sets.table import Table
+from fulmen.data.source import DataSpec, Source
+from fulmen.data.tables.cells import Form
 from fulmen.data.tables.reader import read
 from fulmen.errors import ConfigurationError
 from fulmen.runs.files import expand_home, replacing
@@ -63,9 +65,8 @@ def main(argv: Sequence[str]) -> int:
     if output is not None and output.suffix == ".parquet" and find_spec("pyarrow") is None:
         raise ConfigurationError(f"output={output} needs pyarrow: pip install 'fulmen[parquet]'")
     network = arguments.load(given)
-    table = {name: getattr(network.source, name) for name in ("separator", "decimal") if hasattr(network.source, name)}
-    table |= {name: given.options[name] for name in ("separator", "decimal") if name in given.options}
-    scores = network.predictor.scores(rows(given.options["input"], **table))
+    form = {name: given.options[name].strip("'\"") for name in ("separator", "decimal") if name in given.options}
+    scores = network.predictor.scores(rows(network.source, given.options["input"], **form))
     if output is None:
         print(frame(scores, network.predictor.spec).to_csv(index=False), end="")
     else:
@@ -73,15 +74,17 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def rows(path: str, **table: Any) -> Any:
+def rows(source: Source, path: str, *, separator: str | None = None, decimal: str | None = None) -> Any:
     """Returns the rows in a file: a DataFrame, or of a NumPy file an array.
 
     Raises:
         ValueError: they cannot be read; says why.
     """
-    if not path.endswith(".npy"):
-        return read(path, **table)
-    return np.array(npy_files.mapped(expand_home(path)))
+    if path.endswith(".npy"):
+        return np.array(npy_files.mapped(expand_home(path)))
+    if isinstance(source, Table):
+        return source.read(path, separator=separator, decimal=decimal)
+    return read(path, separator=separator, form=Form(decimal, prefix=""), used=source.spec.feature_names)
 
 
 def frame(scores: NDArray[np.floating], spec: DataSpec) -> "pd.DataFrame":

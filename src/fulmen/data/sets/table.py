@@ -6,23 +6,27 @@ then fitted on the training rows only.
 Shapes: N rows, F features, T targets.
 """
 
+import dataclasses
 import functools
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 import numpy as np
+import yaml
 from numpy.typing import NDArray
 
 from fulmen.data.source import DataSpec, Source, Split
-from fulmen.data.tables.column_checks import check_finite
-from fulmen.data.tables.columns import roles
-from fulmen.data.tables.encoding import Column, FittedSchema, encode, feature_names, fit
-from fulmen.data.tables.reader import check_form, read
+from fulmen.data.tables.advice import leave_out
+from fulmen.data.tables.cells import Cells, Form, Type
+from fulmen.data.tables.column_checks import check_finite, check_numbers
+from fulmen.data.tables.columns import clean, kind, roles
+from fulmen.data.tables.encoding import Column, FittedSchema, encode, feature_names, fit, schema_form
+from fulmen.data.tables.reader import check_cells, check_form, frame, read, read_cells
 from fulmen.data.tables.splitting import RowIndices, Sizes, groups, moments, size
 from fulmen.data.tables.target import TargetOptions, TargetSpec, known_target_spec, target_spec
-from fulmen.rules import check, listed
+from fulmen.rules import check, listed, mapping, one_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,22 +50,26 @@ class Table(Source):
 
     path: str | None
     """Path of the file."""
-    target: str | Sequence[str] | None
+    target: str | int | float | Sequence[str | int | float] | None
     """The column to predict, or several for a regression."""
     task: TargetOptions
     """Task; `auto`: inferred from the values of the target."""
-    features: Sequence[str] | None
+    features: Sequence[str | int | float] | None
     """Feature columns; None: all columns without another role."""
-    leave_out: Sequence[str]
+    leave_out: Sequence[str | int | float]
     """Columns excluded from the features."""
-    time: str | None
+    time: str | int | float | None
     """Column to split by time: the earliest rows are train, the latest test."""
-    group: str | None
+    group: str | int | float | None
     """Column to split by group: rows with equal values stay in the same split."""
     separator: str | None
-    """Separator of a CSV file, or `tab`; None: tab for .tsv, else comma."""
-    decimal: str
-    """The decimal point of a CSV file."""
+    """Separator of a CSV file, or `tab`; None: as a first line such as `sep=;` says, tab for .tsv, else comma."""
+    decimal: str | None
+    """The decimal point of a CSV file; None: as the numbers of each column show."""
+    missing: Sequence[str | int | float] | None = None
+    """Words for a missing value in a CSV file; None: the usual ones, in columns whose other cells are no texts."""
+    types: Mapping[str, str] | str | None = None
+    """Columns that are a `number`, `text` or `yes_no` whatever their cells look like; a text is read as YAML."""
     val_size: float
     """A fraction below 1, or a number of rows (with `group`: of groups); 0: no such split."""
     test_size: float
@@ -73,6 +81,12 @@ class Table(Source):
         check_form(self.separator, self.decimal)
         if self.time is not None and self.group is not None:
             raise ValueError(f"data.time={self.time} and data.group={self.group} cannot be combined: set only one.")
+        types: Any = yaml.safe_load(self.types) if isinstance(self.types, str) else self.types or {}
+        check("data.types", types, mapping)
+        for name, value in types.items():
+            check(f"data.types of {name}", value, one_of(*get_args(Type)))
+        missing = None if self.missing is None else [clean(str(word)) for word in self.missing]
+        self._form = Form(self.decimal, missing, {clean(str(name)): value for name, value in types.items()})
 
     @property
     def spec(self) -> DataSpec:
@@ -111,21 +125,25 @@ class Table(Source):
     @functools.cached_property
     def _contents(self) -> Contents:
         """Reads the file, splits its rows, and encodes them as fitted on the training rows."""
-        table, notes = self._read()
-        dividing = {"time": self.time, "group": self.group}
+        cells, notes = self._read()
+        named = {"time": self.time, "group": self.group}
         targets, features = roles(
-            list(table.columns),
+            list(cells),
             str(self.path),
-            target=self.target,
-            features=self.features,
-            leave_out=self.leave_out,
-            dividing=dividing,
+            target=[] if self.target is None else _names(self.target),
+            features=None if self.features is None else _names(self.features),
+            leave_out=_names(self.leave_out),
+            others={key: None if name is None else clean(str(name)) for key, name in named.items()},
+            types=() if self._has_loaded_schema() else self._form.types,
         )
+        table = frame(cells)
+        dividing = [clean(str(name)) for name in named.values() if name is not None]
+        check_cells(cells, [*targets, *features, *dividing])
         check_finite(table[[*targets, *features]])
-        there = self._with_targets(table[targets], notes)
+        there = self._with_targets(cells, table[targets], notes)
         target = self._target_spec(table[targets].iloc[there])
         splits = {name: there[part] for name, part in self._divide(table.iloc[there], target).items()}
-        columns = self._columns(table[features].iloc[splits["train"]], notes)
+        columns = self._columns(table[features].iloc[splits["train"]], cells, notes)
         x, unknown = encode(table, columns)
         y = np.zeros((len(table), *target.y.shape[1:]), target.y.dtype)  # for all rows, like x
         y[there] = target.y
@@ -135,35 +153,52 @@ class Table(Source):
             [*notes, *target.notes, *unknown, *self._unseen(target, y[splits["train"]])],
         )
 
-    def _read(self) -> tuple["pd.DataFrame", list[str]]:
+    def read(self, path: str, *, separator: str | None = None, decimal: str | None = None) -> "pd.DataFrame":
+        """Reads new rows from a file, by the types of the training rows and the points of their numbers.
+
+        Raises:
+            ValueError: they cannot be read so.
+        """
+        columns = self._schema.columns
+        form = dataclasses.replace(schema_form(self._form, columns), decimal=decimal or self.decimal, prefix="")
+        return read(path, separator=separator or self.separator, form=form, used=[column["name"] for column in columns])
+
+    def _read(self) -> tuple[dict[str, Cells], list[str]]:
         """Reads the columns that have a name, and a note if others were dropped."""
         if self.path is None:
             raise ValueError("data=table needs a file: add data.path=<your CSV or Parquet file>.")
-        table = read(self.path, separator=self.separator, decimal=self.decimal)
-        nameless = [name for name in map(str, table) if name.startswith(NAMELESS)]
+        form = schema_form(self._form, self._schema.columns) if self._has_loaded_schema() else self._form
+        cells = read_cells(self.path, separator=self.separator, form=form)
+        nameless = [name for name in cells if name.startswith(NAMELESS)]
         notes = [f"dropped {len(nameless)} columns without a name in the header"] if nameless else []
-        return table.drop(columns=nameless), notes
+        return {name: column for name, column in cells.items() if name not in nameless}, notes
 
-    def _with_targets(self, targets: "pd.DataFrame", notes: list[str]) -> RowIndices:
+    def _with_targets(self, cells: Mapping[str, Cells], targets: "pd.DataFrame", notes: list[str]) -> RowIndices:
         """Returns the indices of the rows without a missing target."""
+        words = {word: count for name in map(str, targets) for word, count in cells[name].missing.items() if word}
         there = np.flatnonzero(targets.notna().all(axis=1))
         if not len(there):
             raise ValueError(f"No row of {self.path} has a value of data.target={listed(list(targets))}.")
         if len(there) < len(targets):
-            notes.append(f"dropped {len(targets) - len(there)} rows without a value of {listed(list(targets))}")
+            taken = f"; {listed([f'{word!r} ({count})' for word, count in words.items()])} taken for a missing value"
+            dropped = f"dropped {len(targets) - len(there)} rows without a value of {listed(list(targets))}"
+            notes.append(f"{dropped}{taken}, unless data.missing=[] or others are given" if words else dropped)
         return there
 
     def _target_spec(self, targets: "pd.DataFrame") -> TargetSpec:
         """Returns the target spec, by the loaded schema if there is one."""
         if self._has_loaded_schema():
             return known_target_spec(targets, self._schema.spec.task, self._schema.spec.target_names)
-        return target_spec(targets, self.task)
+        return target_spec(targets, self.task, self._form.types, self._form.missing)
 
-    def _columns(self, train: "pd.DataFrame", notes: list[str]) -> list[Column]:
+    def _columns(self, train: "pd.DataFrame", cells: Mapping[str, Cells], notes: list[str]) -> list[Column]:
         """Returns the encoding of the columns: from the loaded schema, or fitted on the training rows."""
         if self._has_loaded_schema():
             return self._schema.columns
-        columns, said = fit(train)
+        for name in map(str, train):
+            if kind(train[name]) == "text" and name not in self._form.types:
+                check_numbers(train[name], self._form.missing, f"else correct it, or {leave_out(name)}")
+        columns, said = fit(train, {name: column.written for name, column in cells.items()})
         notes += said
         return columns
 
@@ -171,10 +206,13 @@ class Table(Source):
         """Assigns rows to splits."""
         sizes = Sizes(self.val_size, self.test_size, self.seed)
         if self.time is not None:
-            return sizes.in_time(moments(table[self.time]))
+            return sizes.in_time(moments(table[clean(str(self.time))]))
         if self.group is not None:
-            return sizes.in_groups(groups(table[self.group]))
-        return sizes.mixed(len(table)) if target.task == "regression" else sizes.balanced(target.y, target.names)
+            return sizes.in_groups(groups(table[clean(str(self.group))]))
+        if target.task == "regression":
+            return sizes.mixed(len(table))
+        guessed = self.task == "auto" and bool(target.notes)
+        return sizes.balanced(target.y, target.names, "take them for values with data.task=regression, " * guessed)
 
     def _spec(self, target: TargetSpec, columns: list[Column]) -> DataSpec:
         """Builds the spec.
@@ -202,3 +240,9 @@ class Table(Source):
     def _say(notes: Sequence[str]) -> None:
         for note in notes:
             print(f"data=table: {note}", file=sys.stderr)
+
+
+def _names(given: str | int | float | Sequence[str | int | float]) -> list[str]:
+    """Returns names of columns; YAML reads some as numbers."""
+    several = [given] if isinstance(given, (str, int, float)) else given
+    return [clean(str(name)) for name in several]
