@@ -101,6 +101,11 @@ class Source(ABC):
         """True if rows stay in memory-mapped files and are read when needed."""
         return False
 
+    @property
+    def summary(self) -> list[tuple[str, ...]]:
+        """A table of text about the columns that were read, its header first; empty if there is nothing to say."""
+        return []
+
     def state_dict(self) -> dict[str, Any]:
         """Returns what the source learned from the training rows, as plain values, for a checkpoint."""
         return {}

@@ -142,12 +142,14 @@ def _are_classes(y: NDArray[Any]) -> bool:
     """
     if y.dtype.kind != "f":
         return True
+    if y.shape not in ((len(y),), (len(y), 1)):
+        return False
     found: NDArray[Any] = y[:0].ravel()
-    for part in parts(y) if y.size == len(y) else ():
+    for part in parts(y):
         found = np.union1d(found, part)
         if len(found) > CLASSES or not (np.isfinite(part).all() and (part == np.floor(part)).all()):
             return False
-    return y.size == len(y) and len(found) <= len(y) / 2
+    return len(found) <= len(y) / 2
 
 
 def _values(y: NDArray[Any], split: str) -> NDArray[Any]:

@@ -23,8 +23,10 @@ from fulmen.data.tables.cells import Cells, Form, Type
 from fulmen.data.tables.column_checks import check_finite, check_numbers
 from fulmen.data.tables.columns import clean, kind, roles
 from fulmen.data.tables.encoding import Column, FittedSchema, encode, feature_names, fit, schema_form
+from fulmen.data.tables.leaks import counts_rows, find_leaks, is_sorted
 from fulmen.data.tables.reader import check_cells, check_form, frame, read, read_cells
 from fulmen.data.tables.splitting import RowIndices, Sizes, groups, moments, size
+from fulmen.data.tables.summary import summarize
 from fulmen.data.tables.target import TargetOptions, TargetSpec, known_target_spec, target_spec
 from fulmen.rules import check, listed, mapping, one_of
 
@@ -42,6 +44,8 @@ class Contents(NamedTuple):
     schema: FittedSchema
     notes: list[str]
     """Messages to the user about how the file was processed."""
+    summary: list[tuple[str, ...]]
+    """A line for each column of the file."""
 
 
 @dataclass(kw_only=True)
@@ -98,6 +102,10 @@ class Table(Source):
         self._contents.notes.clear()
         return self._contents.splits
 
+    @property
+    def summary(self) -> list[tuple[str, ...]]:
+        return self._contents.summary
+
     def state_dict(self) -> dict[str, Any]:
         return self._schema.plain()
 
@@ -142,6 +150,7 @@ class Table(Source):
         check_finite(table[[*targets, *features]])
         there = self._with_targets(cells, table[targets], notes)
         target = self._target_spec(table[targets].iloc[there])
+        leaks = {} if self._has_loaded_schema() else self._leaks(table[features].iloc[there], target)
         splits = {name: there[part] for name, part in self._divide(table.iloc[there], target).items()}
         columns = self._columns(table[features].iloc[splits["train"]], cells, notes)
         x, unknown = encode(table, columns)
@@ -150,7 +159,15 @@ class Table(Source):
         return Contents(
             {name: Split(x[part], y[part]) for name, part in splits.items()},
             FittedSchema(self._spec(target, columns), columns),
-            [*notes, *target.notes, *unknown, *self._unseen(target, y[splits["train"]])],
+            [
+                *notes,
+                *target.notes,
+                *(f"{name}: {cells[name].remark}" for name in targets if cells[name].remark),
+                *(f"{name} {remark}" for name, remark in leaks.items()),
+                *unknown,
+                *self._unseen(target, y[splits["train"]]),
+            ],
+            summarize(cells, table, targets, target, features, columns, leaks),
         )
 
     def read(self, path: str, *, separator: str | None = None, decimal: str | None = None) -> "pd.DataFrame":
@@ -213,6 +230,24 @@ class Table(Source):
             return sizes.mixed(len(table))
         guessed = self.task == "auto" and bool(target.notes)
         return sizes.balanced(target.y, target.names, "take them for values with data.task=regression, " * guessed)
+
+    def _leaks(self, features: "pd.DataFrame", target: TargetSpec) -> dict[str, str]:
+        """Returns remarks on columns that give the target away, unless the user names the features.
+
+        Raises:
+            ValueError: one counts the rows, and these are sorted by class.
+        """
+        if self.features is not None:
+            return {}
+        found = find_leaks(features, target)
+        at_random = self.time is None and self.group is None
+        for name in found if at_random and target.task != "regression" and is_sorted(target.y) else ():
+            if counts_rows(features[name]):
+                raise ValueError(
+                    f"Column {name!r} only counts the rows, and these are sorted by class, so that it gives the class "
+                    f"away: {leave_out(name)}, or name all features in data.features."
+                )
+        return found
 
     def _spec(self, target: TargetSpec, columns: list[Column]) -> DataSpec:
         """Builds the spec.

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from fulmen.data.tables.advice import typed
 from fulmen.data.tables.cells import Cells, Form, decide
 from fulmen.data.tables.columns import clean, kind
 from fulmen.rules import did_you_mean, listed
@@ -25,12 +26,14 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from fulmen.data.tables.cells import Type
+    from fulmen.data.tables.advice import typed
+from fulmen.data.tables.cells import Type
 
 SEPARATORS = {";": "';'", "\t": "tab", "|": "'|'", ",": "','"}
 """Common separators, and what `data.separator` calls them."""
 SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 """A first line by which spreadsheet programs say what separates the columns."""
+ZERO = re.compile(r"""(?:^|[,;|\t "])0[0-9]""", re.MULTILINE)
 LONGEST = 2**24
 """Maximum number of characters of a header line that are read."""
 
@@ -74,7 +77,26 @@ def _delimited(file: Path, separator: str, form: Form) -> dict[str, Cells]:
         found = _parse(file, separator, [places[name] for name in names])
         return found.set_axis(names, axis=1)
 
-    return decide(table, raw, form)
+    cells = decide(table, raw, form)
+    whole = [name for name, column in cells.items() if column.values.dtype.kind == "i" and not column.remark]
+    return cells | (_with_zeros(cells, raw(whole)) if whole and _has_zeros(file) else {})
+
+
+def _has_zeros(file: Path) -> bool:
+    """Returns whether a cell may begin with a zero that is no number's only digit before the point."""
+    with _opened(file) as text:
+        return any(ZERO.search("".join(lines)) for lines in iter(lambda: text.readlines(2**20), []))
+
+
+def _with_zeros(cells: Mapping[str, Cells], texts: "pd.DataFrame") -> dict[str, Cells]:
+    """Returns the columns whose numbers are written as codes are, with a remark."""
+    found = {}
+    for name in map(str, texts):
+        codes = texts[name][texts[name].str.fullmatch("0[0-9]+").eq(True)]
+        if len(codes):
+            remark = f"{codes.iloc[0]!r} is {int(codes.iloc[0])}; if it is a code, keep it with {typed(name, 'text')}"
+            found[name] = cells[name]._replace(remark=remark)
+    return found
 
 
 def _parse(file: Path, separator: str, texts: list[int] | None = None) -> "pd.DataFrame":
