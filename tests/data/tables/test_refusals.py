@@ -249,8 +249,11 @@ def test_columns_that_only_parquet_holds(write: Write, made: MakeTable, column: 
         ({"val_size": float("nan")}, "data.val_size is nan, but must be a share below 1, or a whole number of rows"),
         ({"separator": "::"}, "data.separator is '::': give one character, or tab."),
         ({"separator": ""}, "data.separator is '': give one character, or tab."),
-        ({"decimal": ";"}, "data.decimal is ';': give '.' or ',', and another data.separator."),
-        ({"decimal": ",", "separator": ","}, "data.decimal is ',': give '.' or ',', and another data.separator."),
+        ({"decimal": ";"}, "data.decimal is ';': give '.' or ','."),
+        (
+            {"types": {"a": "numbers"}},
+            "data.types of a is 'numbers', but must be one of number, text, yes_no; did you mean number?",
+        ),
         ({"time": "a", "group": "b"}, "data.time=a and data.group=b cannot be combined: set only one."),
     ],
 )

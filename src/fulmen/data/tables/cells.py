@@ -57,6 +57,7 @@ DIGITS = {".": _digits(r"\.", ","), ",": _digits(",", r"\.")}
 """What the digits of a number look like, by its decimal point."""
 MANY = 20
 """Different numbers from which on a column of them is no coincidence."""
+OTHER = {".": ",", ",": "."}
 NAMES = {".": "point", ",": "comma"}
 
 
@@ -82,7 +83,8 @@ class Number(NamedTuple):
         minus = "-" if found["negative"] or "-" in found["minus"] + found["minus2"] else ""
         values = dict[str, str]()
         for point, pattern in DIGITS.items():
-            if pattern.fullmatch(digits):
+            is_grouped = OTHER[point] in digits or re.search(r"['’\s]", digits)
+            if pattern.fullmatch(digits) and not (is_grouped and found["exponent"]):
                 bare = re.sub(f"[^0-9{point}]", "", digits).replace(point, ".")
                 values[point] = f"{minus}{bare}{found['exponent'] or ''}"
         sign, unit = found["before"] or found["after"] or "", (found["unit"] or "").strip()
@@ -111,6 +113,8 @@ class Form:
     """Types of columns, by name."""
     written: Mapping[str, str] = field(default_factory=dict)
     """How the training rows are written (`Cells.written`), by column."""
+    separator: str = ","
+    """Where columns are not separated by commas, the decimal point often is one."""
     prefix: str = "data."
     """Stands before the keys in advice."""
 
@@ -248,7 +252,7 @@ class Texts:
             return trained, ""
         if not trained and len(shown) == 1:
             return min(shown), ""
-        if not trained and not shown and marks == ".":
+        if not trained and not shown and marks == "." and form.separator == ",":
             return ".", ""
         point, comma = (numbers[unclear].values[mark] for mark in NAMES)
         return ".", (
@@ -320,20 +324,32 @@ def decide(table: "pd.DataFrame", raw: Callable[[list[str]], "pd.DataFrame"], fo
 
     columns = {str(name): table[name] for name in table}
     texts = {name: Texts(cells, form) for name, cells in columns.items() if isinstance(cells.dtype, pd.StringDtype)}
-    commas = form.decimal == "," or any(column.has_commas for column in texts.values())
+    commas = form.separator != "," or any(column.has_commas for column in texts.values())
 
     def is_undecided(name: str, cells: "pd.Series[Any]") -> bool:
         """Returns whether plain numbers may have been meant otherwise."""
-        by_comma = commas and cells.dtype.kind == "f"
-        return by_comma or form.types.get(name, "number") != "number" or bool({*form.written.get(name, "")} & {*",%‰"})
+        if form.types.get(name, "number") != "number" or {*form.written.get(name, "")} & {*",%‰"}:
+            return True
+        return cells.dtype.kind == "f" and (form.decimal == "," or (commas and _may_have_groups(cells)))
 
     again = [name for name, cells in columns.items() if name not in texts and is_undecided(name, cells)]
     if again:
         found = raw(again)
         texts |= {name: Texts(found[name], form) for name in again}
     _check_first_row(texts.values())
+    decided = {name: _plain(cells) for name, cells in columns.items() if name not in texts}
     shown = {point for column in texts.values() for point in column.shown}
-    return {name: texts[name].decide(shown) if name in texts else _plain(cells) for name, cells in columns.items()}
+    shown |= {column.written for column in decided.values() if column.written}
+    return {name: texts[name].decide(shown) if name in texts else decided[name] for name in columns}
+
+
+def _may_have_groups(column: "pd.Series[Any]") -> bool:
+    """Returns whether the point of numbers may part groups of digits: 1.234 as 1234."""
+    values = column.dropna().abs().to_numpy()
+    thousands = values * 1000
+    return bool(
+        ((values % 1 == 0) | ((values > 1) & (values < 1000) & (abs(thousands - thousands.round()) < 1e-6))).all()
+    )
 
 
 def _check_first_row(columns: Iterable[Texts]) -> None:

@@ -212,7 +212,7 @@ def read_cells(path: str | Path, *, separator: str | None = None, form: Form = P
     else:
         between = _separator(file, separator)
         check_names(file, read_header(file, between, form.prefix))
-        columns = _delimited(file, between, form)
+        columns = _delimited(file, between, dataclasses.replace(form, separator=between))
     if not columns or not len(next(iter(columns.values())).values):
         raise ValueError(f"{file} has columns, but no rows.")
     return columns
@@ -244,8 +244,8 @@ def check_form(separator: str | None, decimal: str | None, prefix: str = "data."
     """Raises ValueError unless these can separate columns, and the digits of a number."""
     if separator is not None and separator not in TAB and len(separator) != 1:
         raise ValueError(f"{prefix}separator is {separator!r}: give one character, or tab.")
-    if decimal not in (None, ".", ",") or (decimal is not None and decimal == separator):
-        raise ValueError(f"{prefix}decimal is {decimal!r}: give '.' or ',', and another {prefix}separator.")
+    if decimal not in (None, ".", ","):
+        raise ValueError(f"{prefix}decimal is {decimal!r}: give '.' or ','.")
 
 
 def _check(file: Path) -> None:
