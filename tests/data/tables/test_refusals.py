@@ -250,6 +250,8 @@ def test_columns_that_only_parquet_holds(write: Write, made: MakeTable, column: 
         ({"separator": "::"}, "data.separator is '::': give one character, or tab."),
         ({"separator": ""}, "data.separator is '': give one character, or tab."),
         ({"decimal": ";"}, "data.decimal is ';': give '.' or ','."),
+        ({"types": "{a: text"}, "data.types is '{a: text', but must be names with values"),
+        ({"types": ["a"]}, "data.types is ['a'], but must be names with values"),
         (
             {"types": {"a": "numbers"}},
             "data.types of a is 'numbers', but must be one of number, text, yes_no; did you mean number?",

@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 from fulmen.data.source import DataSpec, Source, Split
 from fulmen.data.tables.advice import leave_out
-from fulmen.data.tables.cells import Cells, Form, Type
+from fulmen.data.tables.cells import WORDS, Cells, Form, Number, Type
 from fulmen.data.tables.column_checks import check_finite, check_numbers
 from fulmen.data.tables.columns import clean, kind, roles
 from fulmen.data.tables.encoding import Column, FittedSchema, encode, feature_names, fit, schema_form
@@ -85,7 +86,9 @@ class Table(Source):
         check_form(self.separator, self.decimal)
         if self.time is not None and self.group is not None:
             raise ValueError(f"data.time={self.time} and data.group={self.group} cannot be combined: set only one.")
-        types: Any = yaml.safe_load(self.types) if isinstance(self.types, str) else self.types or {}
+        types: Any = self.types or {}
+        with suppress(yaml.YAMLError):  # then it stays a text, which is refused
+            types = yaml.safe_load(types) if isinstance(types, str) else types
         check("data.types", types, mapping)
         for name, value in types.items():
             check(f"data.types of {name}", value, one_of(*get_args(Type)))
@@ -138,7 +141,7 @@ class Table(Source):
         targets, features = roles(
             list(cells),
             str(self.path),
-            target=[] if self.target is None else _names(self.target),
+            target=[] if self.target in (None, "") else _names(self.target),
             features=None if self.features is None else _names(self.features),
             leave_out=_names(self.leave_out),
             others={key: None if name is None else clean(str(name)) for key, name in named.items()},
@@ -184,10 +187,20 @@ class Table(Source):
         """Reads the columns that have a name, and a note if others were dropped."""
         if self.path is None:
             raise ValueError("data=table needs a file: add data.path=<your CSV or Parquet file>.")
-        form = schema_form(self._form, self._schema.columns) if self._has_loaded_schema() else self._form
+        form = self._form
+        if self._has_loaded_schema():
+            form = schema_form(form, self._schema.columns)
+            if any(name.casefold() in WORDS for name in self._schema.spec.target_names):  # a class that looks missing
+                form = dataclasses.replace(
+                    form, types={**form.types, **dict.fromkeys(_names(self.target or ()), "text")}
+                )
         cells = read_cells(self.path, separator=self.separator, form=form)
         nameless = [name for name in cells if name.startswith(NAMELESS)]
         notes = [f"dropped {len(nameless)} columns without a name in the header"] if nameless else []
+        numbers = [name for name in cells if Number.of(name)]
+        if len(numbers) > len(cells) / 2 and any("." in name for name in numbers):
+            taken = f"the first line is taken for names, though it holds numbers, such as {numbers[0]}"
+            notes.append(f"{taken}; if it is a row, put a line of names above it")
         return {name: column for name, column in cells.items() if name not in nameless}, notes
 
     def _with_targets(self, cells: Mapping[str, Cells], targets: "pd.DataFrame", notes: list[str]) -> RowIndices:

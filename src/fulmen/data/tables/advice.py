@@ -1,5 +1,6 @@
 """The keys of `data=table` as one types them in a shell, for the advice in messages."""
 
+import re
 from collections.abc import Sequence
 
 
@@ -16,8 +17,9 @@ def typed(name: str, kind: str) -> str:
     """Returns the word that gives a column its type."""
     if _is_plain(name):
         return f'"data.types={{{name}: {kind}}}"'
-    quoted = name.replace("\\", "\\\\").replace('"', '\\"')
-    return f"""'data.types="{{\\"{quoted}\\": {kind}}}"'"""
+    quoted = name.replace("\\", "\\\\").replace('"', '\\"')  # as YAML has it
+    value = f'{{"{quoted}": {kind}}}'.replace("'", "\\'")  # in Hydra's quotes
+    return '"' + re.sub(r'([\\"$`])', r"\\\1", f"data.types='{value}'") + '"'
 
 
 def leave_out(name: str) -> str:

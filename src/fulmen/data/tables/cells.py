@@ -151,7 +151,7 @@ class Texts:
         self.is_typed = self.name in form.types
         self.type: Type = form.types[self.name] if self.is_typed else self._type()
         dates = all(re.fullmatch(DATE, text) for text in self.numbers)
-        if self.type == "text" and not dates:  # words may be texts among texts
+        if self.type == "text" and (self.is_typed or not dates):  # words may be texts among texts
             self.missing = self._missing(EMPTY)
 
     def _missing(self, words: frozenset[str]) -> set[str]:

@@ -44,7 +44,7 @@ def summarize(
             values = len(encoded[name]["values"])
             taken = TYPES[encoded[name]["kind"]] + (f", {values} values" if values else "")
         else:
-            why = "no values" if table[name].isna().all() else "one value in the training rows"
+            why = "empty" if table[name].isna().all() else "constant"
             taken = f"left out: {why}" if name in features else f"no feature, {TYPES[kind(table[name])]}"
         missing = ", ".join(f"{count} {word!r}" if word else f"{count} empty" for word, count in column.missing.items())
         remark = "; ".join(filter(None, (column.remark, remarks.get(name))))
