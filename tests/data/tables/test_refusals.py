@@ -159,7 +159,7 @@ BAD: dict[str, tuple[pd.DataFrame, dict[str, object], str]] = {
     "no number where one must be": (
         holding(w=["1", "two"] * 50),
         {"types": {"w": "number"}},
-        r"'w' holds 'two' in row 2: it must hold finite numbers\.$",
+        r"'w' holds 'two' in row 2: it must hold finite numbers; if .* add \"data.missing=\[two\]\"\.$",
     ),
     "neither yes nor no": (
         holding(w=["yes", "no", "maybe", "no"] * 25),

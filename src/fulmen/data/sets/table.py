@@ -173,14 +173,29 @@ class Table(Source):
             summarize(cells, table, targets, target, features, columns, leaks),
         )
 
-    def read(self, path: str, *, separator: str | None = None, decimal: str | None = None) -> "pd.DataFrame":
+    def read(
+        self,
+        path: str,
+        *,
+        separator: str | None = None,
+        decimal: str | None = None,
+        missing: Sequence[str] | None = None,
+    ) -> "pd.DataFrame":
         """Reads new rows from a file, by the types of the training rows and the points of their numbers.
+
+        Args:
+            path: of the file.
+            separator: of the file, if it is not that of the training rows; so are the others.
+            decimal: the decimal point.
+            missing: words for a missing value.
 
         Raises:
             ValueError: they cannot be read so.
         """
         columns = self._schema.columns
-        form = dataclasses.replace(schema_form(self._form, columns), decimal=decimal or self.decimal, prefix="")
+        form = dataclasses.replace(schema_form(self._form, columns), prefix="")
+        form = form if decimal is None else dataclasses.replace(form, decimal=decimal)
+        form = form if missing is None else dataclasses.replace(form, missing=missing)
         return read(path, separator=separator or self.separator, form=form, used=[column["name"] for column in columns])
 
     def _read(self) -> tuple[dict[str, Cells], list[str]]:

@@ -210,8 +210,9 @@ class Texts:
         error = self._unlike(numbers) or error
         wrong = next((text for text in self.numbers if text not in numbers or point not in numbers[text].values), None)
         if wrong is not None and not error:
-            kind = f"numbers with a decimal {NAMES[point]}" if wrong in numbers else "finite numbers"
-            error = self._wrong(wrong, kind)
+            words = word(self.form.prefix + "missing", [*(self.form.missing or ()), wrong])
+            kind = f"finite numbers; if it stands for a missing value, add {words}"
+            error = self._wrong(wrong, f"numbers with a decimal {NAMES[point]}" if wrong in numbers else kind)
         if error:
             return Cells(self._series({text: text for text in self.numbers}, "str"), missing, error=error)
         read = {text: number.values[point] for text, number in numbers.items()}
