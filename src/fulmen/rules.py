@@ -2,7 +2,7 @@
 
 import difflib
 import typing
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import inf
 from typing import Any
 
@@ -122,10 +122,13 @@ def of_type(hint: Any) -> Rule:
         return one_of(*options)
     if typing.get_origin(hint) in (list, tuple, Sequence):
         return many(of_type(options[0]))
+    if typing.get_origin(hint) is Mapping:
+        return mapping
     if options:
         rules = [of_type(option) for option in options]
+        said = [of_type(option) for option in options if str not in options or option not in (int, float)]
         return lambda value: (
-            None if any(rule(value) is None for rule in rules) else ", or ".join(str(rule(value)) for rule in rules)
+            None if any(rule(value) is None for rule in rules) else ", or ".join(str(rule(value)) for rule in said)
         )
     simple: dict[Any, Rule] = {
         int: whole(-inf),

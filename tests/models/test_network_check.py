@@ -51,7 +51,7 @@ FITS: dict[str, tuple[Callable[..., nn.Module], Tensor, int]] = {
     "one row": (made(lambda: nn.Linear(2, 4)), X[:1], 4),
     "equal rows": (made(lambda: nn.Linear(2, 3)), torch.ones(5, 2), 3),
     "large numbers": (made(lambda: nn.Linear(2, 50), nn.Tanh, lambda: nn.Linear(50, 1)), 1e6 * X, 1),
-    "many layers": (made(*[lambda: nn.Linear(2, 2), nn.Tanh] * 40, lambda: nn.Linear(2, 1)), X, 1),
+    "many layers": (made(lambda: nn.Sequential(*(part for _ in range(40) for part in (nn.Linear(2, 2), nn.Tanh()))), lambda: nn.Linear(2, 1)), X, 1),
     "a transformer": (made(lambda: nn.Unflatten(1, (1, 2)),
                            lambda: nn.TransformerEncoderLayer(2, 1, 4, batch_first=True),
                            nn.Flatten, lambda: nn.Linear(2, 1)), X, 1),

@@ -76,7 +76,7 @@ def _beside(subject: str) -> Path:
 def _features(network: "Trained", file: str | None) -> NDArray[Any]:
     """Returns real rows, [N, *in_shape], not scaled."""
     if file is not None:
-        return network.predictor.features(predict.rows(file))[:MOST_ROWS]
+        return network.predictor.features(predict.rows(network.source, file))[:MOST_ROWS]
     try:
         splits = network.source.load()
     except (ValueError, OSError) as error:

@@ -9,6 +9,7 @@ options
   output=FILE            .csv, .parquet or .npy; by default CSV on the standard output
   separator=CHARACTER    between the columns of a CSV file
   decimal=CHARACTER      the decimal point of a CSV file
+  missing=[WORD]         words for a missing value in a CSV file
   weights=best|last      which of a run's checkpoints; by default those that it evaluated
   trust_checkpoint=true  load a checkpoint that holds more than plain values: runs code of whoever made it
   allow_targets=[NAME]   modules of your own that the checkpoint may name
@@ -31,10 +32,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fulmen.cli import arguments
+from fulmen.config import overrides
 from fulmen.data.sets import npy_files
-from fulmen.data.source import DataSpec
+from fulmen.data.sets.table import Table
+from fulmen.data.source import DataSpec, Source
+from fulmen.data.tables.cells import Form
 from fulmen.data.tables.reader import read
 from fulmen.errors import ConfigurationError
+from fulmen.rules import check, many, text
 from fulmen.runs.files import expand_home, replacing
 
 if TYPE_CHECKING:
@@ -45,6 +50,7 @@ OPTIONS = {
     "output": "a CSV, Parquet or NumPy file",
     "separator": "between the columns of a CSV file",
     "decimal": "the decimal point of a CSV file",
+    "missing": "words for a missing value in a CSV file",
     **arguments.OPTIONS,
 }
 ENDINGS = (".csv", ".parquet", ".npy")
@@ -63,9 +69,13 @@ def main(argv: Sequence[str]) -> int:
     if output is not None and output.suffix == ".parquet" and find_spec("pyarrow") is None:
         raise ConfigurationError(f"output={output} needs pyarrow: pip install 'fulmen[parquet]'")
     network = arguments.load(given)
-    table = {name: getattr(network.source, name) for name in ("separator", "decimal") if hasattr(network.source, name)}
-    table |= {name: given.options[name] for name in ("separator", "decimal") if name in given.options}
-    scores = network.predictor.scores(rows(given.options["input"], **table))
+    form: dict[str, Any] = {
+        name: given.options[name].strip("'\"") for name in ("separator", "decimal") if name in given.options
+    }
+    if "missing" in given.options:
+        form["missing"] = overrides.read(f"missing={given.options['missing']}").value()
+        check("missing", form["missing"], many(text()))
+    scores = network.predictor.scores(rows(network.source, given.options["input"], **form))
     if output is None:
         print(frame(scores, network.predictor.spec).to_csv(index=False), end="")
     else:
@@ -73,15 +83,23 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def rows(path: str, **table: Any) -> Any:
+def rows(source: Source, path: str, **form: Any) -> Any:
     """Returns the rows in a file: a DataFrame, or of a NumPy file an array.
+
+    Args:
+        source: what the network was trained on.
+        path: of the file.
+        form: `separator`, `decimal` and `missing` of a CSV file.
 
     Raises:
         ValueError: they cannot be read; says why.
     """
-    if not path.endswith(".npy"):
-        return read(path, **table)
-    return np.array(npy_files.mapped(expand_home(path)))
+    if path.endswith(".npy"):
+        return np.array(npy_files.mapped(expand_home(path)))
+    if isinstance(source, Table):
+        return source.read(path, **form)
+    separator = form.pop("separator", None)
+    return read(path, separator=separator, form=Form(prefix="", **form), used=source.spec.feature_names)
 
 
 def frame(scores: NDArray[np.floating], spec: DataSpec) -> "pd.DataFrame":

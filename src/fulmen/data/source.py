@@ -105,6 +105,11 @@ class Source(ABC):
         """Returns the name of a row in messages; `row` counts from 0."""
         return f"row {row + 1} of the {split} split"
 
+    @property
+    def summary(self) -> list[tuple[str, ...]]:
+        """A table of text about the columns that were read, its header first; empty if there is nothing to say."""
+        return []
+
     def state_dict(self) -> dict[str, Any]:
         """Returns what the source learned from the training rows, as plain values, for a checkpoint."""
         return {}

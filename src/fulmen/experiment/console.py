@@ -15,6 +15,8 @@ from fulmen.experiment.baseline import Coefficient
 from fulmen.models.dry_run import layers, parameter_count
 
 MOST_COEFFICIENTS = 20
+MOST_COLUMNS = 20
+"""Columns of the user's table that are shown at most."""
 WORTH_SECONDS = 10.0
 """From how many seconds on the time that compiling saves is mentioned."""
 """Rows of the table; if there are more, those that differ most."""
@@ -32,6 +34,20 @@ def print_opening(
     console.print(f"run folder: {folder}", highlight=False, soft_wrap=True)
     if step > 0:
         console.print(f"resumes at: step {step}", highlight=False, soft_wrap=True)
+
+
+def print_columns(lines: Sequence[tuple[str, ...]]) -> None:
+    """Prints what the columns of a table were taken for, if there are any: those with a remark, then the first ones."""
+    if not lines:
+        return
+    header, *columns = lines
+    shown = sorted(sorted(columns, key=lambda line: not any(line[2:]))[:MOST_COLUMNS], key=columns.index)
+    table = Table(*header, title="columns")
+    for line in shown:
+        table.add_row(*map(escape, line))
+    if len(shown) < len(columns):
+        table.caption = f"and {len(columns) - len(shown):,} more"
+    Console().print(table)
 
 
 def print_compiling(compiles: bool, seconds: float) -> None:

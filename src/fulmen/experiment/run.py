@@ -67,6 +67,7 @@ def train(experiment: Experiment, session: Session) -> Run:
                 if session.verbose and leads:
                     console.print_opening(session.config, net, data.spec.in_shape, session.folder, step)
                     if not session.resume:
+                        console.print_columns(experiment.source.summary)
                         console.print_compiling(prepared.compiles, prepared.compiling_saves)
                 if prepared.compile_obstacle is not None and leads:
                     warn(compile.NOT_POSSIBLE.format(prepared.compile_obstacle))

@@ -66,17 +66,37 @@ def arrays(path: object, **keys: Any) -> Arrays:
         (np.arange(300, dtype="uint8") % 2, "regression", ("regression", 1, ("y",))),
         ((np.arange(300) % 2).astype("float32"), "binary", ("binary", 1, ("0", "1"))),
         (np.arange(300.0), "auto", ("regression", 1, ("y",))),
+        (np.arange(300.0) % 2, "auto", ("binary", 1, ("0", "1"))),
+        ((np.arange(300.0) % 3)[:, None], "auto", ("multiclass", 3, ("0", "1", "2"))),
+        ((np.arange(300) % 20).astype("float16"), "auto", ("multiclass", 20, tuple(map(str, range(20))))),
+        (np.arange(300.0) % 21, "auto", ("regression", 1, ("y",))),
+        (np.arange(300.0) % 3 / 2, "auto", ("regression", 1, ("y",))),
+        (np.arange(300.0) % 2, "regression", ("regression", 1, ("y",))),
+        (np.arange(600.0).reshape(300, 2) % 2, "auto", ("regression", 2, ("y1", "y2"))),
         (np.arange(600.0).reshape(300, 2), "auto", ("regression", 2, ("y1", "y2"))),
         (np.arange(600).reshape(300, 2), "regression", ("regression", 2, ("y1", "y2"))),
     ],
 )
-def test_targets_say_what_is_learned(y: Arrayed, task: str, expected: tuple[Any, ...], tmp_path: Path) -> None:
+def test_targets_say_what_is_learned(
+    y: Arrayed, task: str, expected: tuple[Any, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     made = arrays(save(tmp_path, {"train_x": np.ones((300, 2)), "train_y": y}), task=task)
     spec, train = made.spec, made.load()["train"]
     assert (spec.task, spec.out_features, spec.target_names) == expected
     assert spec.in_shape == (2,) and spec.feature_names == ("x1", "x2")
     assert train.y.shape == ((300, spec.out_features) if spec.task == "regression" else (300,))
     assert_array_equal(train.y.ravel(), y.ravel())
+    guessed = task == "auto" and spec.task != "regression" and y.dtype.kind == "f"
+    said = f"data=arrays: the {len(set(y.ravel()))} whole numbers of train_y.npy are taken for classes; for values add "
+    assert capsys.readouterr().err == (f"{said}data.task=regression\n" if guessed else "")
+
+
+@pytest.mark.parametrize("labels", [(-1.0, 1.0), (1.0, 2.0, 3.0), (1000.0, 20000.0)])
+def test_whole_numbers_that_count_no_classes_ask_for_the_task(labels: tuple[float, ...], tmp_path: Path) -> None:
+    """As before, a table takes any; here the number of a class is its place among the outputs."""
+    y = np.resize(np.array(labels), 300)
+    with pytest.raises(ValueError, match=r"data\.task=regression"):
+        _ = arrays(save(tmp_path, {"train_x": np.ones((300, 2)), "train_y": y})).spec
 
 
 @pytest.fixture

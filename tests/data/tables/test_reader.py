@@ -15,6 +15,7 @@ from pandas.testing import assert_frame_equal
 
 import fulmen
 from fulmen.data.sets.table import Table
+from fulmen.data.tables.cells import Form
 from fulmen.data.tables.reader import MOST, read
 
 TABLE = pd.DataFrame(
@@ -46,7 +47,8 @@ def test_every_kind_of_file_gives_the_same_table(tmp_path: Path, name: str) -> N
 def test_separator_and_decimal_are_those_given(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     TABLE.to_csv(path, index=False, sep=";", decimal=",")
-    assert_frame_equal(read(path, separator=";", decimal=","), TABLE)
+    assert_frame_equal(read(path, separator=";", form=Form(decimal=",")), TABLE)
+    assert_frame_equal(read(path, separator=";"), TABLE)
 
 
 @pytest.mark.parametrize(

@@ -107,10 +107,17 @@ BAD: dict[str, tuple[pd.DataFrame, dict[str, object], str]] = {
         {},
         r"data.target 'y' holds values such as '2024-01-01', which are neither numbers nor classes",
     ),
-    "decimal commas in the target": (
-        holding(y=[f"{number},5" for number in range(100)]),
+    "a target in two readings": (
+        pd.DataFrame({"x": range(100), "y": [f"{number},125" for number in range(1, 101)]}),
         {},
-        r"""Column 'y' holds numbers with a decimal comma, such as '0,5': add "data.decimal=','",""",
+        r"""Column 'y' holds '1,125', which is 1125 with a decimal point and 1\.125 with a decimal comma: """
+        r"""add "data\.decimal='\.'" or "data\.decimal=','"\.$""",
+    ),
+    "a mark in the target": (
+        holding(y=marked("much", 7)),
+        {},
+        r"""Column 'y' holds numbers, but 'much' in row 7: if it stands for a missing value, add """
+        r""""data.missing=\[much\]"; else correct it, or keep all as classes with "data.types=\{y: text\}"\.$""",
     ),
     # features
     "names": (
@@ -125,15 +132,45 @@ BAD: dict[str, tuple[pd.DataFrame, dict[str, object], str]] = {
         r"""'day' holds dates, such as '.*': leave it out with "data.leave_out=\[day\]", to .* add data.time=day, or""",
     ),
     "times": (holding(day=pd.date_range("2024-01-01", periods=100, freq="h").astype(str)), {}, r"'day' holds dates"),
-    "decimal commas": (
-        holding(w=["1,5", "2,25"] * 50),
+    "two readings": (
+        pd.DataFrame({"w": ["1,125", "2,250"] * 50, "y": ["a", "b"] * 50}),
         {},
-        r"""'w' holds numbers with a decimal comma, such as '\d,\d+'""",
+        r"'w' holds '1,125', which",
     ),
-    "a mark among numbers": (
-        holding(w=marked("?", 1)),
+    "two decimal points": (
+        holding(w=["1.5", "2,25"] * 50),
+        {},
+        r"'w' holds '1.5' with a decimal point and '2,25' with a decimal comma: write all in one way, or keep them as "
+        r"texts with \"data.types=\{w: text\}\"\.$",
+    ),
+    "two currencies": (holding(w=["$5", "€7"] * 50), {}, r"'w' holds '\$5' and '€7', which have different units"),
+    "percent and shares": (holding(w=["12%", "0.12"] * 50), {}, r"'w' holds '12%' and '0.12', which have different"),
+    "a comma where points were promised": (
+        holding(w=["1,5", "2,25"] * 50),
+        {"decimal": "."},
+        r"'w' holds '1,5' in row 1: it must hold numbers with a decimal point\.$",
+    ),
+    "a word among numbers": (
+        holding(w=marked("much", 2)),
         {"val_size": 0, "test_size": 0},
-        r"'w' holds numbers, but '\?' in row 1",
+        r"""'w' holds numbers, but 'much' in row 2: if it stands for a missing value, add "data.missing=\[much\]"; """
+        r"""else correct it, or leave it out with "data.leave_out=\[w\]"\.$""",
+    ),
+    "no number where one must be": (
+        holding(w=["1", "two"] * 50),
+        {"types": {"w": "number"}},
+        r"'w' holds 'two' in row 2: it must hold finite numbers; if .* add \"data.missing=\[two\]\"\.$",
+    ),
+    "neither yes nor no": (
+        holding(w=["yes", "no", "maybe", "no"] * 25),
+        {"types": {"w": "yes_no"}},
+        r"'w' holds 'maybe' in row 3: it must hold yes or no\.$",
+    ),
+    "a type of no column": (holding(), {"types": {"z": "text"}}, r"data.types is 'z', but .* no such column"),
+    "numbers with units, too many to be texts": (
+        holding(w=[f"{number} kg" for number in range(100)]),
+        {},
+        r"""'w' holds \d+ different texts .*: if they are numbers, add "data.types=\{w: number\}"; if they only tell""",
     ),
     "an infinite number": (
         holding(w=marked(-np.inf)),
@@ -212,8 +249,13 @@ def test_columns_that_only_parquet_holds(write: Write, made: MakeTable, column: 
         ({"val_size": float("nan")}, "data.val_size is nan, but must be a share below 1, or a whole number of rows"),
         ({"separator": "::"}, "data.separator is '::': give one character, or tab."),
         ({"separator": ""}, "data.separator is '': give one character, or tab."),
-        ({"decimal": ";"}, "data.decimal is ';': give '.' or ',', and another data.separator."),
-        ({"decimal": ",", "separator": ","}, "data.decimal is ',': give '.' or ',', and another data.separator."),
+        ({"decimal": ";"}, "data.decimal is ';': give '.' or ','."),
+        ({"types": "{a: text"}, "data.types is '{a: text', but must be names with values"),
+        ({"types": ["a"]}, "data.types is ['a'], but must be names with values"),
+        (
+            {"types": {"a": "numbers"}},
+            "data.types of a is 'numbers', but must be one of number, text, yes_no; did you mean number?",
+        ),
         ({"time": "a", "group": "b"}, "data.time=a and data.group=b cannot be combined: set only one."),
     ],
 )

@@ -239,6 +239,7 @@ def test_what_was_done_is_said_once_on_stderr(
         "data=table: left out, for all training rows have the same value there: same",
         f"data=table: training rows without a value get the median or the most frequent value: length ({holes})",
         "data=table: the 4 whole numbers of grade are taken for classes; for values add data.task=regression",
+        'data=table: row only counts the rows: leave it out with "data.leave_out=[row]"',
     ]
     table.load()
     assert capsys.readouterr().err == ""

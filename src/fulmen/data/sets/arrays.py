@@ -6,6 +6,7 @@ Shapes: N rows, F features, T targets.
 """
 
 import dataclasses
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from fulmen.data.chunks import parts
 from fulmen.data.sets import npy_files
 from fulmen.data.source import DataSpec, Source, Split, TaskKind
-from fulmen.data.tables.target import TargetOptions
+from fulmen.data.tables.target import CLASSES, TargetOptions
 
 MOST = 10_000
 """Maximum number of classes; with larger integers, the user must choose `data.task=regression`."""
@@ -30,7 +31,7 @@ class Arrays(Source):
     path: str | None
     """Path of the folder."""
     task: TargetOptions
-    """Task; `auto`: classification if the targets are integers, regression otherwise."""
+    """Task; `auto`: classification if the targets are integers, or few different whole numbers; else regression."""
     in_memory: Literal["auto", True, False]
     """Load all rows into memory; `auto`: if they take less than half of it."""
 
@@ -51,6 +52,10 @@ class Arrays(Source):
             ValueError: an array does not match the training rows, or a value is not finite or not a class.
         """
         splits = {name: self._checked(name, split) for name, split in self._files.items()}
+        are_numbers = "train" in splits and splits["train"].y.dtype.kind == "f"
+        if self.task == "auto" and are_numbers and self._spec.task != "regression":
+            taken = f"the {len(self._spec.target_names)} whole numbers of train_y.npy are taken for classes"
+            print(f"data=arrays: {taken}; for values add data.task=regression", file=sys.stderr)
         if self.streams and self.batch_size == "full":
             raise ValueError(
                 "data.batch_size=full needs all rows in memory, but these are read from their files: "
@@ -77,7 +82,7 @@ class Arrays(Source):
         """The spec, determined from the training rows."""
         x, y = self._files["train"]
         features = tuple(f"x{index + 1}" for index in range(x.shape[1])) if x.ndim == 2 else ()
-        if self.task == "regression" or (self.task == "auto" and y.dtype.kind == "f"):
+        if self.task == "regression" or (self.task == "auto" and not _are_classes(y)):
             count = _values(y, "train").shape[1]
             names = tuple(f"y{index + 1}" for index in range(count)) if count > 1 else ("y",)
             return DataSpec(x.shape[1:], count, "regression", features, names)
@@ -128,6 +133,23 @@ class Arrays(Source):
             raise ValueError(f"{name}_y.npy has {y.shape[1]} targets, but train_y.npy has {spec.out_features}.")
         npy_files.check_finite(y, f"{name}_y.npy")
         return Split(split.x, y)
+
+
+def _are_classes(y: NDArray[Any]) -> bool:
+    """Returns whether targets are integers, or floats [N] or [N, 1] that a table would take for classes, too.
+
+    Where most rows have a number of their own, these are values.
+    """
+    if y.dtype.kind != "f":
+        return True
+    if y.shape not in ((len(y),), (len(y), 1)):
+        return False
+    found: NDArray[Any] = y[:0].ravel()
+    for part in parts(y):
+        found = np.union1d(found, part)
+        if len(found) > CLASSES or not (np.isfinite(part).all() and (part == np.floor(part)).all()):
+            return False
+    return len(found) <= len(y) / 2
 
 
 def _values(y: NDArray[Any], split: str) -> NDArray[Any]:

@@ -6,23 +6,30 @@ then fitted on the training rows only.
 Shapes: N rows, F features, T targets.
 """
 
+import dataclasses
 import functools
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 import numpy as np
+import yaml
 from numpy.typing import NDArray
 
 from fulmen.data.source import DataSpec, Source, Split
-from fulmen.data.tables.column_checks import check_finite
-from fulmen.data.tables.columns import roles
-from fulmen.data.tables.encoding import Column, FittedSchema, encode, feature_names, fit
-from fulmen.data.tables.reader import check_form, read
+from fulmen.data.tables.advice import leave_out
+from fulmen.data.tables.cells import WORDS, Cells, Form, Number, Type
+from fulmen.data.tables.column_checks import check_finite, check_numbers
+from fulmen.data.tables.columns import clean, kind, roles
+from fulmen.data.tables.encoding import Column, FittedSchema, encode, feature_names, fit, schema_form
+from fulmen.data.tables.leaks import counts_rows, find_leaks, is_sorted
+from fulmen.data.tables.reader import check_cells, check_form, frame, read, read_cells
 from fulmen.data.tables.splitting import RowIndices, Sizes, groups, moments, size
+from fulmen.data.tables.summary import summarize
 from fulmen.data.tables.target import TargetOptions, TargetSpec, known_target_spec, target_spec
-from fulmen.rules import check, listed
+from fulmen.rules import check, listed, mapping, one_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,6 +47,8 @@ class Contents(NamedTuple):
     """The rows of the file in each split."""
     notes: list[str]
     """Messages to the user about how the file was processed."""
+    summary: list[tuple[str, ...]]
+    """A line for each column of the file."""
 
 
 @dataclass(kw_only=True)
@@ -48,22 +57,26 @@ class Table(Source):
 
     path: str | None
     """Path of the file."""
-    target: str | Sequence[str] | None
+    target: str | int | float | Sequence[str | int | float] | None
     """The column to predict, or several for a regression."""
     task: TargetOptions
     """Task; `auto`: inferred from the values of the target."""
-    features: Sequence[str] | None
+    features: Sequence[str | int | float] | None
     """Feature columns; None: all columns without another role."""
-    leave_out: Sequence[str]
+    leave_out: Sequence[str | int | float]
     """Columns excluded from the features."""
-    time: str | None
+    time: str | int | float | None
     """Column to split by time: the earliest rows are train, the latest test."""
-    group: str | None
+    group: str | int | float | None
     """Column to split by group: rows with equal values stay in the same split."""
     separator: str | None
-    """Separator of a CSV file, or `tab`; None: tab for .tsv, else comma."""
-    decimal: str
-    """The decimal point of a CSV file."""
+    """Separator of a CSV file, or `tab`; None: as a first line such as `sep=;` says, tab for .tsv, else comma."""
+    decimal: str | None
+    """The decimal point of a CSV file; None: as the numbers of each column show."""
+    missing: Sequence[str | int | float] | None = None
+    """Words for a missing value in a CSV file; None: the usual ones, in columns whose other cells are no texts."""
+    types: Mapping[str, str] | str | None = None
+    """Columns that are a `number`, `text` or `yes_no` whatever their cells look like; a text is read as YAML."""
     val_size: float
     """A fraction below 1, or a number of rows (with `group`: of groups); 0: no such split."""
     test_size: float
@@ -75,6 +88,14 @@ class Table(Source):
         check_form(self.separator, self.decimal)
         if self.time is not None and self.group is not None:
             raise ValueError(f"data.time={self.time} and data.group={self.group} cannot be combined: set only one.")
+        types: Any = self.types or {}
+        with suppress(yaml.YAMLError):  # then it stays a text, which is refused
+            types = yaml.safe_load(types) if isinstance(types, str) else types
+        check("data.types", types, mapping)
+        for name, value in types.items():
+            check(f"data.types of {name}", value, one_of(*get_args(Type)))
+        missing = None if self.missing is None else [clean(str(word)) for word in self.missing]
+        self._form = Form(self.decimal, missing, {clean(str(name)): value for name, value in types.items()})
 
     @property
     def spec(self) -> DataSpec:
@@ -92,6 +113,10 @@ class Table(Source):
         if split not in indices:
             return f"row {np.concatenate(list(indices.values()))[row] + 1} of {self.path}"
         return f"row {indices[split][row] + 1} of {self.path}, which is in the {split} split"
+
+    @property
+    def summary(self) -> list[tuple[str, ...]]:
+        return self._contents.summary
 
     def state_dict(self) -> dict[str, Any]:
         return self._schema.plain()
@@ -120,21 +145,26 @@ class Table(Source):
     @functools.cached_property
     def _contents(self) -> Contents:
         """Reads the file, splits its rows, and encodes them as fitted on the training rows."""
-        table, notes = self._read()
-        dividing = {"time": self.time, "group": self.group}
+        cells, notes = self._read()
+        named = {"time": self.time, "group": self.group}
         targets, features = roles(
-            list(table.columns),
+            list(cells),
             str(self.path),
-            target=self.target,
-            features=self.features,
-            leave_out=self.leave_out,
-            dividing=dividing,
+            target=[] if self.target in (None, "") else _names(self.target),
+            features=None if self.features is None else _names(self.features),
+            leave_out=_names(self.leave_out),
+            others={key: None if name is None else clean(str(name)) for key, name in named.items()},
+            types=() if self._has_loaded_schema() else self._form.types,
         )
+        table = frame(cells)
+        dividing = [clean(str(name)) for name in named.values() if name is not None]
+        check_cells(cells, [*targets, *features, *dividing])
         check_finite(table[[*targets, *features]])
-        there = self._with_targets(table[targets], notes)
+        there = self._with_targets(cells, table[targets], notes)
         target = self._target_spec(table[targets].iloc[there])
+        leaks = {} if self._has_loaded_schema() else self._leaks(table[features].iloc[there], target)
         splits = {name: there[part] for name, part in self._divide(table.iloc[there], target).items()}
-        columns = self._columns(table[features].iloc[splits["train"]], notes)
+        columns = self._columns(table[features].iloc[splits["train"]], cells, notes)
         x, unknown = encode(table, columns)
         y = np.zeros((len(table), *target.y.shape[1:]), target.y.dtype)  # for all rows, like x
         y[there] = target.y
@@ -142,38 +172,88 @@ class Table(Source):
             {name: Split(x[part], y[part]) for name, part in splits.items()},
             FittedSchema(self._spec(target, columns), columns),
             splits,
-            [*notes, *target.notes, *unknown, *self._unseen(target, y[splits["train"]])],
+            [
+                *notes,
+                *target.notes,
+                *(f"{name}: {cells[name].remark}" for name in targets if cells[name].remark),
+                *(f"{name} {remark}" for name, remark in leaks.items()),
+                *unknown,
+                *self._unseen(target, y[splits["train"]]),
+            ],
+            summarize(cells, table, targets, target, features, columns, leaks),
         )
 
-    def _read(self) -> tuple["pd.DataFrame", list[str]]:
+    def read(
+        self,
+        path: str,
+        *,
+        separator: str | None = None,
+        decimal: str | None = None,
+        missing: Sequence[str] | None = None,
+    ) -> "pd.DataFrame":
+        """Reads new rows from a file, by the types of the training rows and the points of their numbers.
+
+        Args:
+            path: of the file.
+            separator: of the file, if it is not that of the training rows; so are the others.
+            decimal: the decimal point.
+            missing: words for a missing value.
+
+        Raises:
+            ValueError: they cannot be read so.
+        """
+        columns = self._schema.columns
+        form = dataclasses.replace(schema_form(self._form, columns), prefix="")
+        form = form if decimal is None else dataclasses.replace(form, decimal=decimal)
+        form = form if missing is None else dataclasses.replace(form, missing=missing)
+        return read(path, separator=separator or self.separator, form=form, used=[column["name"] for column in columns])
+
+    def _read(self) -> tuple[dict[str, Cells], list[str]]:
         """Reads the columns that have a name, and a note if others were dropped."""
         if self.path is None:
             raise ValueError("data=table needs a file: add data.path=<your CSV or Parquet file>.")
-        table = read(self.path, separator=self.separator, decimal=self.decimal)
-        nameless = [name for name in map(str, table) if name.startswith(NAMELESS)]
+        form = self._form
+        if self._has_loaded_schema():
+            form = schema_form(form, self._schema.columns)
+            if any(name.casefold() in WORDS for name in self._schema.spec.target_names):  # a class that looks missing
+                form = dataclasses.replace(
+                    form, types={**form.types, **dict.fromkeys(_names(self.target or ()), "text")}
+                )
+        cells = read_cells(self.path, separator=self.separator, form=form)
+        nameless = [name for name in cells if name.startswith(NAMELESS)]
         notes = [f"dropped {len(nameless)} columns without a name in the header"] if nameless else []
-        return table.drop(columns=nameless), notes
+        numbers = [name for name in cells if Number.of(name)]
+        if len(numbers) > len(cells) / 2 and any("." in name for name in numbers):
+            taken = f"the first line is taken for names, though it holds numbers, such as {numbers[0]}"
+            notes.append(f"{taken}; if it is a row, put a line of names above it")
+        return {name: column for name, column in cells.items() if name not in nameless}, notes
 
-    def _with_targets(self, targets: "pd.DataFrame", notes: list[str]) -> RowIndices:
+    def _with_targets(self, cells: Mapping[str, Cells], targets: "pd.DataFrame", notes: list[str]) -> RowIndices:
         """Returns the indices of the rows without a missing target."""
+        words = {word: count for name in map(str, targets) for word, count in cells[name].missing.items() if word}
         there = np.flatnonzero(targets.notna().all(axis=1))
         if not len(there):
             raise ValueError(f"No row of {self.path} has a value of data.target={listed(list(targets))}.")
         if len(there) < len(targets):
-            notes.append(f"dropped {len(targets) - len(there)} rows without a value of {listed(list(targets))}")
+            taken = f"; {listed([f'{word!r} ({count})' for word, count in words.items()])} taken for a missing value"
+            dropped = f"dropped {len(targets) - len(there)} rows without a value of {listed(list(targets))}"
+            notes.append(f"{dropped}{taken}, unless data.missing=[] or others are given" if words else dropped)
         return there
 
     def _target_spec(self, targets: "pd.DataFrame") -> TargetSpec:
         """Returns the target spec, by the loaded schema if there is one."""
         if self._has_loaded_schema():
             return known_target_spec(targets, self._schema.spec.task, self._schema.spec.target_names)
-        return target_spec(targets, self.task)
+        return target_spec(targets, self.task, self._form.types, self._form.missing)
 
-    def _columns(self, train: "pd.DataFrame", notes: list[str]) -> list[Column]:
+    def _columns(self, train: "pd.DataFrame", cells: Mapping[str, Cells], notes: list[str]) -> list[Column]:
         """Returns the encoding of the columns: from the loaded schema, or fitted on the training rows."""
         if self._has_loaded_schema():
             return self._schema.columns
-        columns, said = fit(train)
+        for name in map(str, train):
+            if kind(train[name]) == "text" and name not in self._form.types:
+                check_numbers(train[name], self._form.missing, f"else correct it, or {leave_out(name)}")
+        columns, said = fit(train, {name: column.written for name, column in cells.items()})
         notes += said
         return columns
 
@@ -181,10 +261,31 @@ class Table(Source):
         """Assigns rows to splits."""
         sizes = Sizes(self.val_size, self.test_size, self.seed)
         if self.time is not None:
-            return sizes.in_time(moments(table[self.time]))
+            return sizes.in_time(moments(table[clean(str(self.time))]))
         if self.group is not None:
-            return sizes.in_groups(groups(table[self.group]))
-        return sizes.mixed(len(table)) if target.task == "regression" else sizes.balanced(target.y, target.names)
+            return sizes.in_groups(groups(table[clean(str(self.group))]))
+        if target.task == "regression":
+            return sizes.mixed(len(table))
+        guessed = self.task == "auto" and bool(target.notes)
+        return sizes.balanced(target.y, target.names, "take them for values with data.task=regression, " * guessed)
+
+    def _leaks(self, features: "pd.DataFrame", target: TargetSpec) -> dict[str, str]:
+        """Returns remarks on columns that give the target away, unless the user names the features.
+
+        Raises:
+            ValueError: one counts the rows, and these are sorted by class.
+        """
+        if self.features is not None:
+            return {}
+        found = find_leaks(features, target)
+        at_random = self.time is None and self.group is None
+        for name in found if at_random and target.task != "regression" and is_sorted(target.y) else ():
+            if counts_rows(features[name]):
+                raise ValueError(
+                    f"Column {name!r} only counts the rows, and these are sorted by class, so that it gives the class "
+                    f"away: {leave_out(name)}, or name all features in data.features."
+                )
+        return found
 
     def _spec(self, target: TargetSpec, columns: list[Column]) -> DataSpec:
         """Builds the spec.
@@ -212,3 +313,9 @@ class Table(Source):
     def _say(notes: Sequence[str]) -> None:
         for note in notes:
             print(f"data=table: {note}", file=sys.stderr)
+
+
+def _names(given: str | int | float | Sequence[str | int | float]) -> list[str]:
+    """Returns names of columns; YAML reads some as numbers."""
+    several = [given] if isinstance(given, (str, int, float)) else given
+    return [clean(str(name)) for name in several]

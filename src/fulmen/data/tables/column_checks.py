@@ -1,10 +1,13 @@
 """Checks for columns that should not be features; each error says what to do instead."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fulmen.data.new_rows import floats, refuse
+from fulmen.data.tables.advice import leave_out, typed, word
+from fulmen.data.tables.cells import Number
 from fulmen.data.tables.columns import kind, texts
 
 if TYPE_CHECKING:
@@ -21,13 +24,15 @@ def check_kind(column: "pd.Series[Any]") -> None:
     match kind(column):
         case "date":
             raise ValueError(
-                f"Column {_name(column)} holds dates, such as {_first(column)!r}: {leave_out(column)}, "
-                f"to divide the rows by time add {word('time', str(column.name))}, or make numbers of them in the file."
+                f"Column {_name(column)} holds dates, such as {_first(column)!r}: {leave_out(str(column.name))}, "
+                f"to divide the rows by time add {word('data.time', str(column.name))}, or make numbers of them in the "
+                "file."
             )
         case "other":
             raise ValueError(
                 f"Column {_name(column)} holds values of the type {type(_first(column, as_text=False)).__name__}, "
-                f"such as {_first(column)!r}: {leave_out(column)}, or make numbers or texts of them in the file."
+                f"such as {_first(column)!r}: {leave_out(str(column.name))}, or make numbers or texts of them in the "
+                "file."
             )
 
 
@@ -39,47 +44,43 @@ def check_finite(table: "pd.DataFrame") -> None:
 
 
 def check_texts(column: "pd.Series[Any]") -> None:
-    """Raises ValueError where texts are numbers written otherwise, or too many to be features each."""
-    check_numbers(column)
+    """Raises ValueError where there are too many different texts to be a feature each."""
     known = texts(column).dropna()
     count = known.nunique()
     if count > MOST or (len(column) > FEW_ROWS and count > len(column) / 2):
+        numbers = [number for number in map(Number.of, known.unique()) if number]
+        way_out = f"if they are numbers, add {typed(str(column.name), 'number')}; " if len(numbers) > count / 2 else ""
         raise ValueError(
             f"Column {_name(column)} holds {count} different texts in {len(column)} training rows, such as "
-            f"{_first(column)!r}: if they only tell rows apart, {leave_out(column)}; else make them fewer."
+            f"{_first(column)!r}: {way_out}if they only tell rows apart, {leave_out(str(column.name))}; else make them "
+            "fewer."
         )
 
 
-def check_numbers(column: "pd.Series[Any]") -> None:
-    """Raises ValueError where texts are numbers with a decimal comma, or numbers but for a few."""
+def check_numbers(column: "pd.Series[Any]", missing: Sequence[str] | None, way_out: str) -> None:
+    """Raises ValueError where texts are numbers but for a few, or numbers that a Parquet file holds as texts.
+
+    Args:
+        column: texts.
+        missing: the words that the user says are missing values.
+        way_out: what else can be done.
+    """
     known = texts(column).dropna().drop_duplicates()
-    comma = known.str.fullmatch(r"\s*[+-]?(?:\d+|\d{1,3}(?:\.\d{3})+),\d+\s*")
-    if comma.mean() > 0.5:
-        example = known[comma].iloc[0]
+    numbers = [Number.of(text) for text in known]
+    count = sum(number is not None and not number.unit for number in numbers)
+    if sum(number is not None and "," in number.marks for number in numbers) > len(known) / 2:
+        name = str(column.name)
         raise ValueError(
-            f"Column {_name(column)} holds numbers with a decimal comma, such as {example!r}: "
-            f"add {word('decimal', ',')}, or write them with a point."
+            f"Column {name!r} holds numbers written as texts, such as {_first(column)!r}: read them as numbers with "
+            f"{typed(name, 'number')}, or keep them as texts with {typed(name, 'text')}."
         )
-    number = np.isfinite(floats(known))
-    if 0.5 < number.mean() < 1 and number.sum() > FEW_ROWS:
-        text, row = known[~number].iloc[0], int(known[~number].index[0]) + 1
+    if len(known) / 2 < count < len(known) and count > FEW_ROWS:
+        wrong = next(place for place, number in enumerate(numbers) if number is None or number.unit)
+        text, row = known.iloc[wrong], int(known.index[wrong]) + 1
         raise ValueError(
-            f"Column {_name(column)} holds numbers, but {text!r} in row {row}: "
-            f"leave such cells empty in the file, or {leave_out(column)}."
+            f"Column {_name(column)} holds numbers, but {text!r} in row {row}: if it stands for a missing value, add "
+            f"{word('data.missing', [*(missing or ()), text])}; {way_out}."
         )
-
-
-def leave_out(column: "pd.Series[Any]") -> str:
-    """Returns the advice to leave a column out."""
-    return f"leave it out with {word('leave_out', str(column.name), many=True)}"
-
-
-def word(key: str, value: str, *, many: bool = False) -> str:
-    """Returns `key=value` of this data set as typed in a shell, in quotes where needed."""
-    plain = value.replace("_", "").isalnum() and value.isascii()
-    quoted = value if plain else "'" + value.replace("'", "\\'") + "'"
-    whole = f"data.{key}=[{quoted}]" if many else f"data.{key}={quoted}"
-    return whole if plain and not many else f'"{whole}"'
 
 
 def _name(column: "pd.Series[Any]") -> str:

@@ -1,6 +1,7 @@
 """The columns of a table: which are features, and what type of values each holds, which decides its encoding."""
 
-from collections.abc import Mapping, Sequence
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from fulmen.rules import alternatives, listed
@@ -20,35 +21,37 @@ def roles(
     there: Sequence[str],
     path: str,
     *,
-    target: str | Sequence[str] | None,
+    target: Sequence[str],
     features: Sequence[str] | None,
     leave_out: Sequence[str],
-    dividing: Mapping[str, str | None],
+    others: Mapping[str, str | None],
+    types: Iterable[str],
 ) -> Roles:
     """Finds the columns that the keys name.
 
     Args:
         there: the columns of the table.
         path: of its file, for sentences.
-        target: one target, or several.
+        target: one target or several.
         features: those that are features; none: all that are nothing else.
         leave_out: those that are no features.
-        dividing: the columns that divide the rows, if any, by their keys.
+        others: the columns that divide the rows, if any, by their keys.
+        types: those whose types are given.
 
     Raises:
         ValueError: a column is not there or is to be two things, or nothing is left to be a target or a feature.
     """
     if not target:
         raise ValueError(f"data.target is not given: say which column to predict, of {listed(there)}.")
-    targets = [target] if isinstance(target, str) else list(dict.fromkeys(target))
+    targets = list(dict.fromkeys(target))
     taken = dict.fromkeys(targets, "target")
-    named = {"target": targets, **{key: [name] for key, name in dividing.items() if name is not None}}
-    for key, names in {**named, "features": features or (), "leave_out": leave_out}.items():
+    named = {"target": targets, **{key: [name] for key, name in others.items() if name is not None}}
+    for key, names in {**named, "features": features or (), "leave_out": leave_out, "types": types}.items():
         for name in names:
             if name not in there:
                 near = alternatives(name, there, "the columns are")
                 raise ValueError(f"data.{key} is {name!r}, but {path} has no such column{near}.")
-            if taken.get(name, key) != key:
+            if key != "types" and taken.get(name, key) != key:
                 raise ValueError(f"data.{key} names {name!r}, which is data.{taken[name]} already.")
         if key in named:
             taken |= dict.fromkeys(names, key)
@@ -56,6 +59,11 @@ def roles(
     if not chosen:
         raise ValueError(f"No column of {path} is left to be a feature: leave out fewer of {listed(there)}.")
     return Roles(targets, chosen)
+
+
+def clean(text: str) -> str:
+    """Returns a text without blanks at its ends, and with composed letters (ö is one, and not o with two dots)."""
+    return unicodedata.normalize("NFC", text).strip().strip("\ufeff\u200b").strip()
 
 
 Kind = Literal["number", "yes_no", "text", "date", "other"]
@@ -111,6 +119,8 @@ def texts(column: "pd.Series[Any]") -> "pd.Series[Any]":
     known = column.dropna()
     if kind(column) == "number" and whole(known) and known.dtype.kind == "f":
         known = known.astype("int64")
+    if known.dtype.kind not in "iuf":
+        known = known.map({value: clean(str(value)) for value in known.unique()})
     return known.astype(str).astype(object).reindex(column.index)
 
 

@@ -9,7 +9,7 @@ Shapes: N rows, F features.
 
 import dataclasses
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict
 
 import numpy as np
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from fulmen.data.new_rows import floats, named, refuse
 from fulmen.data.source import DataSpec
+from fulmen.data.tables.cells import Form, Type
 from fulmen.data.tables.column_checks import check_kind, check_texts
 from fulmen.data.tables.columns import kind, texts
 from fulmen.rules import listed
@@ -34,10 +35,16 @@ class Column(TypedDict):
     """The value that replaces a missing one."""
     values: list[str]
     """The categories of a text column in the training rows, sorted; each is a feature."""
+    written: str
+    """The points and signs of its numbers (`Cells.written`)."""
 
 
-def fit(train: "pd.DataFrame") -> tuple[list[Column], list[str]]:
+def fit(train: "pd.DataFrame", written: Mapping[str, str]) -> tuple[list[Column], list[str]]:
     """Fits the encoding of each column to the training rows.
+
+    Args:
+        train: the training rows.
+        written: the points and signs of columns of numbers, by name.
 
     Returns:
         The encoding of each column, and notes on what was left out or filled.
@@ -52,7 +59,7 @@ def fit(train: "pd.DataFrame") -> tuple[list[Column], list[str]]:
             check_kind(train[name])
     constant = [name for name in names if name not in empty and train[name].nunique() == 1]
     used = [name for name in names if name not in empty and name not in constant]
-    columns = [_fit(train[name]) for name in used]
+    columns = [_fit(train[name], written.get(name, "")) for name in used]
     filled = [f"{name} ({count})" for name in used if (count := train[name].isna().sum())]
     notes: dict[str, list[str]] = {
         "left out, for training rows have no value there": empty,
@@ -62,20 +69,19 @@ def fit(train: "pd.DataFrame") -> tuple[list[Column], list[str]]:
     return columns, [f"{said}: {listed(names)}" for said, names in notes.items() if names]
 
 
-def _fit(column: "pd.Series[Any]") -> Column:
+def _fit(column: "pd.Series[Any]", written: str) -> Column:
     """Fits the encoding of one column, which has at least two values."""
     name, holds = str(column.name), kind(column)
     if holds == "text":
         check_texts(column)
         known = texts(column).dropna()
-        return Column(
-            name=name, kind="text", missing=str(known.mode().iloc[0]), values=sorted(map(str, known.unique()))
-        )
+        values = sorted(map(str, known.unique()))
+        return Column(name=name, kind="text", missing=str(known.mode().iloc[0]), values=values, written="")
     numbers = floats(column)
     numbers = numbers[~np.isnan(numbers)]
     if holds == "yes_no":
-        return Column(name=name, kind="yes_no", missing=float(numbers.mean() > 0.5), values=[])
-    return Column(name=name, kind="number", missing=float(np.median(numbers)), values=[])
+        return Column(name=name, kind="yes_no", missing=float(numbers.mean() > 0.5), values=[], written="")
+    return Column(name=name, kind="number", missing=float(np.median(numbers)), values=[], written=written)
 
 
 def feature_names(columns: list[Column]) -> tuple[str, ...]:
@@ -118,11 +124,19 @@ def _texts(cells: "pd.Series[Any]", column: Column) -> tuple[NDArray[np.float64]
     import pandas as pd
 
     values = texts(cells).fillna(column["missing"])
+    values = values.where(values.isin(column["values"]), values.str.replace(r"^(-?\d+)\.0+$", r"\1", regex=True))
     codes = pd.Index(column["values"], dtype=object).get_indexer(pd.Index(values))  # [N], -1: none of them
     unknown = Counter(values[codes == -1])
     said = listed([f"{value!r} ({count})" for value, count in unknown.most_common()])
     notes = [f"column {column['name']!r} has values that no training row has, read as none: {said}"] if unknown else []
     return (codes[:, None] == np.arange(len(column["values"]))).astype(np.float64), notes
+
+
+def schema_form(form: Form, columns: Sequence[Column]) -> Form:
+    """Returns how rows are read whose columns are known: as the training rows were."""
+    types: dict[str, Type] = {column["name"]: column["kind"] for column in columns}
+    written = {column["name"]: column["written"] for column in columns if column["kind"] == "number"}
+    return dataclasses.replace(form, types=types, written=written)
 
 
 class FittedSchema(NamedTuple):
@@ -153,7 +167,7 @@ class FittedSchema(NamedTuple):
 
 def _is_column(column: Column) -> bool:
     values, missing = column["values"], column["missing"]
-    if not isinstance(column["name"], str) or not isinstance(values, list):
+    if not (isinstance(column["name"], str) and isinstance(values, list) and isinstance(column["written"], str)):
         return False
     if column["kind"] == "text":
         return len(values) > 0 and all(isinstance(value, str) for value in [*values, missing])

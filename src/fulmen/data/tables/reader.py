@@ -5,16 +5,20 @@ two columns of one name get other names, a row too short is filled up), so that 
 """
 
 import csv
+import dataclasses
 import gzip
 import json
 import re
 import warnings
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from fulmen.data.tables.advice import typed
+from fulmen.data.tables.cells import Cells, Form, decide
+from fulmen.data.tables.columns import clean, kind
 from fulmen.rules import did_you_mean, listed
 
 if TYPE_CHECKING:
@@ -22,13 +26,19 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from fulmen.data.tables.advice import typed
+from fulmen.data.tables.cells import Type
+
 SEPARATORS = {";": "';'", "\t": "tab", "|": "'|'", ",": "','"}
 """Common separators, and what `data.separator` calls them."""
+SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
+"""A first line by which spreadsheet programs say what separates the columns."""
+ZERO = re.compile(r"""(?:^|[,;|\t "])0[0-9]""", re.MULTILINE)
 LONGEST = 2**24
 """Maximum number of characters of a header line that are read."""
 
 
-def read_header(file: Path, separator: str) -> list[str]:
+def read_header(file: Path, separator: str, prefix: str) -> list[str]:
     """Returns the names of the columns, stripped; a name may be empty.
 
     Raises:
@@ -37,38 +47,79 @@ def read_header(file: Path, separator: str) -> list[str]:
     with _opened(file) as text:
         lines = iter(lambda: text.readline(LONGEST), "")
         first = next((line for line in _reader(lines, separator) if line), [""])
-    names = [name.strip() for name in first]
+    if "\0" in "".join(first):
+        raise ValueError(f"{file} is not encoded in UTF-8 (it has zero bytes): save it as UTF-8.")
+    names = list(map(clean, first))
     if not any(names):
         raise ValueError(f"{file} is empty.")
     others = [other for other in SEPARATORS if other != separator and other in names[0]]
     if len(names) == 1 and others:
         raise ValueError(
             f"{file} has one column, {names[0]!r}; if it is separated by {others[0]!r}, "
-            f'add "data.separator={SEPARATORS[others[0]]}".'
+            f'add "{prefix}separator={SEPARATORS[others[0]]}".'
         )
     return names
 
 
-def read_delimited(file: Path, separator: str, decimal: str) -> "pd.DataFrame":
-    """Reads the rows under the header as a table, [N, columns].
+def _delimited(file: Path, separator: str, form: Form) -> dict[str, Cells]:
+    """Reads the rows under the header, by column.
 
     Raises:
         ValueError: rows differ in length, a quote is not closed, or the text is not UTF-8.
     """
+    table = _parse(file, separator)
+    if len(table) and table.iloc[:, -1].isna().any():  # a row that is too short has nothing there
+        _check_lengths(file, separator)
+    table.columns = list(map(clean, map(str, table)))
+    places = {name: place for place, name in enumerate(table)}
+
+    def raw(names: list[str]) -> "pd.DataFrame":
+        found = _parse(file, separator, [places[name] for name in names])
+        return found.set_axis(names, axis=1)
+
+    cells = decide(table, raw, form)
+    whole = [name for name, column in cells.items() if column.values.dtype.kind == "i" and not column.remark]
+    return cells | (_with_zeros(cells, raw(whole)) if whole and _has_zeros(file) else {})
+
+
+def _has_zeros(file: Path) -> bool:
+    """Returns whether a cell may begin with a zero that is no number's only digit before the point."""
+    with _opened(file) as text:
+        return any(ZERO.search("".join(lines)) for lines in iter(lambda: text.readlines(2**20), []))
+
+
+def _with_zeros(cells: Mapping[str, Cells], texts: "pd.DataFrame") -> dict[str, Cells]:
+    """Returns the columns whose numbers are written as codes are, with a remark."""
+    found = {}
+    for name in map(str, texts):
+        codes = texts[name][texts[name].str.fullmatch("0[0-9]+").eq(True)]
+        if len(codes):
+            remark = f"{codes.iloc[0]!r} is {int(codes.iloc[0])}; if it is a code, keep it with {typed(name, 'text')}"
+            found[name] = cells[name]._replace(remark=remark)
+    return found
+
+
+def _parse(file: Path, separator: str, texts: list[int] | None = None) -> "pd.DataFrame":
+    """Parses a file with pandas, with nothing but empty cells missing; given `texts`, these columns alone, as texts."""
     import pandas as pd
 
     try:
         with warnings.catch_warnings(), _opened(file) as text:
             warnings.simplefilter("error", pd.errors.ParserWarning)
-            table = pd.read_csv(
-                text, sep=separator, decimal=decimal, index_col=False, low_memory=False, skipinitialspace=True
+            return pd.read_csv(
+                text,
+                sep=separator,
+                index_col=False,
+                low_memory=False,
+                skipinitialspace=True,
+                keep_default_na=False,
+                na_values=[""],
+                usecols=texts,
+                dtype=None if texts is None else str,
             )
     except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
         _check_lengths(file, separator)
         raise ValueError(f"{file} cannot be read: {' '.join(str(error).split())}") from error
-    if len(table) and table.iloc[:, -1].isna().any():  # a row that is too short has nothing there
-        _check_lengths(file, separator)
-    return table.rename(columns=str.strip)
 
 
 def _check_lengths(file: Path, separator: str) -> None:
@@ -85,14 +136,20 @@ def _check_lengths(file: Path, separator: str) -> None:
 
 
 @contextmanager
-def _opened(file: Path) -> Iterator[TextIO]:
-    """Opens a file as text, gzipped or not; raises ValueError if it cannot be read as UTF-8."""
+def _opened(file: Path, *, skip: bool = True) -> Iterator[TextIO]:
+    """Opens a file as text, gzipped or not, behind a line that only names the separator.
+
+    Raises:
+        ValueError: it cannot be read as UTF-8.
+    """
     try:
         with (
             gzip.open(file, "rt", encoding="utf-8-sig", newline="")
             if file.suffix.lower() == ".gz"
             else file.open(encoding="utf-8-sig", newline="")
         ) as text:
+            if not skip or not SEPARATOR_LINE.fullmatch(text.readline(LONGEST)):
+                text.seek(0)
             yield text
     except UnicodeDecodeError as error:
         raise ValueError(
@@ -110,44 +167,85 @@ DELIMITED = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
 PARQUET = (".parquet", ".pq")
 INDEX = re.compile(r"__index_level_\d+__")
 """The name under which pandas writes row numbers to a Parquet file."""
+PLAIN = Form()
 TAB = {"tab": "\t", "\\t": "\t"}
 """Ways to type a tab."""
 MOST = 10_000
 """Maximum number of columns; a table with more most likely has rows and columns exchanged."""
 
 
-def read(path: str | Path, *, separator: str | None = None, decimal: str = ".") -> "pd.DataFrame":
+def read(
+    path: str | Path, *, separator: str | None = None, form: Form = PLAIN, used: Sequence[str] = ()
+) -> "pd.DataFrame":
     """Reads a table with a header, [N, columns], N at least 1.
 
     Args:
+        path: as for `read_cells`.
+        separator: as for `read_cells`.
+        form: how its cells are written.
+        used: the columns that matter.
+
+    Raises:
+        ValueError: there is no such file, or it holds no table, or the cells of a column that matters cannot be read.
+    """
+    cells = read_cells(path, separator=separator, form=form)
+    check_cells(cells, used)
+    return frame(cells)
+
+
+def read_cells(path: str | Path, *, separator: str | None = None, form: Form = PLAIN) -> dict[str, Cells]:
+    """Reads a table with a header, at least a row, by column.
+
+    Args:
         path: of a CSV file (`.csv`, `.tsv`, `.txt`, gzipped or not) or a Parquet file (`.parquet`, `.pq`).
-        separator: between the columns of a CSV file; none: a tab in `.tsv`, else a comma.
-        decimal: the decimal point of a CSV file.
+        separator: between the columns of a CSV file; none: as its first line says, a tab in `.tsv`, else a comma.
+        form: how its cells are written.
 
     Raises:
         ValueError: there is no such file, or it holds no table.
     """
-    check_form(separator, decimal)
+    check_form(separator, form.decimal, form.prefix)
     file = Path(path).expanduser()
     _check(file)
     if file.suffix.lower() in PARQUET:
-        table = _parquet(file)
+        columns = _parquet(file, form)
     else:
-        by_name = "\t" if ".tsv" in file.name.lower() else ","
-        between = by_name if separator is None else TAB.get(separator, separator)
-        check_names(file, read_header(file, between))
-        table = read_delimited(file, between, decimal)
-    if table.empty:
+        between = _separator(file, separator)
+        check_names(file, read_header(file, between, form.prefix))
+        columns = _delimited(file, between, dataclasses.replace(form, separator=between))
+    if not columns or not len(next(iter(columns.values())).values):
         raise ValueError(f"{file} has columns, but no rows.")
-    return table
+    return columns
 
 
-def check_form(separator: str | None, decimal: str) -> None:
+def check_cells(cells: Mapping[str, Cells], used: Iterable[str]) -> None:
+    """Raises ValueError for the first column that is used and whose cells cannot be read."""
+    for name in used:
+        if name in cells and cells[name].error:
+            raise ValueError(cells[name].error)
+
+
+def frame(cells: Mapping[str, Cells]) -> "pd.DataFrame":
+    """Returns the columns as a table."""
+    import pandas as pd
+
+    return pd.DataFrame({name: column.values for name, column in cells.items()})
+
+
+def _separator(file: Path, given: str | None) -> str:
+    if given is not None:
+        return TAB.get(given, given)
+    with _opened(file, skip=False) as text:
+        said = SEPARATOR_LINE.fullmatch(text.readline(LONGEST))
+    return said[1] if said else "\t" if ".tsv" in file.name.lower() else ","
+
+
+def check_form(separator: str | None, decimal: str | None, prefix: str = "data.") -> None:
     """Raises ValueError unless these can separate columns, and the digits of a number."""
     if separator is not None and separator not in TAB and len(separator) != 1:
-        raise ValueError(f"data.separator is {separator!r}: give one character, or tab.")
-    if decimal not in (".", ",") or decimal == separator:
-        raise ValueError(f"data.decimal is {decimal!r}: give '.' or ',', and another data.separator.")
+        raise ValueError(f"{prefix}separator is {separator!r}: give one character, or tab.")
+    if decimal not in (None, ".", ","):
+        raise ValueError(f"{prefix}decimal is {decimal!r}: give '.' or ','.")
 
 
 def _check(file: Path) -> None:
@@ -185,7 +283,8 @@ def check_names(file: Path, names: Sequence[str]) -> None:
         seen.add(name)
 
 
-def _parquet(file: Path) -> "pd.DataFrame":
+def _parquet(file: Path, form: Form) -> dict[str, Cells]:
+    """Reads a Parquet file, whose columns have types; its texts are numbers only if the user says so."""
     try:
         import pyarrow
         import pyarrow.parquet
@@ -196,6 +295,10 @@ def _parquet(file: Path) -> "pd.DataFrame":
     try:
         check_names(file, pyarrow.parquet.read_schema(file).names)
         table: pd.DataFrame = pyarrow.parquet.read_table(file).to_pandas(ignore_metadata=True)
+        table = table.drop(columns=[name for name in map(str, table) if INDEX.fullmatch(name)])
+        table.columns = list(map(clean, map(str, table)))
+        types: dict[str, Type] = {name: "text" for name in map(str, table) if kind(table[name]) == "text"}
+        form = dataclasses.replace(form, types=types | {**form.types})
+        return decide(table, lambda names: table[names].astype("str"), form)
     except (pyarrow.ArrowException, OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ValueError(f"{file} is damaged, or no Parquet file: {str(error).partition(chr(10))[0]}") from error
-    return table.drop(columns=[name for name in map(str, table) if INDEX.fullmatch(name)])

@@ -73,8 +73,13 @@ class Sizes:
         """Splits N rows at random."""
         return self._divide(np.arange(count), self._choose_any, count, "rows")
 
-    def balanced(self, y: NDArray[np.int64], names: Sequence[str]) -> dict[str, RowIndices]:
+    def balanced(self, y: NDArray[np.int64], names: Sequence[str], way_out: str = "") -> dict[str, RowIndices]:
         """Splits rows with classes `y` [N], with the same share of each class in every split.
+
+        Args:
+            y: the classes.
+            names: of the classes.
+            way_out: begins the advice if there are too few rows for that.
 
         Raises:
             ValueError: a class has too few rows, or a split too few for all classes.
@@ -84,15 +89,15 @@ class Sizes:
         def choose(rows: RowIndices, size: int) -> tuple[RowIndices, RowIndices]:
             if min(size, len(rows) - size) < len(names):
                 raise ValueError(
-                    f"A split has {min(size, len(rows) - size)} rows, too few for {len(names)} classes: "
+                    f"A split has {min(size, len(rows) - size)} rows, too few for {len(names)} classes: {way_out}"
                     "change data.val_size and data.test_size."
                 )
-            _check_rarest(y[rows], names, 2)
+            _check_rarest(y[rows], names, 2, way_out)
             stays, part = train_test_split(rows, test_size=size, stratify=y[rows], random_state=self.seed)
             return stays, part
 
         if self.val or self.test:
-            _check_rarest(y, names, 1 + (self.val > 0) + (self.test > 0))
+            _check_rarest(y, names, 1 + (self.val > 0) + (self.test > 0), way_out)
         return self._divide(np.arange(len(y)), choose, len(y), "rows")
 
     def in_time(self, moments: NDArray[Any]) -> dict[str, RowIndices]:
@@ -148,11 +153,12 @@ def _count(size: float, count: int) -> int:
     return max(1, round(size * count)) if 0 < size < 1 else int(size)
 
 
-def _check_rarest(y: NDArray[np.int64], names: Sequence[str], least: int) -> None:
+def _check_rarest(y: NDArray[np.int64], names: Sequence[str], least: int, way_out: str) -> None:
     counts = np.bincount(y, minlength=len(names))
     if counts.min() < least:
         rarest = names[int(counts.argmin())]
         raise ValueError(
             f"Class {rarest!r} has {counts.min()} rows to divide, and each split needs some of every class: "
-            "leave these rows out of the file, put classes together, or take smaller data.val_size and data.test_size."
+            f"{way_out}leave these rows out of the file, put classes together, or take smaller data.val_size and "
+            "data.test_size."
         )

@@ -3,6 +3,8 @@
 Shapes: N rows, T targets.
 """
 
+import dataclasses
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,6 +13,7 @@ from numpy.typing import NDArray
 
 from fulmen.data.new_rows import floats
 from fulmen.data.source import TaskKind
+from fulmen.data.tables.advice import typed
 from fulmen.data.tables.column_checks import FEW_ROWS, check_numbers
 from fulmen.data.tables.columns import kind, whole
 from fulmen.rules import listed
@@ -41,18 +44,22 @@ class TargetSpec:
         return 1 if self.task == "binary" else len(self.names)
 
 
-def target_spec(targets: "pd.DataFrame", wanted: TargetOptions) -> TargetSpec:
+def target_spec(
+    targets: "pd.DataFrame", wanted: TargetOptions, types: Collection[str] = (), missing: Sequence[str] | None = None
+) -> TargetSpec:
     """Returns the targets of a table to be learned.
 
     Args:
         targets: [N, T], nothing missing or infinite.
         wanted: the task, or `auto`.
+        types: the columns whose types the user gives.
+        missing: the words that the user says are missing values.
 
     Raises:
         ValueError: the values do not fit the task, or there is nothing to tell apart.
     """
     for name in targets:
-        _check(targets[name])
+        _check(targets[name], missing, is_typed=name in types)
     if targets.shape[1] > 1 or wanted == "regression":
         return _values(targets, wanted)
     return _one(targets.iloc[:, 0], wanted)
@@ -80,15 +87,17 @@ def known_target_spec(targets: "pd.DataFrame", task: TaskKind, names: tuple[str,
     return TargetSpec(task, np.array([names.index(name) for name in found])[y], names)
 
 
-def _check(column: "pd.Series[Any]") -> None:
+def _check(column: "pd.Series[Any]", missing: Sequence[str] | None, *, is_typed: bool) -> None:
     holds = kind(column)
     if holds in ("date", "other"):
         raise ValueError(
             f"data.target {str(column.name)!r} holds values such as {str(column.iloc[0])!r}, which are neither numbers "
             "nor classes: make numbers or texts of them in the file."
         )
-    if holds == "text":
-        check_numbers(column)
+    if holds == "text" and not is_typed:
+        check_numbers(
+            column, missing, f"else correct it, or keep all as classes with {typed(str(column.name), 'text')}"
+        )
     if column.nunique() == 1:
         raise ValueError(
             f"data.target {str(column.name)!r} is {str(column.iloc[0])!r} in every row: there is nothing to learn."
@@ -113,7 +122,11 @@ def _one(column: "pd.Series[Any]", wanted: TargetOptions) -> TargetSpec:
     """Returns the spec of a single target, which may be classes."""
     name, numbers, count = str(column.name), kind(column) == "number", column.nunique()
     if wanted == "auto" and numbers and (count > CLASSES or not whole(column)):
-        return _values(column.to_frame(), wanted)
+        spec = _values(column.to_frame(), wanted)
+        taken = (
+            f"the {count} different whole numbers of {name} are taken for values; for classes add data.task=multiclass"
+        )
+        return dataclasses.replace(spec, notes=(taken,)) if whole(column) else spec
     if wanted == "binary" and count != 2:
         raise ValueError(f"data.task is binary, and data.target {name!r} has {count} different values: it must have 2.")
     if len(column) > FEW_ROWS and count > len(column) / 2:
