@@ -32,7 +32,7 @@ BAD_WORDS = {
     "+optimizer.amsgrad=true": r"there is no key 'optimizer.amsgrad'; optimizer has lr, betas, eps, weight_decay$",
     # how words are written
     "model=deep,mlp": r"names several values; add -m to run them all",
-    "model.hidden=[1": r"cannot read 'model.hidden=\[1'; quote",
+    "model.hidden=[1": r"cannot read 'model.hidden=\[1'; if its value is a text, quote it: 'model.hidden=\"\[1\"'$",
     "deep": r"cannot read .deep.; write key=value",
     "leaderbord logs/runs": r"there is no command leaderbord; did you mean leaderboard\?",
     "=5": r"cannot read .=5.",

@@ -1,0 +1,95 @@
+"""Names as people have them, typed plainly."""
+
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from fulmen.config import validate
+from fulmen.config.compose import compose
+from fulmen.config.overrides import COLUMNS, read
+from fulmen.errors import ConfigurationError
+from fulmen.rules import check, many, text
+
+NAMES = [
+    "größe",
+    "种类",
+    "2021",
+    "01",
+    "1e3",
+    "No",
+    "true",
+    "nan",
+    "a=b",
+    "price (€)",
+    "x'y",
+    'a "b"',
+    "$/m2",
+    "_{",
+    "#",
+    "a\\b",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_columns_are_taken_as_they_are_typed(name: str) -> None:
+    assert read(f"data.target={name}").value() == name
+    assert read(f"data.leave_out=[{name},other one]").value() == [name, "other one"]
+    composed = compose(["data=table", f"data.target={name}", f"data.leave_out=[{name}]", f"data.path={name}.csv"])
+    assert OmegaConf.to_container(composed.data)["target"] == name  # type: ignore[call-overload, index]
+    assert composed.data.leave_out == [name]
+    assert composed.data.path == f"{name}.csv"
+
+
+@pytest.mark.parametrize("key", COLUMNS)
+def test_what_is_written_for_hydra_stays(key: str) -> None:
+    assert read(f"{key}=null").value() is None
+    assert read(f"{key}='a,b'").value() == "a,b"
+    assert read(f'{key}=["a,b",c]').value() == ["a,b", "c"]
+    assert read(f"{key}=größe,b").is_sweep_override()
+    assert read(f"{key}=choice(a,b)").is_sweep_override()
+
+
+@pytest.mark.parametrize("value", ["größe", ";", "a=b", "a;b", "€"])
+def test_words_of_any_script_need_no_quotes(value: str) -> None:
+    assert read(f"data.separator={value}").value() == value
+    assert read(f"model.hidden=[1,{value}]").value() == [1, value]
+
+
+@pytest.mark.parametrize("text", ["model.x=a(b", "model.x=it's", 'model.x=a "b" c', "model.x=Preis (€)"])
+def test_following_the_advice_to_quote_gives_the_value(text: str) -> None:
+    with pytest.raises(ConfigurationError, match="if its value is a text, quote it: ") as refused:
+        read(text)
+    (typed,) = shlex.split(str(refused.value).partition("quote it: ")[2])
+    assert read(typed).value() == text.partition("=")[2]
+
+
+def test_a_key_that_cannot_be_read_is_not_told_to_quote() -> None:
+    with pytest.raises(ConfigurationError, match="a key can have only the letters a to z"):
+        read("data.größe=1")
+
+
+@pytest.mark.parametrize("value", [True, False, 2015, 1.5])
+def test_yaml_that_is_no_text_is_explained(value: object) -> None:
+    for rule, given in ((text(), value), (many(text()), ["a", value])):
+        with pytest.raises(ConfigurationError, match=r"put (the text|it) in quotes$") as refused:
+            check("data.leave_out", given, rule)
+        assert ("YAML reads no" in str(refused.value)) == isinstance(value, bool)
+
+
+@pytest.mark.parametrize("name", ["No", "on", "2015", "false"])
+def test_an_experiment_says_to_quote_a_column_that_yaml_reads_otherwise(
+    name: str, tmp_path: Path, refused: Callable[..., str]
+) -> None:
+    (tmp_path / "experiment").mkdir()
+    file, table = tmp_path / "experiment" / "flats.yaml", tmp_path / "flats.csv"
+    table.write_text(f"{name},b,y\n" + "".join(f"{n % 7},{n % 5},{n * 0.37}\n" for n in range(60)))
+    lines = (
+        "# @package _global_\ndefaults:\n  - override /data: table\ndata:\n  path: {}\n  target: y\n  leave_out: [{}]\n"
+    )
+    file.write_text(lines.format(table, name))
+    assert "quotes" in refused("--config-dir", str(tmp_path), "experiment=flats")
+    file.write_text(lines.format(table, f"'{name}'"))
+    assert validate.check(compose(["experiment=flats"], tmp_path)).spec.feature_names == ("b",)
