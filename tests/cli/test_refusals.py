@@ -104,7 +104,7 @@ BAD_WORDS = {
     # what a configuration may run
     "model._target_=os.system": r"model._target_ names os.system, which is none of Fulmen's parts",
     "allow_targets=[os] model._target_=os.system": r"lives in \w+ and not in os",
-    "allow_targets=[no_such] model._target_=no_such.Net": r"cannot be imported",
+    "allow_targets=[no_such] model._target_=no_such.Net": r"there is no module no_such; add --config-dir=<the folder",
     # sweeps
     "-m model=deep,lienar": r"there is no model=lienar; did you mean linear\?",
     "-m optimizer.lr=0.1,-1": r"optimizer.lr is -1",

@@ -27,6 +27,8 @@ IDENTIFIER = re.compile(r"(?!(true|false|null|nan|inf)$)[a-z_]\w*", re.ASCII | r
 SYNTAX = re.compile(r"[(){}\[\]'\"]")
 """Letters that mean something in that grammar."""
 FUNCTION = re.compile(r"(choice|range|interval|glob|shuffle|sort|tag|str|int|float|bool)\(.*\)")
+NESTED = re.compile(r"[^\[{'\"]*\$\{[^{}]*\$\{")
+"""Begins a reference with another one inside, which it reads in quotes alone."""
 ITEM = re.compile(r"""(?:^|,)\s*("(?:\\.|[^"\\])*"(?=\s*(?:,|$))|'(?:\\.|[^'\\])*'(?=\s*(?:,|$))|[^,]*)""")
 """An item of a list: in quotes, or whatever stands before the next comma."""
 
@@ -99,6 +101,8 @@ def quoted(text: str) -> str:
     key, value = split_override(text)
     if key in PATHS:
         return text if _is_written(value) else f"{key}={as_value(value)}"
+    if NESTED.match(value) or (len(value) == 1 and not READABLE.fullmatch(value)):
+        return f"{key}={as_value(value)}"
     if FUNCTION.fullmatch(value) or not (key in COLUMNS or re.search(r"[^,\[\]]", READABLE.sub("", value))):
         return text
     is_list = value.startswith("[") and value.endswith("]")
@@ -115,8 +119,9 @@ def _is_written(value: str) -> bool:
 
 def as_value(text: str) -> str:
     """Quotes and escapes a text for Hydra's grammar."""
-    escaped = re.sub(r"(\\*)('|$)", lambda found: 2 * found[1] + found[2].replace("'", "\\'"), text)
-    return f"'{escaped}'"
+    quote = '"' if "'" in text and '"' not in text else "'"
+    escaped = re.sub(rf"(\\*)({quote}|$)", lambda found: 2 * found[1] + ("\\" if found[2] else "") + found[2], text)
+    return f"{quote}{escaped}{quote}"
 
 
 def product(parsed: Sequence["Override"], folders: Sequence[Path]) -> list[list[str]]:

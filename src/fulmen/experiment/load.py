@@ -17,15 +17,17 @@ import torch
 from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from fulmen.config import allowlist, recorded
 from fulmen.config.instantiate import make
 from fulmen.data.scaling import Scaling
 from fulmen.data.source import DataSpec, Source
-from fulmen.errors import CheckpointError, ConfigurationError
+from fulmen.data.tensors import Rows, chunks
+from fulmen.errors import CheckpointError, ConfigurationError, one_line, warn
 from fulmen.models.initializers import new_network
 from fulmen.models.precision import data_type
-from fulmen.rules import check, one_of
+from fulmen.rules import check, listed, one_of
 from fulmen.runs import checkpoints
 from fulmen.runs.checkpoints import ADDRESS
 from fulmen.runs.files import expand_home
@@ -34,6 +36,8 @@ from fulmen.tasks.evaluation import Evaluation
 from fulmen.tasks.losses import as_loss
 from fulmen.tasks.predictor import Predictor, task_of
 
+COMPARED_ROWS = 32
+"""Rows that are predicted by the trained network and by the one loaded again."""
 MOST_THREADS = 1024
 """Threads of the CPU that a checkpoint may ask for."""
 
@@ -145,7 +149,7 @@ def read(
     content = checkpoints.load(path, trust=trust_checkpoint)
     try:
         metadata = content["metadata"]
-        state = {str(name).removeprefix("net."): value for name, value in content["state_dict"].items()}
+        state = _state(content)
         config, learned = recorded.of_record(metadata["config"]), dict(metadata["learned"])
         spec = DataSpec.of(metadata["spec"])
         scaling = Scaling.of(metadata["scaling"], spec)
@@ -153,10 +157,13 @@ def read(
         threads = min(max(1, int(metadata["threads"])), MOST_THREADS)
         OmegaConf.update(config, "allow_targets", list(allow_targets), merge=False)
         allowlist.check(config, typed=[f"allow_targets=[{','.join(allow_targets)}]"])
-        if not trust_checkpoint:
-            recorded.check_environment(config)
-            if not expand_home(str(where)).is_dir():
-                config = recorded.without_places(config)
+        folder = expand_home(str(where)) if expand_home(str(where)).is_dir() else None
+        recorded.check_environment(config, folder, trust=trust_checkpoint)
+        if folder is not None:
+            config = recorded.anchored(config, folder)
+            recorded.warn_if_code_changed(config, folder)
+        elif not trust_checkpoint:
+            config = recorded.without_places(config)
         parts = [config[name] for name in ("data", "model", "loss")]
     except ConfigurationError:
         raise
@@ -171,17 +178,81 @@ def read(
             _check_sizes(model, spec, precision, state)
         net = _network(model, spec, precision, state)
         evaluation = Evaluation(net, task_of(net, spec, scaling), as_loss(loss), precision)
+    except CheckpointError as error:
+        target = config.model._target_
+        changed = f"what {target} makes is no longer the network in {path}: {error}"
+        raise CheckpointError(f"{changed}; restore the code, perhaps from the commit in its status.json") from error
     except Exception as error:  # whatever parts of another version, or of the user's own, may raise
         why = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
         raise CheckpointError(f"the network in {path} cannot be made from what it says ({why})") from error
     return Trained(path, config, source, Predictor(evaluation, spec, scaling, source.encode), threads, fingerprint)
 
 
+def check_round_trip(
+    folder: Path, weights: str, model: Callable[..., nn.Module], predictor: Predictor, rows: Rows, *, trust: bool
+) -> None:
+    """Warns if the network of a run's checkpoint does not predict what the one that was trained does.
+
+    Args:
+        folder: the run's.
+        weights: `best` or `last`: those that the trained network has.
+        model: makes the network.
+        predictor: with the trained network, on the CPU.
+        rows: of which the first few are predicted.
+        trust: whether the checkpoint may hold more than plain values.
+    """
+    evaluation = predictor.evaluation
+    try:
+        content = checkpoints.load(find(str(folder), weights), trust=trust)
+        net = _network(model, predictor.spec, evaluation.precision, _state(content))
+        x = next(iter(chunks(rows))).x[:COMPARED_ROWS].cpu()
+        found, again, trained = (
+            each.scores(x) for each in (dataclasses.replace(evaluation, net=net), evaluation, evaluation)
+        )
+    except Exception as error:  # whatever a network of the user's own may raise; the run itself is complete
+        warn(f"the checkpoint in {folder} cannot be loaded again: {one_line(error)}")
+        return
+    if not torch.allclose(again, trained, rtol=1e-3, atol=1e-5, equal_nan=True):
+        warn("the network predicts other values for the same rows each time, so the figures cannot be had again")
+    elif not torch.allclose(found, trained, rtol=1e-3, atol=1e-5, equal_nan=True):
+        warn(
+            f"the network loaded from {folder} predicts other values than the trained one: it depends on something "
+            "that is no parameter and no buffer, and so in no checkpoint; use self.register_buffer(name, tensor) for it"
+        )
+
+
+def _state(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the tensors of the network in a checkpoint."""
+    return {str(name).removeprefix("net."): value for name, value in content["state_dict"].items()}
+
+
 def _network(model: Callable[..., nn.Module], spec: DataSpec, precision: str, state: dict[str, Tensor]) -> nn.Module:
     with torch.random.fork_rng(devices=[]):  # drawing first weights is nobody's business here
         net = new_network(model, spec.in_shape, spec.out_features, precision)
+    check_state(net, state)
     net.load_state_dict(state)
     return net.to(data_type(precision)).eval()
+
+
+def check_state(net: nn.Module, state: Mapping[str, Any]) -> None:
+    """Compares a network with the tensors of a checkpoint, which are to be loaded into it.
+
+    Raises:
+        CheckpointError: names those that one of them lacks, or that have another shape.
+    """
+    wanted = {name: value for name, value in net.state_dict().items() if isinstance(value, Tensor)}
+    shapes = [
+        f"{name} ({[*state[name].shape]}, now {[*tensor.shape]})"
+        for name, tensor in wanted.items()
+        if name in state and not is_lazy(tensor) and state[name].shape != tensor.shape
+    ]
+    groups = {
+        "the checkpoint lacks": [name for name in wanted if name not in state],
+        "the network now lacks": [name for name in state if name not in net.state_dict()],
+        "of another shape are": shapes,
+    }
+    if any(groups.values()):
+        raise CheckpointError("; ".join(f"{what} {listed(names)}" for what, names in groups.items() if names))
 
 
 def _check_sizes(model: Callable[..., nn.Module], spec: DataSpec, precision: str, state: Mapping[str, Tensor]) -> None:

@@ -3,7 +3,7 @@
 import math
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, nullcontext
 from typing import Any
 
@@ -11,11 +11,11 @@ import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers.logger import Logger
 
-from fulmen.errors import Diverged, warn
+from fulmen.errors import CheckpointError, Diverged, warn
 from fulmen.experiment import console
 from fulmen.experiment.baseline import coefficients
 from fulmen.experiment.experiment import Experiment, Session
-from fulmen.experiment.load import Run, load, metadata
+from fulmen.experiment.load import Run, check_round_trip, check_state, load, metadata
 from fulmen.experiment.prepare import Prepared, prepare
 from fulmen.figures.context import RunContext
 from fulmen.models.dry_run import parameter_count
@@ -59,7 +59,8 @@ def train(experiment: Experiment, session: Session) -> Run:
                 return _draw_missing(prepared, session)
             start, best = _checkpoint(prepared, session)
             step = start or 0
-            facts = {"seed": experiment.recipe.seed, "threads": prepared.threads, "fingerprint": prepared.fingerprint}
+            seed = session.config.get("seed", experiment.recipe.seed)
+            facts = {"seed": seed, "threads": prepared.threads, "fingerprint": prepared.fingerprint}
             facts = {**session.facts, **facts}
             resumed = step if session.resume else None
             with recording.recording(session.folder, session.config, facts, resumed) as status:
@@ -101,6 +102,10 @@ def train(experiment: Experiment, session: Session) -> Run:
                     figures = session.folder / "figures"
                     missing = experiment.figures.draw(context, snapshots, figures, boards, trainer.global_step)
                     status |= {"missing_figures": missing} if missing else {}
+                    rows = data.splits.get("val", data.splits["train"])
+                    check_round_trip(
+                        session.folder, experiment.weights, experiment.model, predictor, rows, trust=session.trust
+                    )
                 for board in boards:
                     loggers.show_final_figures(board, metrics, trainer.global_step)
         if session.verbose and leads:
@@ -129,7 +134,15 @@ def _checkpoint(prepared: Prepared, session: Session) -> tuple[int | None, dict[
     """Finds the step to resume from, and the best checkpoint so far; None for each that there is not."""
     if not session.resume:
         return None, None
-    return resuming.start(session.folder, prepared.plan.total_steps, prepared.fingerprint, session.trust)
+
+    def check(state: Mapping[str, Any]) -> None:
+        try:
+            check_state(prepared.evaluation.net, {name.removeprefix("net."): value for name, value in state.items()})
+        except CheckpointError as error:
+            way_out = f"restore the code, or train the new network with rerun={session.folder}"
+            raise CheckpointError(f"the network is no longer that of {session.folder}: {error}; {way_out}") from error
+
+    return resuming.start(session.folder, prepared.plan.total_steps, prepared.fingerprint, session.trust, check)
 
 
 def _lacks_only_figures(session: Session, prepared: Prepared) -> bool:

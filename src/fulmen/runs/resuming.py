@@ -1,5 +1,6 @@
 """Where a run that was stopped resumes: at its newest whole checkpoint, if it has one and steps are left."""
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,9 @@ from fulmen.runs import checkpoints
 from fulmen.runs import folder as folders
 
 
-def start(folder: Path, total_steps: int, rows: str, trust: bool) -> tuple[int | None, dict[str, Any] | None]:
+def start(
+    folder: Path, total_steps: int, rows: str, trust: bool, check: Callable[[Mapping[str, Any]], None]
+) -> tuple[int | None, dict[str, Any] | None]:
     """Returns the step from which the run in `folder` resumes, and the best checkpoint so far; None without one.
 
     Args:
@@ -16,6 +19,7 @@ def start(folder: Path, total_steps: int, rows: str, trust: bool) -> tuple[int |
         total_steps: how long it is to be.
         rows: the fingerprint of its training rows as they are now.
         trust: as for `checkpoints.load`.
+        check: raises ValueError if the checkpoint's tensors do not fit the network.
 
     Raises:
         ValueError: the run is completed, and its last checkpoint is gone, or one of its files is damaged.
@@ -36,6 +40,7 @@ def start(folder: Path, total_steps: int, rows: str, trust: bool) -> tuple[int |
         raise Finished(
             f"{folder} has taken its {steps} steps, and the limits given end at {total_steps}: nothing more to do"
         )
+    check(newest["state_dict"])
     if newest["metadata"]["fingerprint"] != rows:
         warn(f"the training data has changed since {folder} started; resuming with the new data")
     return steps, checkpoints.whole(folder / "checkpoints" / folders.BEST, warn, trust)
