@@ -1,15 +1,18 @@
 """Names as people have them, typed plainly."""
 
+import re
 import shlex
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from fulmen.config import validate
 from fulmen.config.compose import compose
-from fulmen.config.overrides import COLUMNS, read
+from fulmen.config.overrides import COLUMNS, as_value, read
 from fulmen.errors import ConfigurationError
 from fulmen.rules import check, many, text
 
@@ -43,6 +46,34 @@ def test_columns_are_taken_as_they_are_typed(name: str) -> None:
     assert composed.data.path == f"{name}.csv"
 
 
+WRITTEN = re.compile(r"""null|\s*|.*\$\{.*|'.*'|".*"|\[.*\]|\w+\(.*\)""", re.DOTALL)
+"""Texts that mean something in an override: these need quotes."""
+LETTERS = st.characters(exclude_categories=["C", "Zl", "Zp"])  # neither control letters nor ends of lines
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(st.text(LETTERS, max_size=12))
+def test_any_name_is_taken_as_it_is_typed_or_in_quotes(name: str) -> None:
+    assume("${" not in name)  # a reference, in quotes too
+    for key in ("data.target", "model.x"):
+        assert read(f"{key}={as_value(name)}").value() == name
+    plain = name.strip()
+    if "," not in name and not WRITTEN.fullmatch(plain):
+        assert read(f"data.target={name}").value() == plain
+        assert read(f"data.features=[{name},b]").value() == [plain, "b"]
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(st.text(LETTERS, max_size=12))
+def test_any_value_is_read_or_the_sentence_says_how_to_quote_it(value: str) -> None:
+    assume("${" not in value)
+    try:
+        read(f"model.x={value}")
+    except ConfigurationError as error:
+        (typed,) = shlex.split(str(error).partition("quote it: ")[2])
+        assert read(typed).value() == value
+
+
 @pytest.mark.parametrize("key", COLUMNS)
 def test_what_is_written_for_hydra_stays(key: str) -> None:
     assert read(f"{key}=null").value() is None
@@ -73,9 +104,9 @@ def test_a_key_that_cannot_be_read_is_not_told_to_quote() -> None:
 
 @pytest.mark.parametrize("value", [True, False, 2015, 1.5])
 def test_yaml_that_is_no_text_is_explained(value: object) -> None:
-    for rule, given in ((text(), value), (many(text()), ["a", value])):
+    for rule, found in ((text(), value), (many(text()), ["a", value])):
         with pytest.raises(ConfigurationError, match=r"put (the text|it) in quotes$") as refused:
-            check("data.leave_out", given, rule)
+            check("data.leave_out", found, rule)
         assert ("YAML reads no" in str(refused.value)) == isinstance(value, bool)
 
 

@@ -1,6 +1,7 @@
 """A run comes back as it was: from its checkpoint, from another folder, and from what the environment gave it."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -234,3 +235,20 @@ def test_a_network_that_does_not_come_back_is_said_when_the_run_ends(
     assert main([*OWN, *QUICK, "model=net", "run_dir=run"]) == 0
     said = capsys.readouterr().err
     assert sentence in said if sentence else "predicts" not in said and "loaded again" not in said
+
+
+def test_a_sweep_is_resumed_from_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("here", "there"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "here" / "rows.csv").write_text("a,b\n" + "".join(f"{n % 7},{n / 3}\n" for n in range(60)))
+    monkeypatch.chdir(tmp_path / "here")
+    words = ["data=table", "data.path=rows.csv", "data.target=b", "trainer.max_epochs=1", "logger=none"]
+    assert main(["-m", *words, "accelerator=cpu", "seed=1,2"]) == 0
+    (sweep,) = (tmp_path / "here" / "logs" / "sweeps").iterdir()
+    measured = (sweep / "1" / "metrics.json").read_bytes()
+    for child in (sweep / "1").iterdir():  # as it was planned
+        if child.name != "config.yaml":
+            shutil.rmtree(child) if child.is_dir() else child.unlink()
+    monkeypatch.chdir(tmp_path / "there")
+    assert main(["-m", f"resume={sweep}"]) == 0
+    assert (sweep / "1" / "metrics.json").read_bytes() == measured

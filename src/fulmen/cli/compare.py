@@ -198,10 +198,12 @@ def _draw(records: Sequence[Record], runs: Sequence[Settings], output: Path) -> 
     if not any(record.history.get("step") for record in records):
         return "no picture: none of them has come to a row in history.csv"
     from fulmen.figures.plots import curves  # and with it matplotlib
+    from fulmen.figures.plots.letters import letters
 
-    figure = curves(list(_curves(records, names(runs))))
+    shown = list(_curves(records, names(runs)))
     try:
-        save_figure(figure, output)
+        with letters(curve.name for curve in shown):
+            save_figure(curves(shown), output)
     except OSError as error:
         raise ConfigurationError(
             f"cannot write {output}: {error.strerror or error}; name another place with output="

@@ -42,15 +42,14 @@ def configuration(folder: Path) -> DictConfig:
     Raises:
         ConfigurationError: there is no run in `folder`, or its `config.yaml` is damaged.
     """
-    return anchored(of_record(folders.read_config(folder)), folder)
+    return anchored(of_record(folders.read_config(folder)), folders.load_status(folder).get("directory", ""))
 
 
-def anchored(config: DictConfig, folder: Path) -> DictConfig:
-    """Returns a run's configuration with paths that lead where they led in the folder that the run was started from.
+def anchored(config: DictConfig, began: str) -> DictConfig:
+    """Returns a run's configuration with paths that lead where they led in the folder that it was started from.
 
     If there is nothing any more, but in the current folder there is, they lead there.
     """
-    began = folders.load_status(folder).get("directory", "")
     if not began or Path(began) == Path.cwd():
         return config
     record = dict(leaves(plain(config)))

@@ -31,7 +31,7 @@ from fulmen.rules import check, listed, one_of
 from fulmen.runs import checkpoints
 from fulmen.runs.checkpoints import ADDRESS
 from fulmen.runs.files import expand_home
-from fulmen.runs.folder import BEST, LAST, PREVIOUS
+from fulmen.runs.folder import BEST, LAST, PREVIOUS, load_status
 from fulmen.tasks.evaluation import Evaluation
 from fulmen.tasks.losses import as_loss
 from fulmen.tasks.predictor import Predictor, task_of
@@ -160,7 +160,7 @@ def read(
         folder = expand_home(str(where)) if expand_home(str(where)).is_dir() else None
         recorded.check_environment(config, folder, trust=trust_checkpoint)
         if folder is not None:
-            config = recorded.anchored(config, folder)
+            config = recorded.anchored(config, load_status(folder).get("directory", ""))
             recorded.warn_if_code_changed(config, folder)
         elif not trust_checkpoint:
             config = recorded.without_places(config)

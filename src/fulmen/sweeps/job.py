@@ -185,7 +185,7 @@ class Job:
 
     def _begin(self, folder: Path) -> None:
         sweep, number = _sweep(folder.parent), int(folder.name)
-        config = recorded.configuration(folder)
+        config = recorded.anchored(recorded.configuration(folder), sweep.directory)
         overrides = [
             override for override in sweep.job_overrides(number) if split_override(override)[0] not in PERMISSIONS
         ]

@@ -55,7 +55,16 @@ def sweep(overrides: Sequence[str], config_dir: str | None) -> int:
     launcher = Launcher(about_launcher)
     own = None if config_dir is None else str(Path(config_dir).resolve())
     allowed = record.permissions(typed)
-    plan = Sweep([*overrides], combinations.factors, combinations.varying, scores.pop(), len(planned), own, allowed)
+    plan = Sweep(
+        [*overrides],
+        combinations.factors,
+        combinations.varying,
+        scores.pop(),
+        len(planned),
+        own,
+        allowed,
+        directory=os.getcwd(),
+    )
     folder = record.write(plan, planned)
     say(f"{runs(len(planned))} over {_over(plan)}")
     say(f"sweep folder: {folder}")
