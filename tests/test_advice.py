@@ -41,6 +41,7 @@ ADVICE = [
         "add --config-dir=",
         f"{FAR} allow_targets=[remote]",
     ),
+    (f"{OWN} allow_targets=[no]", "write allow_targets=[no,own]", f"{OWN} allow_targets=[no,own]"),
     (OWN, "add allow_targets=[own]", f"{OWN} allow_targets=[own]"),
     (f"{CIRCLES} --config-dir=own experiment=plain", "add '# @package _global_'", None),
     (f"{CIRCLES} data.noise=0 data.train_size=1e2", "without a point or an e", f"{CIRCLES} data.train_size=100"),

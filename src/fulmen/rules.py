@@ -108,7 +108,7 @@ def text(*, or_null: bool = False) -> Rule:
             return None
         if isinstance(value, bool):
             return "a text; YAML reads no, off and false, or yes, on and true, as a switch: put the text in quotes"
-        return "a text; put it in quotes" if isinstance(value, (int, float)) else "a text"
+        return "a text" if value is None or isinstance(value, (dict, list)) else "a text; put it in quotes"
 
     return rule
 

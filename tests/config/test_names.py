@@ -89,6 +89,13 @@ def test_words_of_any_script_need_no_quotes(value: str) -> None:
     assert read(f"model.hidden=[1,{value}]").value() == [1, value]
 
 
+@pytest.mark.parametrize("value", ["${oc.decode:${oc.env:H}}", "a/${oc.env:${word}}", "${oc.decode:'[${oc.env:H},4]'}"])
+def test_references_inside_references_need_no_quotes(value: str) -> None:
+    assert read(f"model.x={value}").value() == value
+    if "," not in value:
+        assert read(f"model.hidden=[{value},3]").value() == [value, 3]
+
+
 @pytest.mark.parametrize("text", ["model.x=a(b", "model.x=it's", 'model.x=a "b" c', "model.x=Preis (€)"])
 def test_following_the_advice_to_quote_gives_the_value(text: str) -> None:
     with pytest.raises(ConfigurationError, match="if its value is a text, quote it: ") as refused:

@@ -109,9 +109,10 @@ def _value(node: Any, key: Any) -> Any:
 def _check_own(key: str, target: str, allowed: Sequence[str]) -> None:
     module = next((name for name in allowed if target.startswith(f"{name}.")), None)
     if module is None:
+        modules = ",".join([*allowed, target.rpartition(".")[0]])
         raise ConfigurationError(
-            f"{key} names {target}, which is none of Fulmen's parts; "
-            f"if it is yours and you trust it, add allow_targets=[{target.rpartition('.')[0]}]"
+            f"{key} names {target}, which is none of Fulmen's parts; if it is yours and you trust it, "
+            f"{'write' if allowed else 'add'} allow_targets=[{modules}]"
         )
     found = _resolve(key, target)
     home = str(getattr(found, "__module__", ""))

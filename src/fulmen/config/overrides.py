@@ -101,15 +101,25 @@ def quoted(text: str) -> str:
     key, value = split_override(text)
     if key in PATHS:
         return text if _is_written(value) else f"{key}={as_value(value)}"
-    if NESTED.match(value) or (len(value) == 1 and not READABLE.fullmatch(value)):
-        return f"{key}={as_value(value)}"
-    if FUNCTION.fullmatch(value) or not (key in COLUMNS or re.search(r"[^,\[\]]", READABLE.sub("", value))):
+    if FUNCTION.fullmatch(value) or (key not in COLUMNS and READABLE.fullmatch(value)):
         return text
+    if NESTED.match(value) or len(value) == 1:
+        return f"{key}={_spelled(value, key)}"
     is_list = value.startswith("[") and value.endswith("]")
-    items = [item.strip() for item in ITEM.findall(value[1:-1] if is_list else value)]
-    is_text = IDENTIFIER.fullmatch if key in COLUMNS else lambda item: READABLE.fullmatch(item) or SYNTAX.search(item)
-    listed = ",".join(item if _is_written(item) or is_text(item) else as_value(item) for item in items)
-    return f"{key}=[{listed}]" if is_list else f"{key}={listed}"
+    items = ",".join(_spelled(item, key) for item in ITEM.findall(value[1:-1] if is_list else value))
+    return f"{key}=[{items}]" if is_list else f"{key}={items}"
+
+
+def _spelled(item: str, key: str) -> str:
+    """Quotes an item of a list, or a single value, if it is a text that Hydra's grammar would not read as one."""
+    item = item.strip()
+    if NESTED.match(item) or len(item) == 1:
+        is_read = IDENTIFIER.fullmatch(item) or (key not in COLUMNS and READABLE.fullmatch(item))
+    elif key in COLUMNS:
+        is_read = _is_written(item) or IDENTIFIER.fullmatch(item)
+    else:
+        is_read = _is_written(item) or READABLE.fullmatch(item) or SYNTAX.search(item)
+    return item if is_read else as_value(item)
 
 
 def _is_written(value: str) -> bool:

@@ -52,13 +52,15 @@ def anchored(config: DictConfig, began: str) -> DictConfig:
     """
     if not began or Path(began) == Path.cwd():
         return config
-    record = dict(leaves(plain(config)))
-    for key in ("data_root", "data.path", "data.root"):
-        path = record.get(key)
-        if isinstance(path, str) and path and ENVIRONMENT not in path and not path.startswith("~"):
-            there = Path(began, path)
-            if there.exists() or not Path(path).exists():
-                OmegaConf.update(config, key, str(there), merge=False)
+    is_own = config.data._target_ not in allowlist.shipped()  # any of its keys may be a path
+    for key, path in leaves(plain(config)):
+        is_path = key in ("data_root", "data.path", "data.root")
+        if not isinstance(path, str) or not path or ENVIRONMENT in path or path.startswith("~"):
+            continue
+        there = Path(began, path)
+        is_there = (is_path or (is_own and key.startswith("data."))) and there.exists()
+        if is_there or (is_path and not Path(path).exists()):
+            OmegaConf.update(config, key, str(there), merge=False)
     return config
 
 
