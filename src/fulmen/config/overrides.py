@@ -113,13 +113,10 @@ def quoted(text: str) -> str:
 def _spelled(item: str, key: str) -> str:
     """Quotes an item of a list, or a single value, if it is a text that Hydra's grammar would not read as one."""
     item = item.strip()
-    if NESTED.match(item) or len(item) == 1:
-        is_read = IDENTIFIER.fullmatch(item) or (key not in COLUMNS and READABLE.fullmatch(item))
-    elif key in COLUMNS:
-        is_read = _is_written(item) or IDENTIFIER.fullmatch(item)
-    else:
-        is_read = _is_written(item) or READABLE.fullmatch(item) or SYNTAX.search(item)
-    return item if is_read else as_value(item)
+    is_word = IDENTIFIER.fullmatch(item) or (key not in COLUMNS and READABLE.fullmatch(item))
+    may_be_syntax = not NESTED.match(item) and len(item) != 1
+    is_syntax = may_be_syntax and (_is_written(item) or (key not in COLUMNS and SYNTAX.search(item)))
+    return item if is_word or is_syntax else as_value(item)
 
 
 def _is_written(value: str) -> bool:
