@@ -32,10 +32,10 @@ def _written(value: Any) -> str:
     return "'" + text.replace("'", r"\'") + "'"
 
 
-def with_environment(config: DictConfig, resolver: Callable[..., str]) -> DictConfig:
+def with_environment(config: DictConfig, resolver: Callable[..., str], *, keep: bool = False) -> DictConfig:
     """Returns a copy of a configuration in which `${oc.env:...}` calls `resolver` with its arguments.
 
-    If that returns a reference to the environment again, so do references around it, such as `${oc.decode:...}`.
+    With `keep`, it returns a reference to the environment again, and so do references around it, as `${oc.decode:...}`.
     Nothing outside the copy changes. References may be put together while they are resolved, so that the text does not
     show all of them; but each is resolved by a method of the mapping or list that holds it, and those of the copy are
     of classes of their own.
@@ -44,7 +44,7 @@ def with_environment(config: DictConfig, resolver: Callable[..., str]) -> DictCo
     def evaluate(self: Any, key: Any, node: Any, inter_type: str, inter_args: Any, inter_args_str: Any) -> Any:
         if inter_type == "oc.env":
             return resolver(*inter_args)
-        if any(ENVIRONMENT in str(argument) for argument in inter_args):
+        if keep and any(ENVIRONMENT in str(argument) for argument in inter_args):
             return reference(inter_type, *inter_args)
         kind = ListConfig if isinstance(self, ListConfig) else DictConfig
         return changed(kind._evaluate_custom_resolver(self, key, node, inter_type, inter_args, inter_args_str))

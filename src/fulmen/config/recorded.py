@@ -257,13 +257,13 @@ def plain(config: DictConfig) -> dict[str, Any]:
 
     References to the environment are kept, because it may hold secrets.
     """
-    found = _resolved(with_environment(config, functools.partial(reference, "oc.env")))
+    found = _resolved(with_environment(config, functools.partial(reference, "oc.env"), keep=True))
     assert isinstance(found, dict)
     return {str(key): value for key, value in found.items() if key != "overrides"}
 
 
-def environment(config: DictConfig) -> dict[str, str]:
-    """Returns a short hash of each variable that a configuration reads from the environment, which is in no file.
+def environment(config: DictConfig) -> tuple[dict[str, str], ConfigurationError | None]:
+    """Returns a short hash of each variable that a configuration reads, and what is wrong with a value, if anything is.
 
     Of 65,536 values one has the same hash: enough to notice a change, too little to find out a secret.
     """
@@ -274,8 +274,11 @@ def environment(config: DictConfig) -> dict[str, str]:
             found[name] = hashlib.sha256(f"{name}={os.environ.get(name)!r}".encode()).hexdigest()[:4]
         return os.environ.get(name, *default)
 
-    _resolved(with_environment(config, note))
-    return found
+    try:
+        _resolved(with_environment(config, note))
+    except ConfigurationError as error:
+        return found, error
+    return found, None
 
 
 def check_environment(config: DictConfig, folder: Path | None = None, *, trust: bool = False) -> None:
@@ -292,7 +295,8 @@ def check_environment(config: DictConfig, folder: Path | None = None, *, trust: 
         ConfigurationError: another variable than `FULMEN_DATA` is named, or has changed, or is not there.
     """
     known = {} if folder is None else folders.load_status(folder).get("environment", {})
-    for name, value in environment(config).items():
+    found, wrong = environment(config)
+    for name, value in found.items():
         if value == known.get(name):
             continue
         changed = f"{name} is not the same in the environment as when {folder} was started"
@@ -307,6 +311,8 @@ def check_environment(config: DictConfig, folder: Path | None = None, *, trust: 
                 f"this configuration reads {name} from the environment; if you trust who made it, "
                 "add trust_checkpoint=true"
             )
+    if wrong is not None:
+        raise wrong
 
 
 def warn_if_code_changed(config: DictConfig, folder: Path) -> None:

@@ -119,13 +119,18 @@ def _train(
         from fulmen.experiment import run  # and with it torch and Lightning: seconds
         from fulmen.experiment.experiment import Session
 
+    kept = record(config, source)
+    # a name that is itself from the environment is in no file, either
+    variables = {
+        name: value for name, value in recorded.environment(config)[0].items() if f"oc.env:{name}" in str(kept)
+    }
     session = Session(
         folder=folder,
-        config=record(config, source),
+        config=kept,
         facts={
             "overrides": list(config.overrides),
             "directory": str(Path.cwd()),
-            "environment": recorded.environment(config),
+            "environment": variables,
             "code": allowlist.code(config),
             **facts,
         },
