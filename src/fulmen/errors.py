@@ -1,11 +1,24 @@
 """Every exception that Fulmen raises, and warnings for the user."""
 
+import shlex
 import sys
+import sysconfig
+import traceback
+from pathlib import Path
+
+PACKAGE = Path(__file__).parent
+LIBRARIES = tuple(Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib"))
 
 
 def warn(sentence: str) -> None:
     """Prints a warning on the error stream: what a user should know but need not act on."""
     print(f"fulmen: {sentence}", file=sys.stderr)
+
+
+def command(*words: str) -> str:
+    """Returns what to type for these words, after the program as it was typed: `python train.py`, or else `fulmen`."""
+    program = Path(sys.argv[0])
+    return shlex.join([*(["python", str(program)] if program.name == "train.py" else ["fulmen"]), *words])
 
 
 class CheckpointError(ValueError):
@@ -34,3 +47,24 @@ class ConfigurationError(ValueError):
 
 class Finished(ValueError):
     """A run that was to be resumed has nothing more to do."""
+
+
+def is_own(error: BaseException) -> bool:
+    """Returns whether Fulmen wrote the message of an error; other code raises the same types."""
+    frames = traceback.extract_tb(error.__traceback__)
+    raised_here = bool(frames) and PACKAGE in Path(frames[-1].filename).parents
+    return type(error).__module__ == __name__ or (raised_here and isinstance(error, (ValueError, FileExistsError)))
+
+
+def one_line(error: BaseException) -> str:
+    """Returns an error as a sentence; one of foreign code has its type before it, and the line of the user's file."""
+    said = " ".join(str(error).split())
+    if is_own(error):
+        return said
+    files = [(Path(frame.filename), frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
+    while files and PACKAGE not in files[0][0].parents:  # the program that uses Fulmen
+        del files[0]
+    known = (PACKAGE, *LIBRARIES)
+    own = [(file, line) for file, line in files if file.is_file() and not any(home in file.parents for home in known)]
+    place = f" ({own[-1][0]}, line {own[-1][1]})" if own else ""
+    return f"{type(error).__name__}{f': {said}' if said else ''}{place}"

@@ -102,7 +102,15 @@ def many(each: Rule, length: int | None = None) -> Rule:
 
 def text(*, or_null: bool = False) -> Rule:
     """Returns the rule of a text."""
-    return lambda value: None if isinstance(value, str) or (value is None and or_null) else "a text"
+
+    def rule(value: Any) -> str | None:
+        if isinstance(value, str) or (value is None and or_null):
+            return None
+        if isinstance(value, bool):
+            return "a text; YAML reads no, off and false, or yes, on and true, as a switch: put the text in quotes"
+        return "a text" if value is None or isinstance(value, (dict, list)) else "a text; put it in quotes"
+
+    return rule
 
 
 def mapping(value: Any) -> str | None:

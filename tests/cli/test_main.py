@@ -231,3 +231,25 @@ def test_two_devices_keep_one_record(
     assert process.wait(200) == 0, process.stderr
     assert (tmp_path / "run" / "metrics.json").exists()
     assert (tmp_path / "run" / "history.csv").read_text().splitlines()[-1].startswith("64,4.0,"), "500 rows each, by 32"
+
+
+@pytest.mark.parametrize(("program", "typed"), [("/usr/bin/fulmen", "fulmen"), ("../train.py", "python ../train.py")])
+def test_hints_name_the_command_that_was_typed(
+    program: str, typed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [program])
+    assert main(["--help"]) == 0 and f"usage: {typed} [group=choice" in capsys.readouterr().out
+    assert main(["predict", "--help"]) == 0 and f"usage: {typed} predict RUN" in capsys.readouterr().out
+    for command, hint in (("compare", "compare RUN RUN"), ("leaderboard", "leaderboard logs/runs")):
+        assert main([command]) == 1 and f"{typed} {hint}" in capsys.readouterr().err
+
+
+def test_the_printed_configuration_is_as_it_is_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["trainer.max_epochs=1", "figures=none", "logger=none", "model.bias=false", "accelerator=cpu"]) == 0
+    shown = capsys.readouterr().out
+    for line in ("bias: false", "compile: false", "max_steps: null", "hidden: [10]", "experiment: null"):
+        assert line in shown

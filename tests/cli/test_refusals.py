@@ -32,7 +32,7 @@ BAD_WORDS = {
     "+optimizer.amsgrad=true": r"there is no key 'optimizer.amsgrad'; optimizer has lr, betas, eps, weight_decay$",
     # how words are written
     "model=deep,mlp": r"names several values; add -m to run them all",
-    "model.hidden=[1": r"cannot read 'model.hidden=\[1'; quote",
+    "model.hidden=[1": r"cannot read 'model.hidden=\[1'; if its value is a text, quote it: 'model.hidden=\"\[1\"'$",
     "deep": r"cannot read .deep.; write key=value",
     "leaderbord logs/runs": r"there is no command leaderbord; did you mean leaderboard\?",
     "=5": r"cannot read .=5.",
@@ -104,7 +104,7 @@ BAD_WORDS = {
     # what a configuration may run
     "model._target_=os.system": r"model._target_ names os.system, which is none of Fulmen's parts",
     "allow_targets=[os] model._target_=os.system": r"lives in \w+ and not in os",
-    "allow_targets=[no_such] model._target_=no_such.Net": r"cannot be imported",
+    "allow_targets=[no_such] model._target_=no_such.Net": r"there is no module no_such; add --config-dir=<the folder",
     # sweeps
     "-m model=deep,lienar": r"there is no model=lienar; did you mean linear\?",
     "-m optimizer.lr=0.1,-1": r"optimizer.lr is -1",

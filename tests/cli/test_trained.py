@@ -339,3 +339,21 @@ def test_predict_and_export_import_no_lightning(here: Path) -> None:
         check=True,
     )
     assert done.stdout.splitlines()[-1] == "False"
+
+
+@pytest.mark.parametrize("name", ["epoch=3-step=99.ckpt", "lr=0.1", "weights of größe=3.pt"])
+def test_a_checkpoint_may_have_an_equals_sign_in_its_name(
+    name: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(here / "run" / "checkpoints" / "best.ckpt", here / name)
+    shutil.copytree(here / "run", here / "seed=3,lr=1")
+    for command in (["predict", "input=rows.csv"], ["evaluate", "split=test"]):
+        assert main([command[0], "run", *command[1:]]) == 0
+        expected = capsys.readouterr().out
+        for subject in (name, f"./{name}", "seed=3,lr=1"):
+            assert main([command[0], subject, *command[1:]]) == 0
+            assert capsys.readouterr().out == expected
+
+
+def test_a_checkpoint_that_is_not_there_is_no_option(here: Path, refused: Callable[..., str]) -> None:
+    assert refused("predict", "epoch=9.ckpt", "input=rows.csv") == "fulmen: there is no checkpoint epoch=9.ckpt"

@@ -4,15 +4,21 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import hydra
 import pytest
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.utils import JobRuntime
+from hydra.version import getbase
 from omegaconf import OmegaConf
 
+import fulmen
 from fulmen.config import compose
 from fulmen.config.groups import conf_dir
 from fulmen.config.hydra_private import beside_host
+from fulmen.errors import ConfigurationError
 
 APP = """\
 import hydra
@@ -96,3 +102,15 @@ def test_a_file_of_ours_that_has_changed_is_read_again(tmp_path: Path) -> None:
 def test_what_is_done_to_a_configuration_stays_with_it() -> None:
     compose.compose(["optimizer=sgd"]).optimizer.lr = 0.625
     assert compose.compose(["optimizer=sgd"]).optimizer.lr != 0.625
+
+
+@pytest.mark.parametrize("base", [None, "1.2", "1.3"])
+@pytest.mark.parametrize("overrides", [["model=deep"], ["modle=deep"], ["data=table", "data.target=größe"]])
+def test_a_hosts_hydra_is_as_it_was_whatever_becomes_of_composing(base: str | None, overrides: list[str]) -> None:
+    with hydra.initialize(None, version_base=base, job_name="host"):
+        before = GlobalHydra.instance().hydra, getbase(), JobRuntime.instance().get("name")
+        with suppress(ConfigurationError):
+            fulmen.compose(overrides)
+        assert (GlobalHydra.instance().hydra, getbase(), JobRuntime.instance().get("name")) == before
+        assert hydra.compose(overrides=["+x=1"]).x == 1
+    assert not GlobalHydra.instance().is_initialized()

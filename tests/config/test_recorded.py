@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 
 import fulmen
 from fulmen.cli.main import main
-from fulmen.config.recorded import check_environment, is_repeated, plain, to_rerun
+from fulmen.config.recorded import anchored, check_environment, is_repeated, plain, to_rerun
 from fulmen.errors import ConfigurationError
 from fulmen.runs.folder import yaml_text
 
@@ -138,10 +138,15 @@ def test_what_refers_to_the_environment_is_kept_and_the_resolver_left_alone(monk
     assert config.plain == os.environ["HOME"] and type(config) is type(config.list[1])
 
 
-@pytest.mark.parametrize("text", ["${oc.env:SECRET}", "${oc.${w}:SECRET}", "${oc.decode:'$${r}'}", "${oc.create:${m}}"])
+@pytest.mark.parametrize(
+    "text",
+    ["${oc.env:SECRET}", "${oc.${w}:SECRET}", "${oc.decode:'$${r}'}", "a${oc.decode:'[$${r}]'}", "${oc.create:${m}}"],
+)
 def test_other_variables_are_refused_however_they_are_named(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET", "7")
-    config = OmegaConf.create({"w": "env", "r": "{oc.env:SECRET}", "m": {"a": "${oc.env:SECRET}"}, "x": text})
+    config = OmegaConf.create({"w": "env", "r": "{oc.env:SECRET}", "x": text})
+    if "m" in text:
+        config.m = {"a": "${oc.env:SECRET}"}
     with pytest.raises(ConfigurationError, match="reads SECRET from the environment"):
         check_environment(config)
     check_environment(OmegaConf.create({"x": "${oc.env:FULMEN_DATA}"}))
@@ -160,3 +165,18 @@ def test_a_run_of_an_earlier_version_is_refused(
     content = {"metadata": {"config": plain(config), "learned": {}}, "state_dict": {}}
     torch.save(content, tmp_path / "run" / "checkpoints" / "best.ckpt")
     assert "recorded by an earlier version of Fulmen, where fulmen." in refused(*command)
+
+
+def test_any_path_of_ones_own_data_starts_where_the_run_did(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "here" / "rows").mkdir(parents=True)
+    (tmp_path / "here" / "rows.csv").touch()
+    monkeypatch.chdir(tmp_path)
+    data = {"_target_": "mine.Rows", "file": "rows.csv", "more": {"folder": "rows"}, "name": "else", "path": "gone.csv"}
+    found = anchored(OmegaConf.create({"data_root": "cache", "score": "rows", "data": data}), str(tmp_path / "here"))
+    here = tmp_path / "here"
+    assert (found.data.file, found.data.more.folder) == (str(here / "rows.csv"), str(here / "rows"))
+    assert (found.data.name, found.score) == ("else", "rows")
+    assert (found.data.path, found.data_root) == (str(here / "gone.csv"), str(here / "cache"))
+    shipped = {"_target_": "fulmen.data.sets.table.Table", "path": "rows.csv", "target": "rows"}
+    found = anchored(OmegaConf.create({"data": shipped}), str(here))
+    assert (found.data.path, found.data.target) == (str(here / "rows.csv"), "rows")

@@ -300,7 +300,8 @@ def test_a_failure_is_recorded_with_its_traceback(
     words = ["--config-dir", "own", "allow_targets=[breaks]", "model=breaks", "run_dir=run", "logger=none"]
     assert main(words) == 1
     said = capsys.readouterr().err
-    assert said == f"fulmen: RuntimeError: the fuse blew; the traceback is in {Path('run/status.json')}\n"
+    line = f"({tmp_path / 'own' / 'breaks.py'}, line 8)"
+    assert said == f"fulmen: RuntimeError: the fuse blew {line}; the traceback is in {Path('run/status.json')}\n"
     status = read(tmp_path / "run" / "status.json")
     assert status["state"] == "failed" and "in forward" in status["traceback"]
     assert status["steps"] == 0 and status["device"] == "cpu"

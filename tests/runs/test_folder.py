@@ -154,6 +154,13 @@ def test_a_folder_with_a_configuration_alone_says_how_to_resume_it(tmp_path: Pat
         pass
 
 
+@pytest.mark.parametrize("content", ["a: 1\n", "- a list\n", "not: [yaml", ""])
+def test_somebody_elses_configuration_is_not_called_a_run(content: str, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(content)
+    with pytest.raises(FileExistsError, match="is not empty"), claim(tmp_path, goes_on=False):
+        pass
+
+
 def test_resume_begins_a_run_that_was_stopped_before_its_status(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -82,7 +82,7 @@ def test_a_signal_stops_a_sweep_cleanly(
     assert place.sweep("model.number=range(3)") == code
     folder = place.folder.relative_to(place.here)
     assert place.states() == {0: "completed", 1: "interrupted"}
-    assert f"python train.py -m resume={folder} 'allow_targets=[moody]'" in capsys.readouterr().out
+    assert f"fulmen -m resume={folder} 'allow_targets=[moody]'" in capsys.readouterr().out
     assert [row["state"] for row in place.board()] == ["completed", "interrupted", "planned"]
     assert main([f"resume={folder}"]) == 1
     assert "is a sweep, not a run; to resume it, add -m" in capsys.readouterr().err

@@ -41,7 +41,8 @@ def parse(arguments: Sequence[str], known: Mapping[str, str], *, configuration: 
         name, value = split_override(argument)
         if argument.startswith("-"):
             raise ConfigurationError(f"there is no option {name}; {_there(known)}")
-        if "=" not in argument or "/" in name or "\\" in name:
+        is_path = "=" not in argument or "/" in name or "\\" in name
+        if is_path or (name not in known and (argument.endswith(".ckpt") or expand_home(argument).exists())):
             found.subjects.append(argument if "://" in argument else str(expand_home(argument)))
         elif name in known:
             found.options[name] = value

@@ -26,7 +26,7 @@ from rich.filesize import decimal
 from rich.table import Table
 
 from fulmen.cli.arguments import one_of, parse
-from fulmen.errors import ConfigurationError
+from fulmen.errors import ConfigurationError, command
 from fulmen.runs.files import TEMPORARY
 from fulmen.runs.folder import BEST, LAST, PREVIOUS, SWEEP, absent, is_locked, is_run, read_status
 
@@ -157,9 +157,7 @@ def _way_on(found: Sequence[Item], subjects: Sequence[str]) -> str:
     there = [kind for kind in REMOVABLE if any(item.kind == kind for item in found)]
     if not there:
         return "nothing was deleted, and there is nothing that could be"
-    return (
-        f"nothing was deleted; to delete, name kinds: {' '.join(['fulmen clean', *subjects])} remove={','.join(there)}"
-    )
+    return f"nothing was deleted; to delete, name kinds: {command('clean', *subjects, 'remove=' + ','.join(there))}"
 
 
 def _delete(chosen: Iterable[Item], folder: Path) -> None:

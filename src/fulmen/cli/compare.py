@@ -24,7 +24,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fulmen.cli import arguments
-from fulmen.errors import ConfigurationError
+from fulmen.errors import ConfigurationError, command
 from fulmen.runs.files import save_figure
 from fulmen.runs.folder import Record, read, runs_in
 from fulmen.runs.settings import Settings, differing, keys, names, settings, short
@@ -142,7 +142,9 @@ def _folders(subjects: Sequence[str]) -> list[Path]:
     found = list({folder.resolve(): folder for folder in every}.values())
     if len(found) < 2:
         only = f"{found[0]} is only one" if found else "none is named"
-        raise ConfigurationError(f"compare needs two runs or more, and {only}; write fulmen compare RUN RUN")
+        raise ConfigurationError(
+            f"compare needs two runs or more, and {only}; write {command('compare', 'RUN', 'RUN')}"
+        )
     return found
 
 
@@ -196,10 +198,12 @@ def _draw(records: Sequence[Record], runs: Sequence[Settings], output: Path) -> 
     if not any(record.history.get("step") for record in records):
         return "no picture: none of them has come to a row in history.csv"
     from fulmen.figures.plots import curves  # and with it matplotlib
+    from fulmen.figures.plots.letters import letters
 
-    figure = curves(list(_curves(records, names(runs))))
+    shown = list(_curves(records, names(runs)))
     try:
-        save_figure(figure, output)
+        with letters(curve.name for curve in shown):
+            save_figure(curves(shown), output)
     except OSError as error:
         raise ConfigurationError(
             f"cannot write {output}: {error.strerror or error}; name another place with output="

@@ -22,6 +22,8 @@ The figures are a table on the error stream, and JSON with the keys of metrics.j
 import json
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,6 +33,7 @@ from fulmen.config import recorded, validate
 from fulmen.data.source import SPLITS, DataSpec, Source, Split
 from fulmen.errors import ConfigurationError, warn
 from fulmen.runs.files import write_json
+from fulmen.runs.folder import load_status, read_metrics
 
 if TYPE_CHECKING:
     from fulmen.data.tensors import Streamed
@@ -61,6 +64,8 @@ def main(argv: Sequence[str]) -> int:
         _warn_if_changed(network, splits["train"])
     splits = _chosen(splits, given.options.get("split"), streams=source.streams)
     figures = _figures(network, source, splits, device)
+    if source is network.source and "weights" not in given.options:
+        _warn_of_other_figures(figures, Path(given.subjects[0]), device)
     from fulmen.experiment import console
 
     console.print_metrics(figures, title=network.path)
@@ -127,6 +132,20 @@ def _warn_if_changed(network: "Trained", train: Split) -> None:
     rows = _streamed(network, train)
     if fingerprint(rows if network.source.streams else held(rows)) != network.fingerprint:
         warn("the data has changed since the network was trained, so any split may hold rows that it was trained on")
+
+
+def _warn_of_other_figures(figures: Mapping[str, Any], folder: Path, device: str) -> None:
+    """Warns if the run measured something else, with the same weights on the same kind of device."""
+    measured: dict[str, Any] = {}
+    if str(load_status(folder).get("device")).startswith(device):
+        with suppress(ConfigurationError):  # they are damaged
+            measured = read_metrics(folder)
+    for name in figures.keys() & measured.keys():
+        before, now = measured[name], figures[name]
+        if isinstance(now, float) and not math.isclose(before, now, rel_tol=1e-3, abs_tol=1e-6):
+            why = "its code, data or libraries have changed"
+            warn(f"{name} is {now:.4g}, and was {before:.4g} when the run ended: {why}")
+            return
 
 
 def _figures(network: "Trained", source: Source, splits: Mapping[str, Split], device: str) -> dict[str, Any]:

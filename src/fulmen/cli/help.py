@@ -6,16 +6,17 @@ from pathlib import Path
 import yaml
 
 from fulmen.config.groups import choices, groups
+from fulmen.errors import command
 
 USAGE = """\
 Fulmen composes experiments on neural networks: model, data, optimizer, accelerator.
 
-usage: python train.py [group=choice ...] [key=value ...]     (installed: fulmen ...)
+usage: {command} [group=choice ...] [key=value ...]
 
-  python train.py                                  train the default: a small network on a sine boundary
-  python train.py model=deep optimizer=adam        another model, another optimizer
-  python train.py -m optimizer=sgd,adam seed=0,1   a run for every combination
-  python train.py sweep=seeds model=deep           a sweep whose overrides are listed in a file
+  {command}                                  train the default: a small network on a sine boundary
+  {command} model=deep optimizer=adam        another model, another optimizer
+  {command} -m optimizer=sgd,adam seed=0,1   a run for every combination
+  {command} sweep=seeds model=deep           a sweep whose overrides are listed in a file
 
 options
   -m, --multirun        run every combination of the listed values; hydra/launcher=joblib: several at once
@@ -38,7 +39,7 @@ def help_text(folders: Sequence[Path]) -> str:
     chosen = {group: name for entry in root["defaults"] if isinstance(entry, dict) for group, name in entry.items()}
     order = [group for group in chosen if group in groups(folders)]
     order += [group for group in groups(folders) if group not in order]
-    parts = [USAGE, "groups (* is taken unless you choose)"]
+    parts = [USAGE.format(command=command()), "groups (* is taken unless you choose)"]
     parts += ["\n".join(_group(group, chosen.get(group), folders)) for group in order if choices(group, folders)]
     parts += ["keys (those of a group: --cfg job group=choice)"]
     parts += [

@@ -19,7 +19,7 @@ from pathlib import Path
 from rich.console import Console
 
 from fulmen.cli import arguments
-from fulmen.errors import ConfigurationError
+from fulmen.errors import ConfigurationError, command
 from fulmen.rules import did_you_mean
 from fulmen.runs import folder as folders
 from fulmen.runs.files import save_figure
@@ -40,7 +40,7 @@ def main(argv: Sequence[str]) -> int:
     """
     given = arguments.parse(argv, OPTIONS)
     if not given.subjects:
-        raise ConfigurationError("name folders of runs or sweeps, as in fulmen leaderboard logs/runs")
+        raise ConfigurationError(f"name folders of runs or sweeps, as in {command('leaderboard', 'logs/runs')}")
     subjects = [Path(subject) for subject in given.subjects]
     score = given.options.get("score")
     board = _of_one_sweep(subjects[0], score) if _is_sweep(subjects) else _of_runs(subjects, score)

@@ -13,8 +13,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 from fulmen.cli import broken_pipe
-from fulmen.config.groups import search_path
-from fulmen.errors import ConfigurationError
+from fulmen.config.groups import groups, search_path
+from fulmen.errors import ConfigurationError, command, one_line
 from fulmen.rules import did_you_mean, split_override
 from fulmen.runs.files import expand_home, explain
 from fulmen.runs.signals import Interrupted, raising
@@ -84,18 +84,18 @@ def _dispatch(arguments: list[str]) -> int:
 
 
 def _command(config_dir: str | None, name: str, *arguments: str) -> int:
-    command = importlib.import_module(f"fulmen.cli.{name}")
+    module = importlib.import_module(f"fulmen.cli.{name}")
     if any(argument in ("--help", "-h") for argument in arguments):
-        print(command.__doc__, end="")
+        print((module.__doc__ or "").replace(f"fulmen {name}", command(name)), end="")
         return 0
     if config_dir is not None:
         search_path(config_dir)  # makes Python files of the user's own importable
     try:
-        code: int = command.main(arguments)
-    except (ValueError, OSError) as error:  # what a user can mend: arguments, files, checkpoints
+        code: int = module.main(arguments)
+    except OSError as error:
         return _say(" ".join(str(error).split()))
-    except Exception as error:  # what nobody has thought of, of somebody's own parts perhaps
-        return _say(f"{type(error).__name__}: {' '.join(str(error).split())}")
+    except Exception as error:  # what a user can mend, or what nobody has thought of, of somebody's own parts perhaps
+        return _say(one_line(error))
     return code
 
 
@@ -171,6 +171,11 @@ def _check_flag(argument: str) -> None:
             f"{name} is not for Fulmen: conf/train.yaml is the only root, and choices of your own are in --config-dir"
         )
     if argument.startswith("-"):
+        key = name.lstrip("-")
+        if key.partition(".")[0] in (*groups(search_path(None)), "seed", "run_dir", "resume", "rerun"):
+            raise ConfigurationError(
+                f"there is no option {name}; keys are written without dashes: {argument.lstrip('-')}"
+            )
         known = ["--help", "--version", "--multirun", "--config-dir", *HYDRAS_FLAGS]
         raise ConfigurationError(
             f"there is no option {name}{did_you_mean(name, known) or '; keys are written without dashes, see --help'}"

@@ -5,9 +5,14 @@ somebody else, could run anything. Prefixes of whole libraries are no boundary (
 and write files), so the list is exact.
 """
 
+import ast
+import contextlib
 import functools
+import hashlib
 import importlib
+import inspect
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -51,6 +56,18 @@ def shipped() -> frozenset[str]:
     return frozenset(match[1] for line in lines if (match := re.match(r"\s*_target_: (\S+)", line)))
 
 
+def code(config: DictConfig) -> dict[str, str]:
+    """Returns a hash of each module of the user's own that a checked configuration names, comments aside."""
+    found = {}
+    for key, target in _targets(config):
+        if target not in shipped() and target not in OWN_TARGETS:
+            module = str(_resolve(key, target).__module__)
+            with contextlib.suppress(OSError, TypeError, SyntaxError):  # built in, or it has no file
+                tree = ast.dump(ast.parse(inspect.getsource(sys.modules[module])))
+                found[module] = hashlib.sha256(tree.encode()).hexdigest()[:16]
+    return found
+
+
 def _allowed(typed: Sequence[str]) -> list[str]:
     found = [read(text) for text in typed if text.lstrip("+").startswith("allow_targets=")]
     return listed(found[-1].value() if found else None)
@@ -92,9 +109,10 @@ def _value(node: Any, key: Any) -> Any:
 def _check_own(key: str, target: str, allowed: Sequence[str]) -> None:
     module = next((name for name in allowed if target.startswith(f"{name}.")), None)
     if module is None:
+        modules = ",".join([*allowed, target.rpartition(".")[0]])
         raise ConfigurationError(
-            f"{key} names {target}, which is none of Fulmen's parts; "
-            f"if it is yours and you trust it, add allow_targets=[{target.rpartition('.')[0]}]"
+            f"{key} names {target}, which is none of Fulmen's parts; if it is yours and you trust it, "
+            f"{'write' if allowed else 'add'} allow_targets=[{modules}]"
         )
     found = _resolve(key, target)
     home = str(getattr(found, "__module__", ""))
@@ -106,6 +124,10 @@ def _resolve(key: str, target: str) -> Any:
     name, _, attribute = target.rpartition(".")
     try:
         return getattr(importlib.import_module(name), attribute)
+    except ModuleNotFoundError as error:
+        is_own = error.name is not None and f"{name}.".startswith(f"{error.name}.")
+        way_out = "add --config-dir=<the folder that it is in>" if is_own else "install it"
+        raise ConfigurationError(f"{key} names {target}, and there is no module {error.name}; {way_out}") from error
     except (ImportError, AttributeError) as error:
         raise ConfigurationError(f"{key} names {target}, which cannot be imported: {error}") from error
     except (Exception, SystemExit) as error:  # a module of the user's own may raise anything

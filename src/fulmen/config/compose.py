@@ -47,7 +47,7 @@ def compose(overrides: Iterable[str] = (), config_dir: str | Path | None = None)
     folders = search_path(config_dir)
     parsed = [read(text) for text in overrides]
     for override in parsed:
-        check_single(override)
+        check_single(override, "add -m to run them all")
         check_choice(override, folders)
         _check_file(override.key_or_group, str(override.value()), folders)
     try:
@@ -112,11 +112,11 @@ def _file_url(folder: Path) -> str:
     return "'file://" + str(folder).replace("\\", "/").replace("'", "\\'") + "'"
 
 
-def check_single(override: Override) -> None:
-    """Raises ConfigurationError if an override names several values."""
+def check_single(override: Override, way_out: str = "give one") -> None:
+    """Raises ConfigurationError if an override names several values, though only one run is meant."""
     if override.is_sweep_override():
         raise ConfigurationError(
-            f"{override.input_line} names several values; add -m to run them all, or write a list as [a,b]"
+            f"{override.input_line} names several values; {way_out}, or write a list as [a,b], or a text as 'a,b'"
         )
 
 
@@ -174,7 +174,7 @@ def _sentence(error: Exception, folders: Sequence[Path]) -> str:
         group, choice, name = wrong.groups()
         near = did_you_mean(f"override /{name}", [f"override /{group}" for group in groups(folders)])
         return f"there is no 'override /{name}'{near or '; see --help for the groups'} (in {group}={choice})"
-    return " ".join(str(error).split("\n")[0].split())
+    return " ".join(str(error if str(error) else error.__cause__).split("\n")[0].split())
 
 
 def _finish(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
@@ -183,11 +183,16 @@ def _finish(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
         config.experiment = chosen.get("experiment")
         config.choices = {group: chosen[group] for group in config if group in chosen and group != "experiment"}
         config.choices.accelerator = chosen.accelerator
-        config.overrides = list(overrides)
+        config.overrides = literal(overrides)
         config.allow_targets = allowlist.listed(config.allow_targets)
         if config.trainer.max_epochs is None and config.trainer.max_steps is None:
             config.trainer.max_epochs = config.data.epochs
     return config
+
+
+def literal(overrides: Iterable[str]) -> list[str]:
+    """Returns overrides as texts in a configuration that stay as they were typed: it would resolve their references."""
+    return [re.sub(r"(\\*)\$\{", r"\1\1\\${", text) for text in overrides]
 
 
 def _check_file(group: str, choice: str, folders: Sequence[Path]) -> None:

@@ -1,15 +1,41 @@
 """OmegaConf's private names that Fulmen relies on; `tests/config/test_private.py` fails when one changes."""
 
 import copy
+import re
 from collections.abc import Callable
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig
+from omegaconf.errors import OmegaConfBaseException
 
 
-def with_environment(config: DictConfig, resolver: Callable[..., str]) -> DictConfig:
+def sentence(error: OmegaConfBaseException) -> str:
+    """Returns what a user needs of OmegaConf's message: the key that it is about, and the cause."""
+    cause = re.sub(r"\w+ raised while resolving interpolation: ", "", str(error).partition("\n")[0]).strip('"')
+    return " ".join((f"{error.full_key}: {cause}" if error.full_key else cause).split())
+
+
+ENVIRONMENT = "${oc.env:"
+
+
+def reference(resolver: str, *arguments: Any) -> str:
+    """Returns the text that calls a resolver, such as `${oc.env:HOME,null}`."""
+    texts = [_written(argument) for argument in arguments]
+    return f"${{{resolver}:{','.join(texts)}}}"
+
+
+def _written(value: Any) -> str:
+    words: dict[Any, str] = {None: "null", True: "true", False: "false"}
+    text = words[value] if value is None or isinstance(value, bool) else str(value)
+    if not isinstance(value, str) or re.fullmatch(r"[\w./:+ -]*|\$\{.*\}", text):
+        return text
+    return "'" + text.replace("'", r"\'") + "'"
+
+
+def with_environment(config: DictConfig, resolver: Callable[..., str], *, keep: bool = False) -> DictConfig:
     """Returns a copy of a configuration in which `${oc.env:...}` calls `resolver` with its arguments.
 
+    With `keep`, it returns a reference to the environment again, and so do references around it, as `${oc.decode:...}`.
     Nothing outside the copy changes. References may be put together while they are resolved, so that the text does not
     show all of them; but each is resolved by a method of the mapping or list that holds it, and those of the copy are
     of classes of their own.
@@ -18,6 +44,8 @@ def with_environment(config: DictConfig, resolver: Callable[..., str]) -> DictCo
     def evaluate(self: Any, key: Any, node: Any, inter_type: str, inter_args: Any, inter_args_str: Any) -> Any:
         if inter_type == "oc.env":
             return resolver(*inter_args)
+        if keep and any(ENVIRONMENT in str(argument) for argument in inter_args):
+            return reference(inter_type, *inter_args)
         kind = ListConfig if isinstance(self, ListConfig) else DictConfig
         return changed(kind._evaluate_custom_resolver(self, key, node, inter_type, inter_args, inter_args_str))
 

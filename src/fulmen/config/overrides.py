@@ -4,6 +4,7 @@ Nothing here imports torch; what help needs does not even import Hydra.
 """
 
 import re
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,19 @@ if TYPE_CHECKING:
 
 PATHS = ("run_dir", "data_root", "data.path", "data.root")
 """Keys whose values are paths: taken as they are, though Hydra's grammar would want some of them in quotes."""
+COLUMNS = ("data.target", "data.features", "data.leave_out", "data.time", "data.group")
+"""Keys whose values are names of columns: texts, even if they look like a number, a switch or a formula."""
+READABLE = re.compile(r"[\w\s.:/+\-%@?|*$\\]*", re.ASCII)
+"""Letters of a value that Hydra's grammar reads without quotes."""
+IDENTIFIER = re.compile(r"(?!(true|false|null|nan|inf)$)[a-z_]\w*", re.ASCII | re.IGNORECASE)
+"""What it reads as a text."""
+SYNTAX = re.compile(r"[(){}\[\]'\"]")
+"""Letters that mean something in that grammar."""
+FUNCTION = re.compile(r"(choice|range|interval|glob|shuffle|sort|tag|str|int|float|bool)\(.*\)")
+NESTED = re.compile(r"[^\[{'\"]*\$\{[^{}]*\$\{")
+"""Begins a reference with another one inside, which it reads in quotes alone."""
+ITEM = re.compile(r"""(?:^|,)\s*("(?:\\.|[^"\\])*"(?=\s*(?:,|$))|'(?:\\.|[^'\\])*'(?=\s*(?:,|$))|[^,]*)""")
+"""An item of a list: in quotes, or whatever stands before the next comma."""
 
 
 def read(text: str) -> "Override":
@@ -51,8 +65,12 @@ def parse(text: str) -> "Override":
     try:
         override: Override = OverridesParser.create().parse_override(quoted(text))
     except HydraException as error:
-        way_out = "quote a value that has spaces, commas or brackets, as 'key=\"a value\"'"
-        raise ConfigurationError(f"cannot read {text!r}; {way_out}") from error
+        key, value = split_override(text)
+        if not re.fullmatch(r"[\w.+~/@:-]+", key, re.ASCII):
+            why = "a key can have only the letters a to z, digits, _ and dots"
+            raise ConfigurationError(f"cannot read {text!r}: {why}") from error
+        typed = shlex.quote(f"{key}={as_value(value)}") if re.search(r"[\\'\"]", value) else f"'{key}=\"{value}\"'"
+        raise ConfigurationError(f"cannot read {text!r}; if its value is a text, quote it: {typed}") from error
     if not override.key_or_group:
         raise ConfigurationError(f"cannot read {text!r}; write key=value")
     return override
@@ -79,17 +97,38 @@ def _check_not_hydras(override: "Override") -> None:
 
 
 def quoted(text: str) -> str:
-    """Quotes the value of an override if it is a path: Hydra's grammar refuses some."""
+    """Quotes paths, names of columns and words of any script, which Hydra's grammar refuses or reads as numbers."""
     key, value = split_override(text)
-    if key not in PATHS or value[:1] in "'\"" or value in ("", "null") or value.startswith("${"):
+    if key in PATHS:
+        return text if _is_written(value) else f"{key}={as_value(value)}"
+    if FUNCTION.fullmatch(value) or (key not in COLUMNS and READABLE.fullmatch(value)):
         return text
-    return f"{key}={as_value(value)}"
+    if NESTED.match(value) or len(value) == 1:
+        return f"{key}={_spelled(value, key)}"
+    is_list = value.startswith("[") and value.endswith("]")
+    items = ",".join(_spelled(item, key) for item in ITEM.findall(value[1:-1] if is_list else value))
+    return f"{key}=[{items}]" if is_list else f"{key}={items}"
+
+
+def _spelled(item: str, key: str) -> str:
+    """Quotes an item of a list, or a single value, if it is a text that Hydra's grammar would not read as one."""
+    item = item.strip()
+    is_word = IDENTIFIER.fullmatch(item) or (key not in COLUMNS and READABLE.fullmatch(item))
+    may_be_syntax = not NESTED.match(item) and len(item) != 1
+    is_syntax = may_be_syntax and (_is_written(item) or (key not in COLUMNS and SYNTAX.search(item)))
+    return item if is_word or is_syntax else as_value(item)
+
+
+def _is_written(value: str) -> bool:
+    """Returns whether a value is written as Hydra has it: in quotes, null, a reference, or not at all."""
+    return value in ("", "null") or value.startswith("${") or (value[0] in "'\"" and value[-1] == value[0] != value)
 
 
 def as_value(text: str) -> str:
     """Quotes and escapes a text for Hydra's grammar."""
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
+    quote = '"' if "'" in text and '"' not in text else "'"
+    escaped = re.sub(rf"(\\*)({quote}|$)", lambda found: 2 * found[1] + ("\\" if found[2] else "") + found[2], text)
+    return f"{quote}{escaped}{quote}"
 
 
 def product(parsed: Sequence["Override"], folders: Sequence[Path]) -> list[list[str]]:

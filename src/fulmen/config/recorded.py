@@ -3,6 +3,9 @@
 Permissions do not come from files: `allow_targets` and `trust_checkpoint` count only where they are typed.
 """
 
+import functools
+import hashlib
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,12 +15,12 @@ from hydra.core.override_parser.types import OverrideType
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from fulmen.config.allowlist import shipped
-from fulmen.config.compose import check_single, compose
+from fulmen.config import allowlist
+from fulmen.config.compose import check_single, compose, literal
 from fulmen.config.groups import choices, search_path
-from fulmen.config.omegaconf_private import with_environment
+from fulmen.config.omegaconf_private import ENVIRONMENT, reference, sentence, with_environment
 from fulmen.config.overrides import check_choice, read, unknown
-from fulmen.errors import ConfigurationError
+from fulmen.errors import ConfigurationError, warn
 from fulmen.rules import check, yes_no
 from fulmen.runs import folder as folders
 from fulmen.runs.settings import leaves
@@ -39,7 +42,26 @@ def configuration(folder: Path) -> DictConfig:
     Raises:
         ConfigurationError: there is no run in `folder`, or its `config.yaml` is damaged.
     """
-    return of_record(folders.read_config(folder))
+    return anchored(of_record(folders.read_config(folder)), folders.load_status(folder).get("directory", ""))
+
+
+def anchored(config: DictConfig, began: str) -> DictConfig:
+    """Returns a run's configuration with paths that lead where they led in the folder that it was started from.
+
+    If there is nothing any more, but in the current folder there is, they lead there.
+    """
+    if not began or Path(began) == Path.cwd():
+        return config
+    is_own = config.data._target_ not in allowlist.shipped()  # any of its keys may be a path
+    for key, path in leaves(plain(config)):
+        is_path = key in ("data_root", "data.path", "data.root")
+        if not isinstance(path, str) or not path or ENVIRONMENT in path or path.startswith("~"):
+            continue
+        there = Path(began, path)
+        is_there = (is_path or (is_own and key.startswith("data."))) and there.exists()
+        if is_there or (is_path and not Path(path).exists()):
+            OmegaConf.update(config, key, str(there), merge=False)
+    return config
 
 
 def of_record(record: Mapping[str, Any]) -> DictConfig:
@@ -66,7 +88,7 @@ def _check_version(record: Mapping[str, Any]) -> None:
     for part in record.values():
         target = str(part.get("_target_", "")) if isinstance(part, Mapping) else ""
         package, _, rest = target.partition(".")
-        if package == "fulmen" and target not in shipped():
+        if package == "fulmen" and target not in allowlist.shipped():
             try:
                 found = find_spec(f"fulmen.{rest.rpartition('.')[0]}")
             except (ImportError, ValueError):  # a package above it is gone as well
@@ -105,9 +127,8 @@ def to_resume(folder: Path, overrides: Sequence[str]) -> DictConfig:
     check("trust_checkpoint", config.trust_checkpoint, yes_no)
     if config.trainer.max_epochs is None and config.trainer.max_steps is None:
         raise ConfigurationError("trainer.max_epochs and trainer.max_steps are both null, and a run must end somewhere")
-    config.overrides = list(overrides)
-    if not config.trust_checkpoint:
-        check_environment(config)
+    config.overrides = literal(overrides)
+    check_environment(config, folder, trust=config.trust_checkpoint)
     return config
 
 
@@ -128,9 +149,8 @@ def to_rerun(folder: Path, overrides: Sequence[str], config_dir: str | None) -> 
     typed = [*_typed(folder, before)]
     kept = [text for text in typed if not _replaced(read(text).key_or_group, chosen)]
     repeated = compose([*typed, *allowed], config_dir)
-    if "trust_checkpoint=true" not in overrides:
-        check_environment(before)
-        check_environment(repeated)
+    for checked in (before, repeated):
+        check_environment(checked, folder, trust="trust_checkpoint=true" in overrides)
     config, then = compose([*kept, *overrides], config_dir), dict(leaves(plain(repeated)))
     for key, value in leaves(plain(before)):
         if key.partition(".")[0] in NOT_SET or _replaced(key, chosen):
@@ -237,40 +257,77 @@ def plain(config: DictConfig) -> dict[str, Any]:
 
     References to the environment are kept, because it may hold secrets.
     """
-    found = _resolved(with_environment(config, lambda *texts: f"${{oc.env:{','.join(map(_text, texts))}}}"))
+    found = _resolved(with_environment(config, functools.partial(reference, "oc.env"), keep=True))
     assert isinstance(found, dict)
     return {str(key): value for key, value in found.items() if key != "overrides"}
 
 
-def check_environment(config: DictConfig) -> None:
-    """Refuses a configuration from somebody else that reads the environment, which it could send anywhere.
+def environment(config: DictConfig) -> tuple[dict[str, str], ConfigurationError | None]:
+    """Returns a short hash of each variable that a configuration reads, and what is wrong with a value, if anything is.
+
+    Of 65,536 values one has the same hash: enough to notice a change, too little to find out a secret.
+    """
+    found: dict[str, str] = {}
+
+    def note(name: str, *default: Any) -> Any:
+        if name != "FULMEN_DATA":  # a folder
+            found[name] = hashlib.sha256(f"{name}={os.environ.get(name)!r}".encode()).hexdigest()[:4]
+        return os.environ.get(name, *default)
+
+    try:
+        _resolved(with_environment(config, note))
+    except ConfigurationError as error:
+        return found, error
+    return found, None
+
+
+def check_environment(config: DictConfig, folder: Path | None = None, *, trust: bool = False) -> None:
+    """Refuses a configuration that reads the environment, which its author could have sent anywhere.
+
+    The values that are there now may be read by whoever knew them: a run in whose folder their hashes are.
+
+    Args:
+        config: recorded.
+        folder: the run's; None for a checkpoint alone.
+        trust: whether to read any variable, and only warn of one that has changed.
 
     Raises:
-        ConfigurationError: another variable than `FULMEN_DATA` is named.
+        ConfigurationError: another variable than `FULMEN_DATA` is named, or has changed, or is not there.
     """
-
-    def refuse(name: str, *_: Any) -> str:
-        if name != "FULMEN_DATA":
+    known = {} if folder is None else folders.load_status(folder).get("environment", {})
+    found, wrong = environment(config)
+    for name, value in found.items():
+        if value == known.get(name):
+            continue
+        changed = f"{name} is not the same in the environment as when {folder} was started"
+        if trust and name in known:
+            warn(f"{changed}; using the new value")
+        elif name in known:
+            raise ConfigurationError(
+                f"{changed}; set it as it was, or, to use the new value, add trust_checkpoint=true"
+            )
+        elif not trust:
             raise ConfigurationError(
                 f"this configuration reads {name} from the environment; if you trust who made it, "
                 "add trust_checkpoint=true"
             )
-        return ""
+    if wrong is not None:
+        raise wrong
 
-    _resolved(with_environment(config, refuse))
+
+def warn_if_code_changed(config: DictConfig, folder: Path) -> None:
+    """Warns if a module of the user's own is not as it was when the run in `folder` was started."""
+    known = folders.load_status(folder).get("code", {})
+    for module, value in allowlist.code(config).items():
+        if known.get(module, value) != value:
+            warn(f"the code in {module} has changed since {folder} was started")
 
 
 def _resolved(config: DictConfig) -> Any:
     try:
         return OmegaConf.to_container(config, resolve=True)
     except OmegaConfBaseException as error:
-        if isinstance(error.__cause__, ConfigurationError):
-            raise error.__cause__ from error
-        raise ConfigurationError(" ".join(str(error).split("\n")[0].split())) from error
-
-
-def _text(value: Any) -> str:
-    return "null" if value is None else str(value)
+        raise ConfigurationError(sentence(error)) from error
 
 
 def _replaced(key: str, chosen: set[str]) -> bool:

@@ -16,8 +16,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from fulmen import rules
 from fulmen.config import allowlist
+from fulmen.config.omegaconf_private import sentence
 from fulmen.data.source import Source
-from fulmen.errors import ConfigurationError
+from fulmen.errors import ConfigurationError, one_line
 from fulmen.models.activations import ACTIVATIONS, OUTPUT_ACTIVATIONS, PROBABILITIES
 from fulmen.rules import Rule, alternatives, many, number, of_type, one_of, text, whole, yes_no
 from fulmen.tasks.names import LOSSES, METRICS
@@ -96,7 +97,7 @@ def check(config: DictConfig) -> Source:
     try:
         plain: Any = OmegaConf.to_container(config, resolve=True)
     except OmegaConfBaseException as error:
-        raise ConfigurationError(" ".join(str(error).split("\n")[0].split())) from error
+        raise ConfigurationError(sentence(error)) from error
     _check_rules(plain, [*RULES, *(f"figures.{name}" for name in plain["figures"])])
     data = source(config.data)
     _check_data(data)
@@ -159,7 +160,7 @@ def source(section: DictConfig) -> Source:
     try:
         found = instantiate(section, _convert_="all")
     except HydraException as error:
-        raise ConfigurationError(str(error.__cause__ or error).split("\n")[0]) from error
+        raise ConfigurationError(one_line(error.__cause__ or error)) from error
     assert isinstance(found, Source)
     return found
 
@@ -169,7 +170,7 @@ def _check_data(source: Source) -> None:
     try:
         in_shape = source.spec.in_shape
     except ValueError as error:
-        raise ConfigurationError(str(error)) from error
+        raise ConfigurationError(one_line(error)) from error
     if source.scale == "channels" and len(in_shape) != 3:
         raise ConfigurationError(
             f"data.scale=channels is for images, and rows here have the shape {in_shape}; take data.scale=features"

@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from fulmen.config import allowlist, recorded, validate
 from fulmen.config.instantiate import make
 from fulmen.data.source import Source
-from fulmen.errors import ConfigurationError, Finished
+from fulmen.errors import ConfigurationError, Diverged, Finished, is_own, one_line
 from fulmen.experiment import importing
 from fulmen.runs import folder as folders
 from fulmen.runs.files import expand_home, explain
@@ -96,7 +96,8 @@ def resume(
         longer = "" if early else f"to train longer, use resume={folder} with a larger trainer.max_epochs, or "
         steps = before.get("steps", "all its")
         raise Finished(f"{folder} {why} after {steps} steps: nothing more to do; {longer}rerun={folder} with changes")
-    return _train(config, folder, {}, verbose=verbose, resume=True, threads=before.get("threads"), pruner=pruner)
+    began = {"directory": before.get("directory", str(Path.cwd()))}
+    return _train(config, folder, began, verbose=verbose, resume=True, threads=before.get("threads"), pruner=pruner)
 
 
 def _train(
@@ -111,15 +112,28 @@ def _train(
     pruner: "Pruner | None" = None,
 ) -> "Run":
     allowlist.check(config, typed=config.overrides)
+    if (earlier := folder if resume else facts.get("rerun")) is not None:
+        recorded.warn_if_code_changed(config, Path(earlier))
     source = validate.check(config)
     with importing.at_once():
         from fulmen.experiment import run  # and with it torch and Lightning: seconds
         from fulmen.experiment.experiment import Session
 
+    kept = record(config, source)
+    # a name that is itself from the environment is in no file, either
+    variables = {
+        name: value for name, value in recorded.environment(config)[0].items() if f"oc.env:{name}" in str(kept)
+    }
     session = Session(
         folder=folder,
-        config=record(config, source),
-        facts={"overrides": list(config.overrides), **facts},
+        config=kept,
+        facts={
+            "overrides": list(config.overrides),
+            "directory": str(Path.cwd()),
+            "environment": variables,
+            "code": allowlist.code(config),
+            **facts,
+        },
         name=readable(name or _usual_name(config)),
         verbose=verbose,
         resume=resume,
@@ -185,18 +199,20 @@ def attempt(run: Callable[[Path], object], folder: Path, *, debug: bool = False)
     except (Exception, SystemExit) as error:
         if debug:
             traceback.print_exception(error)
-        return (DIVERGED if type(error).__name__ == "Diverged" else FAILED), _sentence(error, folder)
+        return (DIVERGED if isinstance(error, Diverged) else FAILED), _sentence(error, folder)
     return 0, ""
 
 
 def _sentence(error: BaseException, folder: Path) -> str:
     """Returns the message alone if it is meant for users, else also the error's type and where to look."""
-    if isinstance(error, (ValueError, FileExistsError, ArithmeticError)):
-        return " ".join(str(error).split())
+    if is_own(error):
+        return one_line(error)
+    said = one_line(error)
+    if isinstance(error, OSError) and error.filename is not None:
+        said = f"{type(error).__name__}: {explain(error)}"
     written = folders.load_status(folder).get("traceback") is not None
     where = f"the traceback is in {folder / 'status.json'}" if written else "trainer.debug=true shows the traceback"
-    said = explain(error) if isinstance(error, OSError) else str(error).strip().partition("\n")[0]
-    return f"{type(error).__name__}: {said}; {where}" if said else f"{type(error).__name__}; {where}"
+    return f"{said}; {where}"
 
 
 def new_folder(config: DictConfig) -> Path:

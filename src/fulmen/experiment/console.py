@@ -13,6 +13,7 @@ from torch import nn
 from fulmen.data.source import SPLITS
 from fulmen.experiment.baseline import Coefficient
 from fulmen.models.dry_run import layers, parameter_count
+from fulmen.runs.settings import typed
 
 MOST_COEFFICIENTS = 20
 MOST_COLUMNS = 20
@@ -66,7 +67,7 @@ def _grow(tree: Tree, config: Mapping[str, Any]) -> None:
         if isinstance(value, Mapping):
             _grow(tree.add(f"[bold]{key}[/] {choices.get(key, '')}"), value)
         else:
-            tree.add(f"{key}: [cyan]{escape(str(value))}", highlight=False)
+            tree.add(f"{key}: [cyan]{escape(typed(value))}", highlight=False)
 
 
 def summary(net: nn.Module, in_shape: tuple[int, ...]) -> Table:

@@ -22,19 +22,22 @@ from fulmen.config import allowlist, recorded
 from fulmen.config.instantiate import make
 from fulmen.data.scaling import Scaling
 from fulmen.data.source import DataSpec, Source
-from fulmen.errors import CheckpointError, ConfigurationError
+from fulmen.data.tensors import Rows, chunks
+from fulmen.errors import CheckpointError, ConfigurationError, one_line, warn
 from fulmen.models.initializers import load_weights, new_network
 from fulmen.models.precision import converted
 from fulmen.rules import check, one_of
 from fulmen.runs import checkpoints
 from fulmen.runs.checkpoints import ADDRESS
 from fulmen.runs.files import expand_home
-from fulmen.runs.folder import BEST, LAST, PREVIOUS
+from fulmen.runs.folder import BEST, LAST, PREVIOUS, load_status
 from fulmen.tasks.evaluation import Evaluation
 from fulmen.tasks.losses import as_loss
 from fulmen.tasks.predictor import Predictor, task_of
 
-OTHER_CODE = "the network's code has changed since; bring back the code of that run, or train anew"
+OTHER_CODE = "the network's code has changed since; restore it, perhaps from the commit in status.json, or train anew"
+COMPARED_ROWS = 32
+"""Rows that are predicted by the trained network and by the one loaded again."""
 MOST_THREADS = 1024
 """Threads of the CPU that a checkpoint may ask for."""
 
@@ -146,7 +149,7 @@ def read(
     content = checkpoints.load(path, trust=trust_checkpoint)
     try:
         metadata = content["metadata"]
-        state = {str(name).removeprefix("net."): value for name, value in content["state_dict"].items()}
+        state = _state(content)
         config, learned = recorded.of_record(metadata["config"]), dict(metadata["learned"])
         spec = DataSpec.of(metadata["spec"])
         scaling = Scaling.of(metadata["scaling"], spec)
@@ -154,10 +157,13 @@ def read(
         threads = min(max(1, int(metadata["threads"])), MOST_THREADS)
         OmegaConf.update(config, "allow_targets", list(allow_targets), merge=False)
         allowlist.check(config, typed=[f"allow_targets=[{','.join(allow_targets)}]"])
-        if not trust_checkpoint:
-            recorded.check_environment(config)
-            if not expand_home(str(where)).is_dir():
-                config = recorded.without_places(config)
+        folder = expand_home(str(where)) if expand_home(str(where)).is_dir() else None
+        recorded.check_environment(config, folder, trust=trust_checkpoint)
+        if folder is not None:
+            config = recorded.anchored(config, load_status(folder).get("directory", ""))
+            recorded.warn_if_code_changed(config, folder)
+        elif not trust_checkpoint:
+            config = recorded.without_places(config)
         parts = [config[name] for name in ("data", "model", "loss")]
     except ConfigurationError:
         raise
@@ -182,6 +188,47 @@ def read(
         raise CheckpointError(f"{path} does not fit your code: {error}; {OTHER_CODE}") from error
     converted(net, precision).eval()
     return Trained(path, config, source, Predictor(evaluation, spec, scaling, source.encode), threads, fingerprint)
+
+
+def check_round_trip(
+    folder: Path, weights: str, model: Callable[..., nn.Module], predictor: Predictor, rows: Rows, *, trust: bool
+) -> None:
+    """Warns if the network of a run's checkpoint does not predict what the one that was trained does.
+
+    Args:
+        folder: the run's.
+        weights: `best` or `last`: those that the trained network has.
+        model: makes the network.
+        predictor: with the trained network, on the CPU.
+        rows: of which the first few are predicted.
+        trust: whether the checkpoint may hold more than plain values.
+    """
+    evaluation = predictor.evaluation
+    try:
+        content = checkpoints.load(find(str(folder), weights), trust=trust)
+        with torch.random.fork_rng(devices=[]):
+            net = new_network(model, predictor.spec.in_shape, predictor.spec.out_features, evaluation.precision)
+        load_weights(net, _state(content))
+        net = converted(net, evaluation.precision).eval()
+        x = next(iter(chunks(rows))).x[:COMPARED_ROWS].cpu()
+        found, again, trained = (
+            each.scores(x) for each in (dataclasses.replace(evaluation, net=net), evaluation, evaluation)
+        )
+    except Exception as error:  # whatever a network of the user's own may raise; the run itself is complete
+        warn(f"the checkpoint in {folder} cannot be loaded again: {one_line(error)}")
+        return
+    if not torch.allclose(again, trained, rtol=1e-3, atol=1e-5, equal_nan=True):
+        warn("the network predicts other values for the same rows each time, so the figures cannot be had again")
+    elif not torch.allclose(found, trained, rtol=1e-3, atol=1e-5, equal_nan=True):
+        warn(
+            f"the network loaded from {folder} predicts other values than the trained one: it depends on something "
+            "that is no parameter and no buffer, and so in no checkpoint; use self.register_buffer(name, tensor) for it"
+        )
+
+
+def _state(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the tensors of the network in a checkpoint."""
+    return {str(name).removeprefix("net."): value for name, value in content["state_dict"].items()}
 
 
 def _check_sizes(model: Callable[..., nn.Module], spec: DataSpec, precision: str, state: Mapping[str, Tensor]) -> None:

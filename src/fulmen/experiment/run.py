@@ -15,7 +15,7 @@ from fulmen.errors import Diverged, warn
 from fulmen.experiment import console
 from fulmen.experiment.baseline import coefficients
 from fulmen.experiment.experiment import Experiment, Session
-from fulmen.experiment.load import OTHER_CODE, Run, load, metadata
+from fulmen.experiment.load import OTHER_CODE, Run, check_round_trip, load, metadata
 from fulmen.experiment.prepare import Prepared, prepare
 from fulmen.figures.context import RunContext
 from fulmen.models.dry_run import parameter_count
@@ -60,7 +60,8 @@ def train(experiment: Experiment, session: Session) -> Run:
                 return _draw_missing(prepared, session)
             start, best = _checkpoint(prepared, session)
             step = start or 0
-            facts = {"seed": experiment.recipe.seed, "threads": prepared.threads, "fingerprint": prepared.fingerprint}
+            seed = session.config.get("seed", experiment.recipe.seed)
+            facts = {"seed": seed, "threads": prepared.threads, "fingerprint": prepared.fingerprint}
             facts = {**session.facts, **facts}
             resumed = step if session.resume else None
             with recording.recording(session.folder, session.config, facts, resumed) as status:
@@ -109,6 +110,10 @@ def train(experiment: Experiment, session: Session) -> Run:
                     figures = session.folder / "figures"
                     missing = experiment.figures.draw(context, snapshots, figures, boards, trainer.global_step)
                     status |= {"missing_figures": missing} if missing else {}
+                    rows = data.splits.get("val", data.splits["train"])
+                    check_round_trip(
+                        session.folder, experiment.weights, experiment.model, predictor, rows, trust=session.trust
+                    )
                 for board in boards:
                     loggers.show_final_figures(board, metrics, trainer.global_step)
         if session.verbose and leads:

@@ -67,7 +67,7 @@ def check_objective(net: nn.Module, task: Task, recipe: Recipe) -> None:
         name = f"penalty={penalty.name}" if isinstance(penalty, Penalty) else "a penalty of your own"
         raise _unsupported(name, "use penalty=l2 or none")
     if kind(recipe.optimizer) is torch.optim.AdamW and settings(recipe.optimizer)["weight_decay"]:
-        raise _unsupported("the decay of optimizer=adamw", "use optimizer=adam, or optimizer.weight_decay=0")
+        raise _unsupported("the decay of optimizer=adamw", "use optimizer=adam")
     if task.kind == "regression" and len(layers(net)) == 1 and recipe.decay:
         raise _unsupported("linear regression with a penalty", "use penalty=none and optimizer.weight_decay=0")
 

@@ -18,6 +18,7 @@ from fulmen.figures.context import RunContext
 from fulmen.figures.data import pairs
 from fulmen.figures.network import activations, curves, weights
 from fulmen.figures.options import FigureOptions
+from fulmen.figures.plots.letters import letters
 from fulmen.figures.plots.pixels import pixels, step_of, write_gif, write_png
 from fulmen.figures.regression import fit, nodes
 from fulmen.runs.files import explain, replacing
@@ -55,19 +56,20 @@ def draw(
     """
     unwritten: dict[str, str] = {}
     wanted = [name for name in FIGURES if getattr(options, name)]
-    for name in wanted if snapshots is None else [*wanted, ANIMATION]:
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # for example, glyphs missing from a font
-                if name == ANIMATION:
-                    assert snapshots is not None
-                    _animate(snapshots, context, folder, boards)
-                else:
-                    _draw(name, context, folder, boards, step)
-        except OSError as error:
-            unwritten[name] = explain(error)
-        except Exception as error:  # the run has finished; no figure is worth failing it
-            warn(f"figure {name} was not drawn ({type(error).__name__}: {' '.join(str(error).split())})")
+    with letters([*context.spec.feature_names, *context.spec.target_names] if wanted else []):
+        for name in wanted if snapshots is None else [*wanted, ANIMATION]:
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # for example, glyphs missing from a font
+                    if name == ANIMATION:
+                        assert snapshots is not None
+                        _animate(snapshots, context, folder, boards)
+                    else:
+                        _draw(name, context, folder, boards, step)
+            except OSError as error:
+                unwritten[name] = explain(error)
+            except Exception as error:  # the run has finished; no figure is worth failing it
+                warn(f"figure {name} was not drawn ({type(error).__name__}: {' '.join(str(error).split())})")
     if unwritten:
         why = next(iter(unwritten.values()))
         warn(

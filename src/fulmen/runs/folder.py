@@ -45,11 +45,14 @@ STATUS: Final[Mapping[str, Rule]] = {
     "steps": whole(0),
     "threads": whole(1, 65536, or_else=[None]),
     "overrides": many(text()),
+    "directory": text(),
+    "environment": mapping,
+    "code": mapping,
     "resumed": many(mapping),
 }
 """Types of what others rely on in `status.json`."""
 CONFIG: Final[Mapping[str, Rule]] = {
-    "seed": whole(0),
+    "seed": lambda value: None if str(value).startswith("${") else whole(0)(value),
     "score": text(),
     "choices": mapping,
 }

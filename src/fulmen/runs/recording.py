@@ -10,13 +10,13 @@ import socket
 import subprocess
 import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from fulmen.errors import Diverged, Pruned, warn
+from fulmen.errors import ConfigurationError, Diverged, Pruned, warn
 from fulmen.runs import folder as folders
 from fulmen.runs.files import explain, remove_leftovers, write_json, write_text
 from fulmen.runs.signals import Interrupted
@@ -133,7 +133,10 @@ def _check_free(folder: Path) -> None:
 
 
 def _taken(folder: Path) -> FileExistsError:
-    if (folder / "config.yaml").is_file():
+    is_run = folders.was_run(folder)
+    with suppress(ConfigurationError):
+        is_run = is_run or bool(folders.read_config(folder))  # stopped before its status was written
+    if is_run:
         return FileExistsError(
             f"{folder} already holds a run; resume it with resume={folder}, or name a folder that does not exist"
         )

@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 
 from fulmen.config import recorded
 from fulmen.config.allowlist import listed
+from fulmen.config.compose import literal
 from fulmen.config.groups import search_path
 from fulmen.config.overrides import read
 from fulmen.config.recorded import PERMISSIONS
@@ -184,11 +185,11 @@ class Job:
 
     def _begin(self, folder: Path) -> None:
         sweep, number = _sweep(folder.parent), int(folder.name)
-        config = recorded.configuration(folder)
+        config = recorded.anchored(recorded.configuration(folder), sweep.directory)
         overrides = [
             override for override in sweep.job_overrides(number) if split_override(override)[0] not in PERMISSIONS
         ]
-        config.overrides = [*overrides, *self.permissions]
+        config.overrides = literal([*overrides, *self.permissions])
         for override in map(read, self.permissions):
             config[override.key_or_group] = override.value()
         config.allow_targets = listed(config.allow_targets)

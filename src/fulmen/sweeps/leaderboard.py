@@ -119,11 +119,13 @@ def write(board: Board, folder: Path) -> None:
 def picture(board: Board) -> "Figure":
     """Draws the groups, of which there are some."""
     from fulmen.figures.plots import ranking  # and with it matplotlib
+    from fulmen.figures.plots.letters import letters
 
     keys = [key for key in board.keys if key not in SEEDS]
     settings = [[group.settings.get(key, "") for key in keys] for group in board.groups]
     spreads = [group.spread or 0.0 for group in board.groups]
-    return ranking(keys, settings, [group.mean for group in board.groups], spreads, board.score)
+    with letters([*keys, *(value for row in settings for value in row)]):
+        return ranking(keys, settings, [group.mean for group in board.groups], spreads, board.score)
 
 
 def is_current(board: Board, folder: Path) -> bool:

@@ -55,6 +55,7 @@ SWEEP_KEYS: Final[Mapping[str, Rule]] = {
     "jobs": whole(1, MOST_JOBS),
     "config_dir": text(or_null=True),
     "permissions": WORDS,
+    "directory": text(),
     "search": lambda value: None if value is None else mapping(value),
 }
 """Values of keys in `sweep.yaml`; then those inside of `search`."""
@@ -127,6 +128,8 @@ class Sweep:
     """The overrides that were typed to allow something; they count only where they are typed."""
     search: Search | None = None
     """None of a grid, whose jobs are known beforehand."""
+    directory: str = ""
+    """The folder that it was started from; relative paths start there."""
 
     def job_overrides(self, number: int) -> list[str]:
         """Returns all overrides of a job."""
@@ -253,7 +256,9 @@ def _checked(found: Any) -> Sweep:
     return Sweep(**found | {"search": Search(**search | {"space": space, "trials": trials})})
 
 
-def _check(found: Any, rules: Mapping[str, Rule], prefix: str = "", optional: Sequence[str] = ("search",)) -> None:
+def _check(
+    found: Any, rules: Mapping[str, Rule], prefix: str = "", optional: Sequence[str] = ("search", "directory")
+) -> None:
     if not isinstance(found, dict):
         raise ValueError(f"{prefix.rstrip('.') or 'it'} holds {found!r:.40}, and no names with values")
     for name in [*rules, *(name for name in found if name not in rules)]:

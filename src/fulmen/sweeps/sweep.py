@@ -2,7 +2,6 @@
 
 import os
 import secrets
-import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from fulmen.errors import ConfigurationError
+from fulmen.errors import ConfigurationError, command
 from fulmen.runs.files import explain, save_figure
 from fulmen.sweeps import grid as presets
 from fulmen.sweeps import job as gpus
@@ -56,7 +55,16 @@ def sweep(overrides: Sequence[str], config_dir: str | None) -> int:
     launcher = Launcher(about_launcher)
     own = None if config_dir is None else str(Path(config_dir).resolve())
     allowed = record.permissions(typed)
-    plan = Sweep([*overrides], combinations.factors, combinations.varying, scores.pop(), len(planned), own, allowed)
+    plan = Sweep(
+        [*overrides],
+        combinations.factors,
+        combinations.varying,
+        scores.pop(),
+        len(planned),
+        own,
+        allowed,
+        directory=os.getcwd(),
+    )
     folder = record.write(plan, planned)
     say(f"{runs(len(planned))} over {_over(plan)}")
     say(f"sweep folder: {folder}")
@@ -209,11 +217,11 @@ def _missed() -> Iterator[None]:
 
 def _rerun_command(plan: Sweep, result: Result) -> str:
     own = [] if plan.config_dir is None else ["--config-dir", plan.config_dir]
-    return shlex.join(["python", "train.py", *own, f"rerun={result.folder}", *plan.permissions])
+    return command(*own, f"rerun={result.folder}", *plan.permissions)
 
 
 def _go_on_command(plan: Sweep, folder: Path) -> str:
-    return shlex.join(["python", "train.py", "-m", f"resume={folder}", *plan.permissions])
+    return command("-m", f"resume={folder}", *plan.permissions)
 
 
 def _over(plan: Sweep) -> str:

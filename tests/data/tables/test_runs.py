@@ -116,7 +116,7 @@ BAD_WORDS = {
     f"{HERE} data.val_size=some": r"data.val_size is 'some', but must be a number",
     f"{HERE} data.test_size=1.5": r"data.test_size is 1.5, but must be a share below 1, or a whole number of rows$",
     f"{HERE} data.time=2024": r"data.target is not given",
-    f"{HERE} data.separator=1": r"data.separator is 1, but must be a text, or null$",
+    f"{HERE} data.separator=1": r"data.separator is 1, but must be a text; put it in quotes, or null$",
     f"{HERE} data.target=kind data.batch_size=0": r"data.batch_size is 0",
     f"{HERE} data.target=kind loss=cross_entropy": r"loss=cross_entropy does not fit data=table, whose task is binary",
     f"{HERE} data.target=value score=val/accuracy": r"score=val/accuracy is not measured .* regression task",

@@ -383,7 +383,7 @@ def test_a_database_that_goes_away_is_a_sentence(
     assert main([*SEARCH, *own, "hydra.sweeper.sampler=random", *seeds]) == 1
     said = capsys.readouterr()
     assert said.err.startswith("fulmen: the study cannot be reached any more: ") and said.err.count("\n") == 1
-    assert "stopped; resume with: python train.py -m resume=" in said.out and place.states() == {0: "completed"}
+    assert "stopped; resume with: fulmen -m resume=" in said.out and place.states() == {0: "completed"}
 
 
 def test_no_answer_is_no_pruning(place: Any, capsys: pytest.CaptureFixture[str]) -> None:

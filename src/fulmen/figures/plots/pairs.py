@@ -23,6 +23,7 @@ def pairs_of_classes(x: Values, y: Classes, names: Sequence[str], classes: Seque
         classes: class names.
     """
     figure, grid = _grid(names, "Features by class")
+    shown = []  # given to the legend, which by itself leaves out names that begin with _
     for number, (name, colour) in enumerate(zip(classes, colours(len(classes)), strict=True)):
         rows = x[y == number]
         for (row, column), axes in grid.items():
@@ -30,18 +31,19 @@ def pairs_of_classes(x: Values, y: Classes, names: Sequence[str], classes: Seque
                 edges = np.histogram_bin_edges(x[:, row], BINS).tolist()
                 axes.hist(rows[:, row], edges, color=colour, alpha=0.5)
             else:
-                label = short(name) if (row, column) == (0, 1) else None
-                axes.plot(
+                dots = axes.plot(
                     rows[:, column],
                     rows[:, row],
                     marker(number),
                     color=colour,
-                    label=label,
+                    label=short(name),
                     markersize=3,
                     alpha=0.6,
                     markeredgewidth=0,
                 )
-    figure.legend(loc="outside lower center", ncols=min(len(classes), 4), frameon=False, markerscale=2)
+                if (row, column) == (0, 1):
+                    shown += dots
+    figure.legend(handles=shown, loc="outside lower center", ncols=min(len(classes), 4), frameon=False, markerscale=2)
     return figure
 
 

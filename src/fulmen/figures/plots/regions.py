@@ -50,8 +50,9 @@ def regions(
         interpolation="bilinear",
     )
     _lines(axes, grid, probabilities)
+    dots = []  # given to the legend, which by itself leaves out names that begin with _
     for number, (name, colour) in enumerate(zip(classes, colours(len(classes)), strict=True)):
-        axes.plot(
+        dots += axes.plot(
             *x[y == number].T, marker(number), color=colour, markersize=4, markeredgecolor="white",
             markeredgewidth=0.4, label=short(name),
         )  # fmt: skip
@@ -60,7 +61,7 @@ def regions(
     bar = figure.colorbar(ScalarMappable(Normalize(1 / count, 1), scale), ax=axes, ticks=[1 / count, *LEVELS, 1])
     bar.set_label("probability of the likeliest class")
     bar.ax.yaxis.set_major_formatter("{x:.2g}")
-    figure.legend(loc="outside lower center", ncols=min(count, 4), frameon=False, markerscale=1.5)
+    figure.legend(handles=dots, loc="outside lower center", ncols=min(count, 4), frameon=False, markerscale=1.5)
     return figure
 
 

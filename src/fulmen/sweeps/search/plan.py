@@ -7,6 +7,7 @@ became of it is read from its folder.
 import hashlib
 import json
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -75,7 +76,7 @@ def plan(overrides: Sequence[str], config_dir: str | None) -> Sweep:
     search = Search(found | {"n_trials": trials}, space, fixed, int(planned[0]["seed"]), objectives, "", [])
     search = replace(search, study=found["study_name"] or _name(search))
     ranges = {one.key: [one.typed] for one in space}
-    return Sweep([*overrides], [], ranges, scores.pop(), trials, own, record.permissions(typed), search)
+    return Sweep([*overrides], [], ranges, scores.pop(), trials, own, record.permissions(typed), search, os.getcwd())
 
 
 def nothing_to_do(sweep: Sweep) -> str:
