@@ -107,7 +107,16 @@ def test_words_are_missing_values_where_the_others_are_no_texts(case: str, colum
 def test_the_user_says_what_is_missing(column: Callable[..., Cells]) -> None:
     assert column(["a", "None", "b"], missing=["None"]).missing == {"None": 1}
     assert column(["1", "x", "2"], missing=["x"]).values.dropna().tolist() == [1, 2]
+    for written in (["5", "-999", "7"], ["5.5", "-999.0", "7"], ["5,5", "-999", "7"]):
+        found = column(written, separator=";", missing=["-999"])
+        assert found.values.isna().tolist() == [False, True, False] and found.missing == {written[1]: 1}
     assert column(["5", "?", "7"], missing=[]).values.tolist() == ["5", "?", "7"]
+
+
+def test_texts_that_differ_in_case_alone_are_said(column: Callable[..., Cells]) -> None:
+    for one, other in (("Bonn", "bonn"), ("köln", "KÖLN"), ("straße", "STRASSE")):
+        assert "differ in small and large letters alone" in column([one, other, "Ulm"]).remark
+    assert not column(["Bonn", "Ulm"]).remark
 
 
 def test_the_user_says_what_a_column_holds(column: Callable[..., Cells]) -> None:

@@ -177,6 +177,16 @@ BAD: dict[str, tuple[pd.DataFrame, dict[str, object], str]] = {
         {},
         r"Column 'w' holds '-inf' in row 6: it must hold finite numbers",
     ),
+    "an infinite number among words": (
+        holding(w=["1.5", "-inf", "NA", "2"] * 25),
+        {},
+        r"Column 'w' holds '-inf' in row 2: it must hold finite numbers",
+    ),
+    "a line of totals": (
+        holding(w=[*["a", "b"] * 49, "c", "Total"]),
+        {},
+        r"The last row holds 'Total' in column 'w': if it sums up the others, delete that line; if not, add \"data.ty",
+    ),
     "nothing that differs": (holding(x=1, v=None), {}, r"Every column of .*csv is constant"),
     # divisions
     "too much held out": (

@@ -8,7 +8,8 @@ Shapes: N rows, K different texts.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -55,6 +56,10 @@ def _digits(point: str, group: str) -> "re.Pattern[str]":
 
 DIGITS = {".": _digits(r"\.", ","), ",": _digits(",", r"\.")}
 """What the digits of a number look like, by its decimal point."""
+PLAIN = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
+INFINITE = re.compile(r"(?i)[-+]?inf(?:inity)?")
+TOTALS = frozenset({"total", "totals", "grand total", "sum", "average", "mean", "summe", "gesamt", "insgesamt"})
+"""What a line says, in small letters, that sums up the others."""
 MANY = 20
 """Different numbers from which on a column of them is no coincidence."""
 OTHER = {".": ",", ",": "."}
@@ -76,6 +81,8 @@ class Number(NamedTuple):
     def of(cls, text: str) -> "Number | None":
         """Parses a cell; None: it is no number."""
         plain = re.sub(r"\d", lambda digit: str(int(digit[0])), text).replace("−", "-").replace("–", "-")
+        if INFINITE.fullmatch(plain):  # a number, which is refused later
+            return cls({".": plain, ",": plain}, "", "", "")
         found = NUMBER.fullmatch(plain)
         if found is None:
             return None
@@ -157,7 +164,12 @@ class Texts:
     def _missing(self, words: frozenset[str]) -> set[str]:
         """Returns the texts that are missing values: `words`, unless the user gives others."""
         given = self.form.missing
-        return {text for text in self.texts if (text.casefold() in words if given is None else text in ("", *given))}
+        if given is None:
+            return {text for text in self.texts if text.casefold() in words}
+        numbers = {float(word) for word in given if PLAIN.fullmatch(word)}
+        return {
+            text for text in self.texts if text in ("", *given) or (PLAIN.fullmatch(text) and float(text) in numbers)
+        }
 
     def _type(self) -> Type:
         """Finds the type that all texts fit."""
@@ -300,6 +312,9 @@ class Texts:
         if words := [text for text in self.texts if text.casefold() in WORDS - EMPTY and text not in self.missing]:
             counted = listed([f"{text!r} ({self.counts[text]})" for text in words])
             said.append(f"{counted} taken for a text; for a missing value add {word('data.missing', words)}")
+        folded = Counter(text.casefold() for text in self.numbers)
+        if alike := [text for text in self.numbers if folded[text.casefold()] > 1]:
+            said.append(f"{listed([repr(text) for text in alike[:2]])} differ in small and large letters alone")
         numbers = [number for number in self.numbers.values() if number]
         others = [text for text, number in self.numbers.items() if not number]
         if numbers and len(others) <= len(numbers) and not self.is_typed:
@@ -319,7 +334,7 @@ def decide(table: "pd.DataFrame", raw: Callable[[list[str]], "pd.DataFrame"], fo
         form: what is known of them.
 
     Raises:
-        ValueError: the first row is none.
+        ValueError: the first or the last row is none.
     """
     import pandas as pd
 
@@ -329,6 +344,8 @@ def decide(table: "pd.DataFrame", raw: Callable[[list[str]], "pd.DataFrame"], fo
 
     def is_undecided(name: str, cells: "pd.Series[Any]") -> bool:
         """Returns whether plain numbers may have been meant otherwise."""
+        if any(map(PLAIN.fullmatch, form.missing or ())) and cells.dtype.kind in "iuf":
+            return True  # a number may stand for a missing value
         if form.types.get(name, "number") != "number" or {*form.written.get(name, "")} & {*",%‰"}:
             return True
         return cells.dtype.kind == "f" and (form.decimal == "," or (commas and _may_have_groups(cells)))
@@ -337,7 +354,7 @@ def decide(table: "pd.DataFrame", raw: Callable[[list[str]], "pd.DataFrame"], fo
     if again:
         found = raw(again)
         texts |= {name: Texts(found[name], form) for name in again}
-    _check_first_row(texts.values())
+    _check_ends(texts.values())
     decided = {name: _plain(cells) for name, cells in columns.items() if name not in texts}
     shown = {point for column in texts.values() for point in column.shown}
     shown |= {column.written for column in decided.values() if column.written}
@@ -353,8 +370,15 @@ def _may_have_groups(column: "pd.Series[Any]") -> bool:
     )
 
 
-def _check_first_row(columns: Iterable[Texts]) -> None:
-    """Raises ValueError where a second line of the header, such as units, is taken for a row."""
+def _check_ends(columns: Collection[Texts]) -> None:
+    """Raises ValueError where a second line of the header, such as units, or one of totals is taken for a row."""
+    for column in columns:
+        last = column.texts[column.codes[-1]] if len(column.codes) else ""
+        if last.casefold() in TOTALS and column.counts[last] == 1 and not column.is_typed:
+            raise ValueError(
+                f"The last row holds {last!r} in column {column.name!r}: if it sums up the others, delete that line; "
+                f"if not, add {typed(column.name, 'text')}."
+            )
     odd = {column.texts[column.codes[0]]: column for column in columns if column.is_odd_in_first_row}
     if len(odd) > 1 or any(len(column.numbers) > MANY for column in odd.values()):
         raise ValueError(

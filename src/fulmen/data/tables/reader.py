@@ -129,9 +129,10 @@ def _check_lengths(file: Path, separator: str) -> None:
         length = len(next(line for line in reader if line))
         wrong = next((line for line in reader if line and len(line) != length and line[length:] != [""]), None)
         if wrong is not None:
+            title = " If the first line is a title or a remark, delete it." if length == 1 else ""
             raise ValueError(
                 f"{file} has {length} columns, and {len(wrong)} in line {reader.line_num}: every line must have "
-                "as many as the header; text that holds the separator must be in double quotes."
+                f"as many as the header; text that holds the separator must be in double quotes.{title}"
             )
 
 
