@@ -52,7 +52,7 @@ def test_a_job_that_fails_does_not_hurt_the_rest(place: Any, capsys: pytest.Capt
     assert "seeds" not in (folder / "leaderboard.md").read_text("utf-8"), "the same run twice is one sample"
     assert (folder / "leaderboard.png").exists() and not list(folder.glob("*/figures"))
     (alone,) = [line.split(":", 1)[1] for line in said.splitlines() if "alone:" in line and line.count("/1 ")]
-    assert main(shlex.split(alone)[2:]) == 1, "the command that reruns it alone does"
+    assert main(shlex.split(alone)[1:]) == 1, "the command that reruns it alone does"
     assert "no | luck" in next(place.here.glob("logs/runs/*/status.json")).read_text()
 
 
@@ -213,7 +213,7 @@ def test_a_full_disk_is_a_sentence_with_the_command_to_go_on(
     said = capsys.readouterr()
     assert "2 of 2 runs completed" in said.out and said.err.count("\n") == 1
     assert f"{name}: No space left on device; runs that completed are safe in logs" in said.err
-    assert main(shlex.split(said.err.partition("resume with: ")[2])[2:]) == 0
+    assert main(shlex.split(said.err.partition("resume with: ")[2])[1:]) == 0
     assert len(place.board()) == 2
 
 
