@@ -157,11 +157,11 @@ def network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., No
 
 OWN = ["--config-dir", "own", "allow_targets=[round_trip_net]"]
 CHANGES: dict[str, tuple[dict[str, object], str]] = {
-    "width": ({"width": 5}, "of another shape are first.weight ([8, 2], now [5, 2]), first.bias ([8], now [5])"),
-    "more": ({"more": "self.third = nn.Linear(2, 2)"}, "the checkpoint lacks third.weight, third.bias"),
+    "width": ({"width": 5}, "of another size: first.weight [8, 2], here [5, 2]"),
+    "more": ({"more": "self.third = nn.Linear(2, 2)"}, "without third.weight [2, 2]"),
     "name": (
-        {"more": "self.other = self.last; del self.last", "before": "self.last = self.other"},
-        "the checkpoint lacks other.weight, other.bias",
+        {"more": "self.other = self.last; del self.last", "before": "return self.other(torch.relu(self.first(x)))"},
+        "without other.weight [1, 8]",
     ),
 }
 
@@ -204,16 +204,21 @@ def test_code_that_computes_something_else_is_said(
         assert "the code in round_trip_net has changed" in capsys.readouterr().err
 
 
+LATE = "self.steps += self.training\n        if self.steps > 20: "
+"""After more steps than the check before training takes."""
 ODD = {
     "a plain tensor": (
-        {"more": "self.offset = torch.zeros(1)", "before": "if self.training: self.offset = self.offset + 0.1"},
+        {"more": "self.steps, self.offset = 0, torch.zeros(1)", "before": LATE + "self.offset = self.offset + 0.1"},
         "predicts other values than the trained one",
     ),
     "a number": (
-        {"more": "self.steps = 0", "before": "self.steps += self.training; x = x + 0.1 * self.steps"},
+        {"more": "self.steps = 0", "before": LATE + "x = x + 0.1 * self.steps"},
         "predicts other values than the trained one",
     ),
-    "noise": ({"before": "x = x + torch.randn_like(x)"}, "predicts other values for the same rows each time"),
+    "noise": (
+        {"more": "self.steps = 0", "before": LATE + "x = x + torch.randn_like(x)"},
+        "predicts other values for the same rows each time",
+    ),
     "none": ({}, ""),
     "a buffer": (
         {
@@ -223,7 +228,7 @@ ODD = {
         "",
     ),
 }
-ODD["a plain tensor"][0]["before"] += "; x = x + self.offset\n        x = x + self.offset"
+ODD["a plain tensor"][0]["before"] += "\n        x = x + self.offset"
 
 
 @pytest.mark.parametrize("kind", ODD)
@@ -232,7 +237,7 @@ def test_a_network_that_does_not_come_back_is_said_when_the_run_ends(
 ) -> None:
     changes, sentence = ODD[kind]
     network(**changes)
-    assert main([*OWN, *QUICK, "model=net", "run_dir=run"]) == 0
+    assert main([*OWN, *QUICK, "model=net", "data.batch_size=4", "run_dir=run"]) == 0
     said = capsys.readouterr().err
     assert sentence in said if sentence else "predicts" not in said and "loaded again" not in said
 
