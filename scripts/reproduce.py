@@ -192,7 +192,7 @@ def _train(name: str, seed: int, words: Sequence[str]) -> tuple[int, str]:
 def _train_anew(folder: Path, words: Sequence[str]) -> None:
     config, trained_by, sources = fulmen.compose(words), folder.with_suffix(".sources"), _sources()
     if folders.is_locked(folder):
-        raise FileExistsError(f"{folder} is held by another process")
+        raise ConfigurationError(f"{folder} is held by another process")
     if trained_by.exists() and trained_by.read_text("utf-8") == sources and _is_done(folder, config):
         raise Finished(f"{folder} is kept")
     trained_by.unlink(missing_ok=True)

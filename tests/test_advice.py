@@ -188,6 +188,10 @@ def told() -> set[str]:
 
 ELSEWHERE = {
     "add data.task=regression": "tests/data/sets/test_arrays.py",
+    "add data.task=multiclass": "tests/data/tables",
+    "use data.batch_size=": "tests/experiment/test_own_networks.py",
+    "use track_running_stats=": "tests/models/test_network_check.py",
+    "write x =": "tests/models/test_network_check.py",
     "take data.task=": "tests/data/tables",
     "add sweep=optuna": "tests/sweeps/search",
     "add trust_checkpoint=true": "tests/experiment/test_round_trip.py, test_load.py",

@@ -15,6 +15,7 @@ from fulmen.config.compose import compose
 from fulmen.config.overrides import COLUMNS, as_value, read
 from fulmen.errors import ConfigurationError
 from fulmen.rules import check, many, text
+from fulmen.sweeps.grid import grid, records
 
 NAMES = [
     "größe",
@@ -131,3 +132,12 @@ def test_an_experiment_says_to_quote_a_column_that_yaml_reads_otherwise(
     assert "quotes" in refused("--config-dir", str(tmp_path), "experiment=flats")
     file.write_text(lines.format(table, f"'{name}'"))
     assert validate.check(compose(["experiment=flats"], tmp_path)).spec.feature_names == ("b",)
+
+
+@pytest.mark.parametrize("words", ["data.features=7", "data.features='7'"])
+def test_a_key_of_other_data_is_no_column(words: str) -> None:
+    own = Path(__file__).parents[2] / "scripts" / "benchmarks" / "own"
+    config = compose(["allow_targets=[noise]", "data=noise", words], own)
+    assert validate.check(config).spec.in_shape == (7,)
+    jobs = grid(["allow_targets=[noise]", "data=noise", "data.features=3,5"], str(own)).jobs
+    assert [job["data"]["features"] for job in records(jobs, str(own))] == [3, 5]

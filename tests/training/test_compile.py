@@ -231,8 +231,8 @@ class Hidden(nn.Module):
         self._calls = 0
 
     def forward(self, x: Tensor) -> Tensor:
-        self._calls += 1
-        return x if self._calls < 30 else 2 * x
+        self._calls += self.training
+        return 2 * x if self.training and self._calls >= 30 else x
 
 
 class Printing(nn.Module):
@@ -319,7 +319,7 @@ def train_parts(folder: Path, between: Callable[[], nn.Module], optimizer: Calla
         (functools.partial(nn.Dropout, 0.3), functools.partial(Adam, lr=0.01, amsgrad=True), None),
         (Fading, functools.partial(Adam, lr=0.01), None),
         (Twice, functools.partial(Adam, lr=0.01), None),
-        (Frozen, functools.partial(Adam, lr=0.01), None),
+        (Frozen, functools.partial(Adam, lr=0.01), "no gradient reaches between.unused"),
         (nn.Identity, functools.partial(NAdam, lr=0.01), None),
         (nn.Identity, functools.partial(Adafactor, lr=0.01), "decides by values"),
         (nn.Identity, functools.partial(Heavy, lr=0.1), None),

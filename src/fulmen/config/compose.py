@@ -20,10 +20,11 @@ from omegaconf.errors import OmegaConfBaseException
 from fulmen.config import allowlist
 from fulmen.config.groups import groups, search_path
 from fulmen.config.hydra_private import beside_host, set_values
-from fulmen.config.overrides import check_choice, check_keys, parse, quoted, read, unknown
+from fulmen.config.overrides import COLUMNS, check_choice, check_keys, parse, quoted, read, unknown
 from fulmen.errors import ConfigurationError
-from fulmen.rules import alternatives, did_you_mean
+from fulmen.rules import alternatives, did_you_mean, split_override
 
+TABLE = "fulmen.data.sets.table.Table"
 GLOBAL = re.compile(r"^# *@package +_global_\s*$", re.MULTILINE)
 HYDRAS = re.compile(r"((override|optional)\s+)*/?hydra\b")
 
@@ -178,6 +179,8 @@ def _sentence(error: Exception, folders: Sequence[Path]) -> str:
 
 
 def _finish(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
+    if config.data._target_ != TABLE:
+        _read_values(config.data, overrides)
     with open_dict(config):
         chosen = config.pop("hydra").runtime.choices
         config.experiment = chosen.get("experiment")
@@ -188,6 +191,15 @@ def _finish(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
         if config.trainer.max_epochs is None and config.trainer.max_steps is None:
             config.trainer.max_epochs = config.data.epochs
     return config
+
+
+def _read_values(data: DictConfig, overrides: Iterable[str]) -> None:
+    """Reads the values of keys that name columns, which were taken for texts, where other data gives them a meaning."""
+    for key in {split_override(text)[0] for text in overrides} & set(COLUMNS):
+        name = key.removeprefix("data.")
+        texts = list(data[name]) if OmegaConf.is_list(data[name]) else [data[name]]
+        values = [parse(f"value={text}").value() if re.fullmatch(r"[\w.+-]+", str(text)) else text for text in texts]
+        data[name] = values if OmegaConf.is_list(data[name]) else values[0]
 
 
 def literal(overrides: Iterable[str]) -> list[str]:

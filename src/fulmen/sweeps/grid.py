@@ -22,7 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 from fulmen.config import validate
 from fulmen.config.compose import compose
 from fulmen.config.groups import choices, groups, search_path
-from fulmen.config.overrides import check_choice, product, read
+from fulmen.config.overrides import COLUMNS, check_choice, product, read
 from fulmen.config.recorded import PERMISSIONS
 from fulmen.data.source import Source
 from fulmen.errors import ConfigurationError
@@ -171,7 +171,7 @@ def _cheap(jobs: Sequence[Sequence[str]], folders: Sequence[Path]) -> Mapping[st
         text: override
         for text, override in found.items()
         if override.type is OverrideType.CHANGE
-        and override.key_or_group in alone - {*groups(folders), *COMPOSED_ANEW}
+        and override.key_or_group in alone - {*groups(folders), *COMPOSED_ANEW, *COLUMNS}
         and not re.search(r"_target_|[{$]|^[^=]*\.\d", text)  # the last: a place in a list
     }
 
