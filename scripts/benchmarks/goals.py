@@ -74,7 +74,7 @@ def process(*command: str) -> Cost:
 
 def steps(quick: bool) -> Iterator[Comparison]:
     """Training with everything on: metrics, validation, TensorBoard, history, checkpoints, bar."""
-    passes, few = (5, 2) if quick else (250, 10)
+    passes, few = (2, 1) if quick else (250, 10)
     count, fewer = (100, 100) if quick else (8000, 1001)
     long_mini, short_mini = ((*MINI_BATCH, f"trainer.max_epochs={number}") for number in (passes, few))
     long_full, short_full = ((*FULL_BATCH, f"trainer.max_steps={number}") for number in (count, fewer))
@@ -85,7 +85,7 @@ def steps(quick: bool) -> Iterator[Comparison]:
     yield training("step, full batch of 1000", loop, peers.notebook, long_full, count, 0.7)
     yield training("step, full batch of 1000", layers, peers.plain, long_full, count)
     yield training("fit of 1001 steps, full batch of 1000", loop, peers.notebook, short_full, goal=1.2)
-    for kind in (np.float64, np.float32):
+    for kind in (np.float64,) if quick else (np.float64, np.float32):
         name = f"scikit-learn's MLPClassifier, {kind.__name__}"
         yield training("digits, 784-50-10, 10 passes", name, partial(peers.sklearn, kind), digits, goal=1.0)
 

@@ -63,7 +63,7 @@ class Choice(NamedTuple):
 
 def choices(quick: bool) -> Iterator[Choice]:
     """A few sizes around which the choice changes, and those far from there."""
-    for in_shape, hidden, rows in SIZES[:2] if quick else SIZES:
+    for in_shape, hidden, rows in SIZES[:1] if quick else SIZES:
         net = MLP(in_shape, CLASSES, hidden=hidden)
         yield _choice("-".join(map(str, (*in_shape, *hidden, CLASSES))), net, in_shape, rows, quick)
     for rows in IMAGES[:1] if quick else IMAGES:

@@ -66,7 +66,8 @@ MATRIX = (
     "optimizer=rmsprop scheduler=step scheduler.epochs=1 data=iris_species loss=cross_entropy model.activation=gelu",
     "optimizer=adagrad penalty=elastic_net trainer.accumulate=3 loss=auto model=perceptron",
     "optimizer=adam data=regression_1d loss=mae model=deep model.activation=leaky_relu optimizer.weight_decay=0.01",
-    "optimizer=sgd data=mnist_5k data.train_size=64 model=lenet model.activation=relu model.dropout=0.5",
+    "optimizer=sgd data=mnist_5k data.train_size=16 data.val_size=9 data.test_size=9 model=lenet model.activation=relu "
+    "model.dropout=0.5",
     "optimizer=adam model=deep model.activation=identity data=regression_1d model.output_activation=tanh loss=mse",
 )
 """Every choice that a step consists of, in double precision."""
@@ -405,8 +406,8 @@ def test_without_a_compiler_nothing_is_chosen(monkeypatch: pytest.MonkeyPatch, t
 
 def assert_resumes(train: Train, *words: str) -> Run:
     """Trains, and once more with a stop between; returns the run without one."""
-    whole, stopped = (train(*words, max_steps=steps, compile=True) for steps in (200, 77))
-    assert far(whole, fulmen.resume(stopped.folder, ["trainer.max_steps=200"], verbose=False)) == 0
+    whole, stopped = (train(*words, max_steps=steps, compile=True) for steps in (80, 45))
+    assert far(whole, fulmen.resume(stopped.folder, ["trainer.max_steps=80"], verbose=False)) == 0
     return whole
 
 
@@ -419,7 +420,7 @@ def test_a_graph_goes_on_with_its_dropout(train: Train, graphs: list[GraphModule
 def test_compiled_weights_in_double_precision(train: Train, capsys: pytest.CaptureFixture[str]) -> None:
     """Whole batches alone, for a single function; two layers of dropout, whose counters are equal at each step."""
     words = (*DOUBLE, *EVERYTHING, "model.hidden=[4,4]", "data.train_size=64")
-    assert far(train(*words, max_steps=500, compile=True), train(*words, max_steps=500)) < 1e-10
+    assert far(train(*words, max_steps=100, compile=True), train(*words, max_steps=100)) < 1e-10
     assert capsys.readouterr().err == ""
 
 
@@ -427,5 +428,5 @@ def test_compiled_weights_in_double_precision(train: Train, capsys: pytest.Captu
 def test_compiled_weights_in_single_precision(train: Train, capsys: pytest.CaptureFixture[str]) -> None:
     """And those of a run that was stopped between; torch finds what it has compiled before."""
     words = ("weights=last", "optimizer=momentum", "penalty=l2", "data.train_size=64")
-    assert far(assert_resumes(train, *words), train(*words, max_steps=200)) < 1e-3
+    assert far(assert_resumes(train, *words), train(*words, max_steps=80)) < 1e-3
     assert capsys.readouterr().err == ""
