@@ -3,33 +3,44 @@
 import json
 import os
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from rich.filesize import decimal
 
+import fulmen
 from fulmen.cli.main import main
-from fulmen.experiment.load import Run
 
-Train = Callable[..., Run]
 Tree = dict[str, bytes]
 
 
+WORDS = ("data=circles", "logger=tensorboard", "trainer.max_epochs=1")
+DIVERGES = ("data=regression_1d", "model=linear", "optimizer=sgd", "optimizer.lr=1e9", "logger=none")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that completed, and one that diverged."""
+    folder = tmp_path_factory.mktemp("trained")
+    fulmen.train(fulmen.compose([*WORDS, "figures=none"]), folder / "completed", verbose=False)
+    with pytest.raises(ArithmeticError):
+        fulmen.train(fulmen.compose([*DIVERGES, "figures=none"]), folder / "diverged", verbose=False)
+    return folder
+
+
 @pytest.fixture
-def logs(train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def logs(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Runs that ended in every way, as they leave them, with a file of mine beside them."""
     monkeypatch.chdir(tmp_path)
     runs = tmp_path / "logs" / "runs"
-    runs.mkdir(parents=True)
     for name in ("completed", "killed", "interrupted", "failed"):
-        folder = train("data=circles", "logger=tensorboard", max_epochs=1).folder.rename(runs / name)
+        folder = shutil.copytree(trained / "completed", runs / name)
         set_state(folder, {"killed": "running"}.get(name, name))
         (folder / "checkpoints" / "previous.ckpt").write_bytes(b"12345")
         (folder / "checkpoints" / ".tmp-abc.ckpt").write_bytes(b"half")
-    with pytest.raises(ArithmeticError):
-        train("data=regression_1d", "model=linear", "optimizer=sgd", "optimizer.lr=1e9", max_epochs=20)
-    (tmp_path / "run4").rename(runs / "diverged")
+    shutil.copytree(trained / "diverged", runs / "diverged")
     (runs / ".tmp-table.csv").write_bytes(b"half a table")
     (tmp_path / "logs" / "mine").mkdir()
     for name in (".tmp-mine", "last.ckpt"):

@@ -29,7 +29,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @functools.cache
 def runs(name: str, folder: Path) -> list[Run]:
     """One for each seed."""
-    config, found = fulmen.compose([f"experiment={name}", "logger=none", "accelerator=cpu"]), []
+    config, found = fulmen.compose([f"experiment={name}", "logger=none", "figures=none", "accelerator=cpu"]), []
     for seed in SEEDS:
         config.seed = seed  # and with it the seed of the division, which refers to it
         found.append(fulmen.train(config, folder=folder / f"{name}_{seed}", verbose=False))

@@ -10,7 +10,8 @@ import torch
 import fulmen
 from fulmen.cli.main import main
 
-WORDS = ["data=moons", "logger=none", "accelerator=cpu", "model.dropout=0.2", "data.batch_size=full", "weights=last"]
+WORDS = ["data=moons", "logger=none", "figures=none", "accelerator=cpu", "model.dropout=0.2", "data.batch_size=full"]
+WORDS += ["weights=last"]
 
 
 def test_the_chain_runs_from_the_loss_to_the_parameters(
