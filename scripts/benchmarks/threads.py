@@ -101,7 +101,7 @@ def _seconds(step: Callable[[], object], least: float) -> float:
     """The fastest of so many steps that they take `least` seconds; the first wakes the threads."""
     step()
     clock, fastest = Clock(), math.inf
-    while clock.read().amount < least:
+    while math.isinf(fastest) or clock.read().amount < least:
         each = Clock()
         step()
         fastest = min(fastest, each.read().amount)
