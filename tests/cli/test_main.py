@@ -99,7 +99,7 @@ def test_the_home_folder_is_where_a_run_may_go(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     monkeypatch.chdir(tmp_path)
-    assert main(["run_dir=~/run", "trainer.max_epochs=1"]) == 0
+    assert main(["run_dir=~/run", "trainer.max_epochs=1", "figures=none"]) == 0
     assert main(["resume=~/run", "trainer.max_epochs=2"]) == 0
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
     assert list((tmp_path / "run").glob("tensorboard/*/events.*"))
@@ -107,7 +107,7 @@ def test_the_home_folder_is_where_a_run_may_go(tmp_path: Path, monkeypatch: pyte
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has another error for a closed pipe")
 def test_a_run_outlives_the_reader_of_its_output(tmp_path: Path) -> None:
-    words = ["run_dir=run", "trainer.max_epochs=30", "logger=none"]
+    words = ["run_dir=run", "trainer.max_epochs=2", "logger=none", "figures=none"]
     command = [sys.executable, "-W", "error", str(ROOT / "train.py"), *words]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None and process.stderr is not None
@@ -209,7 +209,7 @@ def test_a_model_and_data_of_ones_own_need_no_change_of_ours(
     }.items():
         (tmp_path / "mine" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "mine" / name).write_text(content)
-    words = ["--config-dir", "mine", "model=wide", "data=parity", "run_dir=run", "logger=none"]
+    words = ["--config-dir", "mine", "model=wide", "data=parity", "run_dir=run", "logger=none", "figures=none"]
     assert main(words) == 1
     assert "add allow_targets=[" in capsys.readouterr().err
     assert main([*words, "allow_targets=[wide_net,parity_data]"]) == 0

@@ -60,7 +60,7 @@ def test_coefficients_are_scikit_learns(
     data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Both by hand and in the table that a run prints."""
-    words = (f"experiment={data}_gd", SECOND, "logger=none", "accelerator=cpu")
+    words = (f"experiment={data}_gd", SECOND, "logger=none", "figures=none", "accelerator=cpu")
     printed: list[Any] = []
     monkeypatch.setattr(console, "print_coefficients", printed.extend)
     run = fulmen.train(fulmen.compose(words), tmp_path / "run")

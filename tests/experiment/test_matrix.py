@@ -17,8 +17,8 @@ from fulmen.models.activations import ACTIVATIONS
 
 ROOT = Path(__file__).parents[2]
 MNIST = ROOT.parent / "shared" / "mnist"
-FEW = ("data.train_size=500", "data.val_size=100", "data.test_size=100", f"data_root={MNIST}")
-"""Enough of MNIST for a test."""
+FEW = ("data.train_size=500", "data.val_size=100", "data.test_size=100")
+"""Enough digits for a test of whether they train."""
 NOTHING_TO_LEARN = ("gaussian",)
 DIGITS = ("mnist", "mnist_5k")
 NEEDS_A_FILE = ("arrays", "table")
@@ -31,7 +31,7 @@ def names(group: str) -> list[str]:
 def words_for(data: str) -> tuple[str, ...]:
     if data == "mnist" and not MNIST.is_dir():
         pytest.skip(f"MNIST's files are not in {MNIST}")
-    return (f"data={data}", *(FEW if data == "mnist" else ()))
+    return (f"data={data}", *(FEW if data in DIGITS else ()), *((f"data_root={MNIST}",) if data == "mnist" else ()))
 
 
 @functools.cache
@@ -97,16 +97,16 @@ def test_deep_with_adam_learns_the_sine_boundary(train: Callable[..., Run]) -> N
     assert train("model=deep", "optimizer=adam").metrics["test/accuracy"] >= 0.97
 
 
-@pytest.mark.parametrize(("model", "passes", "accuracy"), [("mlp", 10, 0.92), ("lenet", 5, 0.95)])
+@pytest.mark.parametrize(("model", "passes", "accuracy"), [("mlp", 5, 0.92), ("lenet", 3, 0.94)])
 def test_digits_are_learned(model: str, passes: int, accuracy: float, train: Callable[..., Run]) -> None:
     assert train(f"model={model}", "data=mnist_5k", max_epochs=passes).metrics["test/accuracy"] >= accuracy
 
 
 @pytest.mark.slow
-def test_all_digits_are_learned_in_two_passes(train: Callable[..., Run]) -> None:
+def test_all_digits_are_learned_in_one_pass(train: Callable[..., Run]) -> None:
     """By the MLP; LeNet, which takes ten times as long, learns digits above."""
     if not MNIST.is_dir():
         pytest.skip(f"MNIST's files are not in {MNIST}")
-    run = train("model=mlp", "data=mnist", f"data_root={MNIST}", max_epochs=2)
-    assert run.metrics["test/accuracy"] >= 0.96
+    run = train("model=mlp", "data=mnist", f"data_root={MNIST}", max_epochs=1)
+    assert run.metrics["test/accuracy"] >= 0.95
     assert torch.isfinite(next(run.model.parameters())).all()

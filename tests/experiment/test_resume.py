@@ -44,7 +44,7 @@ ONCE: list[tuple[str, ...]] = [
     ("optimizer=adamw", "scheduler=one_cycle"),
     ("optimizer=rmsprop", "trainer.accumulate=2", "trainer.gradient_clip=0.5"),
     ("optimizer=adagrad", "trainer.max_steps=100"),
-    ("optimizer=lbfgs", "trainer.max_steps=100"),
+    ("optimizer=lbfgs", "trainer.max_steps=80"),
     ("backprop=numpy", "model.dropout=0", "optimizer=adam"),
     ("backprop=tensors", "model.dropout=0"),
 ]
@@ -111,12 +111,12 @@ def test_every_optimizer_and_scheduler_is_killed() -> None:
 
 @pytest.mark.parametrize(("case", "places"), CASES, ids=[" ".join(case) for case, _ in CASES])
 def test_a_killed_run_ends_as_the_undisturbed_one(case: tuple[str, ...], places: list[str], tmp_path: Path) -> None:
-    """Killed, and once more when it has gone on."""
+    """At the first place it is killed once more when it has gone on."""
     undisturbed = fulmen.train(fulmen.compose([*RUN, *case]), folder=tmp_path / "undisturbed", verbose=False)
     for place in places:
         folder, (pack, step) = tmp_path / place, PLACES[place]
         train_and_kill(folder, [*RUN, *case, f"trainer.pack={pack}"], step)
-        if "patience" not in case[0]:
+        if place == places[0] and "patience" not in case[0]:
             train_and_kill(folder, None, step + 37)
         resume(folder, verbose=False)
         assert_same(folder, undisturbed.folder)

@@ -212,13 +212,14 @@ def test_regression_has_its_metrics(tmp_path: Path) -> None:
 
 
 def test_absent_splits_have_no_figures(tmp_path: Path) -> None:
-    config = fulmen.compose(["data=iris_petals", "trainer.max_epochs=1", "logger=none"])
+    config = fulmen.compose(["data=iris_petals", "trainer.max_epochs=1", "logger=none", "figures=none"])
     metrics = fulmen.train(config, folder=tmp_path / "run", verbose=False).metrics
     assert "val/loss" in metrics and not [name for name in metrics if name.startswith("test/")]
 
 
 def test_a_run_without_validation_rows_trains_on_its_training_loss(tmp_path: Path) -> None:
-    config = fulmen.compose(["data.val_size=0", "score=train/loss", "trainer.max_epochs=2", "logger=none"])
+    words = ["data.val_size=0", "score=train/loss", "trainer.max_epochs=2", "logger=none", "figures=none"]
+    config = fulmen.compose(words)
     metrics = fulmen.train(config, folder=tmp_path / "run", verbose=False).metrics
     assert not [name for name in metrics if name.startswith("val/")]
     assert "val/loss" not in (tmp_path / "run" / "history.csv").read_text()
@@ -326,9 +327,8 @@ def test_a_folder_is_refused_when_another_run_came_first_and_has_ended(tmp_path:
 
 def test_literal_environment_values_are_written_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FULMEN_DATA", "s3cret")
-    config = fulmen.compose(
-        ["data=mnist_5k", "trainer.max_steps=2", "data.train_size=100", "score=val/${oc.env:WHAT,loss}"]
-    )
+    few = ["data=mnist_5k", "data.train_size=100", "trainer.max_steps=2", "figures=none"]
+    config = fulmen.compose([*few, "score=val/${oc.env:WHAT,loss}"])
     fulmen.train(config, folder=tmp_path / "run", verbose=False)
     texts = [path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()]
     assert not [text for text in texts if b"s3cret" in text]
