@@ -62,8 +62,8 @@ def roles(
 
 
 def clean(text: str) -> str:
-    """Returns a text without blanks at its ends, and with composed letters (ö is one, and not o with two dots)."""
-    return unicodedata.normalize("NFC", text).strip().strip("\ufeff\u200b").strip()
+    """Returns a text with single blanks inside, none at its ends, and composed letters (ö is one, no o with dots)."""
+    return " ".join(unicodedata.normalize("NFC", text).split()).strip("\ufeff\u200b ")
 
 
 Kind = Literal["number", "yes_no", "text", "date", "other"]

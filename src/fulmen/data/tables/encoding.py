@@ -63,7 +63,7 @@ def fit(train: "pd.DataFrame", written: Mapping[str, str]) -> tuple[list[Column]
     filled = [f"{name} ({count})" for name in used if (count := train[name].isna().sum())]
     notes: dict[str, list[str]] = {
         "left out, for training rows have no value there": empty,
-        "left out, for all training rows have the same value there": constant,
+        "left out, for training rows have a single value there": constant,
         "training rows without a value get the median or the most frequent value": filled,
     }
     return columns, [f"{said}: {listed(names)}" for said, names in notes.items() if names]
