@@ -13,7 +13,7 @@ import pytest
 import fulmen
 from fulmen.cli.main import main
 from fulmen.data.sets.table import Table
-from fulmen.data.tables.advice import typed
+from fulmen.data.tables.advice import typed, word
 
 MakeTable = Callable[..., Table]
 Capture = pytest.CaptureFixture[str]
@@ -220,7 +220,7 @@ def test_many_whole_numbers_are_values_and_that_is_said(
     assert capsys.readouterr().err == said
 
 
-@pytest.mark.parametrize("name", ["zip", "größe", "a b", "x: y", "种类", '5"'])
+@pytest.mark.parametrize("name", ["zip", "größe", "a b", "x: y", "种类", '5"', "2021", "007", "null", "true", "a\\"])
 def test_the_advised_type_can_be_typed(name: str, csv: Callable[..., Path], made: MakeTable) -> None:
     (word,) = shlex.split(typed(name, "text"))
     types = fulmen.compose(["data=table", word]).data.types
@@ -253,3 +253,42 @@ def test_a_name_in_two_lines_is_typed_in_one(tmp_path: Path, made: MakeTable) ->
     assert table.spec.feature_names == ("length (mm)",)
     (tmp_path / "new.csv").write_text('"length\n(mm)"\n3\n')
     assert table.encode(table.read(str(tmp_path / "new.csv"))).tolist() == [[3]]
+
+
+@pytest.mark.parametrize(
+    "text", ["null", "true", "1e3", "1_0", "007", "NA", "it's", 'say "x"', "a\\", "a\\b", "n. a.", "?"]
+)
+def test_advised_words_can_be_typed(text: str) -> None:
+    (argument,) = shlex.split(word("data.missing", [text]))
+    assert [*fulmen.compose(["data=table", argument]).data.missing] == [text]
+
+
+@pytest.mark.parametrize(
+    ("classes", "kind", "names"),
+    [
+        (["01067", "10115"], "text", ("01067", "10115")),
+        (["yes", "no"], "yes_no", ("False", "True")),
+        (["1 kg", "2 kg"], "number", ("1", "2")),
+        (["01", "x"], None, ("01", "x")),
+    ],
+)
+def test_classes_are_read_again_as_in_training(
+    classes: list[str], kind: str | None, names: tuple[str, ...], csv: Callable[..., Path], made: MakeTable
+) -> None:
+    keys = {"types": {"y": kind}} if kind else {}
+    table = made(csv(x=X, y=classes * 30), "y", **keys)
+    assert table.spec.target_names == names
+    again = made(csv("new.csv", x=X[:6], y=classes[:1] * 6), "y", val_size=0, test_size=0, **keys)
+    again.load_state_dict(table.state_dict())
+    expected = names.index({"yes": "True", "1 kg": "1"}.get(classes[0], classes[0]))
+    assert again.load()["train"].y.tolist() == [expected] * 6
+
+
+def test_a_type_of_any_column_is_shown(
+    csv: Callable[..., Path], capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = csv(**{"2021": [1, 2, 3] * 20, "y": X})
+    words = ["data=table", f"data.path={path}", "data.target=y", *QUICK]
+    assert main([*words, "data.types={2021: text}"]) == 0
+    assert "2021: text" in capsys.readouterr().out

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from fulmen.data.source import DataSpec, Source, Split
 from fulmen.data.tables.advice import leave_out
-from fulmen.data.tables.cells import WORDS, Cells, Form, Number, Type
+from fulmen.data.tables.cells import Cells, Form, Number, Type
 from fulmen.data.tables.column_checks import check_finite, check_numbers
 from fulmen.data.tables.columns import clean, kind, roles
 from fulmen.data.tables.encoding import Column, FittedSchema, encode, feature_names, fit, schema_form
@@ -28,7 +28,7 @@ from fulmen.data.tables.leaks import counts_rows, find_leaks, is_sorted
 from fulmen.data.tables.reader import check_cells, check_form, frame, read, read_cells
 from fulmen.data.tables.splitting import RowIndices, Sizes, groups, moments, size
 from fulmen.data.tables.summary import summarize
-from fulmen.data.tables.target import TargetOptions, TargetSpec, known_target_spec, target_spec
+from fulmen.data.tables.target import CLASS_NUMBER, TargetOptions, TargetSpec, known_target_spec, target_spec
 from fulmen.rules import check, listed, mapping, one_of
 
 if TYPE_CHECKING:
@@ -217,10 +217,12 @@ class Table(Source):
         form = self._form
         if self._has_loaded_schema():
             form = schema_form(form, self._schema.columns)
-            if any(name.casefold() in WORDS for name in self._schema.spec.target_names):  # a class that looks missing
-                form = dataclasses.replace(
-                    form, types={**form.types, **dict.fromkeys(_names(self.target or ()), "text")}
-                )
+            classes = self._schema.spec.target_names if self._schema.spec.task != "regression" else ()
+            if not set(classes) <= {"False", "True"} and not all(
+                map(CLASS_NUMBER.fullmatch, classes)
+            ):  # such as 007, NA
+                texts: dict[str, Type] = dict.fromkeys(_names(self.target or ()), "text")
+                form = dataclasses.replace(form, types={**texts, **form.types})
         cells = read_cells(self.path, separator=self.separator, form=form)
         nameless = [name for name in cells if name.startswith(NAMELESS)]
         columns = f"{len(nameless)} column{'s' * (len(nameless) > 1)}"

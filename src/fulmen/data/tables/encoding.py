@@ -136,7 +136,7 @@ def schema_form(form: Form, columns: Sequence[Column]) -> Form:
     """Returns how rows are read whose columns are known: as the training rows were."""
     types: dict[str, Type] = {column["name"]: column["kind"] for column in columns}
     written = {column["name"]: column["written"] for column in columns if column["kind"] == "number"}
-    return dataclasses.replace(form, types=types, written=written)
+    return dataclasses.replace(form, types={**form.types, **types}, written=written)
 
 
 class FittedSchema(NamedTuple):

@@ -4,6 +4,7 @@ Shapes: N rows, T targets.
 """
 
 import dataclasses
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 CLASSES = 20
 """Different whole numbers up to which they are taken for classes."""
+CLASS_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:e[-+][0-9]+)?")
+"""The name of a class that is a number."""
 
 TargetOptions = Literal["auto", "regression", "binary", "multiclass"]
 
