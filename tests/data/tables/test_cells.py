@@ -138,7 +138,9 @@ def test_the_user_says_what_a_column_holds(column: Callable[..., Cells]) -> None
     assert column(["01234", "80331"], types={"a": "text"}).values.tolist() == ["01234", "80331"]
     assert "'01234' is 1234" in column(["01234", "80331"]).remark
     assert column(["12 kg", "7.5 kg"], types={"a": "number"}).values.tolist() == [12, 7.5]
-    assert "numbers with a unit" in column(["12 kg", "7 kg"]).remark
+    for written in (["12 kg", "7 kg"], ["5 °C", "-7.5°C"], ["5'", "7'"], ["5″", "7″"]):
+        assert "numbers with a unit" in column(written).remark
+        assert column(written, types={"a": "number"}).values.dtype.kind in "if"
     assert column(["yes", "N", "1", "off"], types={"a": "yes_no"}).values.tolist() == [True, False, True, False]
     assert "must hold finite numbers" in column(["1", "one"], types={"a": "number"}).error
 

@@ -44,7 +44,7 @@ CURRENCY = r"[A-Z]{0,3}[$¢-¥₠-⃏]|Rs\.?|USD|EUR|GBP|CHF|JPY|CNY|INR|AUD|CAD
 NUMBER = re.compile(
     rf"(?P<minus>[-+]?)\s*(?P<before>{CURRENCY})?\s*(?P<minus2>[-+]?)"
     r"(?P<digits>[0-9.,](?:[0-9.,'’\s]*[0-9.,])?)(?P<exponent>[eE][-+]?[0-9]+)?"
-    rf"\s*(?:(?P<after>{CURRENCY}|%|‰)|(?P<unit>[^\W\d_][^\d,;()]{{0,9}}))?"
+    rf"\s*(?:(?P<after>{CURRENCY}|%|‰)|(?P<unit>(?:[^\W\d_]|[°'′″\"])[^\d,;()]{{0,9}}))?"
 )
 """A number as people write it: with digits in groups, a sign of its currency, a percent sign, or a unit."""
 BRACKETS = re.compile(r"([^()\d]*)\(([^()]*)\)([^()\d]*)")

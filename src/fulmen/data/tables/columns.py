@@ -57,7 +57,8 @@ def roles(
             taken |= dict.fromkeys(names, key)
     chosen = [name for name in dict.fromkeys(features or there) if name not in taken and name not in leave_out]
     if not chosen:
-        raise ValueError(f"No column of {path} is left to be a feature: leave out fewer of {listed(there)}.")
+        way_out = f"leave out fewer of {listed(there)}" if leave_out else "it needs one with a name beside data.target"
+        raise ValueError(f"No column of {path} is left to be a feature: {way_out}.")
     return Roles(targets, chosen)
 
 
