@@ -61,7 +61,8 @@ def print_compiling(compiles: bool, seconds: float) -> None:
 def _grow(tree: Tree, config: Mapping[str, Any]) -> None:
     """Adds a branch for each group, headed by its choice; leaves out keys that only Hydra needs."""
     choices = config.get("choices", {})
-    for key, value in config.items():
+    for name, value in config.items():
+        key = escape(str(name))  # of data.types it is a column, such as 2021 or [x]
         if key == "choices" or key.startswith("_"):
             continue
         if isinstance(value, Mapping):

@@ -45,7 +45,11 @@ NUMBERS: dict[str, tuple[list[str], list[float]]] = {
     "scientific with a comma": (["1,234e3", "2,5E-1"], [1234, 0.25]),
     "a true minus": (["−5", "–3.5", "2"], [-5, -3.5, 2]),
     "brackets for a minus": (["(1,250.00)", "17.5"], [-1250, 17.5]),
+    "brackets beside a currency": (["$ (1,250.00)", "($7)", "$17.5"], [-1250, -7, 17.5]),
+    "brackets before a currency": (["(1.250,00) €", "17,5 €"], [-1250, 17.5]),
+    "rupees": (["Rs. 1,00,000.50", "Rs 7"], [100000.5, 7]),
     "digits of another script": (["٣", "१२", "４.5"], [3, 12, 4.5]),
+    "marks of another script": (["١٬٢٣٤٫٥", "１２．５"], [1234.5, 12.5]),
     "blanks around": ([" 5", "7 ", "\xa08\u200b"], [5, 7, 8]),
     "no digit before the point": ([".5%", "5.%"], [0.5, 5]),
 }
@@ -91,6 +95,13 @@ MISSING: dict[str, tuple[list[str], list[float | str | bool | None], dict[str, i
     "among texts": (["None", "Mild", "NA", "nan"], ["None", "Mild", "NA", "nan"], {}),
     "errors of spreadsheets among texts": (["x", "#N/A", " ", "y"], ["x", None, None, "y"], {"#N/A": 1, "": 1}),
     "percent": (["5%", "--", "."], [5, None, None], {"--": 1, ".": 1}),
+    "failed formulas": (
+        ["5", "#DIV/0!", "#WERT!", "#¡VALOR!"],
+        [5, None, None, None],
+        dict.fromkeys(["#DIV/0!", "#WERT!", "#¡VALOR!"], 1),
+    ),
+    "failed formulas among texts": (["x", "#tag!", "#REF!", "#NV"], ["x", "#tag!", None, None], {"#REF!": 1, "#NV": 1}),
+    "with points": (["5", "n.a.", "N. A."], [5, None, None], {"n.a.": 1, "N. A.": 1}),
 }
 
 
@@ -111,11 +122,15 @@ def test_the_user_says_what_is_missing(column: Callable[..., Cells]) -> None:
         found = column(written, separator=";", missing=["-999"])
         assert found.values.isna().tolist() == [False, True, False] and found.missing == {written[1]: 1}
     assert column(["5", "?", "7"], missing=[]).values.tolist() == ["5", "?", "7"]
+    assert column(["5", "?", "x"], missing=["x"]).values.dropna().tolist() == [5], "the usual words stay"
+    assert column(["a", "#N/A", "x"], missing=["x"]).values.dropna().tolist() == ["a"]
+    assert "data.missing=[x,NA]" in column(["a", "NA", "x"], missing=["x"]).remark
 
 
 def test_texts_that_differ_in_case_alone_are_said(column: Callable[..., Cells]) -> None:
     for one, other in (("Bonn", "bonn"), ("köln", "KÖLN"), ("straße", "STRASSE")):
         assert "differ in small and large letters alone" in column([one, other, "Ulm"]).remark
+    assert column(["yes", "no", "No", "YES"]).remark.startswith("'yes', 'YES' differ in")
     assert not column(["Bonn", "Ulm"]).remark
 
 
@@ -123,7 +138,9 @@ def test_the_user_says_what_a_column_holds(column: Callable[..., Cells]) -> None
     assert column(["01234", "80331"], types={"a": "text"}).values.tolist() == ["01234", "80331"]
     assert "'01234' is 1234" in column(["01234", "80331"]).remark
     assert column(["12 kg", "7.5 kg"], types={"a": "number"}).values.tolist() == [12, 7.5]
-    assert "numbers with a unit" in column(["12 kg", "7 kg"]).remark
+    for written in (["12 kg", "7 kg"], ["5 °C", "-7.5°C"], ["5'", "7'"], ["5″", "7″"]):
+        assert "numbers with a unit" in column(written).remark
+        assert column(written, types={"a": "number"}).values.dtype.kind in "if"
     assert column(["yes", "N", "1", "off"], types={"a": "yes_no"}).values.tolist() == [True, False, True, False]
     assert "must hold finite numbers" in column(["1", "one"], types={"a": "number"}).error
 
@@ -135,6 +152,8 @@ def test_the_user_says_what_a_column_holds(column: Callable[..., Cells]) -> None
         ("Bonn", "Bonn "),
         ("Ulm", "\xa0Ulm"),
         ("é", "e\u0301\u200b"),
+        ("New York", "New\xa0 York"),
+        ("New York", "New\r\nYork"),
         ("각", "\u1100\u1161\u11a8"),
     ],
 )
@@ -151,6 +170,8 @@ def test_texts_that_look_alike_are_one(one: str, other: str, column: Callable[..
         ["1.2.3", "1.2.4"],
         ["+49 30 1", "12:30"],
         ["1,2,3", "4,5"],
+        ["1)", "5 (2)"],
+        ["(5", "5)"],
         ["$", "€"],
     ],
 )

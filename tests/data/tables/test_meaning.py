@@ -13,7 +13,7 @@ import pytest
 import fulmen
 from fulmen.cli.main import main
 from fulmen.data.sets.table import Table
-from fulmen.data.tables.advice import typed
+from fulmen.data.tables.advice import typed, word
 
 MakeTable = Callable[..., Table]
 Capture = pytest.CaptureFixture[str]
@@ -60,7 +60,7 @@ def test_a_class_may_be_called_like_a_missing_value(
 
 def test_a_target_of_values_loses_no_row_in_silence(csv: Callable[..., Path], made: MakeTable, capsys: Capture) -> None:
     made(csv(x=X, y=["NA", "?", ""] + [f"{value:.2f}" for value in X[3:]]), "y").load()
-    said = "dropped 3 rows without a value of y; 'NA' (1), '?' (1) taken for a missing value, unless data.missing=[] or"
+    said = "dropped 3 rows without a value of y; 'NA' (1), '?' (1) taken for a missing value, unless data.missing=[] is"
     assert said in capsys.readouterr().err
 
 
@@ -76,7 +76,12 @@ def test_what_each_column_was_taken_for_is_printed_unless_the_run_is_quiet(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     path = csv(
-        x=[*X[:-2], "NA", "?"], rate=["5%", "7.5%", "1%"] * 20, city=["Ulm", "Bonn"] * 30, same=1, no=[""] * 60, y=X
+        x=[*X[:-2], "NA", "?"],
+        rate=["5%", "7.5%", "1%"] * 20,
+        city=["Ulm", "Bonn"] * 30,
+        same=1,
+        no=[""] * 60,
+        y=X[::-1],
     )
     assert main(["data=table", f"data.path={path}", "data.target=y", "data.leave_out=[city]", *QUICK]) == 0
     found = [re.split(r"\s*│\s*", line.strip("│ ")) for line in capsys.readouterr().out.splitlines() if "│" in line]
@@ -113,6 +118,11 @@ LEAKS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "the target again": ({"again": X, "y": X}, "again gives the target away"),
     "the target in other units": ({"cm": 2.54 * X + 1, "y": X}, "cm gives the target away"),
+    "the target in other units, rounded": ({"cm": (2.54 * X).round(2), "y": X}, "cm gives the target away"),
+    "the class in words, some of them missing": (
+        {"word": ["yes", "no", "", "no"] * 15, "y": [1, 0] * 30},
+        "word gives the target away",
+    ),
     "the class again": ({"code": [7, 3, 5] * 20, "y": ["a", "b", "c"] * 20}, "code gives the target away"),
     "the class in words": ({"word": ["yes", "no"] * 30, "y": [1, 0] * 30}, "word gives the target away"),
 }
@@ -135,6 +145,9 @@ def test_what_gives_nothing_away_is_not_suspected(csv: Callable[..., Path], made
         csv(x=X, year=[1990 + row % 30 for row in range(60)], code=["a", "b", "a"] * 20, y=["u", "v"] * 30), "y"
     ).load()
     assert capsys.readouterr().err == ""
+    made(csv(x=X, w=X + RANDOM.normal(size=ROWS) / 100, seen=["", 1, "", 2] * 15, y=X), "y").load()
+    made(csv(x=X, dose=["", 1, "", 2] * 15, y=["u", "v"] * 30), "y").load()
+    assert "gives the target away" not in capsys.readouterr().err.replace("x gives", "")
 
 
 def test_row_numbers_of_rows_sorted_by_class_are_refused(csv: Callable[..., Path], made: MakeTable) -> None:
@@ -207,10 +220,75 @@ def test_many_whole_numbers_are_values_and_that_is_said(
     assert capsys.readouterr().err == said
 
 
-@pytest.mark.parametrize("name", ["zip", "größe", "a b", "x: y", "种类", '5"'])
+@pytest.mark.parametrize("name", ["zip", "größe", "a b", "x: y", "种类", '5"', "2021", "007", "null", "true", "a\\"])
 def test_the_advised_type_can_be_typed(name: str, csv: Callable[..., Path], made: MakeTable) -> None:
     (word,) = shlex.split(typed(name, "text"))
     types = fulmen.compose(["data=table", word]).data.types
     path = csv(**{name: ["01", "02"] * 30, "x": X, "y": X})
     table = made(path, "y", types=dict(types) if not isinstance(types, str) else types)
     assert table.spec.feature_names == (f"{name}=01", f"{name}=02", "x")
+
+
+def test_dates_are_texts_if_the_user_says_so(csv: Callable[..., Path], made: MakeTable) -> None:
+    days = ["2024-01-01", "2024-01-02"] * 30
+    table = made(csv(x=X, day=days, y=X[::-1]), "y", types={"day": "text"})
+    assert table.spec.feature_names == ("x", "day=2024-01-01", "day=2024-01-02")
+    with pytest.raises(ValueError, match=r'keep them as classes with "data.types=\{y: text\}"'):
+        made(csv(x=X, y=days), "y").load()
+    assert made(csv(x=X, y=days), "y", types={"y": "text"}).spec.target_names == ("2024-01-01", "2024-01-02")
+
+
+@pytest.mark.parametrize("seed", range(3))  # the last row may be in any split
+def test_a_remark_below_numbers_is_found_in_every_split(seed: int, csv: Callable[..., Path], made: MakeTable) -> None:
+    path = csv(x=[*X[:-1], "Source: the office"], y=["a", "b"] * 30)
+    with pytest.raises(ValueError, match=r"'x' holds numbers, but 'Source: the office' in row 60"):
+        made(path, "y", seed=seed).load()
+    with pytest.raises(ValueError, match=r"The last row holds 'Total:' in column 'g'"):
+        made(csv(g=[*["a", "b", "c"] * 19, "a", "b", "Total:"], x=X, y=X[::-1]), "y").load()
+
+
+def test_a_name_in_two_lines_is_typed_in_one(tmp_path: Path, made: MakeTable) -> None:
+    (tmp_path / "t.csv").write_bytes(b'"length\r\n(mm)",y\r\n' + b"".join(b"%g,%d\r\n" % (x, x > 0) for x in X))
+    table = made(tmp_path / "t.csv", "y")
+    assert table.spec.feature_names == ("length (mm)",)
+    (tmp_path / "new.csv").write_text('"length\n(mm)"\n3\n')
+    assert table.encode(table.read(str(tmp_path / "new.csv"))).tolist() == [[3]]
+
+
+@pytest.mark.parametrize(
+    "text", ["null", "true", "1e3", "1_0", "007", "NA", "it's", 'say "x"', "a\\", "a\\b", "n. a.", "?"]
+)
+def test_advised_words_can_be_typed(text: str) -> None:
+    (argument,) = shlex.split(word("data.missing", [text]))
+    assert [*fulmen.compose(["data=table", argument]).data.missing] == [text]
+
+
+@pytest.mark.parametrize(
+    ("classes", "kind", "names"),
+    [
+        (["01067", "10115"], "text", ("01067", "10115")),
+        (["yes", "no"], "yes_no", ("False", "True")),
+        (["1 kg", "2 kg"], "number", ("1", "2")),
+        (["01", "x"], None, ("01", "x")),
+    ],
+)
+def test_classes_are_read_again_as_in_training(
+    classes: list[str], kind: str | None, names: tuple[str, ...], csv: Callable[..., Path], made: MakeTable
+) -> None:
+    keys = {"types": {"y": kind}} if kind else {}
+    table = made(csv(x=X, y=classes * 30), "y", **keys)
+    assert table.spec.target_names == names
+    again = made(csv("new.csv", x=X[:6], y=classes[:1] * 6), "y", val_size=0, test_size=0, **keys)
+    again.load_state_dict(table.state_dict())
+    expected = names.index({"yes": "True", "1 kg": "1"}.get(classes[0], classes[0]))
+    assert again.load()["train"].y.tolist() == [expected] * 6
+
+
+def test_a_type_of_any_column_is_shown(
+    csv: Callable[..., Path], capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = csv(**{"2021": [1, 2, 3] * 20, "y": X})
+    words = ["data=table", f"data.path={path}", "data.target=y", *QUICK]
+    assert main([*words, "data.types={2021: text}"]) == 0
+    assert "2021: text" in capsys.readouterr().out

@@ -85,7 +85,7 @@ BAD: dict[str, tuple[tuple[str, ...], dict[str, Any], str]] = {
         {"decimal": ","},
         r"'10.5' in row 1: it must hold numbers with a decimal comma",
     ),
-    "percent": ((HEADER, "True,2,10.5%,Bonn"), {}, r"'10.5%', and its training rows have no percent sign"),
+    "percent": ((HEADER, "True,2,10.5%,Bonn"), {}, r"'10.5%', and its training rows have no unit: write them alike"),
     "neither yes nor no": ((HEADER, "maybe,2,10.5,Bonn"), {}, r"'member' holds 'maybe' in row 1: it must hold yes or"),
     "two for true": ((HEADER, "2,2,10.5,Bonn"), {}, r"'member' holds '2' in row 1: it must hold yes or no"),
     "a text for a number": (
@@ -114,7 +114,7 @@ def test_percent_and_thousands_are_read_as_in_training(made: Callable[..., Table
     table.load()
     new = table.read(rows("rate,income", '7%,"3,400"', '.5%,"2,100"'))
     assert_allclose(table.encode(new), [[7.0, 3400.0], [0.5, 2100.0]])
-    with pytest.raises(ValueError, match=r"'0.07', and its training rows have a percent sign: write them alike"):
+    with pytest.raises(ValueError, match=r"'0.07', and its training rows have '%': write them alike"):
         table.read(rows("rate,income", '0.07,"3,400"'))
 
 
@@ -124,6 +124,19 @@ def test_the_type_that_was_given_is_that_of_new_rows(made: Callable[..., Table],
     table.load()
     assert table.spec.feature_names == ("zip=00", "zip=01", "zip=02", "mass")
     assert_allclose(table.encode(table.read(rows("zip,mass", "01,7 kg"))), [[0, 1, 0, 7]])
+    assert_allclose(table.encode(table.read(rows("zip,mass", "01,7"))), [[0, 1, 0, 7]])
+    with pytest.raises(ValueError, match=r"'7 lb', and its training rows have 'kg': write them alike"):
+        table.read(rows("zip,mass", "01,7 lb"))
+
+
+def test_other_money_than_in_training_is_refused(made: Callable[..., Table], rows: Callable[..., str]) -> None:
+    table = made(rows("price,size,y", *(f"${row % 9}.50,{row % 7},{row}.25" for row in range(60))), "y")
+    table.load()
+    assert_allclose(table.encode(table.read(rows("price,size", "$ 2,1", "3,1"))), [[2, 1], [3, 1]])
+    with pytest.raises(ValueError, match=r"'€2', and its training rows have '\$': write them alike"):
+        table.read(rows("price,size", "€2,1"))
+    with pytest.raises(ValueError, match=r"'1.5k', and its training rows have no unit: write them alike"):
+        table.read(rows("price,size", "$2,1.5k"))
 
 
 def test_predict_takes_the_separator_that_it_advises(

@@ -52,6 +52,7 @@ BAD: dict[str, tuple[pd.DataFrame, dict[str, object], str]] = {
     ),
     "the target left out": (holding(), {"leave_out": ["y"]}, r"data.leave_out names 'y', which is data.target already"),
     "the target as time": (holding(), {"target": "v", "time": "v"}, r"names 'v', which is data.\w+ already"),
+    "nothing but the target": ((pd.DataFrame({"y": [1, 2] * 50})), {}, r"to be a feature: it needs one with a name"),
     "nothing left": (
         holding(),
         {"leave_out": ["x", "v"]},

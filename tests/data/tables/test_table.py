@@ -233,10 +233,10 @@ def test_what_was_done_is_said_once_on_stderr(
     table.load()
     holes = whole["length"].iloc[3:].isna().sum()
     assert capsys.readouterr().err.splitlines() == [
-        "data=table: dropped 1 columns without a name in the header",
+        "data=table: dropped 1 column without a name in the header",
         "data=table: dropped 3 rows without a value of grade",
         "data=table: left out, for training rows have no value there: empty",
-        "data=table: left out, for all training rows have the same value there: same",
+        "data=table: left out, for training rows have a single value there: same",
         f"data=table: training rows without a value get the median or the most frequent value: length ({holes})",
         "data=table: the 4 whole numbers of grade are taken for classes; for values add data.task=regression",
         'data=table: row only counts the rows: leave it out with "data.leave_out=[row]"',

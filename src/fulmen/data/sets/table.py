@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from fulmen.data.source import DataSpec, Source, Split
 from fulmen.data.tables.advice import leave_out
-from fulmen.data.tables.cells import WORDS, Cells, Form, Number, Type
+from fulmen.data.tables.cells import Cells, Form, Number, Type
 from fulmen.data.tables.column_checks import check_finite, check_numbers
 from fulmen.data.tables.columns import clean, kind, roles
 from fulmen.data.tables.encoding import Column, FittedSchema, encode, feature_names, fit, schema_form
@@ -28,7 +28,7 @@ from fulmen.data.tables.leaks import counts_rows, find_leaks, is_sorted
 from fulmen.data.tables.reader import check_cells, check_form, frame, read, read_cells
 from fulmen.data.tables.splitting import RowIndices, Sizes, groups, moments, size
 from fulmen.data.tables.summary import summarize
-from fulmen.data.tables.target import TargetOptions, TargetSpec, known_target_spec, target_spec
+from fulmen.data.tables.target import CLASS_NUMBER, TargetOptions, TargetSpec, known_target_spec, target_spec
 from fulmen.rules import check, listed, mapping, one_of
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Table(Source):
     decimal: str | None
     """The decimal point of a CSV file; None: as the numbers of each column show."""
     missing: Sequence[str | int | float] | None = None
-    """Words for a missing value in a CSV file; None: the usual ones, in columns whose other cells are no texts."""
+    """Words for a missing value in a CSV file, beside the usual ones where other cells are no texts; empty: none."""
     types: Mapping[str, str] | str | None = None
     """Columns that are a `number`, `text` or `yes_no` whatever their cells look like; a text is read as YAML."""
     val_size: float
@@ -159,12 +159,14 @@ class Table(Source):
         table = frame(cells)
         dividing = [clean(str(name)) for name in named.values() if name is not None]
         check_cells(cells, [*targets, *features, *dividing])
+        as_texts = [name for name in [*targets, *features] if self._form.types.get(name) == "text"]
+        table[as_texts] = table[as_texts].astype("category")  # dates, too
         check_finite(table[[*targets, *features]])
         there = self._with_targets(cells, table[targets], notes)
         target = self._target_spec(table[targets].iloc[there])
         leaks = {} if self._has_loaded_schema() else self._leaks(table[features].iloc[there], target)
         splits = {name: there[part] for name, part in self._divide(table.iloc[there], target).items()}
-        columns = self._columns(table[features].iloc[splits["train"]], cells, notes)
+        columns = self._columns(table[features], splits["train"], cells, notes)
         x, unknown = encode(table, columns)
         y = np.zeros((len(table), *target.y.shape[1:]), target.y.dtype)  # for all rows, like x
         y[there] = target.y
@@ -215,13 +217,16 @@ class Table(Source):
         form = self._form
         if self._has_loaded_schema():
             form = schema_form(form, self._schema.columns)
-            if any(name.casefold() in WORDS for name in self._schema.spec.target_names):  # a class that looks missing
-                form = dataclasses.replace(
-                    form, types={**form.types, **dict.fromkeys(_names(self.target or ()), "text")}
-                )
+            classes = self._schema.spec.target_names if self._schema.spec.task != "regression" else ()
+            if not set(classes) <= {"False", "True"} and not all(
+                map(CLASS_NUMBER.fullmatch, classes)
+            ):  # such as 007, NA
+                texts: dict[str, Type] = dict.fromkeys(_names(self.target or ()), "text")
+                form = dataclasses.replace(form, types={**texts, **form.types})
         cells = read_cells(self.path, separator=self.separator, form=form)
         nameless = [name for name in cells if name.startswith(NAMELESS)]
-        notes = [f"dropped {len(nameless)} columns without a name in the header"] if nameless else []
+        columns = f"{len(nameless)} column{'s' * (len(nameless) > 1)}"
+        notes = [f"dropped {columns} without a name in the header"] if nameless else []
         numbers = [name for name in cells if Number.of(name)]
         if len(numbers) > len(cells) / 2 and any("." in name for name in numbers):
             taken = f"the first line is taken for names, though it holds numbers, such as {numbers[0]}"
@@ -236,8 +241,9 @@ class Table(Source):
             raise ValueError(f"No row of {self.path} has a value of data.target={listed(list(targets))}.")
         if len(there) < len(targets):
             taken = f"; {listed([f'{word!r} ({count})' for word, count in words.items()])} taken for a missing value"
-            dropped = f"dropped {len(targets) - len(there)} rows without a value of {listed(list(targets))}"
-            notes.append(f"{dropped}{taken}, unless data.missing=[] or others are given" if words else dropped)
+            rows = f"{len(targets) - len(there)} row{'s' * (len(targets) - len(there) > 1)}"
+            dropped = f"dropped {rows} without a value of {listed(list(targets))}"
+            notes.append(f"{dropped}{taken}, unless data.missing=[] is given" if words else dropped)
         return there
 
     def _target_spec(self, targets: "pd.DataFrame") -> TargetSpec:
@@ -246,14 +252,16 @@ class Table(Source):
             return known_target_spec(targets, self._schema.spec.task, self._schema.spec.target_names)
         return target_spec(targets, self.task, self._form.types, self._form.missing)
 
-    def _columns(self, train: "pd.DataFrame", cells: Mapping[str, Cells], notes: list[str]) -> list[Column]:
+    def _columns(
+        self, table: "pd.DataFrame", train: RowIndices, cells: Mapping[str, Cells], notes: list[str]
+    ) -> list[Column]:
         """Returns the encoding of the columns: from the loaded schema, or fitted on the training rows."""
         if self._has_loaded_schema():
             return self._schema.columns
-        for name in map(str, train):
-            if kind(train[name]) == "text" and name not in self._form.types:
-                check_numbers(train[name], self._form.missing, f"else correct it, or {leave_out(name)}")
-        columns, said = fit(train, {name: column.written for name, column in cells.items()})
+        for name in map(str, table):
+            if kind(table[name]) == "text" and name not in self._form.types:
+                check_numbers(table[name], self._form.missing, f"else correct it, or {leave_out(name)}")
+        columns, said = fit(table.iloc[train], {name: column.written for name, column in cells.items()})
         notes += said
         return columns
 

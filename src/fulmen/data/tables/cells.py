@@ -24,9 +24,13 @@ if TYPE_CHECKING:
 
 Type = Literal["number", "text", "yes_no"]
 
-EMPTY = frozenset({"", "#n/a", "#n/a n/a", "#na", "-1.#ind", "-1.#qnan", "-nan", "1.#ind", "1.#qnan", "<na>"})
+EMPTY = frozenset(
+    {"", "#n/a", "#n/a n/a", "#n/d", "#na", "#nv", "-1.#ind", "-1.#qnan", "-nan", "1.#ind", "1.#qnan", "<na>"}
+)
 """What programs write for a missing value, and nobody for a category, in small letters."""
-WORDS = EMPTY | {"n/a", "na", "null", "nan", "none", "?", "-", "--", "---", "–", "—", ".", "..", "..."}
+FORMULA = re.compile(r"#¡?[^\W\d_a-z][^\sa-z]*[!?]")
+"""What spreadsheet programs write where a formula failed, in any language: #DIV/0!, #WERT!, #NAME?."""
+WORDS = EMPTY | {"n/a", "n.a.", "n. a.", "na", "null", "nan", "none", "?", "-", "--", "---", "–", "—", ".", "..", "..."}
 """What is a missing value among numbers; the words added here may be a category among texts."""
 BOOLEANS = {word: word.casefold() == "true" for word in ("True", "TRUE", "true", "False", "FALSE", "false")}
 """Words by which a column is recognized as one of yes and no."""
@@ -36,13 +40,15 @@ YES_NO = {
 }
 """Words in small letters that a column may hold if it is known to be one of yes and no."""
 
-CURRENCY = r"[A-Z]{0,3}[$¢-¥₠-⃏]|USD|EUR|GBP|CHF|JPY|CNY|INR|AUD|CAD|SEK|NOK|DKK|PLN|kr|zł|Kč"
+CURRENCY = r"[A-Z]{0,3}[$¢-¥₠-⃏]|Rs\.?|USD|EUR|GBP|CHF|JPY|CNY|INR|AUD|CAD|SEK|NOK|DKK|PLN|kr|zł|Kč"
 NUMBER = re.compile(
-    rf"(?P<negative>\((?=.*\)$))?\s*(?P<minus>[-+]?)\s*(?P<before>{CURRENCY})?\s*(?P<minus2>[-+]?)"
+    rf"(?P<minus>[-+]?)\s*(?P<before>{CURRENCY})?\s*(?P<minus2>[-+]?)"
     r"(?P<digits>[0-9.,](?:[0-9.,'’\s]*[0-9.,])?)(?P<exponent>[eE][-+]?[0-9]+)?"
-    rf"\s*(?:(?P<after>{CURRENCY}|%|‰)|(?P<unit>[^\W\d_][^\d,;()]{{0,9}}))?\)?"
+    rf"\s*(?:(?P<after>{CURRENCY}|%|‰)|(?P<unit>(?:[^\W\d_]|[°'′″\"])[^\d,;()]{{0,9}}))?"
 )
 """A number as people write it: with digits in groups, a sign of its currency, a percent sign, or a unit."""
+BRACKETS = re.compile(r"([^()\d]*)\(([^()]*)\)([^()\d]*)")
+"""A number below 0 as bookkeepers write it; what is not in the brackets is its sign: $ (1,250)."""
 
 
 def _digits(point: str, group: str) -> "re.Pattern[str]":
@@ -62,6 +68,8 @@ TOTALS = frozenset({"total", "totals", "grand total", "sum", "average", "mean", 
 """What a line says, in small letters, that sums up the others."""
 MANY = 20
 """Different numbers from which on a column of them is no coincidence."""
+MARKS = str.maketrans("−–٫．٬，", "--..,,")
+"""A true minus, and the decimal points and the marks between groups of other scripts."""
 OTHER = {".": ",", ",": "."}
 NAMES = {".": "point", ",": "comma"}
 
@@ -80,21 +88,22 @@ class Number(NamedTuple):
     @classmethod
     def of(cls, text: str) -> "Number | None":
         """Parses a cell; None: it is no number."""
-        plain = re.sub(r"\d", lambda digit: str(int(digit[0])), text).replace("−", "-").replace("–", "-")
+        plain = re.sub(r"\d", lambda digit: str(int(digit[0])), text).translate(MARKS)
         if INFINITE.fullmatch(plain):  # a number, which is refused later
             return cls({".": plain, ",": plain}, "", "", "")
-        found = NUMBER.fullmatch(plain)
+        bracketed = BRACKETS.fullmatch(plain)
+        found = NUMBER.fullmatch("".join(bracketed.groups()).strip() if bracketed else plain)
         if found is None:
             return None
         digits = found["digits"]
-        minus = "-" if found["negative"] or "-" in found["minus"] + found["minus2"] else ""
+        minus = "-" if bracketed or "-" in found["minus"] + found["minus2"] else ""
         values = dict[str, str]()
         for point, pattern in DIGITS.items():
             is_grouped = OTHER[point] in digits or re.search(r"['’\s]", digits)
             if pattern.fullmatch(digits) and not (is_grouped and found["exponent"]):
                 bare = re.sub(f"[^0-9{point}]", "", digits).replace(point, ".")
                 values[point] = f"{minus}{bare}{found['exponent'] or ''}"
-        sign, unit = found["before"] or found["after"] or "", (found["unit"] or "").strip()
+        sign, unit = (found["before"] or found["after"] or "").rstrip("."), (found["unit"] or "").strip()
         return cls(values, sign, unit, "".join(mark for mark in ".," if mark in digits)) if values else None
 
     @property
@@ -115,7 +124,7 @@ class Form:
     decimal: str | None = None
     """The decimal point of all columns; None: as each column shows."""
     missing: Sequence[str] | None = None
-    """Words for a missing value, in every column; None: `WORDS` where the other cells are no texts."""
+    """Words for a missing value in every column, beside `WORDS` where the other cells are no texts; empty: none."""
     types: Mapping[str, Type] = field(default_factory=dict)
     """Types of columns, by name."""
     written: Mapping[str, str] = field(default_factory=dict)
@@ -133,7 +142,7 @@ class Cells(NamedTuple):
     missing: Mapping[str, int] = {}
     """The words taken for missing, and how often; an empty cell is an empty word."""
     written: str = ""
-    """The decimal point and the mark between groups of digits, if they show, then `%` if it is written."""
+    """The decimal point and the mark between groups of digits, if they show, then `%`, a currency or a unit."""
     remark: str = ""
     """What was done with the cells, or could be."""
     error: str = ""
@@ -162,13 +171,18 @@ class Texts:
             self.missing = self._missing(EMPTY)
 
     def _missing(self, words: frozenset[str]) -> set[str]:
-        """Returns the texts that are missing values: `words`, unless the user gives others."""
+        """Returns the texts that are missing values: `words`, and those that the user gives; if that is none, none."""
         given = self.form.missing
-        if given is None:
-            return {text for text in self.texts if text.casefold() in words}
-        numbers = {float(word) for word in given if PLAIN.fullmatch(word)}
+        if given is not None and not given:
+            return {""}
+        numbers = {float(word) for word in given or () if PLAIN.fullmatch(word)}
         return {
-            text for text in self.texts if text in ("", *given) or (PLAIN.fullmatch(text) and float(text) in numbers)
+            text
+            for text in self.texts
+            if text.casefold() in words
+            or FORMULA.fullmatch(text)
+            or text in (given or ())
+            or (PLAIN.fullmatch(text) and float(text) in numbers)
         }
 
     def _type(self) -> Type:
@@ -230,8 +244,8 @@ class Texts:
         read = {text: number.values[point] for text, number in numbers.items()}
         values = pd.to_numeric(pd.Series(list(read.values()), dtype=object))
         marks = {mark for number in numbers.values() for mark in number.marks}
-        percent = {number.sign for number in numbers.values()} & {"%", "‰"}
-        written = (point if marks else "") + "".join([*(marks - {point}), *percent])
+        units = {number.sign or number.unit for number in numbers.values()} - {""}
+        written = (point if marks else "") + "".join([*(marks - {point}), *units])
         changed = [text for text, value in read.items() if text != value or re.match(r"[-+]?0[0-9]", text)]
         example = max(changed, key=len, default="")
         remark = f"{example!r} is {read[example]}" if changed else ""
@@ -287,10 +301,12 @@ class Texts:
                     f"or keep them as texts with {typed(self.name, 'text')}."
                 )
         before = self.form.written.get(self.name)
-        text, sign = next(iter(percent.items()), ("", ""))
-        if before is not None and text and sign != before[-1:].strip(".,"):
-            had = "no percent sign" if sign else "a percent sign"
-            return f"Column {self.name!r} holds {text!r}, and its training rows have {had}: write them alike."
+        had = (before or "").lstrip(".,")
+        for text, number in numbers.items() if before is not None else ():
+            sign = number.sign or number.unit
+            if sign != had and (sign or had in ("%", "‰")):
+                unit = repr(had) if had else "no unit"
+                return f"Column {self.name!r} holds {text!r}, and its training rows have {unit}: write them alike."
         return ""
 
     def _wrong(self, text: str, wanted: str) -> str:
@@ -311,10 +327,12 @@ class Texts:
         said = []
         if words := [text for text in self.texts if text.casefold() in WORDS - EMPTY and text not in self.missing]:
             counted = listed([f"{text!r} ({self.counts[text]})" for text in words])
-            said.append(f"{counted} taken for a text; for a missing value add {word('data.missing', words)}")
+            advice = word("data.missing", [*(self.form.missing or ()), *words])
+            said.append(f"{counted} taken for a text; for a missing value add {advice}")
         folded = Counter(text.casefold() for text in self.numbers)
-        if alike := [text for text in self.numbers if folded[text.casefold()] > 1]:
-            said.append(f"{listed([repr(text) for text in alike[:2]])} differ in small and large letters alone")
+        if most := [folding for folding, count in folded.items() if count > 1]:
+            alike = [repr(text) for text in self.numbers if text.casefold() == most[0]]
+            said.append(f"{listed(alike)} differ in small and large letters alone")
         numbers = [number for number in self.numbers.values() if number]
         others = [text for text, number in self.numbers.items() if not number]
         if numbers and len(others) <= len(numbers) and not self.is_typed:
@@ -374,7 +392,7 @@ def _check_ends(columns: Collection[Texts]) -> None:
     """Raises ValueError where a second line of the header, such as units, or one of totals is taken for a row."""
     for column in columns:
         last = column.texts[column.codes[-1]] if len(column.codes) else ""
-        if last.casefold() in TOTALS and column.counts[last] == 1 and not column.is_typed:
+        if last.casefold().rstrip(": ") in TOTALS and column.counts[last] == 1 and not column.is_typed:
             raise ValueError(
                 f"The last row holds {last!r} in column {column.name!r}: if it sums up the others, delete that line; "
                 f"if not, add {typed(column.name, 'text')}."

@@ -57,13 +57,14 @@ def roles(
             taken |= dict.fromkeys(names, key)
     chosen = [name for name in dict.fromkeys(features or there) if name not in taken and name not in leave_out]
     if not chosen:
-        raise ValueError(f"No column of {path} is left to be a feature: leave out fewer of {listed(there)}.")
+        way_out = f"leave out fewer of {listed(there)}" if leave_out else "it needs one with a name beside data.target"
+        raise ValueError(f"No column of {path} is left to be a feature: {way_out}.")
     return Roles(targets, chosen)
 
 
 def clean(text: str) -> str:
-    """Returns a text without blanks at its ends, and with composed letters (ö is one, and not o with two dots)."""
-    return unicodedata.normalize("NFC", text).strip().strip("\ufeff\u200b").strip()
+    """Returns a text with single blanks inside, none at its ends, and composed letters (ö is one, no o with dots)."""
+    return " ".join(unicodedata.normalize("NFC", text).split()).strip("\ufeff\u200b ")
 
 
 Kind = Literal["number", "yes_no", "text", "date", "other"]

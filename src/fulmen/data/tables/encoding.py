@@ -63,7 +63,7 @@ def fit(train: "pd.DataFrame", written: Mapping[str, str]) -> tuple[list[Column]
     filled = [f"{name} ({count})" for name in used if (count := train[name].isna().sum())]
     notes: dict[str, list[str]] = {
         "left out, for training rows have no value there": empty,
-        "left out, for all training rows have the same value there": constant,
+        "left out, for training rows have a single value there": constant,
         "training rows without a value get the median or the most frequent value": filled,
     }
     return columns, [f"{said}: {listed(names)}" for said, names in notes.items() if names]
@@ -136,7 +136,7 @@ def schema_form(form: Form, columns: Sequence[Column]) -> Form:
     """Returns how rows are read whose columns are known: as the training rows were."""
     types: dict[str, Type] = {column["name"]: column["kind"] for column in columns}
     written = {column["name"]: column["written"] for column in columns if column["kind"] == "number"}
-    return dataclasses.replace(form, types=types, written=written)
+    return dataclasses.replace(form, types={**form.types, **types}, written=written)
 
 
 class FittedSchema(NamedTuple):

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 IDENTIFIER = re.compile(r"(?i)(?:.*[\W_])?(?:id|uuid|key|nr|no|num|number|index|idx|row)|.*[a-z]I[Dd]")
 """Names of columns that tell rows apart, if no two rows have the same number there."""
-EXACT = 1 - 1e-12
-"""The correlation from which on a column is the target on another scale."""
+EXACT = 1 - 1e-6
+"""The correlation from which on a column is the target on another scale, rounded as files often are."""
 
 
 def find_leaks(features: "pd.DataFrame", target: TargetSpec) -> dict[str, str]:
@@ -66,15 +66,17 @@ def _are_whole(column: "pd.Series[Any]") -> bool:
 
 def _is_target(column: "pd.Series[Any]", target: TargetSpec) -> bool:
     """Returns whether a column has one value for each class, or is the values on another scale."""
-    if kind(column) == "other" or column.isna().any():
+    there = column.notna().to_numpy()
+    column, target_y = column[there], target.y[there]
+    if kind(column) == "other" or len(column) <= FEW_ROWS:
         return False
     if target.task != "regression":
-        classes, first = np.unique(target.y, return_index=True)
+        classes, first = np.unique(target_y, return_index=True)
         each = column.iloc[first]  # for each class the value of its first row
-        places = np.searchsorted(classes, target.y)
-        return bool(each.is_unique and (column.to_numpy() == each.to_numpy()[places]).all())
+        places = np.searchsorted(classes, target_y)
+        return bool(len(each) > 1 and each.is_unique and (column.to_numpy() == each.to_numpy()[places]).all())
     if kind(column) != "number" or target.y.shape[1] != 1:
         return False
-    x, y = (values - values.mean() for values in (floats(column), target.y[:, 0]))
+    x, y = (values - values.mean() for values in (floats(column), target_y[:, 0]))
     spread = float(np.sqrt((x @ x) * (y @ y)))
     return spread > 0 and abs(float(x @ y)) >= EXACT * spread

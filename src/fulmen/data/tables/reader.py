@@ -52,7 +52,7 @@ def read_header(file: Path, separator: str, prefix: str) -> list[str]:
     names = list(map(clean, first))
     if not any(names):
         raise ValueError(f"{file} is empty.")
-    others = [other for other in SEPARATORS if other != separator and other in names[0]]
+    others = [other for other in SEPARATORS if other != separator and other in first[0]]
     if len(names) == 1 and others:
         raise ValueError(
             f"{file} has one column, {names[0]!r}; if it is separated by {others[0]!r}, "
@@ -130,8 +130,9 @@ def _check_lengths(file: Path, separator: str) -> None:
         wrong = next((line for line in reader if line and len(line) != length and line[length:] != [""]), None)
         if wrong is not None:
             title = " If the first line is a title or a remark, delete it." if length == 1 else ""
+            columns = f"{length} column{'s' * (length != 1)}"
             raise ValueError(
-                f"{file} has {length} columns, and {len(wrong)} in line {reader.line_num}: every line must have "
+                f"{file} has {columns}, and {len(wrong)} in line {reader.line_num}: every line must have "
                 f"as many as the header; text that holds the separator must be in double quotes.{title}"
             )
 

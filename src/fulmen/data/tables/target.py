@@ -4,6 +4,7 @@ Shapes: N rows, T targets.
 """
 
 import dataclasses
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 CLASSES = 20
 """Different whole numbers up to which they are taken for classes."""
+CLASS_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:e[-+][0-9]+)?")
+"""The name of a class that is a number."""
 
 TargetOptions = Literal["auto", "regression", "binary", "multiclass"]
 
@@ -88,11 +91,18 @@ def known_target_spec(targets: "pd.DataFrame", task: TaskKind, names: tuple[str,
 
 
 def _check(column: "pd.Series[Any]", missing: Sequence[str] | None, *, is_typed: bool) -> None:
+    import pandas as pd
+
     holds = kind(column)
     if holds in ("date", "other"):
+        way_out = "make numbers or texts of them in the file"
+        if pd.api.types.infer_dtype(column) == "string":
+            way_out = (
+                f"make numbers of them in the file, or keep them as classes with {typed(str(column.name), 'text')}"
+            )
         raise ValueError(
             f"data.target {str(column.name)!r} holds values such as {str(column.iloc[0])!r}, which are neither numbers "
-            "nor classes: make numbers or texts of them in the file."
+            f"nor classes: {way_out}."
         )
     if holds == "text" and not is_typed:
         check_numbers(
