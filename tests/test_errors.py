@@ -93,3 +93,9 @@ def test_errors_of_ours_and_of_others_are_told_apart() -> None:
     ]
     assert not any(map(is_own, theirs))
     assert one_line(theirs[0]).startswith("ValueError: All arrays must be of the same length")
+
+
+def test_a_foreign_message_that_prints_a_tensor_is_cut_off() -> None:
+    said = one_line(ValueError("of " + "[-1., -1.], " * 1000))
+    assert len(said) < 550
+    assert said.endswith(" ...")
