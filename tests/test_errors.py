@@ -1,5 +1,6 @@
 """Errors of foreign code are shown as theirs, and those of Fulmen as sentences."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -63,6 +64,9 @@ def test_an_error_of_ones_own_network_has_its_type_and_its_line(
     printed = capsys.readouterr().err
     assert f"fulmen: {said}" in printed and f"{name}.py, line {line})" in printed, printed
     assert printed.rstrip().endswith("traceback" if where == "made" else "the traceback is in run/status.json")
+    if where == "trained":
+        recorded = json.loads(Path("run/status.json").read_text())["error"]
+        assert recorded.startswith(said) and recorded.endswith(f"{name}.py, line {line})"), recorded
 
 
 def test_errors_of_ours_and_of_others_are_told_apart() -> None:
@@ -93,3 +97,9 @@ def test_errors_of_ours_and_of_others_are_told_apart() -> None:
     ]
     assert not any(map(is_own, theirs))
     assert one_line(theirs[0]).startswith("ValueError: All arrays must be of the same length")
+
+
+def test_a_foreign_message_that_prints_a_tensor_is_cut_off() -> None:
+    said = one_line(ValueError("of " + "[-1., -1.], " * 1000))
+    assert len(said) < 550
+    assert said.endswith(" ...")

@@ -7,6 +7,8 @@ import traceback
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent
+LONGEST = 500
+"""Characters of a foreign message, at most."""
 LIBRARIES = tuple(Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib"))
 
 
@@ -61,6 +63,7 @@ def one_line(error: BaseException) -> str:
     said = " ".join(str(error).split())
     if is_own(error):
         return said
+    said = f"{said[:LONGEST]} ..." if len(said) > LONGEST else said  # some print whole tensors
     files = [(Path(frame.filename), frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
     while files and PACKAGE not in files[0][0].parents:  # the program that uses Fulmen
         del files[0]

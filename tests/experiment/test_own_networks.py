@@ -335,5 +335,5 @@ def test_code_that_has_changed_is_named_and_the_run_stays_as_it_was(
         sys.modules.pop("nets", None)
         assert main([*words, *OWN]) == 1
         said = capsys.readouterr().err
-        assert sentence in said and "Net (nets.py:7)" in said and "code has changed" in said
+        assert sentence in said and "Net (nets.py:7)" in said and "the network's code" in said
         assert files() == before

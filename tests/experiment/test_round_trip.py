@@ -68,6 +68,17 @@ def test_a_variable_that_has_changed_is_said(
     assert "SIZE is not the same in the environment as when run was started; using the new" in capsys.readouterr().err
 
 
+def test_weights_of_another_size_may_come_from_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: Refused
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WIDTH", "5")
+    assert main([*QUICK, "model.hidden=[${oc.decode:${oc.env:WIDTH}}]", "run_dir=run"]) == 0
+    monkeypatch.setenv("WIDTH", "7")
+    said = main_error(refused, "resume=run", "trainer.max_epochs=2", "trust_checkpoint=true")
+    assert "layers.0.bias [5], here [7]" in said and "a variable of the environment, has changed since" in said
+
+
 # another folder
 
 

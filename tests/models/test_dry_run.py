@@ -44,3 +44,9 @@ def test_each_module_is_as_it_was_after_an_error_too() -> None:
     with pytest.raises(RuntimeError, match="no"):
         dry_run.layers(net, (2,))
     assert net.training and net[0].training and not net[1].training
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
+def test_a_scripted_layer_takes_no_hooks_and_is_left_out() -> None:
+    net = nn.Sequential(nn.Linear(2, 3), torch.jit.script(nn.Tanh()), nn.Linear(3, 1))
+    assert [layer.name for layer in dry_run.layers(net, (2,))] == ["0", "2"]

@@ -163,3 +163,106 @@ def test_a_layer_that_takes_rows_for_steps_is_named(layer: Callable[[], nn.Modul
     with pytest.raises(ValueError, match="when other rows are in its batch") as refusal:
         checked(lambda **_: First(layer(), nn.Linear(4, 1)), torch.cat([X, X.flip(0)], 1))
     assert sentence in str(refusal.value)
+
+
+class Base(nn.Module):
+    """Two layers, with something between them or after them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.head = nn.Linear(2, 4), nn.Linear(4, 1)
+        self.h: Tensor | None = None
+
+    def between(self, x: Tensor) -> Tensor:
+        return x
+
+    def after(self, x: Tensor) -> Tensor:
+        return x
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.after(self.head(self.between(self.first(x))))
+
+
+NO_NUMBERS: dict[str, tuple[str, Callable[[Base, Tensor], Tensor], str]] = {
+    "nan": ("between", lambda net, x: x.log(), "returns nan for rows of finite numbers"),
+    "nan in training": ("between", lambda net, x: x / (0 if net.training else 1), "returns nan"),
+    "inf": ("after", lambda net, x: x.exp() / 0, "returns inf for rows of finite numbers"),
+    "a slope": ("between", lambda net, x: x + (x - x).norm(dim=1, keepdim=True).sqrt(), "finite for first.weight"),
+    "complex": ("after", lambda net, x: x.to(torch.complex64), "returns numbers of the kind complex64"),
+    "classes": ("after", lambda net, x: x > 0, "returns numbers of the kind bool"),
+    "sparse": ("after", lambda net, x: x.to_sparse(), "returns numbers of the kind sparse_coo"),
+    "a leaf": ("after", lambda net, x: nn.Parameter(x), "does not follow from its parameters"),
+}
+
+
+@pytest.mark.parametrize("name", NO_NUMBERS)
+def test_outputs_that_no_loss_can_learn_from_are_refused(name: str) -> None:
+    where, function, sentence = NO_NUMBERS[name]
+    with pytest.raises(ValueError, match=sentence):
+        checked(lambda **_: type("Net", (Base,), {where: function})())
+
+
+def test_a_class_that_is_ruled_out_and_weights_that_may_not_be_negative_are_let_be() -> None:
+    class Masked(nn.Linear):
+        def forward(self, input: Tensor) -> Tensor:
+            return super().forward(input) + torch.tensor([0.0, 0.0, -torch.inf])
+
+    class Variance(nn.Linear):
+        def __init__(self) -> None:
+            super().__init__(2, 1)
+            self.variance = nn.Parameter(torch.full((50,), 1e-4))
+
+        def forward(self, input: Tensor) -> Tensor:
+            return super().forward(input) * self.variance.log().mean()
+
+    assert checked(lambda **_: Masked(2, 3), X, 3) == []
+    assert checked(lambda **_: Variance()) == []
+
+
+def test_rows_too_large_for_the_network_are_no_fault_of_its_code() -> None:
+    class Squared(nn.Linear):
+        def forward(self, input: Tensor) -> Tensor:
+            return super().forward(input.square())
+
+    assert checked(lambda **_: Squared(2, 1), 1e30 * X) == []
+
+
+def test_a_state_that_carries_its_gradient_to_the_next_batch_is_refused() -> None:
+    class Carrying(Base):
+        detached = False
+
+        def between(self, x: Tensor) -> Tensor:
+            if not self.training:
+                return x
+            x = x.tanh() if self.h is None or len(self.h) != len(x) else x * self.h
+            self.h = x.detach() if self.detached else x
+            return x
+
+    class Detached(Carrying):
+        detached = True
+
+    with pytest.raises(ValueError, match=r"Carrying \(test_network_check.py:\d+\) keeps h from one batch to the next"):
+        checked(lambda **_: Carrying())
+    assert checked(lambda **_: Detached()) == []
+
+
+def test_an_output_that_is_always_the_same_is_said() -> None:
+    notes = checked(made(lambda: nn.Linear(2, 1), lambda: nn.Softmax(1)))
+    assert len(notes) == 1
+    assert "every gradient of Own" in notes[0]
+    assert checked(made(lambda: nn.Linear(2, 3), lambda: nn.Softmax(1)), X, 3) == []
+
+
+def test_a_compiled_network_is_checked_without_compiling_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    checks = torch.distributions.Distribution
+    monkeypatch.setattr(checks, "_validate_args", checks._validate_args)  # torch.compile switches it off
+    compiled = []
+
+    def backend(graph: torch.fx.GraphModule, inputs: list[Tensor]) -> Callable[..., object]:
+        compiled.append(inputs)
+        return graph.forward
+
+    assert checked(lambda **_: Own(torch.compile(nn.Linear(2, 1), backend=backend))) == []  # type: ignore[arg-type]
+    assert not compiled
+    torch.compile(nn.Linear(2, 1), backend=backend)(X)
+    assert compiled

@@ -35,7 +35,10 @@ from fulmen.tasks.evaluation import Evaluation
 from fulmen.tasks.losses import as_loss
 from fulmen.tasks.predictor import Predictor, task_of
 
-OTHER_CODE = "the network's code has changed since; restore it, perhaps from the commit in status.json, or train anew"
+OTHER_CODE = (
+    "the network's code, or a variable of the environment, has changed since; restore it, perhaps from the commit in "
+    "status.json, or train anew"
+)
 COMPARED_ROWS = 32
 """Rows that are predicted by the trained network and by the one loaded again."""
 MOST_THREADS = 1024

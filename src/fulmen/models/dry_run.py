@@ -64,7 +64,11 @@ def layers(net: nn.Module, in_shape: tuple[int, ...]) -> list[Layer]:
 
         return module.register_forward_hook(look)
 
-    handles = [watch(name, module) for name, module in net.named_modules() if not list(module.children())]
+    handles = [
+        watch(name, module)
+        for name, module in net.named_modules()
+        if not list(module.children()) and not isinstance(module, torch.jit.ScriptModule)  # takes no hooks
+    ]
     try:
         with evaluation_mode(net), torch.no_grad():
             net(torch.zeros(1, *in_shape, dtype=next(net.parameters()).dtype))

@@ -8,8 +8,9 @@ Shapes: B rows of a batch.
 
 import inspect
 import random
+import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,6 +26,12 @@ ROWS = 32
 """Rows of the check, at most."""
 SEQUENTIAL = (nn.RNNBase, nn.MultiheadAttention, nn.TransformerEncoderLayer)
 """Layers that take two dimensions for one sequence, without a batch."""
+NO_GRADIENT = (
+    "the output of {} does not follow from its parameters by operations that have a gradient; leave out detach(), "
+    ".data, torch.no_grad(), numpy() and argmax"
+)
+MODERATE = 1e6
+"""The largest input that a network must give a finite output for."""
 OUTPUT_ACTIVATIONS = {"SigmoidBackward0": "sigmoid", "SoftmaxBackward0": "softmax"}
 """Activations that give probabilities, by autograd's name of their derivative."""
 OF_MODULES = vars(nn.Module()).keys()
@@ -58,8 +65,10 @@ def check(
     Raises:
         ValueError: names what is wrong, the line of code, and what to write instead.
     """
-    with _same_random_numbers():
+    with _same_random_numbers(), ExitStack() as stack:
         net, another = make(1), make(2)
+        if "torch._dynamo" in sys.modules:  # compiling takes seconds
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
         _check_forward(net)
         names = set(net.state_dict())
         with torch.no_grad():
@@ -75,7 +84,7 @@ def check(
                 f"{class_line(net, first.partition('.')[0])} makes {first} in forward, when the optimizer has its "
                 "parameters already; make it in __init__, from in_shape, or use nn.LazyLinear"
             )
-        notes = _check_gradient(net, x, out_features, of_classes)
+        notes = _check_gradient(make, net, x, out_features, of_classes)
         if smallest.rows < len(x):
             _check_smallest(net, x[: smallest.rows], out_features, smallest)
         _check_saving(net, another, few)
@@ -131,6 +140,13 @@ def _outputs(net: nn.Module, x: Tensor, out_features: int, when: str = "") -> Te
         raise ValueError(
             f"{class_line(net, 'forward')} returns {found} for {rows}{when}, but this data needs {wanted}: "
             f"[rows, out_features]; {_way_out(out, wanted)}"
+        )
+    if not out.is_floating_point() or out.layout != torch.strided:
+        kind = str(out.dtype if out.layout == torch.strided else out.layout).removeprefix("torch.")
+        raise ValueError(
+            f"{class_line(net, 'forward')} returns numbers of the kind {kind}{when}, but the loss needs real ones with "
+            "a gradient, in a dense tensor: leave out argmax, > and long(), take .real or .abs() of complex numbers, "
+            "and to_dense() of a sparse tensor"
         )
     return out
 
@@ -217,31 +233,44 @@ def _is_close(one: Tensor, other: Tensor) -> bool:
     return torch.allclose(one, other, 0, rounding * largest, equal_nan=True)
 
 
-def _check_gradient(net: nn.Module, x: Tensor, out_features: int, of_classes: bool) -> list[str]:
+def _check_gradient(
+    make: Callable[[int], nn.Module], net: nn.Module, x: Tensor, out_features: int, of_classes: bool
+) -> list[str]:
     """Checks a backward pass in training mode; returns notes, of parameters without a gradient for one."""
     out = _outputs(net, x, out_features, " in training")
     if not out.requires_grad:
-        raise ValueError(
-            f"the output of {class_line(net, 'forward')} does not follow from its parameters by operations that "
-            "have a gradient; leave out detach(), .data, torch.no_grad(), numpy() and argmax"
-        )
+        raise ValueError(NO_GRADIENT.format(class_line(net, "forward")))
     trained = {name: parameter for name, parameter in net.named_parameters() if parameter.requires_grad}
     known = {id(parameter) for parameter in net.parameters()}
     hidden = [leaf for leaf in _leaves(out) if id(leaf) not in known and not _is_input(leaf, x)]
     if hidden:
         raise ValueError(_unregistered(net, hidden[0]))
     try:
-        found = torch.autograd.grad(out.sum(), list(trained.values()), allow_unused=True)
+        score = (out * torch.randn_like(out)).sum()  # the sum of a softmax is 1, whatever its weights
+        found = torch.autograd.grad(score, list(trained.values()), allow_unused=True)
     except RuntimeError as error:
         raise ValueError(
             f"the gradient of {class_line(net, 'forward')} cannot be found ({said(error)}); a result that the "
             "backward pass needs is changed in place there: write x = x + 1 for x += 1, or inplace=False"
         ) from error
+    reached = [gradient for gradient in found if gradient is not None]
+    if not reached:
+        raise ValueError(NO_GRADIENT.format(class_line(net, "forward")))
+    if not all(tensor.isfinite().all() for tensor in (out, *reached)):
+        _check_finite(make(1), x)  # as it is made: its weights are not moved, and log and sqrt may take those
+    _check_second_batch(net, x, list(trained.values()))
     notes = []
+    if not any(gradient.any() for gradient in reached):
+        notes.append(
+            f"every gradient of {class_line(net, 'forward')} is 0 in the first rows, so it would learn nothing: a "
+            "softmax of one number is always 1, and relu of negative numbers always 0"
+        )
     unused = [name for name, gradient in zip(trained, found, strict=True) if gradient is None]
     if unused:
         owner = class_line(net, unused[0].partition(".")[0])
-        notes.append(f"no gradient reaches {listed(unused)} of {owner} in the first rows: forward does not use them")
+        notes.append(
+            f"no gradient reaches {listed(unused)} of {owner} in the first rows: forward does not use them for those"
+        )
     activation = OUTPUT_ACTIVATIONS.get(out.grad_fn.name() if out.grad_fn is not None else "")
     if of_classes and activation is not None and not hasattr(net, "output_activation"):
         notes.append(
@@ -249,6 +278,49 @@ def _check_gradient(net: nn.Module, x: Tensor, out_features: int, of_classes: bo
             f"leave it out, or set self.output_activation = {activation!r}"
         )
     return notes
+
+
+def _check_finite(net: nn.Module, x: Tensor) -> None:
+    """Checks that rows of moderate size give finite outputs, and finite gradients, in training mode."""
+    if not x.isfinite().all() or x.abs().max() > MODERATE:
+        return
+    out = net(x.clone())
+    way_out = "use clamp_min(1e-8) on what is divided by, and on what log, sqrt or norm is taken of"
+    if out.isnan().any() or out.isposinf().any():  # -inf is the score of a class that is ruled out
+        value = "nan" if out.isnan().any() else "inf"
+        raise ValueError(
+            f"{class_line(net, 'forward')} returns {value} for rows of finite numbers, so the loss would be "
+            f"no number at the first step; {way_out}"
+        )
+    trained = {name: parameter for name, parameter in net.named_parameters() if parameter.requires_grad}
+    found = torch.autograd.grad(out.sum(), list(trained.values()), allow_unused=True)
+    wrong = [name for name, of in zip(trained, found, strict=True) if of is not None and not of.isfinite().all()]
+    if wrong:
+        raise ValueError(
+            f"the gradient of {class_line(net, 'forward')} is not finite for {listed(wrong)}, so these weights would "
+            f"be no numbers after the first step; {way_out}"
+        )
+
+
+def _check_second_batch(net: nn.Module, x: Tensor, trained: list[Tensor]) -> None:
+    """Checks that the gradient of a batch does not go through the batch before, by a tensor that is kept."""
+    kept = [
+        (module, name)
+        for module in net.modules()
+        for name, value in [*vars(module).items(), *module.named_buffers(recurse=False)]
+        if name not in OF_MODULES and any(tensor.grad_fn is not None for tensor in _tensors(value))
+    ]
+    if not kept:
+        return
+    try:
+        torch.autograd.grad(net(x.clone()).sum(), trained, allow_unused=True)
+    except RuntimeError as error:
+        module, name = kept[0]
+        raise ValueError(
+            f"{class_line(module, name)} keeps {name} from one batch to the next, and computes with it, so the "
+            "gradient of the second batch would go through the first; keep it without its gradient, by detach(), or "
+            "make it anew in forward"
+        ) from error
 
 
 def _is_input(leaf: Tensor, x: Tensor) -> bool:

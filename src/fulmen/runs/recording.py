@@ -16,7 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from fulmen.errors import ConfigurationError, Diverged, Pruned, warn
+from fulmen.errors import ConfigurationError, Diverged, Pruned, one_line, warn
 from fulmen.runs import folder as folders
 from fulmen.runs.files import explain, remove_leftovers, write_json, write_text
 from fulmen.runs.signals import Interrupted
@@ -148,7 +148,7 @@ def _failure(error: BaseException) -> dict[str, Any]:
     if isinstance(error, Pruned):
         return {"state": "pruned", "pruned": str(error)}
     state = {Diverged: "diverged", Interrupted: "interrupted"}.get(type(error), "failed")
-    sentence = str(error) if state != "failed" else f"{type(error).__name__}: {error}"
+    sentence = str(error) if state != "failed" else one_line(error)
     said = {"error": sentence, "traceback": "".join(traceback.format_exception(error))}
     return {"state": state, **{name: _readable(text) for name, text in said.items()}}
 
