@@ -104,18 +104,18 @@ def training(
 
 
 def compiled(quick: bool) -> Iterator[Comparison]:
-    """Steps after compilation, which takes seconds: `--quick` leaves it out."""
+    """Steps of runs as long as `trainer.compile=auto` compiles; that takes seconds: `--quick` leaves it out."""
     if quick:
         return
     even = (*MINI_BATCH, "data.train_size=1024")
     what, loader = "step, mini-batch of 32, `trainer.compile=true`", "the notebook's DataLoader loop"
     peer = partial(peers.notebook, *even, "trainer.max_epochs=50")
-    yield _compiled(what, even, 500, loader, peer, 50 * STEPS_A_PASS, 0.02)
+    yield _compiled(what, even, 2500, loader, peer, 50 * STEPS_A_PASS, 0.02)
     if find_spec("jax") is not None:
-        peer = partial(jax_peer.scan, *even, "trainer.max_epochs=500")
-        yield _compiled(what, even, 500, "JAX, `jit(scan)`, nothing recorded", peer, 500 * STEPS_A_PASS, 1.0)
+        peer = partial(jax_peer.scan, *even, "trainer.max_epochs=2500")
+        yield _compiled(what, even, 2500, "JAX, `jit(scan)`, nothing recorded", peer, 2500 * STEPS_A_PASS, 1.0)
     peer = partial(peers.notebook, *MINI_BATCH, "trainer.max_epochs=50")
-    yield _compiled(f"{what}, the last of 8", MINI_BATCH, 500, loader, peer, 50 * STEPS_A_PASS)
+    yield _compiled(f"{what}, the last of 8", MINI_BATCH, 2500, loader, peer, 50 * STEPS_A_PASS)
     peer = partial(peers.sklearn, np.float32, *DIGITS, "trainer.max_epochs=10")
     name = "scikit-learn's MLPClassifier, float32"
     yield _compiled("digits, a step, `trainer.compile=true`", DIGITS, 20, name, peer, 10 * DIGITS_STEPS_A_PASS, 0.8)

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 CODE = """
 import json, sys, time
-began, words = time.time(), sys.argv[2:]
+began = time.time()
 from fulmen.cli import main
 from fulmen.experiment import importing
 with importing.at_once():
@@ -34,9 +34,11 @@ for name, owner, call in (
         finally:
             parts[_name] = time.time() - before
     setattr(owner, call, timed)
-code = main.main(words)
-print(json.dumps(parts), file=sys.stderr)
-sys.exit(code)
+sys.argv[1:2] = []
+try:
+    main.console()
+finally:
+    print(json.dumps(parts), file=sys.stderr)
 """
 
 
