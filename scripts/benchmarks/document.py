@@ -30,8 +30,8 @@ REASONS = {
     "packs save of the rest, intervals spend: every 80 steps an evaluation, a row, points and the Trainer's own work.",
     "start to first step": "Lightning imports `torch._dynamo`, a third of the time, for one class to compare with, and "
     "torch's own optimizers would otherwise import it when they are made; torchmetrics imports matplotlib.",
-    "step, mini-batch of 32, `trainer.compile=true`": "Half of a compiled step is the loop around its arithmetic, which "
-    "hands on seven tensors; the rest of ours is validation, records and the Trainer's own work at each interval.",
+    "step, mini-batch of 32, `trainer.compile=true`": "Half of a compiled step is the loop around its arithmetic, "
+    "which hands on seven tensors; the rest is validation, records and the Trainer's own work at each interval.",
     "digits, 784-50-10, 10 passes": "scikit-learn takes a step without a graph, in NumPy.",
     "fit of 1001 steps, full batch of 1000": "So short a fit has an interval every 51 steps, two checkpoints and the "
     "Trainer's beginning and end.",

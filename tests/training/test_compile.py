@@ -66,8 +66,8 @@ MATRIX = (
     "optimizer=rmsprop scheduler=step scheduler.epochs=1 data=iris_species loss=cross_entropy model.activation=gelu",
     "optimizer=adagrad penalty=elastic_net trainer.accumulate=3 loss=auto model=perceptron",
     "optimizer=adam data=regression_1d loss=mae model=deep model.activation=leaky_relu optimizer.weight_decay=0.01",
-    "optimizer=sgd data=mnist_5k data.train_size=16 data.val_size=50 data.test_size=50 model=lenet model.activation=relu "
-    "model.dropout=0.5",
+    "optimizer=sgd data=mnist_5k data.train_size=16 data.val_size=50 data.test_size=50 model=lenet "
+    "model.activation=relu model.dropout=0.5",
     "optimizer=adam model=deep model.activation=identity data=regression_1d model.output_activation=tanh loss=mse",
 )
 """Every choice that a step consists of, in double precision."""
