@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from fulmen.data.tables.cells import Cells, Form, Number, Texts
+from fulmen.data.tables.cells import Cells, Form, Texts
+from fulmen.data.tables.numbers import Number
 from fulmen.data.tables.reader import read_cells
 
 

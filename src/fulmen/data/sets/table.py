@@ -20,11 +20,12 @@ from numpy.typing import NDArray
 
 from fulmen.data.source import DataSpec, Source, Split
 from fulmen.data.tables.advice import leave_out
-from fulmen.data.tables.cells import Cells, Form, Number, Type
+from fulmen.data.tables.cells import Cells, Form, Type
 from fulmen.data.tables.column_checks import check_finite, check_numbers
 from fulmen.data.tables.columns import clean, kind, roles
 from fulmen.data.tables.encoding import Column, FittedSchema, encode, feature_names, fit, schema_form
 from fulmen.data.tables.leaks import counts_rows, find_leaks, is_sorted
+from fulmen.data.tables.numbers import Number
 from fulmen.data.tables.reader import check_cells, check_form, frame, read, read_cells
 from fulmen.data.tables.splitting import RowIndices, Sizes, groups, moments, size
 from fulmen.data.tables.summary import summarize

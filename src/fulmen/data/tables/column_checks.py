@@ -7,8 +7,8 @@ import numpy as np
 
 from fulmen.data.new_rows import floats, refuse
 from fulmen.data.tables.advice import leave_out, typed, word
-from fulmen.data.tables.cells import Number
 from fulmen.data.tables.columns import kind, texts
+from fulmen.data.tables.numbers import Number
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -26,8 +26,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from fulmen.data.tables.advice import typed
-from fulmen.data.tables.cells import Type
+    from fulmen.data.tables.cells import Type
 
 SEPARATORS = {";": "';'", "\t": "tab", "|": "'|'", ",": "','"}
 """Common separators, and what `data.separator` calls them."""
