@@ -58,6 +58,11 @@ def is_own(error: BaseException) -> bool:
     return type(error).__module__ == __name__ or (raised_here and isinstance(error, (ValueError, FileExistsError)))
 
 
+def first_line(error: BaseException) -> str:
+    """Returns the type of an error and the first line of its message."""
+    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+
+
 def one_line(error: BaseException) -> str:
     """Returns an error as a sentence; one of foreign code has its type before it, and the line of the user's file."""
     said = " ".join(str(error).split())

@@ -23,7 +23,7 @@ from fulmen.config.instantiate import make
 from fulmen.data.scaling import Scaling
 from fulmen.data.source import DataSpec, Source
 from fulmen.data.tensors import Rows, chunks
-from fulmen.errors import CheckpointError, ConfigurationError, one_line, warn
+from fulmen.errors import CheckpointError, ConfigurationError, first_line, one_line, warn
 from fulmen.models.initializers import load_weights, new_network
 from fulmen.models.precision import converted
 from fulmen.rules import check, one_of
@@ -183,7 +183,7 @@ def read(
             net = new_network(model, spec.in_shape, spec.out_features, precision)
         evaluation = Evaluation(net, task_of(net, spec, scaling), as_loss(loss), precision)
     except Exception as error:  # whatever parts of another version, or of the user's own, may raise
-        why = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+        why = first_line(error)
         raise CheckpointError(f"the network in {path} cannot be made from what it says ({why})") from error
     try:
         load_weights(net, state)

@@ -34,8 +34,3 @@ def place(net: nn.Module, error: BaseException) -> str:
         if isinstance(module, nn.Module) and names.get(id(module)):
             layer = f"in {names[id(module)]} ({type(module).__name__})"
     return ", ".join(filter(None, [line, layer])) or type(net).__name__
-
-
-def said(error: BaseException) -> str:
-    """Returns an error's own words, in one line, with its type."""
-    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from fulmen.models.code_lines import place, said
+from fulmen.errors import first_line
+from fulmen.models.code_lines import place
 
 
 def run(net: nn.Module, x: Tensor, when: str = "") -> Any:
@@ -27,7 +28,7 @@ def run(net: nn.Module, x: Tensor, when: str = "") -> Any:
             way_out = f"; {kinds}: leave out .double() or .half(), or set trainer.precision, as in 64-true"
         raise ValueError(
             f"{type(net).__name__} cannot take rows of the shape {tuple(x.shape[1:])}{when}, here {len(x)}: "
-            f"{place(net, error)} raises {said(error)}{way_out}"
+            f"{place(net, error)} raises {first_line(error)}{way_out}"
         ) from error
 
 

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from fulmen.models.code_lines import class_line, said
+from fulmen.errors import first_line
+from fulmen.models.code_lines import class_line
 from fulmen.models.dry_run import evaluation_mode, run
 from fulmen.models.precision import data_type, default_dtype
 from fulmen.rules import listed
@@ -151,5 +152,5 @@ def load_weights(net: nn.Module, state: Mapping[str, Any]) -> None:
             "with": [f"{name} {found[name]}" for name in found if name not in own],
             "of another size:": resized,
         }
-        what = "; ".join(f"{lead} {listed(names)}" for lead, names in differences.items() if names) or said(error)
+        what = "; ".join(f"{lead} {listed(names)}" for lead, names in differences.items() if names) or first_line(error)
         raise ValueError(f"the weights are those of another {class_line(net, '__init__')}, {what}") from error

@@ -17,7 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fulmen.models.code_lines import class_line, place, said
+from fulmen.errors import first_line
+from fulmen.models.code_lines import class_line, place
 from fulmen.models.dry_run import evaluation_mode, run
 from fulmen.models.initializers import load_weights
 from fulmen.rules import listed
@@ -250,7 +251,7 @@ def _check_gradient(
         found = torch.autograd.grad(score, list(trained.values()), allow_unused=True)
     except RuntimeError as error:
         raise ValueError(
-            f"the gradient of {class_line(net, 'forward')} cannot be found ({said(error)}); a result that the "
+            f"the gradient of {class_line(net, 'forward')} cannot be found ({first_line(error)}); a result that the "
             "backward pass needs is changed in place there: write x = x + 1 for x += 1, or inplace=False"
         ) from error
     reached = [gradient for gradient in found if gradient is not None]

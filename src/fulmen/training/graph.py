@@ -43,8 +43,8 @@ LONG = 4000
 """Steps from which on recording the gradient pays (some 0.05 s for each of two shapes of batches)."""
 KNOWN = ("torch.nn.modules.", "fulmen.models.")
 """Modules whose layers do nothing but operations on tensors."""
-NUMBER_BY_NUMBER = (GD, SGD, Adam, AdamW, Adamax, NAdam, RMSprop, Adagrad, Adadelta)
-"""Optimizers that treat each number of a weight alike and alone."""
+ELEMENTWISE = (GD, SGD, Adam, AdamW, Adamax, NAdam, RMSprop, Adagrad, Adadelta)
+"""Optimizers whose update of a number of a weight depends on nothing but that number's gradient and state."""
 aten = torch.ops.aten
 
 
@@ -70,10 +70,12 @@ def settings(optimizer: Optimizer) -> dict[str, Any]:
 
 
 class Layout:
-    """The tensors of `mutable_state` as a few flat ones, [n]: weights, one of their states, buffers.
+    """The tensors of `mutable_state` as a few flat ones: weights, one of their states, buffers.
 
-    An optimizer that works number by number then has one tensor to update instead of one for each layer, which makes
-    both the graph and its machine code several times shorter.
+    An elementwise optimizer then has one tensor to update instead of one for each layer, which makes both the graph and
+    its machine code shorter.
+
+    Shapes: a flat tensor is [n], as long as its tensors together.
 
     Args:
         net: after a step, so that the weights that are trained have a gradient.
@@ -83,13 +85,13 @@ class Layout:
     def __init__(self, net: nn.Module, optimizer: Optimizer) -> None:
         parameters, tensors = list(net.parameters()), mutable_state(net, optimizer)
         count = len(parameters) + len(list(net.buffers()))
-        place = itertools.count(count)
-        states = [{name: next(place) for name in optimizer.state.get(parameter, ())} for parameter in parameters]
+        position = itertools.count(count)
+        states = [{name: next(position) for name in optimizer.state.get(parameter, ())} for parameter in parameters]
         groups: dict[Any, list[int]] = {}
         for index, parameter in enumerate(parameters):
             if parameter.grad is not None:
                 kind = (parameter.dtype, parameter.device, *states[index])
-                groups.setdefault(kind if type(optimizer) in NUMBER_BY_NUMBER else index, []).append(index)
+                groups.setdefault(kind if type(optimizer) in ELEMENTWISE else index, []).append(index)
         self.shapes = [tensor.shape for tensor in tensors]
         self.groups = list(groups.values())
         """Indices of the parameters that are updated as one."""
@@ -97,28 +99,28 @@ class Layout:
             {name: [states[index][name] for index in group] for name in states[group[0]]} for group in self.groups
         ]
         """Indices of their states, by name."""
-        self.lanes = [
-            lane for group, of in zip(self.groups, self.states, strict=True) for lane in (group, *of.values())
+        self.buckets = [
+            bucket for group, of in zip(self.groups, self.states, strict=True) for bucket in (group, *of.values())
         ]
         """Indices of the tensors that each flat one consists of."""
         rest: dict[Any, list[int]] = {}
-        for index in sorted(set(range(len(tensors))) - set(itertools.chain.from_iterable(self.lanes))):
+        for index in sorted(set(range(len(tensors))) - set(itertools.chain.from_iterable(self.buckets))):
             rest.setdefault((tensors[index].dtype, tensors[index].device), []).append(index)
-        self.lanes += rest.values()
+        self.buckets += rest.values()
 
-    def join(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+    def flatten(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         """Copies the tensors of `mutable_state` into flat ones."""
-        return [torch.cat([tensors[index].reshape(-1) for index in lane]) for lane in self.lanes]
+        return [torch.cat([tensors[index].reshape(-1) for index in bucket]) for bucket in self.buckets]
 
-    def split(self, flat: Sequence[Tensor]) -> list[Tensor]:
+    def unflatten(self, flat: Sequence[Tensor]) -> list[Tensor]:
         """Returns views of flat tensors, in the order of `mutable_state`."""
-        pieces = zip(itertools.chain.from_iterable(self.lanes), self._pieces(flat, self.lanes), strict=True)
+        pieces = zip(itertools.chain.from_iterable(self.buckets), self._pieces(flat, self.buckets), strict=True)
         return [piece for _, piece in sorted(pieces, key=operator.itemgetter(0))]
 
-    def as_one(self, values: Tensor, lane: list[int], group: list[int]) -> Tensor:
+    def for_optimizer(self, values: Tensor, bucket: list[int], group: list[int]) -> Tensor:
         """Returns a flat tensor as an optimizer of `group` takes it."""
-        shapes = [self.shapes[index] for index in lane]
-        if len(lane) == 1:
+        shapes = [self.shapes[index] for index in bucket]
+        if len(bucket) == 1:
             return values.view(shapes[0])
         return values if shapes == [self.shapes[index] for index in group] else values[0].clone()  # a count of steps
 
@@ -126,9 +128,9 @@ class Layout:
         """Returns views of the flat gradients of the groups, by the index of their parameter."""
         return dict(zip(itertools.chain.from_iterable(self.groups), self._pieces(flat, self.groups), strict=True))
 
-    def _pieces(self, flat: Sequence[Tensor], lanes: list[list[int]]) -> Iterator[Tensor]:
-        for values, lane in zip(flat, lanes, strict=True):
-            shapes = [self.shapes[index] for index in lane]
+    def _pieces(self, flat: Sequence[Tensor], buckets: list[list[int]]) -> Iterator[Tensor]:
+        for values, bucket in zip(flat, buckets, strict=True):
+            shapes = [self.shapes[index] for index in bucket]
             for piece, shape in zip(torch.split(values, [shape.numel() for shape in shapes]), shapes, strict=True):
                 yield piece.view(shape)
 
@@ -168,7 +170,7 @@ def trace_step(
 
     def whole(*inputs: Tensor) -> Any:
         *flat, rate, step, x, y = inputs
-        given = iter(layout.split(flat))
+        given = iter(layout.unflatten(flat))
         own = {id(weight): next(given).detach().requires_grad_(weight.requires_grad) for weight in parameters}
         own |= {id(buffer): next(given) for buffer in net.buffers()}
         take = functools.partial(_take_step, net, settings(optimizer), make_optimizer, build, layout)
@@ -176,7 +178,7 @@ def trace_step(
         return functional_call(_Within(net, take), taken, (flat, rate, step, Batch(x, y)), tie_weights=False)
 
     scalars = [torch.zeros((), dtype=dtype, device=batch.x.device) for dtype in (torch.float64, torch.int64)]
-    inputs = [*layout.join(mutable_state(net, optimizer)), *scalars, *batch]
+    inputs = [*layout.flatten(mutable_state(net, optimizer)), *scalars, *batch]
     try:
         return make_fx(whole, dict(decompositions or {}), tracing_mode="fake")(*inputs)
     except GuardOnDataDependentSymNode as error:
@@ -197,11 +199,11 @@ def _take_step(
     """Takes the run's own step with `net` as it is for the moment, and an optimizer of the flat tensors."""
     parameters, buffers = list(net.parameters()), dict(net.named_buffers())
     weights, states, kept = list[Tensor](), list[dict[str, Tensor]](), list[dict[str, Tensor]]()
-    lanes = iter(flat)
+    buckets = iter(flat)
     for group, places in zip(layout.groups, layout.states, strict=True):
-        weights.append(layout.as_one(next(lanes), group, group).detach().requires_grad_())
-        kept.append({name: next(lanes) for name in places})
-        states.append({name: layout.as_one(kept[-1][name], lane, group) for name, lane in places.items()})
+        weights.append(layout.for_optimizer(next(buckets), group, group).detach().requires_grad_())
+        kept.append({name: next(buckets) for name in places})
+        states.append({name: layout.for_optimizer(kept[-1][name], bucket, group) for name, bucket in places.items()})
     optimizer = make_optimizer(weights)
     plain = {name: False for name in ("foreach", "fused") if name in constants}
     optimizer.param_groups[0] |= {**constants, **plain, "lr": rate}

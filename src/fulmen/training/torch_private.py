@@ -31,7 +31,7 @@ def bare_step(optimizer: Optimizer) -> Callable[[], Any]:
     return functools.partial(inspect.unwrap(type(optimizer).step), optimizer)
 
 
-def repeat(
+def while_loop(
     more: Callable[..., Tensor], step: Callable[..., Any], state: Sequence[Tensor], constants: Sequence[Tensor]
 ) -> tuple[Tensor, ...]:
     """Records a loop as one operation: while `more(*state, *constants)`, `state = step(*state, *constants)`."""
