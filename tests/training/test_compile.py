@@ -287,6 +287,22 @@ class Numbering(Heavy):
         return loss
 
 
+class Unit(Optimizer):
+    """Steps of length `lr` in each layer's weights, and so not elementwise."""
+
+    def __init__(self, parameters: list[nn.Parameter], *, lr: float) -> None:
+        super().__init__(parameters, {"lr": lr})
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> Any:
+        with torch.enable_grad():
+            loss = closure()
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                parameter.sub_(group["lr"] * parameter.grad / (parameter.grad.norm() + 1e-8))
+        return loss
+
+
 def train_parts(folder: Path, between: Callable[[], nn.Module], optimizer: Callable[..., Optimizer], code: bool) -> Run:
     """Without Hydra; 4 steps a pass, of which the last is smaller."""
     options = {"accelerator": "cpu", "devices": 1, "strategy": "auto", "precision": "64-true", "threads": "auto"}
@@ -324,6 +340,7 @@ def train_parts(folder: Path, between: Callable[[], nn.Module], optimizer: Calla
         (nn.Identity, functools.partial(NAdam, lr=0.01), None),
         (nn.Identity, functools.partial(Adafactor, lr=0.01), "decides by values"),
         (nn.Identity, functools.partial(Heavy, lr=0.1), None),
+        (nn.Identity, functools.partial(Unit, lr=0.01), None),
         (nn.Identity, functools.partial(Numbering, lr=0.1), "more than tensors"),
         (Deciding, functools.partial(SGD, lr=0.1), "decides by values"),
         (Counting, functools.partial(SGD, lr=0.1), "Counting.calls changes"),
