@@ -47,6 +47,10 @@ class ConfigurationError(ValueError):
     """Something in the configuration is not as it must be; the message says what, and what would be right."""
 
 
+class Impossible(Exception):
+    """Something would be faster in another way, which is not possible here; says why. Never reaches the user alone."""
+
+
 class Finished(ValueError):
     """A run that was to be resumed has nothing more to do."""
 

@@ -55,8 +55,8 @@ def added_up(
     """The loss and metrics of rows that come in chunks."""
     found = StreamingMetrics(task, loss, len(y))
     for start, stop in itertools.pairwise(cuts):
-        found.add(out[start:stop], y[start:stop])
-    return found.results(), found
+        found.add(out[None, start:stop], y[None, start:stop])
+    return found.results()[0], found
 
 
 def at_once(task: Task, out: Tensor, y: Tensor, loss: Loss = OWN) -> dict[str, float]:
@@ -87,7 +87,7 @@ def test_scikit_learn_agrees() -> None:
     assert_allclose(found["f1"], metrics.f1_score(y, out.argmax(1), average="macro"), rtol=1e-12)
     assert_allclose(found["auroc"], metrics.roc_auc_score(y, out.softmax(1), multi_class="ovr"), rtol=1e-12)
     assert isinstance(counted.metrics, Classes)
-    assert counted.metrics.counts.tolist() == metrics.confusion_matrix(y, out.argmax(1)).tolist()
+    assert counted.metrics.counts[0].tolist() == metrics.confusion_matrix(y, out.argmax(1)).tolist()
 
 
 @pytest.mark.parametrize("kind", ["binary", "multiclass"])

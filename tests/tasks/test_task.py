@@ -38,14 +38,14 @@ def two_classes(generator: torch.Generator) -> tuple[Tensor, Tensor]:
 def measured(task: Task, out: Tensor, y: Tensor) -> dict[str, float]:
     """The metrics of all rows, given at once."""
     found = StreamingMetrics(task, losses.auto(), len(y))
-    found.add(out, y)
-    return {name: value for name, value in found.results().items() if name != "loss"}
+    found.add(out.unsqueeze(0), y.unsqueeze(0))
+    return {name: value for name, value in found.results()[0].items() if name != "loss"}
 
 
 def confusion(task: Task, out: Tensor, y: Tensor) -> list[list[int]]:
-    found = Classes(task, len(y))
-    found.add(out, y)
-    counts: list[list[int]] = found.counts.tolist()
+    found = Classes(task, len(y), 1)
+    found.add(out.unsqueeze(0), y.unsqueeze(0))
+    counts: list[list[int]] = found.counts[0].tolist()
     return counts
 
 

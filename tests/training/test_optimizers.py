@@ -112,7 +112,7 @@ def test_gd_moves_only_what_has_a_gradient() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_an_optimizer_is_fused_where_torch_can(name: str) -> None:
-    optimizer = optimizers.make(made(name), nn.Linear(2, 2))
+    optimizer = optimizers.make(made(name), [*nn.Linear(2, 2).parameters()])
     assert bool(optimizer.defaults.get("fused")) == (name not in ("gd", "lbfgs", "rmsprop"))
 
 

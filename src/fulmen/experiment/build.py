@@ -2,10 +2,11 @@
 
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from fulmen.config import allowlist, recorded, validate
 from fulmen.config.instantiate import make
@@ -18,9 +19,22 @@ from fulmen.runs.names import readable, stamp
 from fulmen.runs.signals import Interrupted
 
 if TYPE_CHECKING:
-    from fulmen.experiment.experiment import Experiment
+    from fulmen.experiment.experiment import Experiment, Session
     from fulmen.experiment.load import Run
     from fulmen.training.callbacks.pruning import Pruner
+
+
+@dataclass(frozen=True)
+class StackedJob:
+    """What one of many runs that train as one has for itself, beside its configuration."""
+
+    folder: Path
+    name: str
+    """In the dashboard."""
+    overrides: list[str]
+    """As they were typed."""
+    pruner: "Pruner | None"
+
 
 RUNS = Path("logs/runs")
 FAILED, DIVERGED = 1, 3
@@ -117,14 +131,113 @@ def _train(
     source = validate.check(config)
     with importing.at_once():
         from fulmen.experiment import run  # and with it torch and Lightning: seconds
-        from fulmen.experiment.experiment import Session
+
+    session = _session(
+        config, source, folder, facts, name, verbose=verbose, resume=resume, threads=threads, pruner=pruner
+    )
+    return run.train(build(config, source), session)
+
+
+def train_stack(
+    config: DictConfig,
+    records: Sequence[Mapping[str, Any]],
+    jobs: Sequence[StackedJob],
+    place: Path,
+) -> None:
+    """Trains many experiments as one, and records each in its folder.
+
+    Composing a configuration and making its parts takes longer than a run of a stack. So the first experiment is made
+    as any other, and of the others only the parts that differ.
+
+    Args:
+        config: of the first.
+        records: of each, the content of its `config.yaml`; they differ only where copies of a network may differ.
+        jobs: of each, what is its own beside that.
+        place: the checkpoint of the stack.
+
+    Raises:
+        Impossible, ValueError, FileExistsError: as `stacked.train`.
+    """
+    allowlist.check(config, typed=config.overrides)
+    source = validate.check(config)
+    with importing.at_once():
+        from fulmen.experiment import stacked
+
+    first, session = build(config, source), _session(config, source, jobs[0].folder, {}, jobs[0].name, verbose=False)
+    made: dict[str, Any] = {repr(session.config["data"]): source}
+    experiments, sessions = [], []
+    for record, job in zip(records, jobs, strict=True):
+        own = _with_differences(session.config, records[0], record)
+        experiments.append(_differing(first, session.config, own, made))
+        sessions.append(
+            replace(
+                session,
+                folder=job.folder,
+                name=readable(job.name),
+                config=own,
+                facts={**session.facts, "overrides": job.overrides},
+                threads=folders.load_status(job.folder).get("threads"),
+                pruner=job.pruner,
+            )
+        )
+    stacked.train(experiments, sessions, place)
+
+
+def _with_differences(kept: Mapping[str, Any], first: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a configuration with the values in which `other` differs from `first`."""
+    found = dict(kept)
+    for name, value in other.items():
+        if name in first and value == first[name]:
+            continue
+        before = first.get(name)
+        if isinstance(value, dict) and isinstance(before, dict) and value.keys() == before.keys():
+            changed = {key: each for key, each in value.items() if each != before[key]}
+            found[name] = {**kept[name], **changed}
+        else:
+            found[name] = value
+    return found
+
+
+def _differing(
+    first: "Experiment", config: Mapping[str, Any], own: Mapping[str, Any], made: dict[str, Any]
+) -> "Experiment":
+    """Returns an experiment with those parts of its own whose configuration differs."""
+
+    def part(name: str) -> Any:
+        key = repr(own[name])
+        if key not in made:
+            section = OmegaConf.create(dict(own[name]))
+            made[key] = validate.source(section) if name == "data" else make(section)
+        return made[key]
+
+    def differing(*names: str) -> dict[str, Any]:
+        return {name: part(name) for name in names if own[name] != config[name]}
+
+    recipe = replace(first.recipe, seed=own["seed"], **differing("penalty", "optimizer"))
+    source = {"source": part("data")} if own["data"] != config["data"] else {}
+    return replace(first, recipe=recipe, **source, **differing("model", "init"))
+
+
+def _session(
+    config: DictConfig,
+    source: Source,
+    folder: Path,
+    facts: Mapping[str, Any],
+    name: str,
+    *,
+    verbose: bool,
+    resume: bool = False,
+    threads: int | None = None,
+    pruner: "Pruner | None" = None,
+) -> "Session":
+    from fulmen.experiment.experiment import Session
 
     kept = record(config, source)
     # a name that is itself from the environment is in no file, either
     variables = {
         name: value for name, value in recorded.environment(config)[0].items() if f"oc.env:{name}" in str(kept)
     }
-    session = Session(
+    return Session(
         folder=folder,
         config=kept,
         facts={
@@ -141,7 +254,6 @@ def _train(
         trust=config.trust_checkpoint is True,
         pruner=pruner,
     )
-    return run.train(build(config, source), session)
 
 
 def build(config: DictConfig, source: Source) -> "Experiment":

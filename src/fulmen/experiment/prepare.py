@@ -54,6 +54,8 @@ class Prepared:
     """The metrics in a row of the history."""
     notes: list[str]
     """What is no fault of the network, and may not be intended."""
+    amounts: Amounts
+    """Of rows and passes, for a baseline."""
     undefined: dict[str, str]
     """Metrics that the validation split leaves undefined, each with the reason."""
     baseline: Baseline | None
@@ -92,7 +94,7 @@ def prepare(experiment: Experiment, threads: int | None = None) -> Prepared:
     classes = spec.out_features if spec.task == "multiclass" else 0
     task = task_of(net, spec, data.scaling)
     evaluation = Evaluation(net, task, recipe.loss, options.precision)
-    empty, large = _check_measurable(evaluation, data, experiment.score)
+    empty, large = check_measurable(evaluation, data, experiment.score)
     step = Step(
         evaluation,
         penalty=recipe.penalty,
@@ -121,6 +123,7 @@ def prepare(experiment: Experiment, threads: int | None = None) -> Prepared:
         columns=columns,
         notes=notes + large,
         undefined=empty,
+        amounts=amounts,
         baseline=experiment.baseline and experiment.baseline(net, task, data.splits["train"], recipe, amounts),
     )
 
@@ -144,7 +147,7 @@ def _check_network(experiment: Experiment, data: DataModule, plan: Plan, batch_s
         )
 
 
-def _check_measurable(evaluation: Evaluation, data: DataModule, score: str) -> tuple[dict[str, str], list[str]]:
+def check_measurable(evaluation: Evaluation, data: DataModule, score: str) -> tuple[dict[str, str], list[str]]:
     """Checks that what is measured on the rows that are held out can be finite.
 
     Returns:

@@ -3,7 +3,7 @@
 import math
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, nullcontext
 from typing import Any
 
@@ -25,6 +25,7 @@ from fulmen.runs.files import write_json
 from fulmen.runs.folder import LAST, load_status, read_history, read_metrics
 from fulmen.runs.history import History
 from fulmen.runs.signals import Stop, deferred, raising
+from fulmen.tasks.evaluation import Evaluation
 from fulmen.tasks.names import METRICS, mode
 from fulmen.tasks.predictor import Predictor
 from fulmen.training import compile, loggers
@@ -35,6 +36,7 @@ from fulmen.training.callbacks.pruning import Pruning
 from fulmen.training.callbacks.weight_snapshots import WeightSnapshots
 from fulmen.training.first_backward import print_first_backward
 from fulmen.training.learner import Learner
+from fulmen.training.packs import DataModule
 from fulmen.training.trainer import build
 
 OUT_OF_RANGE = "check the rows of that split, or use data.scale=both or trainer.precision=64-true"
@@ -51,7 +53,7 @@ def train(experiment: Experiment, session: Session) -> Run:
         Pruned: the pruner ended the run.
         Interrupted: a signal stopped the run; in training it saves a checkpoint first.
     """
-    with _host_unchanged():
+    with host_unchanged():
         prepared = prepare(experiment, session.threads)
         net, data, plan = prepared.evaluation.net, prepared.data, prepared.plan
         leads = recording.leads()  # of several devices' processes one keeps the record
@@ -124,7 +126,7 @@ def train(experiment: Experiment, session: Session) -> Run:
 
 
 @contextmanager
-def _host_unchanged() -> Iterator[None]:
+def host_unchanged() -> Iterator[None]:
     """Leaves the process that called with its threads, random state and warnings as they were."""
     threads, omp = torch.get_num_threads(), os.environ.get("OMP_NUM_THREADS")
     try:
@@ -258,16 +260,26 @@ def _evaluate(prepared: Prepared, learner: Learner, trainer: Trainer, checkpoint
     if best is not None:
         learner.load_state_dict(best)
     metrics = learner.evaluation.all_metrics(splits)
-    for name in ["train/loss", *(f"{split}/loss" for split in splits), prepared.experiment.score]:
-        if not math.isfinite(metrics.get(name, math.nan)):
-            what = f"{name} is not finite after step {trainer.global_step}"
-            if name == "train/loss":
-                raise Diverged(what)
-            split = name.partition("/")[0]
-            if (found := prepared.data.outlier(split, learner.evaluation)) is not None:
-                raise ValueError(f"{what}, because {found}")
-            raise Diverged(f"{what}, though train/loss and all weights are finite", OUT_OF_RANGE)
+    check_final(metrics, prepared.experiment.score, trainer.global_step, prepared.data, learner.evaluation)
     metrics |= {"parameters": parameter_count(learner.net)}
     if prepared.baseline is not None and trainer.is_global_zero:
         metrics |= prepared.baseline.metrics(splits)
     return metrics
+
+
+def check_final(metrics: Mapping[str, Any], score: str, step: int, data: DataModule, evaluation: Evaluation) -> None:
+    """Checks that the losses and the score of a trained network are finite.
+
+    Raises:
+        Diverged: one is not.
+        ValueError: one is not because of a row that is held out; names it.
+    """
+    for name in ["train/loss", *(f"{split}/loss" for split in data.splits), score]:
+        if not math.isfinite(metrics.get(name, math.nan)):
+            what = f"{name} is not finite after step {step}"
+            if name == "train/loss":
+                raise Diverged(what)
+            split = name.partition("/")[0]
+            if (found := data.outlier(split, evaluation)) is not None:
+                raise ValueError(f"{what}, because {found}")
+            raise Diverged(f"{what}, though train/loss and all weights are finite", OUT_OF_RANGE)

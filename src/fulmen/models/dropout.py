@@ -24,6 +24,7 @@ class Dropout(nn.Module):
 
     key: Tensor
     step: Tensor
+    p: float | Tensor
 
     def __init__(self, p: float) -> None:
         super().__init__()
@@ -37,8 +38,10 @@ class Dropout(nn.Module):
             return x
         position = torch.arange(x.numel(), device=x.device).view(x.shape)
         # 31 high bits of the hash, compared as integers: no rounding decides what is kept
-        kept = _logical_shift(mix(mix(self.key + self.step * _GAMMA) + position * _GAMMA), 33) >= int(self.p * 2**31)
-        return x * kept / (1 - self.p)
+        hashed = _logical_shift(mix(mix(self.key + self.step * _GAMMA) + position * _GAMMA), 33)
+        if isinstance(self.p, Tensor):  # [] in float64, where copies of a network have shares of their own
+            return x * (hashed >= (self.p * 2**31).long()) / (1 - self.p).to(x.dtype)
+        return x * (hashed >= int(self.p * 2**31)) / (1 - self.p)
 
     def extra_repr(self) -> str:
         return f"p={self.p}"
@@ -62,3 +65,12 @@ def dropouts(net: nn.Module, seed: int) -> list[Dropout]:
     for index, layer in enumerate(layers):
         layer.key.copy_(mix(torch.tensor(seed) * _GAMMA + index))
     return layers
+
+
+def with_share_as_tensor(net: nn.Module, seed: int) -> nn.Module:
+    """Prepares a network to be stacked: its dropout layers get their keys, and the share becomes a buffer `p`, []."""
+    for layer in dropouts(net, seed):
+        share = torch.tensor(layer.p, dtype=torch.float64)
+        del layer.p
+        layer.register_buffer("p", share, persistent=False)
+    return net

@@ -3,7 +3,8 @@
 import json
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -21,8 +22,12 @@ def expand_home(name: str) -> Path:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
+def replacing(path: Path, *, flush: bool = True) -> Iterator[IO[bytes]]:
     """Opens a file that takes the place of `path` when the block ends well, and disappears when it does not.
+
+    Args:
+        path: the file.
+        flush: whether it must outlast a power failure from then on; else `flush_all` sees to that, for many at once.
 
     Raises:
         OSError: the disk is full, or the folder cannot be written to.
@@ -33,12 +38,14 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
             _lock(file)
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            if flush:
+                os.fsync(file.fileno())
             if os.name == "posix":
                 os.replace(temporary, path)  # while it is locked, so that nobody takes it for a leftover
         if os.name != "posix":  # Windows cannot rename an open file
             os.replace(temporary, path)
-        flush_to_disk(path.parent)
+        if flush:
+            flush_to_disk(path.parent)
     except BaseException as error:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -76,19 +83,28 @@ def remove_leftovers(folder: Path, *, recursive: bool = False) -> None:
                 path.unlink(missing_ok=True)
 
 
-def write_text(path: Path, content: str) -> None:
+def flush_all(paths: Iterable[Path]) -> None:
+    """Makes many files and their folders outlast a power failure."""
+    if sys.platform == "linux":
+        os.sync()  # waits until all is written, which POSIX does not ask for
+        return
+    for path in paths:
+        flush_to_disk(path)
+
+
+def write_text(path: Path, content: str, *, flush: bool = True) -> None:
     """Replaces a text file."""
-    with replacing(path) as file:
+    with replacing(path, flush=flush) as file:
         file.write(content.encode())
 
 
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
+def write_json(path: Path, content: Mapping[str, Any], *, flush: bool = True) -> None:
     """Replaces a JSON file.
 
     Raises:
         ValueError: a number is not finite, which JSON has no word for.
     """
-    write_text(path, json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+    write_text(path, json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n", flush=flush)
 
 
 def save_figure(figure: "Figure", path: Path) -> None:

@@ -199,7 +199,7 @@ def is_locked(folder: Path) -> bool:
 
 
 @contextmanager
-def lock(folder: Path, refusal: Exception) -> Iterator[None]:
+def lock(folder: Path, refusal: Exception, name: str = LOCK) -> Iterator[None]:
     """Holds a folder while it lasts, against every other process on machines that share the disk.
 
     A thread that holds a folder may do so once more.
@@ -207,7 +207,7 @@ def lock(folder: Path, refusal: Exception) -> Iterator[None]:
     Raises:
         Exception: `refusal`, where another process holds it.
     """
-    lock = FileLock(folder / LOCK, is_singleton=True)
+    lock = FileLock(folder / name, is_singleton=True)
     try:
         lock.acquire(timeout=0.2)  # as long as somebody may take to look whether it is held
     except Timeout:
@@ -217,7 +217,7 @@ def lock(folder: Path, refusal: Exception) -> Iterator[None]:
     finally:
         if lock.lock_counter == 1:
             with suppress(OSError):  # Windows keeps it while it is held
-                (folder / LOCK).unlink()
+                (folder / name).unlink()
         lock.release()
 
 

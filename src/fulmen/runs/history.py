@@ -4,13 +4,18 @@ It is a Lightning logger, so what the learner reports reaches it as it reaches T
 """
 
 import csv
+import io
+import math
+import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from lightning.pytorch.loggers.logger import Logger
+from numpy.typing import NDArray
 
 from fulmen.runs.files import write_text
 
@@ -80,6 +85,61 @@ class History(Logger):
     def finalize(self, status: str) -> None:
         """Closes the file."""
         self.file.close()
+
+
+class StackedHistory:
+    """The rows of many runs that train as one, in a file of numbers: memory does not grow with the intervals.
+
+    Shapes: C runs, F columns.
+
+    Args:
+        path: the file.
+        columns: names of the figures in a row.
+        copies: C.
+        intervals: rows that a resumed stack has; later ones are cut off.
+    """
+
+    def __init__(self, path: Path, columns: Sequence[str], copies: int, intervals: int = 0) -> None:
+        self.path, self.columns, self.copies = path, [*NO_FIGURES, *columns], copies
+        size = copies * len(self.columns) * 8
+        self.file = path.open("r+b" if path.exists() and intervals else "w+b")
+        self.file.truncate(size * intervals)
+        self.file.seek(0, os.SEEK_END)
+        before = self.rows(0, math.inf) if intervals else []
+        self.began = time.perf_counter() - (float(before[-1]["seconds"]) if before else 0.0)
+
+    def add(self, step: int, epoch: float, figures: NDArray[np.float64]) -> None:
+        """Appends a row for each run, [C, F].
+
+        Raises:
+            OSError: the disk is full.
+        """
+        seconds = round(time.perf_counter() - self.began, 4)
+        first = np.broadcast_to([step, epoch, seconds], (self.copies, len(NO_FIGURES)))
+        self.file.write(np.concatenate([first, figures], 1).tobytes())
+
+    def flush(self) -> None:
+        """Makes what was added outlast a power failure."""
+        self.file.flush()
+        os.fsync(self.file.fileno())
+
+    def rows(self, copy: int, last: float) -> list[dict[str, float]]:
+        """Returns the rows of a run up to a step."""
+        self.file.flush()
+        shape = (-1, self.copies, len(self.columns))
+        blocks = np.memmap(self.path, np.float64, "r").reshape(shape) if self.path.stat().st_size else np.empty(shape)
+        return [dict(zip(self.columns, row, strict=True)) for row in blocks[:, copy].tolist() if row[0] <= last]
+
+
+def text_of(rows: Iterable[Mapping[str, float]], columns: Iterable[str]) -> str:
+    """Returns the content of `history.csv` with these rows, of which the columns are as in `History`."""
+    lines = io.StringIO()
+    writer = csv.DictWriter(lines, [*NO_FIGURES, *columns], "", "ignore", lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        figures = {name: value for name, value in row.items() if math.isfinite(value)}
+        writer.writerow(figures | {"step": int(row["step"]), "seconds": f"{row['seconds']:.4f}"})
+    return lines.getvalue()
 
 
 def _read(path: Path) -> list[dict[str, str]]:

@@ -9,7 +9,7 @@ import platform
 import socket
 import subprocess
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -55,6 +55,32 @@ def claim(folder: Path, *, goes_on: bool) -> Iterator[None]:
 
 
 @contextmanager
+def claim_all(paths: Sequence[Path], lock: Path) -> Iterator[None]:
+    """Holds many folders at once, which are there and were planned by a sweep.
+
+    A lock for each would take a thousand open files. Here each folder's lock is another name of one file.
+
+    Args:
+        paths: the folders.
+        lock: that file.
+
+    Raises:
+        FileExistsError: another process holds one of them, or it is not empty.
+    """
+    with folders.lock(lock.parent, FileExistsError(f"{lock.parent} is held by another process"), lock.name):
+        for path in paths:
+            if folders.is_locked(path):
+                raise FileExistsError(f"{path} is held by another process, which is training this run")
+            (path / folders.LOCK).unlink(missing_ok=True)
+            os.link(lock, path / folders.LOCK)
+        try:
+            yield
+        finally:
+            for path in paths:
+                (path / folders.LOCK).unlink(missing_ok=True)
+
+
+@contextmanager
 def recording(
     folder: Path, config: Mapping[str, Any], facts: Mapping[str, Any], resumed: int | None = None
 ) -> Iterator[dict[str, Any]]:
@@ -72,27 +98,22 @@ def recording(
     if not leads():
         yield {}
         return
-    if not _has(folder, config):
+    if not has(folder, config):
         write_text(folder / "config.yaml", folders.yaml_text(config))
-    began, before = datetime.now(UTC), folders.load_status(folder)
-    status: dict[str, Any] = {"state": "running", "error": None, "traceback": None, "started": began.isoformat()}
-    status |= {**facts, **environment()}
+    before = folders.load_status(folder)
+    status = opening(before, {**facts, **environment()}, resumed)
     if resumed is not None:
-        status |= {name: before[name] for name in ("started", "overrides", "rerun") if name in before}
-        now = {"step": resumed, "started": began.isoformat(), "overrides": facts.get("overrides")}
         (folder / "metrics.json").unlink(missing_ok=True)  # until there are new ones
-        status["resumed"] = [*before.get("resumed", []), now]
     write_json(folder / "status.json", status)
+    began = datetime.now(UTC)
     try:
         yield status
         status["state"] = "completed"
     except BaseException as error:
-        status |= _failure(error)
+        status |= failure(error)
         raise
     finally:
-        ended = datetime.now(UTC)
-        seconds = before.get("seconds", 0.0) + (ended - began).total_seconds()
-        status |= {"ended": ended.isoformat(), "seconds": seconds}
+        status |= ending(before, began)
         try:
             write_json(folder / "status.json", status)
         except OSError as error:
@@ -101,14 +122,37 @@ def recording(
             warn(f"how the run ended could not be recorded: {explain(error)}")  # why it ended matters more
 
 
+def opening(before: Mapping[str, Any], facts: Mapping[str, Any], resumed: int | None) -> dict[str, Any]:
+    """Returns the status of a run that begins.
+
+    Args:
+        before: the status that its folder had.
+        facts: further entries.
+        resumed: the step at which the run resumes.
+    """
+    now = datetime.now(UTC).isoformat()
+    status: dict[str, Any] = {"state": "running", "error": None, "traceback": None, "started": now, **facts}
+    if resumed is not None:
+        status |= {name: before[name] for name in ("started", "overrides", "rerun") if name in before}
+        again = {"step": resumed, "started": now, "overrides": facts.get("overrides")}
+        status["resumed"] = [*before.get("resumed", []), again]
+    return status
+
+
+def ending(before: Mapping[str, Any], began: datetime) -> dict[str, Any]:
+    """Returns the entries about the time that a run took, together with earlier parts of it."""
+    ended = datetime.now(UTC)
+    return {"ended": ended.isoformat(), "seconds": before.get("seconds", 0.0) + (ended - began).total_seconds()}
+
+
 def record_failure(folder: Path, error: BaseException) -> None:
     """Notes why a run did not come so far as to be recorded, in a folder that is held."""
     now = datetime.now(UTC).isoformat()
     before = {"started": now, "seconds": 0.0, **environment(), **folders.load_status(folder)}
-    write_json(folder / "status.json", before | _failure(error) | {"ended": now})
+    write_json(folder / "status.json", before | failure(error) | {"ended": now})
 
 
-def _has(folder: Path, config: Mapping[str, Any]) -> bool:
+def has(folder: Path, config: Mapping[str, Any]) -> bool:
     """Returns whether the configuration is there already, as in a sweep's job or a resumed run."""
     try:
         return folders.read_config(folder) == dict(config)
@@ -144,7 +188,8 @@ def _taken(folder: Path) -> FileExistsError:
     return FileExistsError(f"{folder} {what}, and every run has a folder of its own; name one that does not exist")
 
 
-def _failure(error: BaseException) -> dict[str, Any]:
+def failure(error: BaseException) -> dict[str, Any]:
+    """Returns the entries about the error that ended a run."""
     if isinstance(error, Pruned):
         return {"state": "pruned", "pruned": str(error)}
     state = {Diverged: "diverged", Interrupted: "interrupted"}.get(type(error), "failed")

@@ -16,7 +16,7 @@ from fulmen.runs.files import write_json
 from fulmen.runs.folder import is_locked, load_status
 from fulmen.runs.signals import raising
 from fulmen.sweeps.job import Job
-from fulmen.sweeps.launchers import BASIC, CHOICE, Launcher
+from fulmen.sweeps.launchers import BASIC, CHOICE, VECTORIZED, Launcher
 from fulmen.sweeps.record import STOP
 from fulmen.sweeps.results import PLANNED, read
 
@@ -55,7 +55,7 @@ def run_all(places: Sequence[Path], launcher: Launcher, job: Job) -> None:
 
 def _attempt(places: Sequence[Path], launcher: Launcher, job: Job) -> str:
     """Launches, and waits for what may still run when the launcher breaks off; what the launcher said then."""
-    is_apart = launcher.name != BASIC and not launcher.outlived
+    is_apart = launcher.name not in (BASIC, VECTORIZED) and not launcher.outlived
     with raising(functools.partial(_stop, places, job)) if is_apart else nullcontext():
         try:
             launcher.launch(places, job)

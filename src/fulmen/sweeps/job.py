@@ -11,13 +11,14 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from filelock import FileLock, Timeout
+from omegaconf import DictConfig
 
 from fulmen.config import recorded
 from fulmen.config.allowlist import listed
@@ -25,8 +26,8 @@ from fulmen.config.compose import literal
 from fulmen.config.groups import search_path
 from fulmen.config.overrides import read
 from fulmen.config.recorded import PERMISSIONS
-from fulmen.errors import ConfigurationError
-from fulmen.experiment.build import resume, train
+from fulmen.errors import ConfigurationError, Impossible
+from fulmen.experiment.build import StackedJob, resume, train, train_stack
 from fulmen.rules import split_override
 from fulmen.runs import folder as folders
 from fulmen.runs.folder import SWEEP
@@ -184,16 +185,53 @@ class Job:
         resume(folder, self.permissions, verbose=False, pruner=_pruner(folder))
 
     def _begin(self, folder: Path) -> None:
-        sweep, number = _sweep(folder.parent), int(folder.name)
+        config, name = self._configuration(folder)
+        train(config, folder=folder, name=name, verbose=False, pruner=_pruner(folder))
+
+    def _configuration(self, folder: Path) -> tuple[DictConfig, str]:
+        """Returns the configuration of the job in a folder, and its name in the dashboard."""
+        sweep = _sweep(folder.parent)
         config = recorded.anchored(recorded.configuration(folder), sweep.directory)
-        overrides = [
-            override for override in sweep.job_overrides(number) if split_override(override)[0] not in PERMISSIONS
-        ]
-        config.overrides = literal([*overrides, *self.permissions])
+        config.overrides = self._overrides(folder)
         for override in map(read, self.permissions):
             config[override.key_or_group] = override.value()
         config.allow_targets = listed(config.allow_targets)
-        train(config, folder=folder, name=" ".join(sweep.own_overrides(number)), verbose=False, pruner=_pruner(folder))
+        return config, " ".join(sweep.own_overrides(int(folder.name)))
+
+    def _overrides(self, folder: Path) -> list[str]:
+        """Returns the overrides of the job in a folder, with what is allowed now."""
+        typed = _sweep(folder.parent).job_overrides(int(folder.name))
+        return literal([each for each in typed if split_override(each)[0] not in PERMISSIONS] + self.permissions)
+
+    def run_stack(self, paths: Sequence[Path], records: Sequence[Mapping[str, Any]], place: Path) -> str | None:
+        """Trains the jobs in some folders as one.
+
+        Args:
+            paths: the folders.
+            records: their configurations, as recorded.
+            place: the stack's checkpoint.
+
+        Returns:
+            Why they cannot be trained as one, or None.
+        """
+        sweep = _sweep(paths[0].parent)
+        jobs = [
+            StackedJob(path, " ".join(sweep.own_overrides(int(path.name))), self._overrides(path), _pruner(path))
+            for path in paths
+        ]
+        try:
+            train_stack(self._configuration(paths[0])[0], records, jobs, place)
+        except Interrupted:
+            raise
+        except Impossible as error:
+            return str(error)
+        except BaseException as error:  # whatever a network's code may raise, Python's own ways to end included
+            from fulmen.runs.recording import record_failure
+
+            for path in paths:
+                if folders.load_status(path).get("state", UNFINISHED[0]) in UNFINISHED:
+                    record_failure(path, error)
+        return None
 
     @contextmanager
     def _stopping(self, sweep: Path) -> Iterator[None]:

@@ -25,9 +25,11 @@ from fulmen.errors import ConfigurationError
 from fulmen.rules import alternatives, split_override
 from fulmen.runs.settings import leaves
 from fulmen.runs.signals import STOPS, kept_from_children
+from fulmen.sweeps import stacking
 from fulmen.sweeps.job import Job
 
 BASIC: Final = "basic"
+VECTORIZED: Final = "vectorized"
 CHOICE, KEYS = "hydra/launcher", "hydra.launcher."
 
 
@@ -48,6 +50,7 @@ RAY = "hydra_plugins.hydra_ray_launcher.ray_launcher.RayLauncher"
 SUBMITIT = "hydra_plugins.hydra_submitit_launcher.submitit_launcher."
 LAUNCHERS: Final = {
     BASIC: Kind("", ""),
+    VECTORIZED: Kind("", ""),
     "joblib": Kind("joblib", JOBLIB, ("hydra.launcher.batch_size=1",)),
     "ray": Kind("ray", RAY, ("+hydra.launcher.ray.init.include_dashboard=false",), 10.0),
     "submitit_local": Kind("submitit", f"{SUBMITIT}LocalLauncher", ("hydra.launcher.timeout_min=10080",), 10.0),
@@ -81,9 +84,11 @@ class Launcher:
         if self.name not in LAUNCHERS:
             raise ConfigurationError(f"there is no {CHOICE}={self.name}{alternatives(self.name, LAUNCHERS)}")
         self.kind, self.overrides = LAUNCHERS[self.name], list(overrides)
-        if self.name == BASIC:
+        if self.name in (BASIC, VECTORIZED):
             if keys := [override for override in overrides if override.lstrip("+~").startswith(KEYS)]:
-                raise ConfigurationError(f"{CHOICE}=basic has no keys, and {keys[0]} is one; choose another launcher")
+                raise ConfigurationError(
+                    f"{CHOICE}={self.name} has no keys, and {keys[0]} is one; choose another launcher"
+                )
             return
         if self.kind.target.rpartition(".")[2] not in _installed():
             raise ConfigurationError(
@@ -104,6 +109,9 @@ class Launcher:
         Raises:
             Exception: whatever a launcher raises whose worker was killed, or that cannot reach what it launches on.
         """
+        if self.name == VECTORIZED:
+            stacking.launch(folders, job, lambda line: print(line, flush=True))
+            return
         if self.name == BASIC:
             for folder in folders:
                 job({"folder": str(folder)})

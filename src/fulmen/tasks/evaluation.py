@@ -37,20 +37,17 @@ class Evaluation:
         """Returns the entries of `metrics.json`: `<split>/loss`, its metrics, the confusion matrix of classes."""
         found: dict[str, Any] = {}
         for name, split in splits.items():
-            seen = self._seen(split)
-            found |= {f"{name}/{key}": value for key, value in seen.results().items()}
-            if isinstance(seen.metrics, Classes):
-                found[f"{name}/confusion_matrix"] = seen.metrics.counts.tolist()
+            found |= entries(name, self._seen(split))[0]
         return found
 
     def metrics(self, split: Rows) -> dict[str, float]:
         """Returns the loss and the metrics over all rows of `split`; what is undefined is absent."""
-        return self._seen(split).results()
+        return self._seen(split).results()[0]
 
     def _seen(self, split: Rows) -> StreamingMetrics:
         seen = StreamingMetrics(self.task, self.loss, split.rows)
         for chunk in chunks(split):
-            seen.add(*self._outcome(chunk))
+            seen.add(*(values.unsqueeze(0) for values in self._outcome(chunk)))
         return seen
 
     def unmeasurable(self, split: Rows) -> Outlier | None:
@@ -70,7 +67,7 @@ class Evaluation:
     def _outcome(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Returns raw scores and targets of one dtype."""
         out = self.scores(batch.x)
-        return out, batch.y.to(out.dtype) if batch.y.is_floating_point() else batch.y
+        return out, like(out, batch.y)
 
     @torch.inference_mode()
     def scores(self, x: Tensor) -> Tensor:
@@ -78,3 +75,17 @@ class Evaluation:
         with evaluation_mode(self.net), computing(self.precision, x.device.type):
             out = torch.cat([self.net(chunk) for chunk in torch.split(x, chunk_rows(x[:1]))])
         return out.float() if out.dtype in (torch.bfloat16, torch.float16) else out
+
+
+def like(out: Tensor, y: Tensor) -> Tensor:
+    """Returns targets in the type of the scores; classes stay whole numbers."""
+    return y.to(out.dtype) if y.is_floating_point() else y
+
+
+def entries(name: str, seen: StreamingMetrics) -> list[dict[str, Any]]:
+    """Returns the entries of `metrics.json` about a split, for each network that was measured."""
+    found: list[dict[str, Any]] = [{f"{name}/{key}": value for key, value in each.items()} for each in seen.results()]
+    if isinstance(seen.metrics, Classes):
+        for each, counts in zip(found, seen.metrics.counts.tolist(), strict=True):
+            each[f"{name}/confusion_matrix"] = counts
+    return found

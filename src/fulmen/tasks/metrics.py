@@ -1,17 +1,20 @@
 """The loss and the metrics of a split, from scores and targets that arrive in chunks: a split may be of any size.
 
-The mean squared and absolute errors and the confusion matrix are torchmetrics'. R² and the area under the ROC curve are
-not: torchmetrics' R² treats small errors as none whatever the unit of the targets, and its ROC curves take longer than
-counting ranks. Shapes as in `task.py`.
+The mean squared and absolute errors are torchmetrics'. R² and the area under the ROC curve are not: torchmetrics' R²
+treats small errors as none whatever the unit of the targets, and its ROC curves take longer than counting ranks.
+
+Shapes as in `task.py`, with C copies of a network first.
 """
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torchmetrics.functional import classification as classes
+from torch.func import vmap
 from torchmetrics.functional import regression as values
 
 from fulmen.data.source import DataSpec
@@ -27,28 +30,49 @@ SMALLEST_ERROR = 1e-4
 
 
 class StreamingMetrics:
-    """The loss and the metrics of the rows seen so far.
+    """The loss and the metrics of the rows seen so far, for one network or for many copies of it.
 
     Args:
         task: how scores are read and measured.
         loss: a mean over rows, or a sum.
         rows: the number of rows there will be.
+        copies: networks that are measured.
     """
 
-    def __init__(self, task: Task, loss: Loss, rows: int) -> None:
+    def __init__(self, task: Task, loss: Loss, rows: int, copies: int = 1) -> None:
         self.loss, self.task, self.rows = loss, task, rows
-        self.total = 0.0
-        self.metrics = Errors(task, rows) if task.kind == "regression" else Classes(task, rows)
+        self.total = np.zeros(copies)
+        self.metrics = Errors(task, rows) if task.kind == "regression" else Classes(task, rows, copies)
 
     def add(self, out: Tensor, y: Tensor) -> None:
-        """Adds the scores and targets of further rows."""
-        self.total += self.loss(out, y, self.task).item() * (1 if self.loss.reduction == "sum" else len(y) / self.rows)
+        """Adds the scores and targets of further rows, both with an axis of copies first."""
+        losses = _of_each(lambda out, y: self.loss(out, y, self.task), out, y)
+        self.total += _numbers(losses) * (1 if self.loss.reduction == "sum" else y.shape[1] / self.rows)
         self.metrics.add(out, y)
 
-    def results(self) -> dict[str, float]:
-        """Returns the loss, and the metrics without those that are undefined or infinite."""
-        found = self.metrics.results()
-        return {"loss": self.total, **{name: value for name, value in found.items() if math.isfinite(value)}}
+    def arrays(self) -> dict[str, NDArray[np.float64]]:
+        """Returns the loss and the metrics of each copy, [C]; not a number, or infinite, where one is undefined."""
+        return {"loss": self.total, **self.metrics.results()}
+
+    def results(self) -> list[dict[str, float]]:
+        """Returns for each copy its loss, and its metrics without those that are undefined or infinite."""
+        found = [dict(zip(self.arrays(), values, strict=True)) for values in zip(*self._lists(), strict=True)]
+        return [{name: v for name, v in each.items() if name == "loss" or math.isfinite(v)} for each in found]
+
+    def _lists(self) -> list[list[float]]:
+        return [values.tolist() for values in self.arrays().values()]
+
+
+def _of_each(function: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
+    """Returns a number for each copy, [C]."""
+    if len(tensors[0]) == 1:
+        return function(*(values[0] for values in tensors)).view(1)
+    found: Tensor = vmap(function)(*tensors)
+    return found
+
+
+def _numbers(values: Tensor) -> NDArray[np.float64]:
+    return values.detach().cpu().double().numpy()
 
 
 class Errors:
@@ -60,77 +84,84 @@ class Errors:
 
     def __init__(self, task: Task, rows: int) -> None:
         self.task, self.rows = task, rows
-        self.mse = self.mae = 0.0
+        self.mse: Any = 0.0
+        self.mae: Any = 0.0
         self.first: Tensor | None = None
         self.unit: tuple[Tensor, Tensor] | None = None
-        """Mean and std of the first chunk's targets, both [T]."""
-        self.sums = torch.zeros(3, 1, dtype=torch.float64)
-        """Sums of squared errors, squared targets and targets, [3, T]."""
+        """Mean and std of the first chunk's targets, both [C, 1, T]."""
+        self.sums = torch.zeros(3, 1, 1, dtype=torch.float64)
+        """Sums of squared errors, squared targets and targets, [3, C, T]."""
 
     def add(self, out: Tensor, y: Tensor) -> None:
-        """Adds scores and targets, [B, T]."""
+        """Adds scores and targets, [C, B, T]."""
         if self.first is None:
-            self.first, self.varies = y[0], torch.zeros_like(y[0], dtype=torch.bool)
-        self.varies |= (y != self.first).any(0)
-        std, share = out.new_tensor(self.task.std), len(y) / self.rows
+            self.first, self.varies = y[:, :1], torch.zeros_like(y[:, 0], dtype=torch.bool)
+        self.varies |= (y != self.first).any(1)
+        std, share = out.new_tensor(self.task.std), y.shape[1] / self.rows
         out, y = out * std, y * std
-        self.mse += values.mean_squared_error(out, y).item() * share
-        self.mae += values.mean_absolute_error(out, y).item() * share
+        self.mse = self.mse + _numbers(_of_each(values.mean_squared_error, out, y)) * share
+        self.mae = self.mae + _numbers(_of_each(values.mean_absolute_error, out, y)) * share
         if self.unit is None:
-            spread = y.std(0, correction=0)
-            self.unit = y.mean(0), torch.where(spread > 0, spread, 1)
+            spread = y.std(1, correction=0, keepdim=True)
+            self.unit = y.mean(1, keepdim=True), torch.where(spread > 0, spread, 1)
         mean, spread = self.unit
         y, out = (y - mean) / spread, (out - mean) / spread
-        self.sums = self.sums + torch.stack([(y - out).square().sum(0), y.square().sum(0), y.sum(0)]).cpu().double()
+        self.sums = self.sums + torch.stack([(y - out).square().sum(1), y.square().sum(1), y.sum(1)]).cpu().double()
 
-    def results(self) -> dict[str, float]:
-        """Returns `mse`, `mae` and `r2`, the mean over targets of 1 - squared error / variance."""
+    def results(self) -> dict[str, NDArray[np.float64]]:
+        """Returns `mse`, `mae` and `r2`, the mean over targets of 1 - squared error / variance, [C] each."""
         assert self.first is not None
         errors, squares, total = self.sums
         dtype = self.first.dtype
         squares = squares - total * (total / self.rows)
         errors = errors.where(~(errors <= SMALLEST_ERROR * squares / self.rows), 0)  # of any unit, if it is rounding
         errors, squares = errors.to(dtype), squares.to(dtype)
-        r2 = (1 - errors / squares).where(self.varies.cpu(), math.nan).mean().item()
-        return {"mse": self.mse, "mae": self.mae, "r2": r2}
+        r2 = (1 - errors / squares).where(self.varies.cpu(), math.nan).mean(-1)
+        return {"mse": self.mse, "mae": self.mae, "r2": _numbers(r2)}
 
 
 class Classes:
     """Metrics of classification."""
 
-    def __init__(self, task: Task, rows: int) -> None:
+    def __init__(self, task: Task, rows: int, copies: int) -> None:
         self.task, self.seen = task, 0
         self.count = max(2, task.out_features)
-        self.counts = np.zeros((self.count, self.count), np.int64)
-        """Rows by true class (first index) and predicted class (second): the confusion matrix, [K, K]."""
+        self.counts = np.zeros((copies, self.count, self.count), np.int64)
+        """Rows by true class (first index) and predicted class (second): the confusion matrices, [C, K, K]."""
         self.every = -(-rows * task.out_features // RANKED) or 1
-        self.areas = [AUROC(-(-rows // self.every)) for _ in range(task.out_features)]
+        room = -(-rows // self.every)
+        self.areas = [[AUROC(room) for _ in range(task.out_features)] for _ in range(copies)]
 
     def add(self, out: Tensor, y: Tensor) -> None:
-        """Adds scores [B, 1] or [B, K], and targets."""
-        probabilities, true = self.task.probabilities(out), y.flatten().long()
-        predicted = (probabilities > 0.5).long().flatten() if self.task.kind == "binary" else out.argmax(1)
-        table = classes.multiclass_confusion_matrix(predicted, true, self.count, validate_args=False)
-        self.counts += table.cpu().numpy()
+        """Adds scores [C, B, 1] or [C, B, K], and targets."""
+        is_binary, copies = self.task.kind == "binary", len(out)
+        probabilities, true = self.task.probabilities(out), y.reshape(copies, -1).long()
+        predicted = (probabilities > 0.5).long().flatten(1) if is_binary else out.argmax(-1)
+        cells = (torch.arange(copies, device=out.device).unsqueeze(1) * self.count + true) * self.count + predicted
+        found = torch.bincount(cells.flatten(), minlength=self.counts.size)
+        self.counts += found.cpu().numpy().reshape(self.counts.shape)
         ranked = slice(-self.seen % self.every, None, self.every)
-        columns, indices = probabilities[ranked].cpu().numpy(), true[ranked].cpu().numpy()
-        for column, area in enumerate(self.areas):
-            area.add(columns[:, column], indices == (1 if self.task.kind == "binary" else column))
-        self.seen += len(y)
+        numbers, indices = probabilities[:, ranked].cpu().numpy(), true[:, ranked].cpu().numpy()
+        for areas, columns, of_rows in zip(self.areas, numbers, indices, strict=True):
+            for column, area in enumerate(areas):
+                area.add(columns[:, column], of_rows == (1 if is_binary else column))
+        self.seen += true.shape[1]
 
-    def results(self) -> dict[str, float]:
-        """Returns `accuracy`, `f1` and `auroc`.
+    def results(self) -> dict[str, NDArray[np.float64]]:
+        """Returns `accuracy`, `f1` and `auroc`, [C] each.
 
         F1 is 2 · right / (rows of a class + rows taken for it): of class 1 of two, or the mean over classes that occur.
         The area is that of class 1 of two, or the mean over classes of one against the rest.
         """
-        right, both = self.counts.diagonal(), self.counts.sum(0) + self.counts.sum(1)
+        right, both = self.counts.diagonal(0, 1, 2), self.counts.sum(1) + self.counts.sum(2)
+        of_class = np.divide(2 * right, both, out=np.full(both.shape, math.nan), where=both > 0)
         if self.task.kind == "binary":
-            f1 = float(2 * right[1] / both[1]) if self.counts[1].any() else math.nan
+            f1 = np.where(self.counts[:, 1].any(1), of_class[:, 1], math.nan)
         else:
-            f1 = float((2 * right[both > 0] / both[both > 0]).mean())
-        areas = torch.tensor([area.value() for area in self.areas], dtype=torch.float64)
-        return {"accuracy": float(right.sum() / self.counts.sum()), "f1": f1, "auroc": areas.mean().item()}
+            f1 = np.array([each[~np.isnan(each)].mean() for each in of_class])
+        areas = torch.tensor([[area.value() for area in each] for each in self.areas], dtype=torch.float64)
+        accuracy = right.sum(1) / self.counts.sum((1, 2))
+        return {"accuracy": accuracy, "f1": f1, "auroc": areas.mean(1).numpy()}
 
 
 class AUROC:

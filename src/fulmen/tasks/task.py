@@ -3,7 +3,8 @@
 A task says how a model's raw scores are read as predictions.
 
 Shapes: B rows, T targets, K classes. Scores `out` and targets `y` are
-[B, T] and [B, T] for regression, [B, 1] and [B, 1] (0 or 1) for binary, [B, K] and [B] (int64) for multiclass.
+[B, T] and [B, T] for regression, [B, 1] and [B, 1] (0 or 1) for binary, [B, K] and [B] (int64) for multiclass. Before
+these there may be an axis of copies of the network.
 """
 
 from dataclasses import dataclass
@@ -43,11 +44,11 @@ class Task:
         """Returns class probabilities: [B, 1] of class 1 for binary, [B, K] for multiclass."""
         if self.kind == "binary":
             return out if self.gives_probabilities else out.sigmoid()
-        return out / out.sum(1, keepdim=True).clamp_min(TINY) if self.gives_probabilities else out.softmax(1)
+        return out / out.sum(-1, keepdim=True).clamp_min(TINY) if self.gives_probabilities else out.softmax(-1)
 
     def log_probabilities(self, out: Tensor) -> Tensor:
         """Returns the logarithms of the class probabilities of a multiclass task, [B, K]."""
-        return self.probabilities(out).clamp_min(TINY).log() if self.gives_probabilities else out.log_softmax(1)
+        return self.probabilities(out).clamp_min(TINY).log() if self.gives_probabilities else out.log_softmax(-1)
 
     def comparable(self, out: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Returns prediction and target in one shape: values, or probabilities and the classes as 0 and 1."""

@@ -38,3 +38,8 @@ def find(wanted: str, dtype: torch.dtype, devices: int = 1) -> str:
     if devices > counts[found]:
         raise ValueError(f"trainer.devices={devices}, but this machine has {counts[found]} {found} device(s)")
     return found
+
+
+def device(accelerator: str) -> torch.device:
+    """Returns the first device of an accelerator."""
+    return torch.device({"gpu": "cuda:0"}.get(accelerator, accelerator))

@@ -32,10 +32,10 @@ from torch.optim import LBFGS, SGD, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from fulmen.data.tensors import Batch
-from fulmen.errors import first_line, warn
+from fulmen.errors import Impossible, first_line, warn
 from fulmen.tasks.penalties import Penalty
 from fulmen.training import torch_private
-from fulmen.training.graph import Impossible, Layout, TrainStep, is_known, mutable_state, settings, trace_step
+from fulmen.training.graph import Layout, TrainStep, is_known, mutable_state, settings, trace_step
 from fulmen.training.optimizers import MakeOptimizer
 from fulmen.training.packs import Pack
 from fulmen.training.plan import Plan
@@ -77,9 +77,12 @@ def saving(plan: Plan, row_work: int) -> float:
         plan: how the run is divided.
         row_work: multiplications of a row's forward pass. A convolution takes as long compiled, or longer.
     """
-    is_small = plan.batch_rows * row_work < SMALL_STEP
-    has_compiler = which(os.environ.get("CXX", "g++")) is not None
-    return max(0.0, plan.total_steps * SAVED - SECONDS) if is_small and has_compiler else 0.0
+    return max(0.0, plan.total_steps * SAVED - SECONDS) if is_small(plan, row_work) else 0.0
+
+
+def is_small(plan: Plan, row_work: int) -> bool:
+    """Returns whether compiling pays in long runs: a step is mostly Python, and there is a C++ compiler."""
+    return plan.batch_rows * row_work < SMALL_STEP and which(os.environ.get("CXX", "g++")) is not None
 
 
 class Compiled:
@@ -101,7 +104,8 @@ class Compiled:
         self.known = (
             is_known(step.evaluation) and isinstance(step.penalty, Penalty | None) and is_known_optimizer(optimizer)
         )
-        self.functions: dict[int, _Function] = {}
+        self.functions: dict[int, Function] = {}
+        self.layout: Layout | None = None
         self.given_up = False
 
     def _give_up(self, why: str) -> None:
@@ -139,7 +143,7 @@ class Compiled:
             scheduler.step()
         return loss.view(1)
 
-    def _call(self, function: "_Function", pack: Pack, index: int, first: int, scheduler: LRScheduler | None) -> Tensor:
+    def _call(self, function: "Function", pack: Pack, index: int, first: int, scheduler: LRScheduler | None) -> Tensor:
         """Takes as many compiled steps as one call may."""
         most = index + int(min(function.capacity, function.next_check - function.steps))
         count = sum(1 for _ in itertools.takewhile(pack.sizes[index].__eq__, pack.sizes[index:most]))
@@ -151,8 +155,8 @@ class Compiled:
             while len(rates) < count and settings(self.optimizer) == self.settings:
                 rates.append(self.optimizer.param_groups[0]["lr"])
                 scheduler.step()
-        losses, gradients = function(
-            mutable_state(self.net, self.optimizer), rates, first, pack.rows(index, len(rates))
+        losses, gradients = self._run(
+            function, mutable_state(self.net, self.optimizer), rates, first, pack.rows(index, len(rates))
         )
         self._keep(gradients)
         return losses
@@ -162,7 +166,7 @@ class Compiled:
         for place, gradient in gradients.items():
             self.parameters[place].grad = gradient
 
-    def _compare(self, function: "_Function | None", own: TrainStep, batch: Batch, step: int) -> Tensor:
+    def _compare(self, function: "Function | None", own: TrainStep, batch: Batch, step: int) -> Tensor:
         """Takes the run's own step, and the compiled one from the same state; if they agree, the latter counts."""
         try:
             before = [tensor.clone() for tensor in mutable_state(self.net, self.optimizer)]
@@ -181,7 +185,7 @@ class Compiled:
             function = function or self._compile(batch)
             with torch.random.fork_rng([batch.x.device] if batch.x.is_cuda else []):
                 _set_random_state(random, batch)
-                losses, gradients = function(before, [rate], step, Batch(rows.x[None], rows.y[None]))
+                losses, gradients = self._run(function, before, [rate], step, Batch(rows.x[None], rows.y[None]))
         except Impossible as error:
             self._give_up(str(error))
             return loss
@@ -224,7 +228,7 @@ class Compiled:
             if isinstance(value, plain) and name not in usual
         }
 
-    def _compile(self, batch: Batch) -> "_Function":
+    def _compile(self, batch: Batch) -> "Function":
         net, optimizer = self.net, self.optimizer
         if len(optimizer.param_groups) > 1:
             raise Impossible("the optimizer has groups of parameters")
@@ -233,7 +237,25 @@ class Compiled:
         with torch_private.quiet():
             layout = Layout(net, optimizer)
             one = trace_step(net, optimizer, self.make_optimizer, self.step.build, batch, layout, PRODUCTS)
-        return _Function(one, layout, mutable_state(net, optimizer), batch, full=self.full, known=self.known)
+        self.layout, rate = layout, torch.zeros((), dtype=torch.float64, device=batch.x.device)
+        state = layout.flatten(mutable_state(net, optimizer))
+        return Function(one, state, [], rate, batch, full=self.full, known=self.known)
+
+    def _run(
+        self, function: "Function", tensors: list[Tensor], rates: list[float], first: int, rows: Batch
+    ) -> tuple[Tensor, dict[int, Tensor]]:
+        """Takes compiled steps, which change the tensors of `mutable_state`.
+
+        Returns:
+            The losses, [steps], and the gradients of the last step by the parameter's index.
+        """
+        assert self.layout is not None
+        numbers = torch.tensor(rates, dtype=torch.float64)
+        with torch.no_grad():
+            losses, found = function(self.layout.flatten(tensors), numbers, first, rows)
+            groups = len(self.layout.groups)
+            torch._foreach_copy_(tensors, self.layout.unflatten(found[groups:]))
+        return losses, self.layout.gradients(found[:groups])
 
     def _agree(self, found: Sequence[Tensor], expected: Sequence[Tensor]) -> bool:
         """Compares loss, weights and the network's buffers; in an optimizer's state may be nothing but rounding."""
@@ -246,55 +268,71 @@ class Compiled:
         return bool((one - other).norm() <= tolerance * other.norm())
 
 
-class _Function:
+class Function:
     """Machine code of up to `capacity` steps on batches of one size, in a loop.
 
     State and gradients go through the loop as a few flat tensors: with dozens, a step takes longer; and inductor, which
     takes equal results for one, would give that away twice.
 
     Args:
-        one: the graph of a step.
-        layout: of what a step changes.
-        tensors: what it changes.
+        one: the graph of a step. It is given the state, which it changes, constants, the rate, the step's number, [] in
+            int64, x and y, and returns the losses and further tensors, such as gradients.
+        state: tensors as an example.
+        constants: tensors that no step changes.
+        rate: an example of what `one` takes for a rate.
         batch: an example.
         full: whether every step is on the same batch.
         known: whether the network needs no further comparison.
     """
 
     def __init__(
-        self, one: GraphModule, layout: Layout, tensors: list[Tensor], batch: Batch, *, full: bool, known: bool
+        self,
+        one: GraphModule,
+        state: Sequence[Tensor],
+        constants: Sequence[Tensor],
+        rate: Tensor,
+        batch: Batch,
+        *,
+        full: bool,
+        known: bool,
     ) -> None:
         from torch.fx.experimental.proxy_tensor import make_fx
 
-        self.layout, self.known, self.steps = layout, known, 0
+        self.known, self.steps, self.constants = known, 0, list(constants)
         self.capacity = CAPACITY if full else max(1, min(CAPACITY, LARGEST // (batch.x.nbytes + batch.y.nbytes)))
-        self.rates = torch.zeros(self.capacity, dtype=torch.float64, device=batch.x.device)
+        self.rates = rate.new_zeros(self.capacity, *rate.shape)
         self.rows = Batch(*(values.new_zeros(1 if full else self.capacity, *values.shape) for values in batch))
         outputs: Any = one.graph.output_node().args[0]
         results = [output.meta["val"] for output in outputs]
+        fixed = len(self.constants)
 
         def more(index: Tensor, *others: Tensor) -> Tensor:
             return index < others[-3]
 
         def step(index: Tensor, losses: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
             *carried, rates, first, _count, x, y = others
+            constants = carried[len(carried) - fixed :]
             at = index.view(1)
             rate, *rows = (v[0] if len(v) == 1 else v.index_select(0, at).squeeze(0) for v in (rates, x, y))
-            flat = [values.clone() for values in carried[len(results) - 1 :]]  # the graph changes them
-            loss, *gradients = one(*flat, rate, first + index, *(values.clone() for values in rows))
-            return index + 1, losses.index_copy(0, at, loss.view(1)), *gradients, *flat
+            kept = carried[len(results) - 1 : len(carried) - fixed]
+            flat = [values.clone() for values in kept]  # the graph changes them
+            loss, *further = one(*flat, *constants, rate, first + index, *(values.clone() for values in rows))
+            return index + 1, losses.index_copy(0, at, loss.unsqueeze(0)), *further, *flat
 
         def pack(*inputs: Tensor) -> tuple[Tensor, ...]:
-            *flat, rates, first, count, x, y = inputs
-            losses, *gradients = (
+            *given, rates, first, count, x, y = inputs
+            flat, constants = given[: len(given) - fixed], given[len(given) - fixed :]
+            losses, *further = (
                 torch.zeros(size, dtype=result.dtype, device=rates.device)
-                for size, result in zip([len(rates), *map(len, results[1:])], results, strict=True)
+                for size, result in zip(
+                    [(len(rates), *results[0].shape), *(result.shape for result in results[1:])], results, strict=True
+                )
             )
-            start = [torch.zeros_like(first), losses, *gradients, *flat]
-            return torch_private.while_loop(more, step, start, [rates, first, count, x, y])[1:]
+            start = [torch.zeros_like(first), losses, *further, *flat]
+            return torch_private.while_loop(more, step, start, [*constants, rates, first, count, x, y])[1:]
 
         number = torch.zeros((), dtype=torch.int64, device=batch.x.device)
-        inputs = [*layout.flatten(tensors), self.rates, number, number.clone(), *self.rows]
+        inputs = [*state, *self.constants, self.rates, number, number.clone(), *self.rows]
         with torch_private.quiet():
             self.code = torch_private.machine_code(make_fx(pack, tracing_mode="fake")(*inputs), inputs)
 
@@ -303,32 +341,28 @@ class _Function:
         """The number of steps after which to compare again."""
         return math.inf if self.known else next((steps for steps in CHECKS if steps >= self.steps), math.inf)
 
-    def __call__(
-        self, tensors: list[Tensor], rates: list[float], first: int, rows: Batch
-    ) -> tuple[Tensor, dict[int, Tensor]]:
+    def __call__(self, state: Sequence[Tensor], rates: Tensor, first: int, rows: Batch) -> tuple[Tensor, list[Tensor]]:
         """Takes a step for each of `rates`.
 
         Args:
-            tensors: of `mutable_state`, which are changed.
-            rates: the learning rates.
+            state: as it is before.
+            rates: the learning rates, [steps, ...].
             first: number of the first step.
             rows: [steps, B, ...], or [1, B, ...] where all steps have the same.
 
         Returns:
-            The losses, [steps], and the gradients of the last step by the parameter's index.
+            The losses, [steps, ...], and what else the last step returned, followed by the state after it.
         """
-        count, number = len(rates), functools.partial(self.rates.new_tensor, dtype=torch.int64)
-        self.rates[:count] = torch.tensor(rates, dtype=torch.float64)
+        count, number = len(rates), functools.partial(torch.tensor, dtype=torch.int64, device=self.rates.device)
+        self.rates[:count] = rates
         if rows.x.shape != self.rows.x.shape:
             for values, given in zip(self.rows, rows, strict=True):
                 values[:count] = given
             rows = self.rows
         with torch.no_grad():
-            losses, *found = self.code(*self.layout.flatten(tensors), self.rates, number(first), number(count), *rows)
-            groups = len(self.layout.groups)
-            torch._foreach_copy_(tensors, self.layout.unflatten(found[groups:]))
+            losses, *found = self.code(*state, *self.constants, self.rates, number(first), number(count), *rows)
         self.steps += count
-        return losses[:count], self.layout.gradients(found[:groups])
+        return losses[:count], found
 
 
 def _random_state(batch: Batch) -> list[Tensor]:
@@ -352,5 +386,21 @@ def _addmm(c: Tensor, a: Tensor, b: Tensor, *, beta: float = 1, alpha: float = 1
     return NotImplemented if product is NotImplemented or beta != 1 or alpha != 1 else c + product
 
 
-PRODUCTS: dict[Any, Callable[..., Any]] = {aten.mm.default: _mm, aten.addmm.default: _addmm}
-"""Matrix products, [M, K] · [K, N], as sums that inductor fuses with what comes before and after."""
+def _bmm(a: Tensor, b: Tensor) -> Any:
+    if a.shape[1] * a.shape[2] * b.shape[2] >= SMALL_PRODUCT:
+        return NotImplemented
+    return (a.unsqueeze(3) * b.unsqueeze(1)).sum(2)
+
+
+def _baddbmm(c: Tensor, a: Tensor, b: Tensor, *, beta: float = 1, alpha: float = 1) -> Any:
+    product = _bmm(a, b)
+    return NotImplemented if product is NotImplemented or beta != 1 or alpha != 1 else c + product
+
+
+PRODUCTS: dict[Any, Callable[..., Any]] = {
+    aten.mm.default: _mm,
+    aten.addmm.default: _addmm,
+    aten.bmm.default: _bmm,
+    aten.baddbmm.default: _baddbmm,
+}
+"""Matrix products, [M, K] · [K, N], or many of them, as sums that inductor fuses with what comes before and after."""

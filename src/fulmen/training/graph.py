@@ -23,6 +23,7 @@ from torch.optim import SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, NAdam, Opti
 from torch.overrides import TorchFunctionMode
 
 from fulmen.data.tensors import Batch
+from fulmen.errors import Impossible
 from fulmen.tasks import losses
 from fulmen.tasks.evaluation import Evaluation
 from fulmen.training import torch_private
@@ -46,10 +47,6 @@ KNOWN = ("torch.nn.modules.", "fulmen.models.")
 ELEMENTWISE = (GD, SGD, Adam, AdamW, Adamax, NAdam, RMSprop, Adagrad, Adadelta)
 """Optimizers whose update of a number of a weight depends on nothing but that number's gradient and state."""
 aten = torch.ops.aten
-
-
-class Impossible(Exception):
-    """There is no graph that does the same; says why."""
 
 
 def mutable_state(net: nn.Module, optimizer: Optimizer) -> list[Tensor]:
@@ -175,7 +172,7 @@ def trace_step(
         own |= {id(buffer): next(given) for buffer in net.buffers()}
         take = functools.partial(_take_step, net, settings(optimizer), make_optimizer, build, layout)
         taken = {f"net.{name}": own[id(tensor)] for name, tensor in named.items()}
-        return functional_call(_Within(net, take), taken, (flat, rate, step, Batch(x, y)), tie_weights=False)
+        return functional_call(Within(net, take), taken, (flat, rate, step, Batch(x, y)), tie_weights=False)
 
     scalars = [torch.zeros((), dtype=dtype, device=batch.x.device) for dtype in (torch.float64, torch.int64)]
     inputs = [*layout.flatten(mutable_state(net, optimizer)), *scalars, *batch]
@@ -221,7 +218,7 @@ def _take_step(
 
         return bare(joined)
 
-    with _Numbers(), torch.no_grad():
+    with Numbers(), torch.no_grad():
         loss = build(update, torch.autograd.backward)(batch, step)
         for weight, given, values in zip(weights, states, kept, strict=True):
             _write_back(values, given, optimizer.state[weight])
@@ -238,7 +235,7 @@ def _write_back(kept: Mapping[str, Tensor], given: Mapping[str, Tensor], after: 
             kept[name].copy_(tensor.reshape(-1) if kept[name].ndim == 1 else tensor)
 
 
-class _Within(nn.Module):
+class Within(nn.Module):
     """A module that calls a function while `functional_call` has given `net` other tensors."""
 
     def __init__(self, net: nn.Module, function: Callable[..., Any]) -> None:
@@ -249,7 +246,7 @@ class _Within(nn.Module):
         return self.function(*args)
 
 
-class _Numbers(TorchFunctionMode):
+class Numbers(TorchFunctionMode):
     """A mode in which the numbers of optimizers, counts of steps and the learning rate, stay tensors in the graph."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -354,12 +351,12 @@ def trace_gradient(
         return [loss.detach(), *torch.autograd.grad(loss, own)]
 
     graph = make_fx(differentiate, tracing_mode="fake")(*parameters, *buffers, x, y)
-    _shorten(graph.graph)
+    shorten(graph.graph)
     graph.recompile()
     return graph.forward
 
 
-def _shorten(graph: Graph) -> None:
+def shorten(graph: Graph) -> None:
     """Removes operations that only make a tensor of a tensor: detaching, and transposing twice."""
     for node in graph.nodes:
         before = node.args[0] if node.args else None

@@ -78,7 +78,7 @@ class Learner(LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Returns the optimizer, and its schedule if there is one."""
-        optimizer = optimizers.make(self.make_optimizer, self.net)
+        optimizer = optimizers.make(self.make_optimizer, list(self.net.parameters()))
         if self.make_scheduler is None:
             return optimizer
         return [optimizer], [self.make_scheduler(optimizer, self.plan)]

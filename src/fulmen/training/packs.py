@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 
 import torch
 from lightning.pytorch import LightningDataModule
-from torch import Tensor
 
 from fulmen.data.order import Order
 from fulmen.data.scaling import Scaling
@@ -99,16 +98,26 @@ class Packs:
         if self.plan.batch_rows >= self.plan.rows == self.data.rows:
             everything = self.data.take(slice(None))  # needs no order, and no copy
             return Pack(everything, [self.data.rows] * count, is_full=True)
-        size, first, apart = self.plan.batch_rows, self.share.start or 0, self.share.step or 1
-        rows: list[Tensor] = []
-        sizes: list[int] = []
-        while len(sizes) < count:
-            epoch, index = divmod(step + len(sizes), self.plan.steps_per_epoch)
-            whole = min(count - len(sizes), self.plan.steps_per_epoch - index)
-            start, stop = index * size, min((index + whole) * size, self.plan.rows)
-            rows.append(self.order.rows(epoch, first + start * apart, first + stop * apart, apart))
-            sizes += [size] * (whole - 1) + [stop - start - (whole - 1) * size]
+        spans, sizes = batches_of(self.plan, step, count)
+        first, apart = self.share.start or 0, self.share.step or 1
+        rows = [
+            self.order.rows(epoch, first + start * apart, first + stop * apart, apart) for epoch, start, stop in spans
+        ]
         return Pack(self.data.take(torch.cat(rows)), sizes)
+
+
+def batches_of(plan: Plan, step: int, count: int) -> tuple[list[tuple[int, int, int]], list[int]]:
+    """Returns where `count` batches from `step` on lie, as passes with first and last position, and their sizes."""
+    size = plan.batch_rows
+    spans: list[tuple[int, int, int]] = []
+    sizes: list[int] = []
+    while len(sizes) < count:
+        epoch, index = divmod(step + len(sizes), plan.steps_per_epoch)
+        whole = min(count - len(sizes), plan.steps_per_epoch - index)
+        start, stop = index * size, min((index + whole) * size, plan.rows)
+        spans.append((epoch, start, stop))
+        sizes += [size] * (whole - 1) + [stop - start - (whole - 1) * size]
+    return spans, sizes
 
 
 class DataModule(LightningDataModule):

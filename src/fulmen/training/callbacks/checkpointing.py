@@ -9,9 +9,11 @@ and the interval's sums are reset: what is saved then is whole.
 
 import math
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import lightning
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
@@ -22,6 +24,7 @@ from fulmen.runs.checkpoints import keep_previous, save
 from fulmen.runs.folder import BEST, LAST, PREVIOUS
 from fulmen.runs.signals import Stop
 from fulmen.training import loggers
+from fulmen.training.plan import Plan
 
 SECONDS = 1.0
 """Between two savings at least,"""
@@ -122,3 +125,36 @@ def check_finite(trainer: Trainer) -> None:
     for name, parameter in trainer.lightning_module.named_parameters():
         if not torch.isfinite(parameter).all():
             raise Diverged(f"{name.removeprefix('net.')} is no longer finite at step {trainer.global_step}")
+
+
+def resumable(
+    trainer: Trainer, plan: Plan, step: int, state: Mapping[str, Any], stopping: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Returns a checkpoint as the Trainer of a single run would have written it at the end of an interval.
+
+    Args:
+        trainer: that has trained nothing.
+        plan: how the run was divided.
+        step: steps that were taken.
+        state: the entries that are not the Trainer's own: weights, optimizer, schedule, metadata.
+        stopping: the fields of early stopping, if the Trainer has it.
+    """
+    intervals = math.ceil(step / plan.steps_per_interval)
+    loop = trainer.fit_loop
+    steps = loop.epoch_loop.manual_optimization.optim_step_progress
+    for count in (steps.total, steps.current):
+        count.ready = count.completed = step
+    for counts in (loop.epoch_progress.total, loop.epoch_progress.current):
+        vars(counts).update(dict.fromkeys(("ready", "started", "processed", "completed"), intervals))
+    callbacks = {}
+    for callback in trainer.early_stopping_callbacks:
+        vars(callback).update(stopping)
+        callbacks[callback.state_key] = callback.state_dict()
+    return {
+        "epoch": intervals,
+        "global_step": step,
+        "pytorch-lightning_version": lightning.__version__,
+        "loops": {"fit_loop": loop.state_dict()},
+        "callbacks": callbacks,
+        **state,
+    }

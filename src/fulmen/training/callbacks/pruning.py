@@ -15,6 +15,8 @@ from fulmen.errors import Pruned
 Pruner = Callable[[int, float], bool]
 """Given how many percent of a run are done and its score then, says whether it is to end."""
 
+BEHIND = "{} was {:.4g} after {} of {} steps, behind earlier runs"
+
 
 class Pruning(Checkpoint):
     """Asks at every interval's end but the last.
@@ -36,4 +38,4 @@ class Pruning(Checkpoint):
         if step >= self.total_steps or not math.isfinite(score):
             return
         if self.pruner(round(100 * step / self.total_steps), score):
-            raise Pruned(f"{self.score} was {score:.4g} after {step} of {self.total_steps} steps, behind earlier runs")
+            raise Pruned(BEHIND.format(self.score, score, step, self.total_steps))

@@ -1,0 +1,281 @@
+"""The straight line for many experiments that train as one: prepare, claim, record, fit, evaluate, publish.
+
+They differ in seed, rate, decay, penalty, initializer, dropout's share and the draw of their data. Each has its own
+folder with the record of a single run, written when the last one ends; until then two files hold what a resumed stack
+needs: a checkpoint of all copies, and their rows of the history.
+"""
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fulmen.data.tensors import Batch, fingerprint
+from fulmen.errors import CheckpointError, Impossible, warn
+from fulmen.experiment import importing
+from fulmen.experiment.experiment import Experiment, Session
+from fulmen.experiment.prepare import Prepared, check_measurable, prepare
+from fulmen.experiment.run import host_unchanged
+from fulmen.experiment.stacked_records import Records
+from fulmen.models import dry_run
+from fulmen.models.initializers import new_network
+from fulmen.models.precision import converted
+from fulmen.runs import checkpoints, recording
+from fulmen.runs.history import StackedHistory
+from fulmen.runs.signals import Stop, deferred, raising
+from fulmen.tasks.evaluation import entries
+from fulmen.training import accelerators, compile
+from fulmen.training.callbacks.checkpointing import SECONDS, SHARE
+from fulmen.training.packs import DataModule
+from fulmen.training.stack import networks
+from fulmen.training.stack.compiled import saving
+from fulmen.training.stack.fit import Fit
+from fulmen.training.stack.networks import Stack
+from fulmen.training.stack.rates import Rates
+from fulmen.training.stack.rows import StackedRows
+from fulmen.training.trainer import find_threads
+
+
+@dataclass(frozen=True)
+class PreparedStack:
+    """Experiments that can train as one, with their data loaded and their networks initialized."""
+
+    experiments: Sequence[Experiment]
+    prepared: Prepared
+    """The first of them, prepared as a single run."""
+    data: list[DataModule]
+    """The different data sets."""
+    which: list[int]
+    """The data set of each experiment."""
+    fingerprints: list[str]
+    """Of the data sets."""
+    fit: Fit
+    threads: int
+    device: torch.device
+
+
+def train(experiments: Sequence[Experiment], sessions: Sequence[Session], place: Path) -> None:
+    """Trains experiments as one and records each in its folder.
+
+    Args:
+        experiments: they differ only in what the copies of a stack may differ in.
+        sessions: of each, with its folder, which is there.
+        place: the checkpoint that a stack that was stopped resumes from; beside it are further files of the stack.
+
+    Raises:
+        Impossible: they cannot train as one; nothing is written then.
+        ValueError: parts do not fit each other or the machine, or the data cannot be loaded; nothing is written then.
+        FileExistsError: a folder is in use.
+        Interrupted: a signal stopped the stack; it saves a checkpoint first.
+    """
+    with host_unchanged():
+        stack = prepare_stack(experiments, sessions)
+        place.parent.mkdir(exist_ok=True)
+        with raising(), recording.claim_all([session.folder for session in sessions], place.with_suffix(".lock")):
+            _train(stack, sessions, place)
+
+
+def _train(stack: PreparedStack, sessions: Sequence[Session], place: Path) -> None:
+    fit, plan = stack.fit, stack.prepared.plan
+    resumed = _resume(stack, sessions, place)
+    intervals = math.ceil(fit.number / plan.steps_per_interval)
+    history = StackedHistory(place.with_suffix(".rows"), fit.columns, fit.stack.copies, intervals)
+    records = Records(
+        stack.prepared,
+        stack.experiments,
+        sessions,
+        [stack.fingerprints[each] for each in stack.which],
+        threads=stack.threads,
+        device=stack.device,
+        history=history,
+        resumed=resumed,
+    )
+    records.open()
+    torch.set_num_threads(stack.threads)
+    try:
+        with deferred() as stop:
+            saver = _Saver(stack, sessions, place, history, stop)
+            fit.run(lambda step, rows: history.add(step, step / plan.steps_per_epoch, rows), saver)
+            fit.check_finite()
+        stop.raise_if_noted()
+        _publish(stack, records)
+    except BaseException as error:
+        records.fail(error)
+        raise
+    finally:
+        history.file.close()
+    for path in (place, history.path):
+        path.unlink(missing_ok=True)
+
+
+def prepare_stack(experiments: Sequence[Experiment], sessions: Sequence[Session]) -> PreparedStack:
+    """Loads the data, initializes the networks and stacks them; writes nothing.
+
+    Raises:
+        Impossible, ValueError: as `train`.
+    """
+    first = experiments[0]
+    prepared = prepare(first, sessions[0].threads)
+    plan, recipe, options, spec = prepared.plan, first.recipe, first.trainer, first.source.spec
+    optimizer = recipe.optimizer([torch.zeros(1, requires_grad=True)])
+    why = networks.obstacle(recipe, optimizer)
+    if options.precision not in ("32-true", "64-true"):
+        why = why or f"trainer.precision={options.precision} is not stacked; 32-true and 64-true are"
+    if first.source.streams:
+        why = why or "the rows stay in their files"
+    if why is not None:
+        raise Impossible(why)
+    data, which = [prepared.data], list[int]()
+    sources = [first.source]
+    for experiment in experiments:
+        place = next((index for index, source in enumerate(sources) if source is experiment.source), None)
+        if place is None:
+            place = len(sources)
+            module = _load(experiment, prepared)
+            sources.append(experiment.source)
+            data.append(module)
+        which.append(place)
+    nets = [
+        converted(
+            new_network(each.model, spec.in_shape, spec.out_features, options.precision, each.recipe.seed, each.init),
+            options.precision,
+        )
+        for each in experiments
+    ]
+    device = accelerators.device(prepared.accelerator)
+    stack = Stack(
+        prepared.evaluation,
+        spec.in_shape,
+        nets,
+        [experiment.recipe for experiment in experiments],
+        gradient_clip=options.gradient_clip,
+        batch_size=prepared.batch_size,
+        batch_rows=plan.batch_rows,
+        device=device,
+    )
+    training = [_held(module, "train") for module in data]
+    seeds = [experiment.recipe.seed for experiment in experiments]
+    rows = StackedRows(training, which, seeds, plan, device)
+    for step in {0, plan.steps_per_epoch - 1}:  # the last batch of a pass may be smaller
+        (x, y), _ = rows.pack(step, 1)
+        stack.check(Batch(x, y))
+    at_once = min(prepared.batch_size, plan.rows) * len(experiments)
+    classes = spec.out_features if spec.task == "multiclass" else 0
+    fit = Fit(
+        stack,
+        rows,
+        Rates([experiment.recipe for experiment in experiments], plan, stack.weights),
+        plan,
+        validation=[_held(module, "val").to(device) for module in data] if "val" in prepared.data.splits else None,
+        which=which,
+        columns=prepared.columns,
+        score=first.score,
+        patience=options.patience,
+        pruners=[session.pruner for session in sessions],
+        compiles=_compiles(prepared, len(experiments)),
+    )
+    return PreparedStack(
+        experiments=experiments,
+        prepared=prepared,
+        data=data,
+        which=which,
+        fingerprints=[fingerprint(split) for split in training],
+        fit=fit,
+        threads=sessions[0].threads or find_threads(options, nets[0], spec.in_shape, at_once, classes),
+        device=device,
+    )
+
+
+def _compiles(prepared: Prepared, copies: int) -> bool:
+    """Returns whether to compile the step of a stack, as `trainer.compile` and its length say."""
+    wanted = prepared.experiment.trainer.compile
+    if prepared.compile_obstacle is not None or wanted != "auto":
+        return wanted is True and prepared.compile_obstacle is None
+    is_small = compile.is_small(prepared.plan, dry_run.work(prepared.evaluation.net, prepared.data.spec.in_shape))
+    return is_small and saving(prepared.plan, copies) > compile.SECONDS
+
+
+def _load(experiment: Experiment, prepared: Prepared) -> DataModule:
+    """Loads one more data set.
+
+    Raises:
+        Impossible: its sizes or its scaling of targets are not those of the first.
+    """
+    options = experiment.trainer
+    module = DataModule(experiment.source, dtype=options.dtype, seed=experiment.recipe.seed, pack=options.pack)
+    with importing.at_once():
+        module.load()
+    module.plan = prepared.plan
+    sizes = {name: split.rows for name, split in module.splits.items()}
+    if sizes != {name: split.rows for name, split in prepared.data.splits.items()}:
+        raise Impossible("the data sets have different numbers of rows")
+    if module.scaling.y != prepared.data.scaling.y:
+        raise Impossible("the targets of the data sets are scaled differently")
+    check_measurable(prepared.evaluation, module, experiment.score)
+    return module
+
+
+def _held(module: DataModule, name: str) -> Batch:
+    split = module.splits[name]
+    assert isinstance(split, Batch)
+    return split
+
+
+def _resume(stack: PreparedStack, sessions: Sequence[Session], place: Path) -> int | None:
+    """Takes up a stack where it was stopped; returns the step, or None if it begins."""
+    if not place.exists():
+        return None
+    try:
+        content = checkpoints.load(place)
+        if content["folders"] != [session.folder.name for session in sessions]:
+            raise CheckpointError("it is of other runs")
+        stack.fit.load_state_dict(content["fit"])
+    except (CheckpointError, KeyError, ValueError) as error:
+        warn(f"{place} cannot be resumed from ({error}); its runs begin again")
+        return None
+    if content["fingerprints"] != stack.fingerprints:
+        warn("the training data has changed since the stack started; resuming with the new data")
+    return stack.fit.number
+
+
+class _Saver:
+    """Writes the stack's checkpoint about once a second, and at a signal, which then ends the run."""
+
+    def __init__(
+        self, stack: PreparedStack, sessions: Sequence[Session], place: Path, history: StackedHistory, stop: Stop
+    ) -> None:
+        self.fit, self.fingerprints = stack.fit, stack.fingerprints
+        self.place, self.history, self.stop = place, history, stop
+        self.folders = [session.folder.name for session in sessions]
+        self.due = time.monotonic() + SECONDS
+
+    def __call__(self, is_last_of_interval: bool) -> None:
+        if self.stop.noted is None and time.monotonic() < self.due:
+            return
+        began = time.monotonic()
+        self.fit.check_finite()
+        self.history.flush()
+        content = {"folders": self.folders, "fingerprints": self.fingerprints, "fit": self.fit.state_dict()}
+        checkpoints.save(content, self.place)
+        self.due = began + max(SECONDS, (time.monotonic() - began) / SHARE)
+        self.stop.raise_if_noted()
+
+
+def _publish(stack: PreparedStack, records: Records) -> None:
+    """Measures every copy with the weights asked for, and writes the records of all."""
+    fit, prepared = stack.fit, stack.prepared
+    weights, buffers = fit.chosen(prepared.experiment.weights)
+    metrics: list[dict[str, Any]] = [{} for _ in stack.which]
+    for name in prepared.data.splits:
+        splits = [_held(module, name).to(stack.device) for module in stack.data]
+        for found, more in zip(metrics, entries(name, fit.seen_by(splits, weights, buffers)), strict=True):
+            found |= more
+    for copy, which in enumerate(stack.which):
+        own = {name: values[copy] for name, values in buffers.items()}
+        evaluation = replace(prepared.evaluation, net=fit.stack.network(copy, weights[copy], own))
+        records.write(copy, fit, fit.copy(copy), metrics[copy], evaluation, stack.data[which])
+    records.close()

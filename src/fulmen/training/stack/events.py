@@ -1,0 +1,100 @@
+"""TensorBoard's events of a run, written at once from its record: a thousand loggers would take too long."""
+
+import io
+import os
+import socket
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.loggers import TensorBoardLogger
+from torch import nn
+
+from fulmen.runs.files import replacing
+from fulmen.training import loggers
+from fulmen.training.loggers import MakeLogger
+
+
+class Events:
+    """Event files of runs with one network architecture.
+
+    Args:
+        make_logger: makes the logger of a single run; nothing is written unless it is TensorBoard's.
+        net: the architecture, whose graph is shown.
+        in_shape: of a row.
+        columns: names of the curves.
+    """
+
+    def __init__(
+        self, make_logger: MakeLogger | None, net: nn.Module, in_shape: tuple[int, ...], columns: Sequence[str]
+    ) -> None:
+        self.make_logger = make_logger
+        self.first = b""
+        """The events that all runs have: the network's graph and the layout of the charts."""
+        if make_logger is None or getattr(make_logger, "func", make_logger) is not TensorBoardLogger:
+            self.make_logger = None
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            board = make_logger(save_dir=folder, version="")
+            loggers.show_graph(board, net, in_shape)
+            loggers.show_charts(board, columns)
+            board.finalize("success")
+            self.first = b"".join(path.read_bytes() for path in Path(folder).rglob("events.*"))
+
+    def write(
+        self,
+        folder: Path,
+        name: str,
+        hyperparameters: Mapping[str, Any],
+        rows: Sequence[Mapping[str, float]],
+        metrics: Mapping[str, Any],
+        pictures: Mapping[str, bytes],
+    ) -> None:
+        """Writes the event file of a run.
+
+        Args:
+            folder: the run's.
+            name: the run's in the dashboard.
+            hyperparameters: that tell runs apart.
+            rows: of the history.
+            metrics: the final ones.
+            pictures: PNG files by their names.
+        """
+        if self.make_logger is None:
+            return
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.compat.proto.summary_pb2 import Summary
+        from tensorboard.summary.writer.record_writer import RecordWriter
+        from torch.utils.tensorboard.summary import hparams
+
+        now, last = time.time(), rows[-1] if rows else {"seconds": 0.0, "step": 0}
+        content = io.BytesIO()
+        content.write(self.first)
+        records = RecordWriter(content)
+
+        def add(summary: Any, seconds: float, step: float = 0) -> None:
+            event = Event(wall_time=now - last["seconds"] + seconds, step=int(step), summary=summary)
+            records.write(event.SerializeToString())
+
+        def scalars(values: Mapping[str, Any]) -> Any:
+            found = {tag: value for tag, value in values.items() if isinstance(value, float) and value == value}
+            return Summary(value=[Summary.Value(tag=tag, simple_value=value) for tag, value in found.items()])
+
+        _, started, ended = hparams(dict(hyperparameters), {})  # type: ignore[no-untyped-call]
+        add(started, 0.0)
+        for row in rows:
+            figures = {tag: value for tag, value in row.items() if tag not in ("step", "epoch", "seconds")}
+            add(scalars(figures), row["seconds"], row["step"])
+        for tag, png in pictures.items():
+            image = Summary.Image(encoded_image_string=png, colorspace=3)
+            add(Summary(value=[Summary.Value(tag=f"figures/{tag}", image=image)]), last["seconds"], last["step"])
+        if metrics:
+            add(scalars({f"final/{tag}": value for tag, value in metrics.items()}), last["seconds"], last["step"] + 1)
+            add(ended, last["seconds"])
+        home = Path(self.make_logger(save_dir=folder, version="").root_dir or folder) / name
+        home.mkdir(parents=True, exist_ok=True)
+        path = home / f"events.out.tfevents.{int(now)}.{socket.gethostname()}.{os.getpid()}.0"
+        with replacing(path, flush=False) as file:
+            file.write(content.getvalue())

@@ -1,0 +1,366 @@
+"""The training of a stack: intervals as a single run has them, a row of the history for each copy, and how each ends.
+
+A copy that diverges, stops early or is pruned is *frozen*: its rate is 0 from then on and what it was is kept, while
+its neighbours go on as if nothing had happened.
+
+Shapes: C copies, n weights of a copy, F columns of a row of the history.
+"""
+
+import itertools
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fulmen.data.tensors import Batch, Rows, chunk_rows
+from fulmen.errors import Diverged, Pruned
+from fulmen.tasks.evaluation import like
+from fulmen.tasks.metrics import StreamingMetrics
+from fulmen.training.callbacks.pruning import BEHIND, Pruner
+from fulmen.training.divergence import finite
+from fulmen.training.packs import FIRST_LENGTH, LONG, SHORT
+from fulmen.training.plan import Plan
+from fulmen.training.stack.compiled import CompiledStack
+from fulmen.training.stack.networks import Stack
+from fulmen.training.stack.rates import Rates
+from fulmen.training.stack.rows import StackedRows
+
+
+@dataclass(frozen=True)
+class Copy:
+    """The numbers of one copy at some step, on the CPU."""
+
+    step: int
+    weights: Tensor
+    """[n]"""
+    buffers: dict[str, Tensor]
+    states: dict[str, Tensor]
+    """The optimizer's, [n] each, or [] for a count of steps."""
+    rate: float
+    """The learning rate."""
+    schedule: dict[str, Any] | None
+    """The state of the rate's schedule."""
+
+
+class Fit:
+    """Trains a stack to the end of its plan.
+
+    Args:
+        stack: the networks.
+        rows: their training rows.
+        rates: their learning rates.
+        plan: how the run is divided.
+        validation: the rows to measure after each interval: of all copies, or for each data set its own; or None.
+        which: the data set of each copy, [C].
+        columns: the names in a row of the history.
+        score: the one of them by which weights are best.
+        patience: intervals without a better score after which a copy stops, or None.
+        pruners: for each copy what decides whether it is worth its time, or None.
+        compiles: whether to compile the step.
+    """
+
+    def __init__(
+        self,
+        stack: Stack,
+        rows: StackedRows,
+        rates: Rates,
+        plan: Plan,
+        *,
+        validation: Sequence[Rows] | None,
+        which: Sequence[int],
+        columns: Sequence[str],
+        score: str,
+        patience: int | None,
+        pruners: Sequence[Pruner | None],
+        compiles: bool,
+    ) -> None:
+        self.stack, self.rows, self.rates, self.plan = stack, rows, rates, plan
+        self.validation, self.which = validation, list(which)
+        self.columns, self.score, self.patience, self.pruners = list(columns), score, patience, pruners
+        copies = stack.copies
+        self.compiled = CompiledStack(stack, plan) if compiles else None
+        self.number = 0
+        """Steps taken."""
+        self.ends: dict[int, BaseException | None] = {}
+        """Copies that are frozen, with the error that froze them; None for one that stopped early."""
+        self.kept: dict[int, Copy] = {}
+        """Frozen copies as they were."""
+        self.alive = torch.ones(copies, 1, dtype=stack.weights.dtype, device=stack.device)
+        self.total, self.seen = np.zeros(copies), 0
+        """Losses of the interval added up, [C], and their rows."""
+        self.best_score = np.full(copies, math.nan)
+        self.best_step = np.zeros(copies, np.int64)
+        self.best_weights: Tensor | None = None
+        self.best_buffers: dict[str, Tensor] = {}
+        self.waited = np.zeros(copies, np.int64)
+        self.best_watched = np.full(copies, math.nan)
+        """Intervals since the score was better than all before, and that score."""
+        self.length = FIRST_LENGTH
+
+    @property
+    def running(self) -> list[int]:
+        """The copies that are not frozen."""
+        return [copy for copy in range(self.stack.copies) if copy not in self.ends]
+
+    def run(self, row: Callable[[int, NDArray[np.float64]], object], after_pack: Callable[[bool], object]) -> None:
+        """Trains until all copies have ended.
+
+        Args:
+            row: is given the step of an interval's end and a row for each copy, [C, F].
+            after_pack: is called after each pack, and told whether it was an interval's last.
+        """
+        while self.number < self.plan.total_steps and self.running:
+            end = self.plan.interval_end(self.number)
+            while self.number < end:
+                began, count = time.perf_counter(), min(self.length, self.rows.longest, end - self.number)
+                self._pack(count)
+                self._adapt(time.perf_counter() - began, count)
+                if self.number < end:
+                    after_pack(False)
+            self._end_interval(row)
+            after_pack(True)
+
+    def _adapt(self, seconds: float, count: int) -> None:
+        """Doubles or halves the length of packs. Results do not depend on it, so the clock may decide."""
+        if seconds > LONG:
+            self.length = max(1, self.length // 2)
+        elif seconds < SHORT and count == self.length:
+            self.length *= 2
+
+    def _pack(self, count: int) -> None:
+        """Takes `count` steps."""
+        rows, sizes = self.rows.pack(self.number, count)
+        start, done, found, rates = 0, 0, list[Tensor](), self.rates.now * self.alive
+        while done < count:
+            size, compiled = sizes[done], self.compiled
+            if compiled is not None and self.number + done > 0 and compiled.takes(size):
+                alike = sum(1 for _ in itertools.takewhile(size.__eq__, sizes[done:]))
+                if size not in compiled.functions:
+                    alike = 1
+                steps = self._several(rates, alike)
+                found += compiled.step(self._rows_of(rows, start, size, alike), size, self.number + done, steps)
+                rates = self.rates.now * self.alive
+            else:
+                alike = 1
+                if cycled := self.rates.cycled:
+                    self.stack.optimizer.param_groups[0] |= cycled
+                batch = Batch(*(values[0] for values in self._rows_of(rows, start, size, 1)))
+                found.append(self.stack.step(batch, self.number + done, rates))
+                if self.rates.scheduler is not None:
+                    self.rates.step()
+                    rates = self.rates.now * self.alive
+            start, done = start + alike * size, done + alike
+        losses = torch.stack(found)
+        self._look(losses)
+        numbers = losses.cpu().double().numpy()
+        if not self.stack.sums:
+            numbers = numbers * np.array(sizes, np.float64)[:, None]
+        with np.errstate(invalid="ignore", over="ignore"):  # of copies that have diverged
+            self.total = np.cumsum([self.total, *numbers], 0)[-1]  # one by one, so that no sum depends on packs
+        self.seen += sum(sizes)
+        self.number += count
+
+    def _several(self, rates: Tensor, count: int) -> Tensor:
+        """Returns the rates of some steps, [steps, C, 1], and moves the schedule on by as many."""
+        if self.rates.scheduler is None:
+            return rates.expand(count, *rates.shape)
+        found = []
+        for _ in range(count):
+            found.append(self.rates.now * self.alive)
+            self.rates.step()
+        return torch.stack(found)
+
+    def _rows_of(self, rows: Batch, start: int, size: int, count: int) -> Batch:
+        """Returns the rows of some steps of one size, [steps, ...], of which the first begins at row `start`."""
+        if self.rows.is_full:
+            return Batch(*(values.unsqueeze(0) for values in rows))
+        axis = int(not self.rows.is_shared)
+        parts = [values.narrow(axis, start, count * size) for values in rows]
+        shapes = [(*part.shape[:axis], count, size, *part.shape[axis + 1 :]) for part in parts]
+        return Batch(*(part.view(shape).movedim(axis, 0) for part, shape in zip(parts, shapes, strict=True)))
+
+    def _look(self, losses: Tensor) -> None:
+        """Freezes copies whose loss, [steps, C], is no longer finite."""
+        if losses.isfinite().all():
+            return
+        for copy in (~losses.isfinite()).any(0).nonzero().flatten().tolist():
+            if copy in self.ends:
+                continue
+            try:
+                finite(losses[:, copy], self.number)
+            except Diverged as error:
+                self.freeze(copy, error)
+
+    def freeze(self, copy: int, error: BaseException | None) -> None:
+        """Ends a copy; what it is now is kept."""
+        self.kept[copy] = self.copy(copy)
+        self.ends[copy] = error
+        self.alive[copy] = 0
+
+    def copy(self, copy: int) -> Copy:
+        """Returns the numbers of a copy, as it is now or as it was when it was frozen."""
+        if copy in self.kept:
+            return self.kept[copy]
+        stack = self.stack
+        states = stack.optimizer.state.get(stack.update, {})
+        return Copy(
+            self.number,
+            stack.weights[copy].clone().cpu(),
+            {name: values[copy].clone().cpu() for name, values in stack.buffers.items()},
+            {name: (values[copy] if values.ndim > 1 else values).clone().cpu() for name, values in states.items()},
+            self.rates.column()[copy],
+            self.rates.of_copy(copy),
+        )
+
+    def _end_interval(self, row: Callable[[int, NDArray[np.float64]], object]) -> None:
+        losses = self.total / self.seen * (self.plan.rows if self.stack.sums else 1)
+        self.total, self.seen = np.zeros(self.stack.copies), 0
+        found = {"lr": np.array(self.rates.column()), "train/loss": losses}
+        if self.validation is not None:
+            measured = self.measure(self.validation, self.stack.weights, self.stack.buffers)
+            found |= {f"val/{name}": values for name, values in measured.items()}
+        row(self.number, np.stack([found[name] for name in self.columns], 1))
+        scores = np.where(np.isfinite(found[self.score]), found[self.score], math.nan)
+        self._keep_best(scores)
+        self._stop(scores)
+        self.rates.end_interval(scores.tolist())
+
+    def measure(
+        self, splits: Sequence[Rows], weights: Tensor, buffers: Mapping[str, Tensor]
+    ) -> dict[str, NDArray[np.float64]]:
+        """Returns the loss and the metrics of every copy on its own split, [C] each."""
+        return self.seen_by(splits, weights, buffers).arrays()
+
+    def seen_by(self, splits: Sequence[Rows], weights: Tensor, buffers: Mapping[str, Tensor]) -> StreamingMetrics:
+        """Measures every copy on its own split; those are of equal sizes."""
+        evaluation, copies, total = self.stack.evaluation, len(weights), splits[0].rows
+        seen = StreamingMetrics(evaluation.task, evaluation.loss, total, copies)
+        length = max(1, chunk_rows(splits[0].take(slice(0, 1)).x) // copies)
+        for start in range(0, total, length):
+            x, y = self._some(splits, slice(start, start + length))
+            out = self.stack.scores(x, weights, buffers)
+            seen.add(out, like(out, y if len(splits) > 1 else y.expand(copies, *y.shape)))
+        return seen
+
+    def _some(self, splits: Sequence[Rows], rows: slice) -> Batch:
+        """Returns some rows of a split for all copies, or of its own for each copy."""
+        if len(splits) == 1:
+            return splits[0].take(rows)
+        found = [split.take(rows) for split in splits]
+        return Batch(*(torch.stack(values)[self.which] for values in zip(*found, strict=True)))
+
+    def _keep_best(self, scores: NDArray[np.float64]) -> None:
+        """Keeps the weights of copies whose score, [C], is better than before."""
+        stack = self.stack
+        better = self._is_better(scores, self.best_score) & ~np.isin(np.arange(stack.copies), list(self.ends))
+        if not better.any():
+            return
+        if self.best_weights is None:
+            self.best_weights = stack.weights.clone()
+            self.best_buffers = {name: values.clone() for name, values in stack.buffers.items()}
+        where = torch.from_numpy(better.nonzero()[0]).to(stack.device)
+        self.best_weights[where] = stack.weights[where]
+        for name, values in stack.buffers.items():
+            self.best_buffers[name][where] = values[where]
+        self.best_score[better], self.best_step[better] = scores[better], self.number
+
+    def _is_better(self, scores: NDArray[np.float64], than: NDArray[np.float64]) -> NDArray[np.bool_]:
+        improved = scores < than if self.plan.mode == "min" else scores > than
+        return np.isfinite(scores) & (np.isnan(than) | improved)
+
+    def _stop(self, scores: NDArray[np.float64]) -> None:
+        """Freezes copies that no longer improve, or that are far behind others."""
+        improved = self._is_better(scores, self.best_watched)
+        self.best_watched = np.where(improved, scores, self.best_watched)
+        self.waited = np.where(improved, 0, self.waited + 1)
+        is_last = self.number >= self.plan.total_steps
+        for copy in self.running:
+            pruner, score = self.pruners[copy], float(scores[copy])
+            is_asked = not is_last and math.isfinite(score)
+            if is_asked and pruner is not None and pruner(round(100 * self.number / self.plan.total_steps), score):
+                self.freeze(copy, Pruned(BEHIND.format(self.score, score, self.number, self.plan.total_steps)))
+            elif self.patience is not None and self.waited[copy] >= self.patience:
+                self.freeze(copy, None)
+
+    def check_finite(self) -> None:
+        """Freezes copies with a weight that is no longer finite, though the loss before the last step was."""
+        for copy in (~self.stack.weights.isfinite().all(1)).nonzero().flatten().tolist():
+            if copy not in self.ends:
+                self.freeze(copy, self._infinite(copy))
+
+    def _infinite(self, copy: int) -> Diverged:
+        weights = self.stack.split(self.stack.weights[copy : copy + 1])
+        name = next(name for name, each in zip(self.stack.trained, weights, strict=True) if not each.isfinite().all())
+        return Diverged(f"{name} is no longer finite at step {self.number}")
+
+    def chosen(self, weights: Literal["best", "last"]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Returns the weights of all copies that are to be evaluated, [C, n], and their buffers."""
+        stack, found = self.stack, self.stack.weights.clone()
+        buffers = {name: values.clone() for name, values in stack.buffers.items()}
+        for copy, kept in self.kept.items():
+            found[copy] = kept.weights.to(found.device)
+            for name, values in kept.buffers.items():
+                buffers[name][copy] = values.to(found.device)
+        if weights == "best" and self.best_weights is not None:
+            has_best = torch.from_numpy(~np.isnan(self.best_score)).to(found.device)
+            found[has_best] = self.best_weights[has_best]
+            for name, values in self.best_buffers.items():
+                buffers[name][has_best] = values[has_best]
+        return found, buffers
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns what a fit that is resumed needs, as plain values and tensors."""
+        stack = self.stack
+        return {
+            "number": self.number,
+            "weights": stack.weights,
+            "buffers": stack.buffers,
+            "optimizer": stack.optimizer.state_dict(),
+            "rates": self.rates.state_dict(),
+            "ends": {copy: _plain(error) for copy, error in self.ends.items()},
+            "kept": {copy: vars(kept) for copy, kept in self.kept.items()},
+            "total": torch.from_numpy(self.total),
+            "seen": self.seen,
+            "best": [self.best_weights, self.best_buffers],
+            "arrays": {name: torch.from_numpy(getattr(self, name)) for name in ARRAYS},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes back what `state_dict` gave."""
+        stack, device = self.stack, self.stack.device
+        self.number, self.seen, self.total = state["number"], state["seen"], state["total"].numpy()
+        stack.weights = state["weights"].to(device)
+        stack.buffers = {name: values.to(device) for name, values in state["buffers"].items()}
+        stack.optimizer.load_state_dict(state["optimizer"])
+        self.rates.load_state_dict(state["rates"])
+        self.ends = {copy: _error(plain) for copy, plain in state["ends"].items()}
+        self.kept = {copy: Copy(**kept) for copy, kept in state["kept"].items()}
+        self.alive[list(self.ends)] = 0
+        best, buffers = state["best"]
+        self.best_weights = None if best is None else best.to(device)
+        self.best_buffers = {name: values.to(device) for name, values in buffers.items()}
+        for name in ARRAYS:
+            setattr(self, name, state["arrays"][name].numpy())
+
+
+ARRAYS = ("best_score", "best_step", "waited", "best_watched")
+
+
+def _plain(error: BaseException | None) -> list[str] | None:
+    return None if error is None else [type(error).__name__, str(error)]
+
+
+def _error(plain: list[str] | None) -> BaseException | None:
+    if plain is None:
+        return None
+    kind, said = plain
+    if kind == "Diverged":
+        what, _, way_out = said.partition("; ")
+        return Diverged(what, way_out)
+    return Pruned(said) if kind == "Pruned" else ValueError(said)

@@ -1,0 +1,378 @@
+"""Copies of a network that train as one: 64 seeds and rates are one loop of slightly larger operations, not 64 loops.
+
+Weights of all copies are one tensor, [C, n], and so are the optimizer's states. A step is a graph of operations, which
+`make_fx` records once: `vmap` of the network and the loss, and autograd's gradient of the sum of all losses, of which
+each copy's weights see their own. Torch's own optimizer then updates a tensor of zeros at a rate of 1. What it leaves
+there is the update, which each copy takes at its own rate: an elementwise optimizer does not know what a copy is.
+
+What differs between copies is in `Coefficients`, in their first weights and rows, and in the keys of dropout.
+
+Shapes: C copies, n weights of a copy, B rows of a batch, N of a split.
+"""
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+from torch.fx import GraphModule
+from torch.optim import Optimizer
+
+from fulmen.data.tensors import Batch
+from fulmen.errors import Impossible, first_line
+from fulmen.models.dropout import Dropout, with_share_as_tensor
+from fulmen.models.dry_run import evaluation_mode
+from fulmen.models.precision import computing
+from fulmen.tasks.evaluation import Evaluation
+from fulmen.tasks.penalties import Penalty
+from fulmen.training import optimizers
+from fulmen.training.graph import ELEMENTWISE, Within, named_tensors, shorten
+from fulmen.training.recipe import Recipe, settings
+
+
+def obstacle(recipe: Recipe, optimizer: Optimizer) -> str | None:
+    """Returns why copies with this recipe cannot train as one; None if they can, as far as the recipe says."""
+    obstacles = {
+        f"{type(optimizer).__name__} does not update each number of a weight by itself": (
+            type(optimizer) not in ELEMENTWISE
+        ),
+        "the gradient is found by hand": recipe.backprop is not None,
+        "the optimizer maximizes": bool(optimizer.param_groups[0].get("maximize")),
+    }
+    return next((why for why, holds in obstacles.items() if holds), None)
+
+
+@dataclass(frozen=True)
+class Coefficients:
+    """Numbers that each copy has for itself, [C, 1], in the type of the weights; None where all are zero."""
+
+    decay: Tensor | None
+    """Weight decay."""
+    l1: Tensor | None
+    """Weight of Σ|p|."""
+    l2: Tensor | None
+    """Weight of Σp²."""
+
+    @classmethod
+    def of(cls, recipes: Sequence[Recipe], weights: Tensor) -> "Coefficients":
+        """Returns those of some recipes, for stacked weights, [C, n]."""
+        penalties = [recipe.penalty if isinstance(recipe.penalty, Penalty) else Penalty(0.0, 0.0) for recipe in recipes]
+
+        def column(values: list[float]) -> Tensor | None:
+            return weights.new_tensor(values).unsqueeze(1) if any(values) else None
+
+        return cls(
+            column([float(settings(recipe.optimizer).get("weight_decay", 0.0)) for recipe in recipes]),
+            column([penalty.l1 for penalty in penalties]),
+            column([penalty.l2 for penalty in penalties]),
+        )
+
+
+class Stack:
+    """Networks that differ in their numbers alone, their optimizer, and the step that trains all of them.
+
+    Args:
+        evaluation: the network of one of them, its task and its loss.
+        in_shape: of a row.
+        nets: the networks with their first weights, on the CPU.
+        recipes: how each is trained. They differ in nothing but rate, decay, penalty and seed.
+        gradient_clip: largest norm of a copy's gradient, or None.
+        batch_size: rows of a copy that go through its network at once.
+        batch_rows: rows of a copy in one step of the optimizer.
+        device: where to train.
+
+    Raises:
+        Impossible: the weights cannot be stacked.
+    """
+
+    def __init__(
+        self,
+        evaluation: Evaluation,
+        in_shape: tuple[int, ...],
+        nets: Sequence[nn.Module],
+        recipes: Sequence[Recipe],
+        *,
+        gradient_clip: float | None,
+        batch_size: int,
+        batch_rows: int,
+        device: torch.device,
+    ) -> None:
+        self.evaluation, self.in_shape, self.device = evaluation, in_shape, device
+        self.gradient_clip, self.batch_size, self.parts = gradient_clip, batch_size, -(-batch_rows // batch_size)
+        nets = [with_share_as_tensor(net, recipe.seed) for net, recipe in zip(nets, recipes, strict=True)]
+        self.form = copy.deepcopy(nets[0]).to(device)
+        """The architecture, whose own numbers are never used."""
+        first: dict[int, str] = {}
+        tensors = named_tensors(self.form)
+        self.names = {name: first.setdefault(id(tensor), name) for name, tensor in tensors.items()}
+        """For every name of a tensor the one that stands for it here; layers may share a tensor."""
+        self.trained = [first[id(parameter)] for parameter in self.form.parameters() if parameter.requires_grad]
+        if len({tensors[name].dtype for name in self.trained}) != 1:
+            raise Impossible("its weights are of several types" if self.trained else "it has no weights to train")
+        self.shapes = [tensors[name].shape for name in self.trained]
+        self.counters, keys = _of_dropout(self.form, "step"), _of_dropout(self.form, "key", "p")
+        rest = [name for name in dict.fromkeys(self.names.values()) if name not in (*self.trained, *self.counters)]
+        of_copies = [named_tensors(net) for net in nets]
+        stacked = {name: torch.stack([each[name].detach() for each in of_copies]).to(device) for name in rest}
+        fixed = {first[id(parameter)] for parameter in self.form.parameters()}.union(keys)
+        self.constants = {name: stack for name, stack in stacked.items() if name in fixed}
+        self.buffers = {name: stack for name, stack in stacked.items() if name not in fixed}
+        """What a forward pass may change, by name: [C, ...] each."""
+        flat = [torch.cat([each[name].detach().reshape(-1) for name in self.trained]) for each in of_copies]
+        self.weights = torch.stack(flat).to(device)
+        """[C, n]"""
+        self.coefficients = Coefficients.of(recipes, self.weights)
+        self.penalty = None if isinstance(recipes[0].penalty, Penalty) else recipes[0].penalty
+        self.make_optimizer = recipes[0].optimizer
+        self.update = torch.zeros_like(self.weights).requires_grad_()
+        self.optimizer = self.new_optimizer(self.update)
+        self.is_decoupled = bool(self.optimizer.param_groups[0].get("decoupled_weight_decay"))
+        self.gradients: dict[Any, Callable[..., Sequence[Tensor]]] = {}
+
+    @property
+    def copies(self) -> int:
+        return len(self.weights)
+
+    @property
+    def sums(self) -> bool:
+        return self.evaluation.loss.reduction == "sum"
+
+    def new_optimizer(self, parameter: Tensor) -> Optimizer:
+        """Makes an optimizer that takes its update at a rate of 1, and leaves decay to the stack."""
+        optimizer = optimizers.make(self.make_optimizer, [parameter])
+        optimizer.param_groups[0] |= {"lr": 1.0, "weight_decay": 0.0}
+        return optimizer
+
+    def step(self, batch: Batch, number: int, rates: Tensor) -> Tensor:
+        """Takes a step of every copy.
+
+        Args:
+            batch: [C, B, ...], or [B, ...] where all copies have the same rows.
+            number: the step's.
+            rates: the learning rate of each copy, [C, 1]; of 0 where a copy's weights are to stay.
+
+        Returns:
+            The loss of each, [C], without the penalty and before the step.
+        """
+        with torch.no_grad():
+            count = torch.tensor(number, device=self.device)
+            losses, gradient, *after = self._recorded(batch)(*self._inputs(), count, *batch)
+            self.buffers = dict(zip(self.buffers, after, strict=True))
+            self.weights = self.descend(self.weights, gradient, rates, self._updated, self.coefficients)
+        return losses
+
+    def _inputs(self) -> list[Tensor]:
+        return [self.weights, *self.buffers.values(), *self.constants.values()]
+
+    def _recorded(self, batch: Batch) -> Callable[..., Sequence[Tensor]]:
+        """Returns the graph for batches of this shape."""
+        shape = (batch.x.shape, batch.y.shape)
+        if shape not in self.gradients:
+            self.gradients[shape] = self.trace(batch).forward
+        return self.gradients[shape]
+
+    def _updated(self, gradient: Tensor) -> Tensor:
+        """Returns what the optimizer makes of a gradient, [C, n], at a rate of 1."""
+        self.update.detach().zero_()
+        self.update.grad = gradient
+        self.optimizer.step()
+        return self.update.detach()
+
+    def descend(
+        self,
+        weights: Tensor,
+        gradient: Tensor,
+        rates: Tensor,
+        updated: Callable[[Tensor], Tensor],
+        numbers: Coefficients,
+    ) -> Tensor:
+        """Returns the weights after a step, [C, n]: penalty, clipping, decay, update, in the order of a single run.
+
+        Args:
+            weights: [C, n].
+            gradient: of the losses, [C, n].
+            rates: [C, 1].
+            updated: returns what the optimizer makes of a gradient at a rate of 1.
+            numbers: decay and penalty of each copy.
+        """
+        if numbers.l1 is not None:
+            gradient = gradient + numbers.l1 * weights.sign()
+        if numbers.l2 is not None:
+            gradient = gradient + 2 * numbers.l2 * weights
+        if self.gradient_clip is not None:
+            norm = torch.linalg.vector_norm(gradient, dim=1, keepdim=True)
+            gradient = gradient * (self.gradient_clip / (norm + 1e-6)).clamp(max=1.0)
+        if numbers.decay is not None and not self.is_decoupled:
+            gradient = gradient + numbers.decay * weights
+        update = updated(gradient)
+        if numbers.decay is not None and self.is_decoupled:
+            weights = weights * (1 - rates * numbers.decay)
+        return torch.addcmul(weights, rates, update)
+
+    def trace(self, batch: Batch, decompositions: Mapping[Any, Callable[..., Any]] | None = None) -> GraphModule:
+        """Records what finds losses, [C], gradients, [C, n], and the buffers afterwards.
+
+        Its inputs are weights, buffers, constants, the step's number, [] in int64, x and y.
+
+        Raises:
+            Impossible: the network or the loss cannot be stacked; says why.
+        """
+        from torch.fx.experimental.proxy_tensor import make_fx
+
+        number = torch.zeros((), dtype=torch.int64, device=self.device)
+        try:
+            with computing(self.evaluation.precision, self.device.type):
+                made = make_fx(self.differentiated, dict(decompositions or {}), tracing_mode="fake")
+                found = made(*self._inputs(), number, *batch)
+        except Exception as error:  # whatever code says that meets many networks at once
+            raise Impossible(_why(error)) from error
+        shorten(found.graph)
+        found.recompile()
+        return found
+
+    def differentiated(self, weights: Tensor, *others: Tensor) -> list[Tensor]:
+        """Returns losses, [C], gradients, [C, n], and buffers afterwards, given what `trace` says."""
+        *rest, number, x, y = others
+        buffers, constants = [values.clone() for values in rest[: len(self.buffers)]], rest[len(self.buffers) :]
+        own = weights.detach().requires_grad_()
+        axis = int(self._has_own_rows(x))
+        rows, of_rows, total = x.shape[axis], 0 if axis else None, None
+        with torch.enable_grad():
+            parts = self.split(own)
+            pieces = zip(torch.split(x, self.batch_size, axis), torch.split(y, self.batch_size, axis), strict=True)
+            for index, (some, targets) in enumerate(pieces):
+                losses, buffers = vmap(self._loss, (0, 0, 0, None, of_rows, of_rows), randomness="error")(
+                    parts, buffers, constants, number * self.parts + index, some, targets
+                )
+                if rows > self.batch_size and not self.sums:
+                    losses = losses * (some.shape[axis] / rows)
+                total = losses if total is None else total + losses
+            assert total is not None
+            objective = total if self.penalty is None else total + vmap(self.penalty)(parts)
+            (gradient,) = torch.autograd.grad(objective.sum(), own)
+        return [total.detach(), gradient, *(values.detach() for values in buffers)]
+
+    def check(self, batch: Batch) -> None:
+        """Compares loss and gradient of the first and the last copy with what autograd finds for each by itself.
+
+        Args:
+            batch: the rows of a step.
+
+        Raises:
+            Impossible: they differ, so that the network does something that a stack cannot.
+        """
+        with torch.no_grad():
+            losses, gradient, *_ = self._recorded(batch)(*self._inputs(), torch.tensor(1, device=self.device), *batch)
+        tolerance = 1e-3 if self.weights.dtype == torch.float32 else 1e-10
+        for place in {0, self.copies - 1}:
+            rows = Batch(*(values[place] for values in batch)) if self._has_own_rows(batch.x) else batch
+            loss, alone = self._alone(place, rows)
+            found = torch.cat([losses[place].view(1), gradient[place]])
+            wanted = torch.cat([loss.view(1), alone])
+            if wanted.isfinite().all() and not (found - wanted).norm() <= tolerance * wanted.norm() + 1e-12:
+                raise Impossible("the network computes something else when it is stacked")
+
+    def _alone(self, place: int, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Returns loss, [], and gradient, [n], of a copy in step 1, without vmap."""
+        net = copy.deepcopy(self.form)
+        self._fill(net, place, self.weights[place], {name: values[place] for name, values in self.buffers.items()})
+        own, task, size = named_tensors(net), self.evaluation.task, self.batch_size
+        parts = zip(torch.split(batch.x, size), torch.split(batch.y, size), strict=True)
+        loss = batch.x.new_zeros(())
+        with torch.enable_grad(), computing(self.evaluation.precision, self.device.type):
+            for index, (x, y) in enumerate(parts):
+                for name in self.counters:
+                    own[name].fill_(self.parts + index)
+                share = 1 if self.sums or len(batch.x) <= size else len(x) / len(batch.x)
+                loss = loss + share * self.evaluation.loss(net(x), y, task)
+            trained = [parameter for parameter in net.parameters() if parameter.requires_grad]
+            objective = loss if self.penalty is None else loss + self.penalty(trained)
+            found = torch.autograd.grad(objective, trained, allow_unused=True, materialize_grads=True)
+        return loss.detach(), torch.cat([each.reshape(-1) for each in found])
+
+    def network(self, place: int, weights: Tensor, buffers: Mapping[str, Tensor]) -> nn.Module:
+        """Returns a copy as a network of its own, on the CPU.
+
+        Args:
+            place: the copy's.
+            weights: [n].
+            buffers: without an axis of copies.
+        """
+        net = copy.deepcopy(self.evaluation.net)
+        self._fill(net, place, weights, buffers)
+        return net.eval()
+
+    def _fill(self, net: nn.Module, place: int, weights: Tensor, buffers: Mapping[str, Tensor]) -> None:
+        constants = {name: values[place] for name, values in self.constants.items()}
+        parts = [part[0] for part in self.split(weights.unsqueeze(0))]
+        values = {**dict(zip(self.trained, parts, strict=True)), **constants, **buffers}
+        with torch.no_grad():
+            for name, tensor in named_tensors(net).items():
+                if name in values:
+                    tensor.copy_(values[name])
+
+    def split(self, weights: Tensor) -> list[Tensor]:
+        """Returns the weights of each name in `trained`, [C, ...], as views."""
+        pieces = torch.split(weights, [shape.numel() for shape in self.shapes], 1)
+        return [piece.view(len(weights), *shape) for piece, shape in zip(pieces, self.shapes, strict=True)]
+
+    def _has_own_rows(self, x: Tensor) -> bool:
+        """Returns whether each copy has rows of its own."""
+        return x.ndim > 1 + len(self.in_shape)
+
+    def _loss(
+        self, parts: list[Tensor], buffers: list[Tensor], constants: list[Tensor], number: Tensor, x: Tensor, y: Tensor
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Returns the loss of one copy, [], and its buffers afterwards."""
+        own = dict(zip((*self.trained, *self.buffers, *self.constants), (*parts, *buffers, *constants), strict=True))
+        own |= dict.fromkeys(self.counters, number)
+
+        def forward(x: Tensor, y: Tensor) -> tuple[Tensor, list[Tensor]]:
+            loss = self.evaluation.loss(self.form(x), y, self.evaluation.task)
+            after = named_tensors(self.form)
+            return loss, [after[name] for name in self.buffers]
+
+        given = {f"net.{name}": own[own_name] for name, own_name in self.names.items()}
+        found: tuple[Tensor, list[Tensor]] = functional_call(
+            Within(self.form, forward), given, (x, y), tie_weights=False
+        )
+        return found
+
+    @torch.inference_mode()
+    def scores(self, x: Tensor, weights: Tensor, buffers: Mapping[str, Tensor]) -> Tensor:
+        """Returns the raw scores of all copies, [C, N, out_features], with the networks in evaluation mode.
+
+        Args:
+            x: [C, N, ...], or [N, ...] for all.
+            weights: [C, n].
+            buffers: [C, ...] each.
+        """
+        stacked = {**dict(zip(self.trained, self.split(weights), strict=True)), **buffers, **self.constants}
+        number = torch.zeros((), dtype=torch.int64, device=self.device)
+
+        def forward(own: dict[str, Tensor], x: Tensor) -> Tensor:
+            given = {name: number if place in self.counters else own[place] for name, place in self.names.items()}
+            out: Tensor = functional_call(self.form, given, x, tie_weights=False)
+            return out
+
+        with evaluation_mode(self.form), computing(self.evaluation.precision, x.device.type):
+            return vmap(forward, (0, 0 if self._has_own_rows(x) else None))(stacked, x)
+
+
+def _why(error: Exception) -> str:
+    """Returns why a network cannot be stacked, given what torch says of it."""
+    said = str(error)
+    if "random" in said and "randomness" in said:
+        return "the network draws random numbers; fulmen.models.dropout.Dropout can be stacked"
+    if "data-dependent" in said or ".item()" in said or "DataDependent" in type(error).__name__:
+        return "the network or the loss decides by values what to do next"
+    return first_line(error)
+
+
+def _of_dropout(net: nn.Module, *kinds: str) -> list[str]:
+    """Returns the names of buffers of the dropout layers."""
+    layers = [(name, layer) for name, layer in net.named_modules() if isinstance(layer, Dropout)]
+    return [f"{name}.{kind}" if name else kind for name, _ in layers for kind in kinds]

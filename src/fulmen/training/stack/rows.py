@@ -1,0 +1,61 @@
+"""Training batches of many copies: each in the order of its own seed, from data of its own or of all."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from fulmen.data.order import Order
+from fulmen.data.tensors import Batch
+from fulmen.training.packs import LARGEST, batches_of
+from fulmen.training.plan import Plan
+
+
+class StackedRows:
+    """The training rows of C copies.
+
+    Args:
+        splits: the different data sets, of equal sizes, each in memory.
+        which: the data set of each copy, [C].
+        seeds: the seed of each copy's order, [C].
+        plan: how the run is divided.
+        device: where to train.
+    """
+
+    def __init__(
+        self, splits: Sequence[Batch], which: Sequence[int], seeds: Sequence[int], plan: Plan, device: torch.device
+    ) -> None:
+        self.plan, self.rows = plan, splits[0].rows
+        self.data = Batch(*(torch.cat(list(values)).to(device) for values in zip(*splits, strict=True)))
+        self.is_full = plan.batch_rows >= plan.rows
+        distinct = list(dict.fromkeys(seeds))
+        self.orders = [Order(self.rows, splits[0].x[0].numel(), seed) for seed in distinct]
+        self.first = torch.tensor(which, device=device).unsqueeze(1) * self.rows
+        """Where each copy's data begins, [C, 1]."""
+        self.order_of = torch.tensor([distinct.index(seed) for seed in seeds])
+        self.is_shared = len(splits) == 1 and (self.is_full or len(distinct) == 1)
+        """True if all copies have the same rows in each step."""
+        row_bytes = sum(values[0].nbytes for values in splits[0]) + torch.int64.itemsize
+        of_step = row_bytes * plan.batch_rows * (1 if self.is_shared else len(which))
+        self.longest = max(1, LARGEST // of_step)
+        """Steps whose rows are gathered at once, at most."""
+        self.everything = self._take(torch.arange(self.rows).expand(1, -1)) if self.is_full else None
+
+    def pack(self, step: int, count: int) -> tuple[Batch, list[int]]:
+        """Returns the rows of `count` steps from `step` on, and how many each step has.
+
+        The rows are [C, rows, ...], or [rows, ...] where all copies have the same. Steps on all rows have the same.
+        """
+        if self.everything is not None:
+            return self.everything, [self.rows] * count
+        spans, sizes = batches_of(self.plan, step, count)
+        orders = torch.stack([torch.cat([order.rows(*span) for span in spans]) for order in self.orders])
+        return self._take(orders), sizes
+
+    def _take(self, orders: Tensor) -> Batch:
+        """Returns the rows of some orders, [S, rows]."""
+        if self.is_shared:
+            return self.data.take(orders[0])
+        indices = orders[self.order_of if len(orders) > 1 else torch.zeros_like(self.order_of)].to(self.first.device)
+        found = self.data.take((self.first + indices).flatten())
+        return Batch(*(values.view(*indices.shape, *values.shape[1:]) for values in found))
