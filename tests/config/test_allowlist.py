@@ -109,7 +109,7 @@ def test_nor_may_what_starts_the_runs_of_a_sweep(tmp_path: Path, capfd: pytest.C
     path.parent.mkdir(parents=True)
     path.write_text("_target_: os.system\n")
     assert main(["-m", "--config-dir", str(tmp_path), "hydra/launcher=evil", "seed=0,1"]) == 1
-    assert "there is no hydra/launcher=evil; the choices are basic, joblib" in capfd.readouterr().err
+    assert "there is no hydra/launcher=evil; the choices are basic, vectorized" in capfd.readouterr().err
 
 
 def test_one_module_needs_no_brackets() -> None:

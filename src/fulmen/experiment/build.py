@@ -143,6 +143,7 @@ def train_stack(
     records: Sequence[Mapping[str, Any]],
     jobs: Sequence[StackedJob],
     place: Path,
+    most: int | None,
 ) -> None:
     """Trains many experiments as one, and records each in its folder.
 
@@ -153,7 +154,8 @@ def train_stack(
         config: of the first.
         records: of each, the content of its `config.yaml`; they differ only where copies of a network may differ.
         jobs: of each, what is its own beside that.
-        place: the checkpoint of the stack.
+        place: the folder of what a stack resumes from.
+        most: how many train at once; 0 for as many as fit into memory, None for all.
 
     Raises:
         Impossible, ValueError, FileExistsError: as `stacked.train`.
@@ -180,7 +182,7 @@ def train_stack(
                 pruner=job.pruner,
             )
         )
-    stacked.train(experiments, sessions, place)
+    stacked.train(experiments, sessions, place, most)
 
 
 def _with_differences(kept: Mapping[str, Any], first: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from fulmen.models import dry_run
 from fulmen.models.initializers import new_network
 from fulmen.models.precision import converted
 from fulmen.runs import checkpoints, recording
+from fulmen.runs.files import write_json
 from fulmen.runs.history import StackedHistory
 from fulmen.runs.signals import Stop, deferred, raising
 from fulmen.tasks.evaluation import entries
@@ -58,13 +59,14 @@ class PreparedStack:
     device: torch.device
 
 
-def train(experiments: Sequence[Experiment], sessions: Sequence[Session], place: Path) -> None:
+def train(experiments: Sequence[Experiment], sessions: Sequence[Session], place: Path, most: int | None) -> None:
     """Trains experiments as one and records each in its folder.
 
     Args:
         experiments: they differ only in what the copies of a stack may differ in.
         sessions: of each, with its folder, which is there.
-        place: the checkpoint that a stack that was stopped resumes from; beside it are further files of the stack.
+        place: the folder of what a stack that was stopped resumes from.
+        most: how many train at once; 0 for as many as fit into memory, None for all.
 
     Raises:
         Impossible: they cannot train as one; nothing is written then.
@@ -72,11 +74,38 @@ def train(experiments: Sequence[Experiment], sessions: Sequence[Session], place:
         FileExistsError: a folder is in use.
         Interrupted: a signal stopped the stack; it saves a checkpoint first.
     """
+    prepared = prepare(experiments[0], sessions[0].threads)
+    size = len(experiments) if most is None else most or _fitting(prepared, experiments, sessions)
+    for start in range(0, len(experiments), size):
+        some, of_those = experiments[start : start + size], sessions[start : start + size]
+        with host_unchanged():
+            stack = prepare_stack(prepared if start == 0 else prepare(some[0]), some, of_those)
+            file = place / f"{of_those[0].folder.name}.ckpt"
+            place.mkdir(exist_ok=True)
+            with raising(), recording.claim_all([session.folder for session in of_those], file.with_suffix(".lock")):
+                write_json(file.with_suffix(".json"), {"jobs": [session.folder.name for session in of_those]})
+                _train(stack, of_those, file)
+
+
+def _fitting(prepared: Prepared, experiments: Sequence[Experiment], sessions: Sequence[Session]) -> int:
+    """Returns how many copies fit into half of the memory that is free; the rest is for what nobody thought of."""
+    net, shape, rows = (
+        prepared.evaluation.net,
+        prepared.data.spec.in_shape,
+        min(prepared.batch_size, prepared.plan.rows),
+    )
+    numbers = sum(value.numel() for value in net.parameters())
+    free = accelerators.free_memory(accelerators.device(prepared.accelerator)) // 2
+    if len(experiments) * 8 * (WEIGHT_COPIES * numbers + LAYERS * rows * dry_run.widest(net, shape)) < free // 4:
+        return len(experiments)
     with host_unchanged():
-        stack = prepare_stack(experiments, sessions)
-        place.parent.mkdir(exist_ok=True)
-        with raising(), recording.claim_all([session.folder for session in sessions], place.with_suffix(".lock")):
-            _train(stack, sessions, place)
+        stack = prepare_stack(prepared, experiments[:2], sessions[:2]).fit
+    (x, y), _ = stack.rows.pack(0, 1)
+    return max(1, min(len(experiments), free // stack.stack.bytes_of_a_copy(Batch(x, y))))
+
+
+WEIGHT_COPIES, LAYERS = 10, 30
+"""Tensors as large as the weights, and as a layer's output, that a small network takes at most."""
 
 
 def _train(stack: PreparedStack, sessions: Sequence[Session], place: Path) -> None:
@@ -108,18 +137,17 @@ def _train(stack: PreparedStack, sessions: Sequence[Session], place: Path) -> No
         raise
     finally:
         history.file.close()
-    for path in (place, history.path):
+    for path in (place.with_suffix(".json"), place, history.path):
         path.unlink(missing_ok=True)
 
 
-def prepare_stack(experiments: Sequence[Experiment], sessions: Sequence[Session]) -> PreparedStack:
-    """Loads the data, initializes the networks and stacks them; writes nothing.
+def prepare_stack(prepared: Prepared, experiments: Sequence[Experiment], sessions: Sequence[Session]) -> PreparedStack:
+    """Loads further data, initializes the networks and stacks them; writes nothing.
 
     Raises:
         Impossible, ValueError: as `train`.
     """
     first = experiments[0]
-    prepared = prepare(first, sessions[0].threads)
     plan, recipe, options, spec = prepared.plan, first.recipe, first.trainer, first.source.spec
     optimizer = recipe.optimizer([torch.zeros(1, requires_grad=True)])
     why = networks.obstacle(recipe, optimizer)

@@ -16,7 +16,7 @@ from fulmen.runs.files import write_json
 from fulmen.runs.folder import is_locked, load_status
 from fulmen.runs.signals import raising
 from fulmen.sweeps.job import Job
-from fulmen.sweeps.launchers import BASIC, CHOICE, VECTORIZED, Launcher
+from fulmen.sweeps.launchers import BASIC, CHOICE, Launcher
 from fulmen.sweeps.record import STOP
 from fulmen.sweeps.results import PLANNED, read
 
@@ -46,16 +46,19 @@ def run_all(places: Sequence[Path], launcher: Launcher, job: Job) -> None:
         if not begun:
             return
         waiting = [place for place in waiting if place not in begun]
-    for place in [place for place in places if read(place).state == "interrupted"]:
-        _attempt([place], launcher, job)
-        status = load_status(place)
-        if read(place).state == "interrupted" and status.get("state") != "interrupted":  # which was a signal's doing
-            write_json(place / "status.json", status | {"state": "failed", "error": KILLED_TWICE})
+    stopped = [place for place in places if read(place).state == "interrupted"]
+    for some in [stopped] if launcher.inner is not None and stopped else [[place] for place in stopped]:
+        _attempt(some, launcher, job)  # a stack goes on as a whole
+        for place in some:
+            status = load_status(place)
+            killed = read(place).state == "interrupted" and status.get("state") != "interrupted"  # no signal's doing
+            if killed:
+                write_json(place / "status.json", status | {"state": "failed", "error": KILLED_TWICE})
 
 
 def _attempt(places: Sequence[Path], launcher: Launcher, job: Job) -> str:
     """Launches, and waits for what may still run when the launcher breaks off; what the launcher said then."""
-    is_apart = launcher.name not in (BASIC, VECTORIZED) and not launcher.outlived
+    is_apart = launcher.workers != BASIC and not launcher.outlived
     with raising(functools.partial(_stop, places, job)) if is_apart else nullcontext():
         try:
             launcher.launch(places, job)

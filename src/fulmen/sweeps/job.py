@@ -11,9 +11,9 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -39,6 +39,8 @@ from fulmen.sweeps.record import read as read_sweep
 if TYPE_CHECKING:
     from fulmen.training.callbacks.pruning import Pruner
 
+STACKS: Final = "stacks"
+"""In a sweep's folder, while a stack trains: what it resumes from."""
 VISIBLE: Final = "CUDA_VISIBLE_DEVICES"
 SHARED_OUT_HERE: Final = ("joblib", "submitit_local")
 _held: list[FileLock] = []
@@ -139,6 +141,9 @@ class Job:
     """True if workers are processes of this machine: each sees one GPU of several, and ends with `home`."""
     launch: str
     """A name that no other launch has: a process that comes late does not begin a job of a resumed sweep."""
+    stacks: Mapping[str, tuple[list[str], int | None]] = field(default_factory=dict)
+    """Jobs that train as one, by the first of them: all of them, and how many at once; 0 for as many as fit into
+    memory, None for all, as in a stack that is resumed."""
 
     def __call__(self, config: Mapping[str, Any]) -> None:
         """Runs a job; launchers call this with the configuration of `conf/job.yaml`, which names the folder.
@@ -165,6 +170,9 @@ class Job:
 
     def run(self, folder: Path) -> None:
         """Starts or resumes the run in the folder, unless it has ended, or another process is at it."""
+        if folder.name in self.stacks:
+            self._run_stack(folder)
+            return
         if folders.is_locked(folder):
             return
         with folders.lock(folder, ConfigurationError(f"{folder} is held by another process")):
@@ -203,35 +211,32 @@ class Job:
         typed = _sweep(folder.parent).job_overrides(int(folder.name))
         return literal([each for each in typed if split_override(each)[0] not in PERMISSIONS] + self.permissions)
 
-    def run_stack(self, paths: Sequence[Path], records: Sequence[Mapping[str, Any]], place: Path) -> str | None:
-        """Trains the jobs in some folders as one.
-
-        Args:
-            paths: the folders.
-            records: their configurations, as recorded.
-            place: the stack's checkpoint.
-
-        Returns:
-            Why they cannot be trained as one, or None.
-        """
-        sweep = _sweep(paths[0].parent)
-        jobs = [
-            StackedJob(path, " ".join(sweep.own_overrides(int(path.name))), self._overrides(path), _pruner(path))
-            for path in paths
-        ]
+    def _run_stack(self, folder: Path) -> None:
+        """Trains the jobs of a stack as one; if that is not possible, one after the other."""
+        sweep = _sweep(folder.parent)
+        names, most = self.stacks[folder.name]
+        paths = [folder.parent / name for name in names]
+        if any(folders.is_locked(path) for path in paths):
+            return
         try:
-            train_stack(self._configuration(paths[0])[0], records, jobs, place)
+            jobs = [
+                StackedJob(path, " ".join(sweep.own_overrides(int(path.name))), self._overrides(path), _pruner(path))
+                for path in paths
+            ]
+            records = [folders.read_config(path) for path in paths]
+            train_stack(self._configuration(folder)[0], records, jobs, folder.parent / STACKS, most)
         except Interrupted:
             raise
-        except Impossible as error:
-            return str(error)
+        except Impossible as why:
+            print(f"{names[0]} to {names[-1]} train one by one: {why}", flush=True)
+            for path in paths:
+                replace(self, stacks={}).run(path)
         except BaseException as error:  # whatever a network's code may raise, Python's own ways to end included
             from fulmen.runs.recording import record_failure
 
             for path in paths:
                 if folders.load_status(path).get("state", UNFINISHED[0]) in UNFINISHED:
                     record_failure(path, error)
-        return None
 
     @contextmanager
     def _stopping(self, sweep: Path) -> Iterator[None]:

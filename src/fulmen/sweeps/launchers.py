@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -22,7 +23,7 @@ from fulmen.config import hydra_private
 from fulmen.config.groups import conf_dir
 from fulmen.config.overrides import as_value, parse
 from fulmen.errors import ConfigurationError
-from fulmen.rules import alternatives, split_override
+from fulmen.rules import alternatives, check, one_of, split_override, whole
 from fulmen.runs.settings import leaves
 from fulmen.runs.signals import STOPS, kept_from_children
 from fulmen.sweeps import stacking
@@ -48,6 +49,8 @@ class Kind(NamedTuple):
 JOBLIB = "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher"
 RAY = "hydra_plugins.hydra_ray_launcher.ray_launcher.RayLauncher"
 SUBMITIT = "hydra_plugins.hydra_submitit_launcher.submitit_launcher."
+INSIDE: Final = (BASIC, "joblib", "ray")
+"""Launchers that may run the stacks of `vectorized`."""
 LAUNCHERS: Final = {
     BASIC: Kind("", ""),
     VECTORIZED: Kind("", ""),
@@ -84,11 +87,15 @@ class Launcher:
         if self.name not in LAUNCHERS:
             raise ConfigurationError(f"there is no {CHOICE}={self.name}{alternatives(self.name, LAUNCHERS)}")
         self.kind, self.overrides = LAUNCHERS[self.name], list(overrides)
-        if self.name in (BASIC, VECTORIZED):
+        self.inner: Launcher | None = None
+        """What runs the stacks of `vectorized`."""
+        self.copies = 0
+        if self.name == VECTORIZED:
+            self._read_stacking()
+            return
+        if self.name == BASIC:
             if keys := [override for override in overrides if override.lstrip("+~").startswith(KEYS)]:
-                raise ConfigurationError(
-                    f"{CHOICE}={self.name} has no keys, and {keys[0]} is one; choose another launcher"
-                )
+                raise ConfigurationError(f"{CHOICE}=basic has no keys, and {keys[0]} is one; choose another launcher")
             return
         if self.kind.target.rpartition(".")[2] not in _installed():
             raise ConfigurationError(
@@ -97,6 +104,29 @@ class Launcher:
         self.settings = self._compose(Path("sweep")).hydra.launcher
         if self.settings._target_ != self.kind.target:
             raise ConfigurationError(f"hydra.launcher._target_ is not for you to set; choose with {CHOICE}=")
+
+    def _read_stacking(self) -> None:
+        """Reads the keys of `vectorized`, of which those that are not its own are those of the launcher inside."""
+        others, through = [], BASIC
+        for override in self.overrides:
+            key, value = split_override(override)[0], parse(override).value()
+            if key == f"{KEYS}copies":
+                check(key, value, whole(1, or_else=["auto"]))
+                self.copies = 0 if value == "auto" else int(str(value))
+            elif key == f"{KEYS}through":
+                check(key, value, one_of(*INSIDE))
+                through = str(value)
+            elif key != CHOICE:
+                others.append(override)
+        if through == BASIC and others:
+            near = alternatives(split_override(others[0])[0], [f"{KEYS}copies", f"{KEYS}through"], "vectorized has")
+            raise ConfigurationError(f"there is no key '{split_override(others[0])[0]}'{near}")
+        self.inner = Launcher([f"{CHOICE}={through}", *others])
+
+    @property
+    def workers(self) -> str:
+        """The launcher that starts processes: this one, or the one inside."""
+        return self.name if self.inner is None else self.inner.name
 
     @property
     def outlived(self) -> bool:
@@ -109,8 +139,13 @@ class Launcher:
         Raises:
             Exception: whatever a launcher raises whose worker was killed, or that cannot reach what it launches on.
         """
-        if self.name == VECTORIZED:
-            stacking.launch(folders, job, lambda line: print(line, flush=True))
+        if self.inner is not None:
+            found = stacking.groups(folders)
+            print(*stacking.lines(found), sep="\n", flush=True)
+            stacks = stacking.stacked(found, self.copies)
+            inside = {place for names, _ in stacks.values() for place in names[1:]}
+            places = {place.name: place for group in found for place in group.places if place.name not in inside}
+            self.inner.launch([*places.values()], replace(job, stacks=stacks))
             return
         if self.name == BASIC:
             for folder in folders:

@@ -4,17 +4,15 @@ Which jobs go together is read from their configurations, before torch is import
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from fulmen.runs import folder as folders
-from fulmen.sweeps.job import Job
+from fulmen.sweeps.job import STACKS
 from fulmen.sweeps.results import runs
 
-FOLDER: Final = "stacks"
-"""In a sweep's folder, while a stack trains: its checkpoint and what it records."""
 DIFFERENT: Final = (
     "seed",
     "run_dir",
@@ -26,18 +24,6 @@ DIFFERENT: Final = (
     "data.noise",
 )
 """Keys and sections in which the copies of a stack may differ; a dropout's share is another, where it is not 0."""
-
-
-@dataclass(frozen=True)
-class Group:
-    """Jobs that train as one, or a job that trains by itself."""
-
-    places: list[Path]
-    """Their folders."""
-    records: list[dict[str, Any]]
-    """Their configurations."""
-    why: str | None = None
-    """Why a job trains by itself."""
 
 
 def obstacle(config: Mapping[str, Any]) -> str | None:
@@ -78,39 +64,78 @@ def _different(config: Mapping[str, Any]) -> list[Any]:
     return [config[section].get(leaf) if leaf else config[section] for section, _, leaf in places]
 
 
+@dataclass(frozen=True)
+class Group:
+    """Jobs that train as one, or a job that trains by itself."""
+
+    places: list[Path]
+    """Their folders."""
+    why: str | None = None
+    """Why a job trains by itself."""
+    is_resumed: bool = False
+    """True for a stack that was stopped, which goes on with the same jobs, even those that have ended."""
+
+
 def groups(places: Sequence[Path]) -> list[Group]:
-    """Returns the groups that the jobs in some folders make, in the order of their first jobs."""
+    """Returns the groups that the jobs in some folders of a sweep make: stacks, then jobs that train by themselves."""
+    found, waiting = list[Group](), list(places)
+    for file in sorted((places[0].parent / STACKS).glob("*.json")) if places else ():
+        members = _members(file)
+        if file.with_suffix(".ckpt").exists() and set(members) & set(waiting):
+            found.append(Group(members, is_resumed=True))
+            waiting = [place for place in waiting if place not in members]
     alone: list[Group] = []
     together: dict[str, Group] = {}
-    for place in places:
+    for place in waiting:
         config = folders.read_config(place)
         why = obstacle(config)
         if why is None:
-            group = together.setdefault(key(config), Group([], []))
-            group.places.append(place)
-            group.records.append(config)
+            together.setdefault(key(config), Group([])).places.append(place)
         else:
-            alone.append(Group([place], [config], why))
-    return [*together.values(), *alone]
+            alone.append(Group([place], why))
+    return [*found, *together.values(), *alone]
 
 
-def launch(places: Sequence[Path], job: Job, say: Callable[[str], object]) -> None:
-    """Runs the jobs in some folders, those that can in stacks."""
-    found = groups(places)
+def _members(file: Path) -> list[Path]:
+    try:
+        return [file.parent.parent / str(name) for name in json.loads(file.read_text("utf-8"))["jobs"]]
+    except (OSError, ValueError, KeyError):  # a stack that was stopped before it could say so
+        return []
+
+
+def lines(found: Sequence[Group]) -> list[str]:
+    """Returns what to print about groups: how many train as one, and why others do not."""
+    stacks = [group for group in found if len(group.places) > 1]
+    said = [f"{runs(len(group.places))} train as one: jobs {_numbers(group.places)}" for group in stacks]
+    reasons: dict[str, list[Path]] = {}
     for group in found:
-        if group.why is None and len(group.places) > 1:
-            say(f"{runs(len(group.places))} train as one: {_numbers(group.places)}")
-            first = group.places[0]
-            why = job.run_stack(group.places, group.records, first.parent / FOLDER / f"{first.name}.ckpt")
-            if why is None:
-                continue
-            say(f"they train one by one: {why}")
-        for place in group.places:
-            job({"folder": str(place)})
-    with_stacks = places[0].parent / FOLDER
-    if with_stacks.is_dir() and not any(with_stacks.iterdir()):
-        with_stacks.rmdir()
+        if len(group.places) == 1:
+            reasons.setdefault(group.why or "no other job differs only in what copies may", []).extend(group.places)
+    return said + [f"by themselves train jobs {_numbers(places)}: {why}" for why, places in reasons.items()]
 
 
 def _numbers(places: Sequence[Path]) -> str:
-    return ", ".join(place.name for place in places[:5]) + (", ..." if len(places) > 5 else "")
+    """Returns the numbers of jobs, of which many are in a row: `0 to 63, 70`."""
+    numbers = sorted(int(place.name) for place in places)
+    starts = [number for number in numbers if number - 1 not in numbers]
+    ends = [number for number in numbers if number + 1 not in numbers]
+    spans = [f"{start}" if start == end else f"{start} to {end}" for start, end in zip(starts, ends, strict=True)]
+    return ", ".join(spans[:5]) + (", ..." if len(spans) > 5 else "")
+
+
+def stacked(found: Sequence[Group], copies: int) -> dict[str, tuple[list[str], int | None]]:
+    """Returns the stacks as `Job` takes them.
+
+    Args:
+        found: the groups.
+        copies: how many runs train as one at most; 0 for as many as fit into memory.
+    """
+    stacks: dict[str, tuple[list[str], int | None]] = {}
+    for group in found:
+        names = [place.name for place in group.places]
+        size = copies if copies and not group.is_resumed else len(names)
+        for start in range(0, len(names), size):
+            some = names[start : start + size]
+            if len(some) > 1:
+                stacks[some[0]] = (some, None if group.is_resumed else copies)
+    return stacks

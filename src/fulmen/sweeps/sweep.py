@@ -90,6 +90,8 @@ def _search(overrides: Sequence[str], config_dir: str | None) -> int:
 def go_on(overrides: Sequence[str], config_dir: str | None) -> int:
     """Finishes a sweep that was stopped, in its own folder: jobs that are complete are kept as they are.
 
+    It has the launcher that it began with, unless another is typed.
+
     Returns, Raises: as `sweep`.
     """
     about_launcher, others = split(overrides)
@@ -97,7 +99,7 @@ def go_on(overrides: Sequence[str], config_dir: str | None) -> int:
     request = resume.read_request(others)
     plan = search.extended(record.read(request.folder), about_search)
     resume.check_permissions(plan, request)
-    launcher = Launcher(about_launcher)
+    launcher = Launcher(about_launcher or split(plan.words)[0])
     own = plan.config_dir if config_dir is None else str(Path(config_dir).resolve())
     with record.held(request.folder):
         if not (pending := resume.pending(plan, request)):
@@ -117,7 +119,7 @@ def go_on(overrides: Sequence[str], config_dir: str | None) -> int:
 
 
 def _job(permissions: list[str], config_dir: str | None, launcher: Launcher) -> Job:
-    shares_gpus = launcher.name in gpus.SHARED_OUT_HERE
+    shares_gpus = launcher.workers in gpus.SHARED_OUT_HERE
     return Job(permissions, config_dir, os.getcwd(), os.getpid(), shares_gpus, secrets.token_hex(8))
 
 

@@ -1,6 +1,7 @@
 """The devices that this machine computes with."""
 
 import os
+from pathlib import Path
 
 import torch
 
@@ -43,3 +44,15 @@ def find(wanted: str, dtype: torch.dtype, devices: int = 1) -> str:
 def device(accelerator: str) -> torch.device:
     """Returns the first device of an accelerator."""
     return torch.device({"gpu": "cuda:0"}.get(accelerator, accelerator))
+
+
+def free_memory(device: torch.device) -> int:
+    """Returns the bytes of memory that are free, of a GPU or of this machine."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    try:
+        lines = Path("/proc/meminfo").read_text("utf-8").splitlines()
+        return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
+    except (OSError, StopIteration):  # no Linux; a quarter of all is free nearly everywhere
+        names = os.sysconf_names if hasattr(os, "sysconf_names") else {}
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4 if "SC_PHYS_PAGES" in names else 2**30

@@ -32,6 +32,9 @@ from fulmen.training import optimizers
 from fulmen.training.graph import ELEMENTWISE, Within, named_tensors, shorten
 from fulmen.training.recipe import Recipe, settings
 
+TENSORS_OF_WEIGHTS = 8
+"""Tensors as large as all weights: these, the best, gradient, update, two states, a checkpoint, and new weights."""
+
 
 def obstacle(recipe: Recipe, optimizer: Optimizer) -> str | None:
     """Returns why copies with this recipe cannot train as one; None if they can, as far as the recipe says."""
@@ -254,6 +257,19 @@ class Stack:
             objective = total if self.penalty is None else total + vmap(self.penalty)(parts)
             (gradient,) = torch.autograd.grad(objective.sum(), own)
         return [total.detach(), gradient, *(values.detach() for values in buffers)]
+
+    def bytes_of_a_copy(self, batch: Batch) -> int:
+        """Returns the memory that a copy takes in a step: what it keeps, and what the graph holds at most at once."""
+        graph = self.trace(batch).graph
+        last = {before: place for place, node in enumerate(graph.nodes) for before in node.all_input_nodes}
+        held, most = 0, 0
+        sizes = {node: value.nbytes for node in graph.nodes if isinstance(value := node.meta.get("val"), Tensor)}
+        for place, node in enumerate(graph.nodes):
+            held += sizes.get(node, 0)
+            most = max(most, held)
+            held -= sum(sizes.get(before, 0) for before in node.all_input_nodes if last[before] == place)
+        states = TENSORS_OF_WEIGHTS * self.weights.nbytes + sum(values.nbytes for values in self.buffers.values())
+        return (most + states) // self.copies
 
     def check(self, batch: Batch) -> None:
         """Compares loss and gradient of the first and the last copy with what autograd finds for each by itself.
