@@ -5,10 +5,12 @@ folder with the record of a single run, written when the last one ends; until th
 needs: a checkpoint of all copies, and their rows of the history.
 """
 
+import functools
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +87,8 @@ def train(experiments: Sequence[Experiment], sessions: Sequence[Session], place:
             with raising(), recording.claim_all([session.folder for session in of_those], file.with_suffix(".lock")):
                 write_json(file.with_suffix(".json"), {"jobs": [session.folder.name for session in of_those]})
                 _train(stack, of_those, file)
+    with suppress(OSError):  # other stacks may still need it
+        place.rmdir()
 
 
 def _fitting(prepared: Prepared, experiments: Sequence[Experiment], sessions: Sequence[Session]) -> int:
@@ -111,10 +115,12 @@ WEIGHT_COPIES, LAYERS = 10, 30
 def _train(stack: PreparedStack, sessions: Sequence[Session], place: Path) -> None:
     fit, plan = stack.fit, stack.prepared.plan
     resumed = _resume(stack, sessions, place)
-    intervals = math.ceil(fit.number / plan.steps_per_interval)
+    whole = math.ceil if fit.number == plan.total_steps else math.floor
+    intervals = whole(fit.number / plan.steps_per_interval)
     history = StackedHistory(place.with_suffix(".rows"), fit.columns, fit.stack.copies, intervals)
     records = Records(
         stack.prepared,
+        fit,
         stack.experiments,
         sessions,
         [stack.fingerprints[each] for each in stack.which],
@@ -304,6 +310,6 @@ def _publish(stack: PreparedStack, records: Records) -> None:
             found |= more
     for copy, which in enumerate(stack.which):
         own = {name: values[copy] for name, values in buffers.items()}
-        evaluation = replace(prepared.evaluation, net=fit.stack.network(copy, weights[copy], own))
-        records.write(copy, fit, fit.copy(copy), metrics[copy], evaluation, stack.data[which])
+        network = functools.partial(fit.stack.network, copy, weights[copy], own)
+        records.write(copy, metrics[copy], network, stack.data[which])
     records.close()

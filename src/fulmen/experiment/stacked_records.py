@@ -4,9 +4,12 @@ The commit, versions and TensorBoard's graph are found once. Files are written o
 disk together, and only then the states that say so.
 """
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,6 +20,7 @@ from fulmen.experiment.load import check_round_trip, metadata
 from fulmen.experiment.prepare import Prepared
 from fulmen.experiment.run import check_final
 from fulmen.figures.context import RunContext
+from fulmen.figures.options import FigureOptions
 from fulmen.models.dry_run import parameter_count
 from fulmen.runs import checkpoints, recording
 from fulmen.runs.files import flush_all, write_json, write_text
@@ -26,10 +30,13 @@ from fulmen.tasks.evaluation import Evaluation
 from fulmen.tasks.predictor import Predictor
 from fulmen.training import loggers, optimizers
 from fulmen.training.callbacks.checkpointing import resumable
+from fulmen.training.optimizers import MakeOptimizer
 from fulmen.training.packs import DataModule
 from fulmen.training.stack.events import Events
 from fulmen.training.stack.fit import Copy, Fit
 from fulmen.training.trainer import build
+
+RUNNING, UNFINISHED = "running", ("running", "interrupted")
 
 
 class Records:
@@ -37,6 +44,7 @@ class Records:
 
     Args:
         prepared: the first run, prepared.
+        fit: that trains the copies.
         experiments: of every copy.
         sessions: of every copy, with its folder.
         fingerprints: of the training rows of every copy.
@@ -49,6 +57,7 @@ class Records:
     def __init__(
         self,
         prepared: Prepared,
+        fit: Fit,
         experiments: Sequence[Experiment],
         sessions: Sequence[Session],
         fingerprints: Sequence[str],
@@ -59,10 +68,13 @@ class Records:
         resumed: int | None,
     ) -> None:
         self.prepared, self.experiments, self.sessions, self.history = prepared, experiments, sessions, history
-        self.fingerprints, self.threads = fingerprints, threads
+        self.fingerprints, self.threads, self.fit = fingerprints, threads, fit
+        self.parameters, self.optimizer_state = parameter_count(prepared.evaluation.net), _OptimizerStates(fit)
         self.began = datetime.now(UTC)
         self.before = [load_status(session.folder) for session in sessions]
         """The statuses of copies that had begun already; one that has ended is left as it is."""
+        self.over = {copy for copy, before in enumerate(self.before) if before.get("state", RUNNING) not in UNFINISHED}
+        """Copies whose record was complete before the stack was stopped."""
         surroundings = recording.environment()
         self.statuses = []
         for session, experiment, fingerprint, before in zip(
@@ -78,60 +90,57 @@ class Records:
 
     def open(self) -> None:
         """Says in each folder that its run is running."""
-        for session, status in zip(self.sessions, self.statuses, strict=True):
-            write_json(session.folder / "status.json", status, flush=False)
+        for folder, status in self._open():
+            write_json(folder / "status.json", status, flush=False)
+
+    def _open(self) -> list[tuple[Path, dict[str, Any]]]:
+        """Returns folders and statuses of the copies whose record is not complete."""
+        pairs = zip(self.sessions, self.statuses, strict=True)
+        return [(one.folder, status) for copy, (one, status) in enumerate(pairs) if copy not in self.over]
 
     def fail(self, error: BaseException) -> None:
         """Says in each folder that is not complete why its run ended."""
-        for session, status, before in zip(self.sessions, self.statuses, self.before, strict=True):
-            if status["state"] == "running":
-                ended = status | recording.failure(error) | recording.ending(before, self.began)
-                with suppress(OSError):  # why it ended matters more
-                    write_json(session.folder / "status.json", ended, flush=False)
+        ending = recording.failure(error) | recording.ending(self.before[0], self.began)
+        for folder, status in self._open():
+            with suppress(OSError):  # why it ended matters more
+                write_json(folder / "status.json", status | ending, flush=False)
 
-    def write(
-        self,
-        copy: int,
-        fit: Fit,
-        copied: Copy,
-        metrics: dict[str, Any],
-        evaluation: Evaluation,
-        data: DataModule,
-    ) -> None:
+    def write(self, copy: int, metrics: dict[str, Any], network: Callable[[], nn.Module], data: DataModule) -> None:
         """Writes all that a run's folder holds but for the state, which `close` writes.
 
         Args:
             copy: its number in the stack.
-            fit: that trained it.
-            copied: its numbers at its end.
             metrics: of the splits, with the weights that are evaluated.
-            evaluation: the network with those weights, on the CPU.
+            network: makes the network with those weights, on the CPU, which takes a while and is rarely needed.
             data: what it was trained on.
         """
+        if copy in self.over:
+            return
         experiment, session, status = self.experiments[copy], self.sessions[copy], self.statuses[copy]
-        folder, plan = session.folder, self.prepared.plan
+        folder, plan, fit, copied = session.folder, self.prepared.plan, self.fit, self.fit.copy(copy)
         rows = self.history.rows(copy, copied.step)
         write_text(folder / "history.csv", text_of(rows, fit.columns), flush=False)
-        self._checkpoints(copy, fit, copied, data)
+        self._checkpoints(copy, copied, data)
         status |= {"steps": copied.step, "compiled": fit.compiled is not None and not fit.compiled.given_up}
         pictures: dict[str, bytes] = {}
         error = fit.ends.get(copy)
         if error is None:
-            try:
-                check_final(metrics, experiment.score, copied.step, data, evaluation)
-            except (ArithmeticError, ValueError) as found:
-                error = found
+            error = self._final_error(metrics, copied.step, network, data)
         if error is None:
             status["stopped_early"] = copied.step < plan.total_steps
-            metrics = metrics | {"parameters": parameter_count(evaluation.net)} | self._baseline(copy, evaluation, data)
+            metrics = metrics | {"parameters": self.parameters}
+            evaluation = replace(self.prepared.evaluation, net=network()) if self._needs_network(copy) else None
+            if evaluation is not None:
+                metrics |= self._baseline(experiment, evaluation, data)
             write_json(folder / "metrics.json", metrics, flush=False)
-            predictor = Predictor(evaluation, data.spec, data.scaling, experiment.source.encode)
-            history = [(int(row["step"]), _figures(row)) for row in rows]
-            context = RunContext(predictor, data.splits, metrics, history)
-            missing = experiment.figures.draw(context, None, folder / "figures", [], copied.step)
-            status |= {"missing_figures": missing} if missing else {}
-            pictures = {path.stem: path.read_bytes() for path in sorted((folder / "figures").glob("*.png"))}
-            if copy == 0:  # the others have the same code
+            if evaluation is not None:
+                predictor = Predictor(evaluation, data.spec, data.scaling, experiment.source.encode)
+                history = [(int(row["step"]), _figures(row)) for row in rows]
+                context = RunContext(predictor, data.splits, metrics, history)
+                missing = experiment.figures.draw(context, None, folder / "figures", [], copied.step)
+                status |= {"missing_figures": missing} if missing else {}
+                pictures = {path.stem: path.read_bytes() for path in sorted((folder / "figures").glob("*.png"))}
+            if copy == 0 and evaluation is not None:  # the others have the same code
                 split = data.splits.get("val", data.splits["train"])
                 check_round_trip(folder, experiment.weights, experiment.model, predictor, split, trust=session.trust)
             status["state"] = "completed"
@@ -141,25 +150,43 @@ class Records:
         self.events.write(folder, session.name, shown, rows, {} if error else metrics, pictures)
         status |= recording.ending(self.before[copy], self.began)
 
-    def _baseline(self, copy: int, evaluation: Evaluation, data: DataModule) -> dict[str, Any]:
-        """Measures scikit-learn's equivalent, if the experiment asks for it."""
+    def _needs_network(self, copy: int) -> bool:
+        """Returns whether a copy is needed as a network: for figures, for a baseline, and the first for a check."""
         experiment = self.experiments[copy]
+        return copy == 0 or experiment.baseline is not None or experiment.figures != FigureOptions()
+
+    def _final_error(
+        self, metrics: dict[str, Any], step: int, network: Callable[[], nn.Module], data: DataModule
+    ) -> Exception | None:
+        """Returns the error of a copy whose losses or score are not finite."""
+        score = self.prepared.experiment.score
+        if all(math.isfinite(value) for value in [metrics.get(score, math.nan), *_numbers(metrics)]):
+            return None
+        try:
+            evaluation = replace(self.prepared.evaluation, net=network())
+            check_final(metrics, score, step, data, evaluation)
+        except (ArithmeticError, ValueError) as error:
+            return error
+        return None
+
+    def _baseline(self, experiment: Experiment, evaluation: Evaluation, data: DataModule) -> dict[str, Any]:
+        """Measures scikit-learn's equivalent, if the experiment asks for it."""
         if experiment.baseline is None:
             return {}
         split, recipe = data.splits["train"], experiment.recipe
         found = experiment.baseline(evaluation.net, evaluation.task, split, recipe, self.prepared.amounts)
         return {} if found is None else found.metrics(data.splits)
 
-    def _checkpoints(self, copy: int, fit: Fit, copied: Copy, data: DataModule) -> None:
+    def _checkpoints(self, copy: int, copied: Copy, data: DataModule) -> None:
         """Writes `last.ckpt`, from which a single run can go on, and `best.ckpt`."""
-        session, stack, experiment = self.sessions[copy], fit.stack, self.experiments[copy]
+        session, fit, experiment = self.sessions[copy], self.fit, self.experiments[copy]
+        stack = fit.stack
         folder = session.folder / "checkpoints"
         folder.mkdir(exist_ok=True)
         about = metadata(session.config, experiment.source, data.scaling, self.fingerprints[copy], self.threads)
-        net = stack.network(copy, copied.weights, copied.buffers)
         entries = {
-            "state_dict": _prefixed(net.state_dict()),
-            "optimizer_states": [_optimizer_state(experiment, net, fit, copied)],
+            "state_dict": _prefixed(stack.state_of(copy, copied.weights, copied.buffers)),
+            "optimizer_states": [self.optimizer_state(experiment.recipe.optimizer, copied)],
             "lr_schedulers": [] if copied.schedule is None else [copied.schedule],
             "metadata": about,
             "interval": {"losses": None, "rows": torch.tensor([])},
@@ -172,7 +199,7 @@ class Records:
         if fit.best_weights is not None and fit.best_step[copy]:
             buffers = {name: values[copy] for name, values in fit.best_buffers.items()}
             best = {
-                "state_dict": _prefixed(stack.network(copy, fit.best_weights[copy], buffers).state_dict()),
+                "state_dict": _prefixed(stack.state_of(copy, fit.best_weights[copy], buffers)),
                 "score": float(fit.best_score[copy]),
                 "global_step": int(fit.best_step[copy]),
                 "metadata": about,
@@ -181,34 +208,47 @@ class Records:
 
     def close(self) -> None:
         """Makes all files outlast a power failure, and then says in each folder how its run ended."""
-        folders = [session.folder for session in self.sessions]
-        flush_all(path for folder in folders for path in folder.rglob("*"))
-        for folder, status in zip(folders, self.statuses, strict=True):
+        flush_all(path for folder, _ in self._open() for path in folder.rglob("*"))
+        for folder, status in self._open():
             write_json(folder / "status.json", status, flush=False)
-        flush_all(folder / name for folder in folders for name in ("status.json", ""))
+        flush_all(folder / name for folder, _ in self._open() for name in ("status.json", ""))
 
 
-def _optimizer_state(experiment: Experiment, net: nn.Module, fit: Fit, copied: Copy) -> dict[str, Any]:
-    """Returns the state of a copy's optimizer as that of a single run has it: for each parameter its own."""
-    parameters = [*net.parameters()]
-    optimizer = optimizers.make(experiment.recipe.optimizer, parameters)
-    group = optimizer.param_groups[0]
-    if copied.schedule is not None:
-        group |= {"initial_lr": group["lr"], **fit.rates.cycled}
-        group["lr"] = copied.rate
-    state = optimizer.state_dict()
-    shapes = fit.stack.shapes
-    pieces = {
-        name: [values] * len(shapes) if values.ndim == 0 else torch.split(values, [shape.numel() for shape in shapes])
-        for name, values in copied.states.items()
-    }
-    trained = [index for index, parameter in enumerate(parameters) if parameter.requires_grad]
-    for index, (place, shape) in enumerate(zip(trained, shapes, strict=True)):
-        own = {name: values[index] for name, values in pieces.items()}
-        state["state"] |= {
-            place: {name: value.view(shape).clone() if value.ndim else value for name, value in own.items()}
+class _OptimizerStates:
+    """States of the copies' optimizers, as single runs have them: for each parameter its own.
+
+    Args:
+        fit: that trained the copies.
+    """
+
+    def __init__(self, fit: Fit) -> None:
+        self.fit, self.parameters = fit, [*fit.stack.evaluation.net.parameters()]
+        self.trained = [index for index, each in enumerate(self.parameters) if each.requires_grad]
+        self.groups: dict[int, dict[str, Any]] = {}
+        """Settings of an optimizer, by the function that makes it; making one takes as long as writing a checkpoint."""
+
+    def __call__(self, make: MakeOptimizer, copied: Copy) -> dict[str, Any]:
+        """Returns the state of a copy's optimizer."""
+        if id(make) not in self.groups:
+            self.groups[id(make)] = optimizers.make(make, self.parameters).state_dict()["param_groups"][0]
+        group = dict(self.groups[id(make)])
+        if copied.schedule is not None:
+            group |= {"initial_lr": group["lr"], **self.fit.rates.cycled, "lr": copied.rate}
+        shapes = self.fit.stack.shapes
+        sizes = [shape.numel() for shape in shapes]
+        pieces = {
+            name: [values] * len(shapes) if values.ndim == 0 else torch.split(values, sizes)
+            for name, values in copied.states.items()
         }
-    return state
+        states = {}
+        for index, (place, shape) in enumerate(zip(self.trained, shapes, strict=True)):
+            own = {name: values[index] for name, values in pieces.items()}
+            states[place] = {name: value.view(shape).clone() if value.ndim else value for name, value in own.items()}
+        return {"state": states if pieces else {}, "param_groups": [group]}
+
+
+def _numbers(metrics: Mapping[str, Any]) -> list[float]:
+    return [value for value in metrics.values() if isinstance(value, float)]
 
 
 def _figures(row: Mapping[str, float]) -> dict[str, float]:

@@ -67,10 +67,11 @@ def claim_all(paths: Sequence[Path], lock: Path) -> Iterator[None]:
     Raises:
         FileExistsError: another process holds one of them, or it is not empty.
     """
+    for path in paths:  # before the lock is taken: what a killed stack has left is the same file under other names
+        if folders.is_locked(path):
+            raise FileExistsError(f"{path} is held by another process, which is training this run")
     with folders.lock(lock.parent, FileExistsError(f"{lock.parent} is held by another process"), lock.name):
         for path in paths:
-            if folders.is_locked(path):
-                raise FileExistsError(f"{path} is held by another process, which is training this run")
             (path / folders.LOCK).unlink(missing_ok=True)
             os.link(lock, path / folders.LOCK)
         try:

@@ -31,11 +31,11 @@ def obstacle(config: Mapping[str, Any]) -> str | None:
     trainer, figures = config["trainer"], config["figures"]
     obstacles = {
         "L-BFGS decides by its losses what to do next": config["choices"]["optimizer"] == "lbfgs",
-        "its gradient is found by hand": config["choices"]["backprop"] != "autograd",
-        "it trains on several devices": trainer["devices"] > 1,
+        "their gradients are found by hand": config["choices"]["backprop"] != "autograd",
+        "they train on several devices": trainer["devices"] > 1,
         f"trainer.precision={trainer['precision']} is not stacked": trainer["precision"] not in ("32-true", "64-true"),
         "trainer.debug looks at each operation": trainer["debug"],
-        "its figures show how its weights change": figures.get("animation") or figures.get("histograms"),
+        "their figures show how weights change": figures.get("animation") or figures.get("histograms"),
     }
     return next((why for why, holds in obstacles.items() if holds), None)
 
@@ -88,7 +88,8 @@ def groups(places: Sequence[Path]) -> list[Group]:
     together: dict[str, Group] = {}
     for place in waiting:
         config = folders.read_config(place)
-        why = obstacle(config)
+        resumes = (place / "checkpoints" / folders.LAST).exists()
+        why = "they resume from checkpoints of their own" if resumes else obstacle(config)
         if why is None:
             together.setdefault(key(config), Group([])).places.append(place)
         else:

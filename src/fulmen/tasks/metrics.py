@@ -56,11 +56,10 @@ class StreamingMetrics:
 
     def results(self) -> list[dict[str, float]]:
         """Returns for each copy its loss, and its metrics without those that are undefined or infinite."""
-        found = [dict(zip(self.arrays(), values, strict=True)) for values in zip(*self._lists(), strict=True)]
+        arrays = self.arrays()
+        copies = zip(*(values.tolist() for values in arrays.values()), strict=True)
+        found = [dict(zip(arrays, values, strict=True)) for values in copies]
         return [{name: v for name, v in each.items() if name == "loss" or math.isfinite(v)} for each in found]
-
-    def _lists(self) -> list[list[float]]:
-        return [values.tolist() for values in self.arrays().values()]
 
 
 def _of_each(function: Callable[..., Tensor], *tensors: Tensor) -> Tensor:

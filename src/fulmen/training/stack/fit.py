@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fulmen.data.tensors import Batch, Rows, chunk_rows
+from fulmen.data.tensors import Batch, Rows
 from fulmen.errors import Diverged, Pruned
 from fulmen.tasks.evaluation import like
 from fulmen.tasks.metrics import StreamingMetrics
@@ -30,6 +30,9 @@ from fulmen.training.stack.compiled import CompiledStack
 from fulmen.training.stack.networks import Stack
 from fulmen.training.stack.rates import Rates
 from fulmen.training.stack.rows import StackedRows
+
+AT_ONCE = 2**23
+"""Numbers that the widest layer of all copies gives at once where they are measured."""
 
 
 @dataclass(frozen=True)
@@ -241,7 +244,7 @@ class Fit:
         """Measures every copy on its own split; those are of equal sizes."""
         evaluation, copies, total = self.stack.evaluation, len(weights), splits[0].rows
         seen = StreamingMetrics(evaluation.task, evaluation.loss, total, copies)
-        length = max(1, chunk_rows(splits[0].take(slice(0, 1)).x) // copies)
+        length = max(1, AT_ONCE // (copies * self.stack.widest))
         for start in range(0, total, length):
             x, y = self._some(splits, slice(start, start + length))
             out = self.stack.scores(x, weights, buffers)

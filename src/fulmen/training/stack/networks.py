@@ -24,7 +24,7 @@ from torch.optim import Optimizer
 from fulmen.data.tensors import Batch
 from fulmen.errors import Impossible, first_line
 from fulmen.models.dropout import Dropout, with_share_as_tensor
-from fulmen.models.dry_run import evaluation_mode
+from fulmen.models.dry_run import evaluation_mode, widest
 from fulmen.models.precision import computing
 from fulmen.tasks.evaluation import Evaluation
 from fulmen.tasks.penalties import Penalty
@@ -127,6 +127,8 @@ class Stack:
         flat = [torch.cat([each[name].detach().reshape(-1) for name in self.trained]) for each in of_copies]
         self.weights = torch.stack(flat).to(device)
         """[C, n]"""
+        self.widest = widest(evaluation.net, in_shape)
+        """Numbers that the widest layer gives for a row."""
         self.coefficients = Coefficients.of(recipes, self.weights)
         self.penalty = None if isinstance(recipes[0].penalty, Penalty) else recipes[0].penalty
         self.make_optimizer = recipes[0].optimizer
@@ -320,6 +322,15 @@ class Stack:
         net = copy.deepcopy(self.evaluation.net)
         self._fill(net, place, weights, buffers)
         return net.eval()
+
+    def state_of(self, place: int, weights: Tensor, buffers: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Returns the `state_dict` of a copy, on the CPU, with memory of its own; arguments as for `network`."""
+        parts = [part[0] for part in self.split(weights.unsqueeze(0))]
+        own = {**dict(zip(self.trained, parts, strict=True)), **buffers}
+        return {
+            name: (own[of] if (of := self.names[name]) in own else self.constants[of][place]).detach().cpu().clone()
+            for name in self.evaluation.net.state_dict()
+        }
 
     def _fill(self, net: nn.Module, place: int, weights: Tensor, buffers: Mapping[str, Tensor]) -> None:
         constants = {name: values[place] for name, values in self.constants.items()}
