@@ -18,7 +18,7 @@ from hydra import compose, initialize_config_dir
 
 import fulmen
 from fulmen.config.groups import conf_dir
-from fulmen.errors import ConfigurationError
+from fulmen.errors import ConfigurationError, Finished
 from fulmen.experiment import build
 from fulmen.runs.signals import STOPS, Interrupted
 from fulmen.sweeps.frame import SweepResults
@@ -242,3 +242,12 @@ def test_a_search_has_a_row_for_each_run_that_it_chose(tmp_path: Path, monkeypat
     plan["jobs"] = plan["search"]["options"]["n_trials"] = 20  # as one that was stopped
     (more.folder / "sweep.yaml").write_text(yaml.safe_dump(plan), "utf-8")
     assert len(fulmen.load_sweep(more.folder).frame) == 3
+
+
+def test_a_search_that_has_all_its_runs_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = _search("hydra.sweeper.n_trials=1", "hydra.sweeper.storage=sqlite:///study.db")
+    assert len(fulmen.sweep(words).frame) == 1
+    with pytest.raises(Finished, match="has its 1 run: nothing more to do"):
+        fulmen.sweep(words)
+    assert len(list(tmp_path.glob("logs/sweeps/*"))) == 1

@@ -41,7 +41,7 @@ def sweep(overrides: Iterable[str], config_dir: str | Path | None = None) -> "Sw
     Raises:
         ConfigurationError: a job's configuration is wrong; nothing is written then. Or the folder can no longer be
             written to; says how to resume.
-        Finished: the study of a search, in a database, has all its runs.
+        fulmen.errors.Finished: the study of a search, in a database, has all its runs.
         fulmen.runs.signals.Interrupted: a signal came; what has run is kept.
     """
     threads = os.environ.get("OMP_NUM_THREADS")
