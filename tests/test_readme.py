@@ -169,3 +169,4 @@ def test_the_example_in_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     names: dict[str, Any] = {}
     exec(code.replace("max_epochs=20", "max_epochs=1"), names)
     assert names["again"].metrics == names["run"].metrics
+    assert len(names["found"].frame) == 10 and names["losses"].shape == (10, len(names["steps"]))

@@ -2,6 +2,8 @@
 
 From Python: `cfg = fulmen.compose(["model=deep"])`, `run = fulmen.train(cfg)`, then `run.metrics`, `run.model`,
 `run.folder` and `run.predict(rows)`; `fulmen.load(folder)` loads a run, `fulmen.resume(folder)` resumes it.
+`found = fulmen.sweep(["seed=range(10)"])` trains many, then `found.frame` and `found.curves("val/loss")`;
+`fulmen.load_sweep(folder)` loads them.
 """
 
 from importlib import import_module
@@ -13,14 +15,18 @@ if TYPE_CHECKING:
     from fulmen.experiment.build import resume as resume
     from fulmen.experiment.build import train as train
     from fulmen.experiment.load import load as load
+    from fulmen.sweeps.frame import load_sweep as load_sweep
+    from fulmen.sweeps.frame import sweep as sweep
 
 __version__ = version("fulmen")
-__all__ = ["__version__", "compose", "load", "resume", "train"]
+__all__ = ["__version__", "compose", "load", "load_sweep", "resume", "sweep", "train"]
 
 HOMES = {
     "compose": "config.compose",
     "load": "experiment.load",
+    "load_sweep": "sweeps.frame",
     "resume": "experiment.build",
+    "sweep": "sweeps.frame",
     "train": "experiment.build",
 }
 

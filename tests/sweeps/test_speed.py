@@ -61,8 +61,8 @@ def test_64_jobs_are_planned_at_once() -> None:
 
 def test_planning_imports_no_torch(tmp_path: Path) -> None:
     code = (
-        "import sys\nfrom fulmen.sweeps import sweep\nsweep._run = lambda *_: 0\n"
-        "assert sweep.sweep(['optimizer=sgd,adam', 'sweep=seeds'], None) == 0\n"
+        "import sys\nfrom fulmen.sweeps import sweep\nsweep._run = lambda *_: []\n"
+        "assert sweep.sweep(['optimizer=sgd,adam', 'sweep=seeds'], None)[1] == []\n"
         "print(*{'torch', 'lightning', 'matplotlib', 'sklearn'} & set(sys.modules), 'none')"
     )
     done = subprocess.run(

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from fulmen.cli import broken_pipe
 from fulmen.config.groups import groups, search_path
-from fulmen.errors import ConfigurationError, command, one_line
+from fulmen.errors import ConfigurationError, Finished, command, one_line
 from fulmen.rules import did_you_mean, split_override
 from fulmen.runs.files import expand_home, explain
 from fulmen.runs.signals import Interrupted, raising
@@ -125,13 +125,12 @@ def _resume(folder: Path, overrides: list[str], config_dir: str | None) -> int:
 def _sweep(overrides: list[str], config_dir: str | None) -> int:
     from fulmen.sweeps import sweep
 
-    if any(argument.startswith("rerun=") for argument in overrides):
-        raise ConfigurationError("rerun= is for single runs; leave -m out")
-    if any(argument.startswith("resume=") for argument in overrides):
-        return sweep.go_on(overrides, config_dir)
-    if any(argument.startswith("retry=") for argument in overrides):
-        raise ConfigurationError("retry= goes with -m resume=<folder of a sweep>")
-    return sweep.sweep(overrides, config_dir)
+    try:
+        _, found = sweep.run(overrides, config_dir)
+    except Finished as nothing:
+        print(nothing)
+        return 0
+    return int(any(not result.done for result in found))
 
 
 def _take_path(overrides: list[str], name: str) -> str | None:

@@ -29,9 +29,10 @@ def beside_host() -> Iterator[None]:
     try:
         yield
     finally:
+        now: dict[Any, Any] = Singleton._instances  # a launcher that runs jobs in this process has put another there
         for kind in STATE:
-            instances.pop(kind, None)
-        instances.update(host)
+            now.pop(kind, None)
+        now.update(host)
 
 
 def context(config: DictConfig) -> HydraContext:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from fulmen.errors import ConfigurationError, command
+from fulmen.errors import ConfigurationError, Finished, command
 from fulmen.runs.files import explain, save_figure
 from fulmen.sweeps import grid as presets
 from fulmen.sweeps import job as gpus
@@ -34,14 +34,29 @@ SHOWN = 10
 """Rows of the leaderboard that are printed; all are in its files."""
 
 
-def sweep(overrides: Sequence[str], config_dir: str | None) -> int:
+def run(overrides: Sequence[str], config_dir: str | None) -> tuple[Path, list[Result]]:
+    """Runs a new sweep, or finishes one that was stopped, as the overrides say.
+
+    Returns, Raises: as `sweep`.
+    """
+    if any(override.startswith("rerun=") for override in overrides):
+        raise ConfigurationError("rerun= is for single runs; leave -m out")
+    if any(override.startswith("resume=") for override in overrides):
+        return go_on(overrides, config_dir)
+    if any(override.startswith("retry=") for override in overrides):
+        raise ConfigurationError("retry= goes with -m resume=<folder of a sweep>")
+    return sweep(overrides, config_dir)
+
+
+def sweep(overrides: Sequence[str], config_dir: str | None) -> tuple[Path, list[Result]]:
     """Plans a sweep, runs its jobs, whatever becomes of the others, and ranks them.
 
     Returns:
-        0 if every job completed or was pruned, else 1.
+        Its folder, and what became of each job.
 
     Raises:
         ConfigurationError: a job's configuration is wrong; nothing is written then.
+        Finished: the study of a search, in a database, has all its runs.
         Interrupted: a signal came; what has run is kept.
     """
     if search.named(overrides):
@@ -69,25 +84,25 @@ def sweep(overrides: Sequence[str], config_dir: str | None) -> int:
     say(f"{runs(len(planned))} over {_over(plan)}")
     say(f"sweep folder: {folder}")
     with record.held(folder):
-        return _run(plan, folder, range(len(planned)), launcher, _job(allowed, own, launcher))
+        return folder, _run(plan, folder, range(len(planned)), launcher, _job(allowed, own, launcher))
 
 
-def _search(overrides: Sequence[str], config_dir: str | None) -> int:
+def _search(overrides: Sequence[str], config_dir: str | None) -> tuple[Path, list[Result]]:
     """As `sweep`, with jobs that are chosen one after the other."""
     about_launcher, others = split(overrides)
     plan = search.plan(others, config_dir)
     launcher = Launcher(about_launcher)
     if sentence := search.nothing_to_do(plan):
-        say(sentence)
-        return 0
+        raise Finished(sentence)
     folder = record.write(plan, [])
     say(f"{runs(plan.jobs)} to choose from {_over(plan)}")
     say(f"sweep folder: {folder}")
     with record.held(folder):
-        return _run(plan, folder, range(plan.jobs), launcher, _job(plan.permissions, plan.config_dir, launcher))
+        job = _job(plan.permissions, plan.config_dir, launcher)
+        return folder, _run(plan, folder, range(plan.jobs), launcher, job)
 
 
-def go_on(overrides: Sequence[str], config_dir: str | None) -> int:
+def go_on(overrides: Sequence[str], config_dir: str | None) -> tuple[Path, list[Result]]:
     """Finishes a sweep that was stopped, in its own folder: jobs that are complete are kept as they are.
 
     It has the launcher that it began with, unless another is typed.
@@ -106,16 +121,16 @@ def go_on(overrides: Sequence[str], config_dir: str | None) -> int:
             found = read_all(request.folder, plan.jobs)
             if not leaderboard.is_current(leaderboard.of_sweep(plan, found), request.folder):  # stopped while it drew
                 _end(plan, request.folder, None if plan.search is None else search.opened(plan.search, request.folder))
-            kept = failures(found)
-            say(resume.nothing_to_do(request, kept))
-            return int(bool(kept))
+            say(resume.nothing_to_do(request, failures(found)))
+            return request.folder, found
         try:
             record.rewrite(plan, request.folder)
         except OSError as error:
             raise _unwritable(error, plan, request.folder) from error
         say(f"{runs(len(pending))} of {plan.jobs} to go, over {_over(plan)}")
         say(f"sweep folder: {request.folder}")
-        return _run(plan, request.folder, pending, launcher, _job(request.permissions, own, launcher))
+        job = _job(request.permissions, own, launcher)
+        return request.folder, _run(plan, request.folder, pending, launcher, job)
 
 
 def _job(permissions: list[str], config_dir: str | None, launcher: Launcher) -> Job:
@@ -123,7 +138,7 @@ def _job(permissions: list[str], config_dir: str | None, launcher: Launcher) -> 
     return Job(permissions, config_dir, os.getcwd(), os.getpid(), shares_gpus, secrets.token_hex(8))
 
 
-def _run(plan: Sweep, folder: Path, pending: Sequence[int], launcher: Launcher, job: Job) -> int:
+def _run(plan: Sweep, folder: Path, pending: Sequence[int], launcher: Launcher, job: Job) -> list[Result]:
     """Runs what is pending and ends with the leaderboard, also when a signal stops it."""
     progress = Progress(plan, folder, pending, say)
     study = None if plan.search is None else search.opened(plan.search, folder)
@@ -145,7 +160,7 @@ def _run(plan: Sweep, folder: Path, pending: Sequence[int], launcher: Launcher, 
         say(f"stopped; resume with: {_go_on_command(plan, folder)}")
         raise
     try:
-        return int(any(not result.done for result in _end(plan, folder, study)))
+        return _end(plan, folder, study)
     except OSError as error:
         raise _unwritable(error, plan, folder) from error
 

@@ -1,0 +1,181 @@
+"""Sweeps from Python: the runs of one as a pandas DataFrame, and their curves as arrays.
+
+All of it is read from the sweep's folder, so it is the same for one that has just run and for one of last year.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fulmen.config.hydra_private import beside_host
+from fulmen.config.overrides import read as read_override
+from fulmen.errors import ConfigurationError, warn
+from fulmen.rules import alternatives, split_override
+from fulmen.runs import folder as folders
+from fulmen.runs.files import expand_home
+from fulmen.runs.signals import raising
+from fulmen.sweeps import record, results
+from fulmen.sweeps.leaderboard import SEEDS
+from fulmen.sweeps.sweep import run as run_sweep
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NAN = float("nan")
+
+
+def sweep(overrides: Iterable[str], config_dir: str | Path | None = None) -> "SweepResults":
+    """Runs a sweep, as `-m` does, and returns its runs; one that fails is among them, and raises nothing.
+
+    Args:
+        overrides: as after `-m`: several values for a key, `hydra/launcher=`, `sweep=`, or `resume=` and a sweep's
+            folder, which finishes one that was stopped.
+        config_dir: a folder of the user's own with further choices, as for `fulmen.compose`.
+
+    Raises:
+        ConfigurationError: a job's configuration is wrong; nothing is written then. Or the folder can no longer be
+            written to; says how to resume.
+        fulmen.errors.Finished: the study of a search, in a database, has all its runs.
+        fulmen.runs.signals.Interrupted: a signal came; what has run is kept.
+    """
+    threads = os.environ.get("OMP_NUM_THREADS")
+    try:
+        with raising(), beside_host():
+            folder, _ = run_sweep(list(overrides), None if config_dir is None else str(config_dir))
+    finally:
+        if threads is None:
+            os.environ.pop("OMP_NUM_THREADS", None)  # set for the processes that submitit starts
+    return SweepResults(folder)
+
+
+def load_sweep(folder: str | Path) -> "SweepResults":
+    """Returns the runs of a sweep as `fulmen.sweep` did, or as they are now where it still runs.
+
+    Raises:
+        ConfigurationError: there is no sweep in the folder, or its `sweep.yaml` is damaged.
+    """
+    folder = expand_home(str(folder))
+    if not (folder / folders.SWEEP).exists() and folder.is_dir() and folders.was_run(folder):
+        raise ConfigurationError(f"{folder} is a single run, not a sweep; fulmen.load loads it")
+    return SweepResults(folder)
+
+
+class Curves(NamedTuple):
+    """A metric during training. Shapes: R runs, I intervals."""
+
+    steps: NDArray[np.int64]
+    """The steps at which a run was measured, [I], ascending."""
+    values: NDArray[np.float64]
+    """[R, I], in the order of the jobs; NaN where a run was not measured at that step, or not any more."""
+
+
+class SweepResults:
+    """The runs of a sweep, as its folder has them when this is made.
+
+    Args:
+        folder: the sweep's.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._plan = record.read(folder)
+        search = self._plan.search
+        count = self._plan.jobs if search is None else len(search.trials)  # what a search has not chosen is no run
+        self._runs = results.read_all(folder, count)
+        self._statuses = [folders.load_status(run.folder) for run in self._runs]
+
+    @cached_property
+    def frame(self) -> "pd.DataFrame":
+        """A row for each run, in the order of the jobs; the index is the job's number.
+
+        Its columns are those of `leaderboard.csv`: `state`, which is `damaged` where a file cannot be read; `score`;
+        the keys that vary, as numbers, booleans and texts; the metrics, NaN where a run came to no good end; then
+        `steps`, `seconds` and `folder`.
+        """
+        import pandas as pd
+
+        settings = [dict(map(split_override, self._plan.own_overrides(run.number))) for run in self._runs]
+        metrics = dict.fromkeys(name for run in self._runs for name, value in run.metrics.items() if _is_number(value))
+        columns: dict[str, list[Any]] = {
+            "state": [run.state for run in self._runs],
+            "score": [_number(run.metrics.get(self._plan.score)) for run in self._runs],
+        }
+        columns |= {key: [_value(key, each.get(key)) for each in settings] for key in self._plan.varying}
+        columns |= {name: [_number(run.metrics.get(name)) for run in self._runs] for name in metrics}
+        columns |= {name: [_number(status.get(name)) for status in self._statuses] for name in ("steps", "seconds")}
+        columns["folder"] = [str(run.folder) for run in self._runs]
+        return pd.DataFrame(columns, index=pd.Index([run.number for run in self._runs], name="job"))
+
+    @property
+    def curve_names(self) -> list[str]:
+        """The names that `curves` takes: the columns of `history.csv`."""
+        return list(dict.fromkeys(name for history in self._histories for name in history if name != "step"))
+
+    def curves(self, name: str) -> Curves:
+        """Returns a metric of all runs during training; runs measured at other steps than others have gaps there.
+
+        Args:
+            name: one of `curve_names`, such as `val/loss`.
+
+        Raises:
+            ConfigurationError: no run has a curve of that name.
+        """
+        if name not in self.curve_names:
+            why = alternatives(name, self.curve_names) if self.curve_names else "; none of them has been measured yet"
+            raise ConfigurationError(f"no run in {self.folder} has a curve {name}{why}")
+        steps = np.unique([step for history in self._histories if name in history for step in history["step"]])
+        values = np.full((len(self._runs), len(steps)), np.nan)
+        for row, history in zip(values, self._histories, strict=True):
+            if name in history:
+                row[np.searchsorted(steps, history["step"])] = history[name]
+        return Curves(steps.astype(np.int64), values)
+
+    @cached_property
+    def _histories(self) -> list[dict[str, list[float]]]:
+        """The columns of each run's `history.csv`; nothing of one that cannot be read."""
+        found = []
+        for run in self._runs:
+            try:
+                history = folders.read_history(run.folder)
+                if not np.isfinite(history.get("step", [])).all():
+                    raise ConfigurationError(f"{run.folder / 'history.csv'} has a row without a step")
+            except ConfigurationError as error:
+                warn(f"job {run.number} is left out of the curves: {error}")
+                history = {}
+            found.append(history)
+        return found
+
+    def __repr__(self) -> str:
+        states = Counter(run.state for run in self._runs)
+        counts = ", ".join(f"{count} {state}" for state, count in states.items()) or "no runs yet"
+        score = self._plan.score
+        best = results.best((run for run in self._runs if _is_number(run.metrics.get(score))), score)
+        if best is None:
+            return f"<sweep {self.folder}: {counts}>"
+        which = " ".join([f"job {best.number}", *self._plan.own_overrides(best.number)])
+        return f"<sweep {self.folder}: {counts}; best {score} {best.metrics[score]:.4g} by {which}>"
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _number(value: Any) -> float:
+    """Returns a number as it is, and not a number for anything else."""
+    return value if _is_number(value) else NAN
+
+
+def _value(key: str, text: str | None) -> float | bool | str | None:
+    """Returns what a typed value stands for: a number, a boolean, null or a text; a list stays as it was typed."""
+    if text is None:
+        return None
+    if key in SEEDS and text.isdecimal():  # a thousand of them would take Hydra's parser a second
+        return int(text)
+    value = read_override(f"{key}={text}").value()
+    return value if value is None or isinstance(value, (int, float, str)) else text

@@ -1,0 +1,253 @@
+"""A sweep from Python: its frame and curves are what its files hold, and the process is as it was."""
+
+import json
+import os
+import shutil
+import signal
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+from hydra import compose, initialize_config_dir
+
+import fulmen
+from fulmen.config.groups import conf_dir
+from fulmen.errors import ConfigurationError, Finished
+from fulmen.experiment import build
+from fulmen.runs.signals import STOPS, Interrupted
+from fulmen.sweeps.frame import SweepResults
+
+SIZES = ["data.train_size=40", "data.val_size=40", "data.test_size=8", "logger=none", "accelerator=cpu"]
+GRID = ["optimizer.lr=0.01,1e12", "data.batch_size=20,40", "model.bias=true,false", "init=he_normal,xavier_uniform"]
+LINE = ["data=linear_1d", "model=linear", "optimizer=gd", *SIZES, "trainer.max_epochs=4"]
+MOODY = ["allow_targets=[moody]", "model=moody", "data=circles", *SIZES, "trainer.max_epochs=2"]
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> SweepResults:
+    """Sixteen runs, half of which diverge, in groups that are measured at different steps."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("sweep"))
+        ran = fulmen.sweep([*LINE, *GRID, "hydra/launcher=vectorized"])
+        return fulmen.load_sweep(ran.folder.absolute())
+
+
+def _json(run: Path, name: str) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((run / name).read_text("utf-8"))
+    return content
+
+
+def test_the_frame_has_what_the_files_of_each_run_have(found: SweepResults) -> None:
+    frame = found.frame
+    assert [*frame.index] == [*range(16)] and frame.index.name == "job"
+    assert [*frame.columns[:6]] == ["state", "score", "optimizer.lr", "data.batch_size", "model.bias", "init"]
+    assert [*frame.columns[-3:]] == ["steps", "seconds", "folder"]
+    kinds = [frame[name].dtype.kind for name in ("optimizer.lr", "data.batch_size", "model.bias", "steps")]
+    assert kinds == ["f", "i", "b", "i"] and pd.api.types.is_string_dtype(frame["init"])
+    for number, row in frame.iterrows():
+        run, status = Path(row["folder"]), _json(Path(row["folder"]), "status.json")
+        assert run == found.folder / str(number)
+        assert [row[name] for name in ("state", "steps", "seconds")] == [
+            status[name] for name in ("state", "steps", "seconds")
+        ]
+        config = yaml.safe_load((run / "config.yaml").read_text("utf-8"))
+        assert row["optimizer.lr"] == config["optimizer"]["lr"] and row["init"] == config["choices"]["init"]
+        assert (row["data.batch_size"], row["model.bias"]) == (config["data"]["batch_size"], config["model"]["bias"])
+        if row["state"] == "completed":
+            metrics = _json(run, "metrics.json")
+            numbers = {name: value for name, value in metrics.items() if isinstance(value, (int, float))}
+            assert row[6:-3].to_dict() == numbers and row["score"] == metrics["val/loss"]
+        else:
+            assert row["state"] == "diverged" and row[6:-3].isna().all() and pd.isna(row["score"])
+    assert frame["state"].value_counts().to_dict() == {"completed": 8, "diverged": 8}
+
+
+def test_the_frame_has_the_columns_of_the_leaderboard(found: SweepResults) -> None:
+    board = pd.read_csv(found.folder / "leaderboard.csv", index_col="job").sort_index()
+    ours = found.frame.drop(columns=["steps", "seconds", "folder"])
+    pd.testing.assert_frame_equal(board.drop(columns="folder"), ours, check_dtype=False, check_exact=True)
+
+
+def test_curves_are_the_columns_of_the_histories(found: SweepResults) -> None:
+    tables = {number: pd.read_csv(found.folder / str(number) / "history.csv") for number in range(16)}
+    table = pd.concat(tables, names=["job"]).reset_index("job")
+    assert found.curve_names == [name for name in tables[0].columns if name != "step"]
+    for name in found.curve_names:
+        steps, values = found.curves(name)
+        expected = table.pivot(index="job", columns="step", values=name).reindex(range(16))
+        assert steps.tolist() == [*expected.columns] == [1, 2, 3, 4, 6, 8]
+        np.testing.assert_array_equal(values, expected.to_numpy())
+    assert found.curves("lr").values.shape == (16, 6) and found.curves("lr").values.dtype == np.float64
+    assert np.isnan(found.curves("val/loss").values).sum(1).tolist()[:8:2] == [2, 2, 2, 2], "gaps of runs of 4 steps"
+
+
+def test_it_is_shown_in_a_line(found: SweepResults) -> None:
+    losses = {run: _json(found.folder / str(run), "metrics.json")["val/loss"] for run in range(8)}
+    best = min(losses, key=lambda run: losses[run])
+    said = f"<sweep {found.folder}: 8 completed, 8 diverged; best val/loss {losses[best]:.4g} by job {best} "
+    words = yaml.safe_load((found.folder / str(best) / "config.yaml").read_text("utf-8"))["choices"]
+    assert repr(found).startswith(said) and repr(found).endswith(f" init={words['init']}>")
+
+
+def test_a_damaged_run_is_listed_and_costs_no_other(
+    found: SweepResults, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "sweep"
+    shutil.copytree(found.folder, folder)
+    (folder / "1" / "metrics.json").write_text('{"val/loss": 0.')
+    (folder / "2" / "status.json").write_text('{"state": "fine"}')
+    (folder / "3" / "history.csv").write_text("step,train/loss\n2\n")
+    (folder / "4" / "history.csv").write_text("step,train/loss\n,1\n")
+    damaged = fulmen.load_sweep(folder)
+    assert [*damaged.frame["state"][:5]] == ["completed", "damaged", "damaged", "completed", "completed"]
+    assert damaged.frame.loc[1:2, "score":"val/loss"].isna().to_numpy()[:, [0, -1]].all()
+    assert damaged.frame["steps"][:3].isna().tolist() == [False, False, True], "what can be read is there"
+    others = [0, *range(3, 16)]
+    columns = [name for name in found.frame.columns if name != "folder"]
+    pd.testing.assert_frame_equal(
+        damaged.frame.loc[others, columns], found.frame.loc[others, columns], check_dtype=False
+    )
+    assert "8 diverged" in repr(damaged) and "2 damaged" in repr(damaged)
+    expected = found.curves("val/loss").values.copy()
+    expected[3:5] = np.nan
+    np.testing.assert_array_equal(damaged.curves("val/loss").values, expected)
+    said = capsys.readouterr().err.splitlines()
+    assert [line.partition(": ")[2].partition(": ")[0] for line in said] == [
+        f"job {number} is left out of the curves" for number in (3, 4)
+    ]
+
+
+def test_refusals_are_sentences(found: SweepResults, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigurationError, match=r"has a curve val/los; did you mean val/loss\?"):
+        found.curves("val/los")
+    with pytest.raises(ConfigurationError, match="there is no folder logs/sweeps/none; sweeps are in logs/sweeps"):
+        fulmen.load_sweep("logs/sweeps/none")
+    with pytest.raises(ConfigurationError, match=r"is a single run, not a sweep; fulmen\.load loads it"):
+        fulmen.load_sweep(found.folder / "0")
+    for words, why in {
+        "seed=1,2 retry=failed": "retry= goes with -m resume=",
+        "rerun=logs/runs/x": "rerun= is for single runs",
+        "seed=1,2 modle=deep": "there is no key 'modle'; did you mean model",
+        "hydra/launcher=vectorised seed=1,2": "did you mean vectorized",
+    }.items():
+        with pytest.raises(ConfigurationError, match=why):
+            fulmen.sweep(words.split())
+    assert not list(tmp_path.iterdir()), "nothing is written"
+
+
+def test_a_job_that_fails_is_in_the_frame_and_the_process_is_as_it_was(
+    place: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def host() -> dict[str, Any]:
+        return {
+            "signals": [signal.getsignal(signum) for signum in STOPS],
+            "place": os.getcwd(),
+            "threads": (torch.get_num_threads(), os.environ.get("OMP_NUM_THREADS"), threading.enumerate()),
+            "random": torch.get_rng_state().tolist(),
+        }
+
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    before = host()
+    found = fulmen.sweep([*MOODY, "model.mood=fine,raises,exits", "model.number=0,null"], config_dir="own")
+    assert host() == before
+    frame = found.frame
+    assert [*frame["state"]] == ["completed"] * 2 + ["failed"] * 4
+    assert [*frame["model.mood"]] == ["fine", "fine", "raises", "raises", "exits", "exits"]
+    assert frame["model.number"].isna().tolist() == [False, True] * 3 and frame.loc[0, "model.number"] == 0
+    assert frame.loc[2:, ["score", "val/loss", "test/loss"]].isna().all(axis=None)
+    again = fulmen.load_sweep(str(found.folder))
+    pd.testing.assert_frame_equal(again.frame, frame)
+    assert repr(again) == repr(found)
+
+
+def test_a_launcher_of_hydras_runs_inside_an_application_of_hydras(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    launcher = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=1"]  # in this process
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):  # as under @hydra.main
+        found = fulmen.sweep([*LINE, "seed=0,1", *launcher])
+        assert compose("train").seed == 0, "the application is still there"
+    assert [*found.frame["state"]] == ["completed"] * 2 and [*found.frame["seed"]] == [0, 1]
+
+
+def test_a_signal_is_raised_and_the_sweep_can_be_finished(
+    place: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("STRUCK", "1")
+    monkeypatch.setenv("STRUCK_BY", "SIGINT")
+    handlers = [signal.getsignal(signum) for signum in STOPS]
+    with pytest.raises(Interrupted, match="SIGINT"):
+        fulmen.sweep([*MOODY, "model.number=0,1,2"], config_dir="own")
+    assert [signal.getsignal(signum) for signum in STOPS] == handlers
+    stopped = fulmen.load_sweep(place.folder)
+    assert [*stopped.frame["state"]] == ["completed", "interrupted", "planned"]
+    assert stopped.frame["steps"].isna().tolist()[::2] == [False, True]
+    assert f"resume={place.folder.relative_to(place.here)}" in capsys.readouterr().out
+    monkeypatch.delenv("STRUCK")
+    words = [f"resume={place.folder}", "allow_targets=[moody]"]
+    for _ in range(2):  # the second time there is nothing more to do
+        resumed = fulmen.sweep(words, config_dir="own")
+        assert resumed.folder == place.folder and [*resumed.frame["state"]] == ["completed"] * 3
+    assert np.isfinite(resumed.curves("val/loss").values).all()
+
+
+def test_a_signal_before_a_stack_trains_makes_no_failure_of_its_jobs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = build.train_stack
+
+    def struck(*arguments: Any) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        own(*arguments)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("fulmen.sweeps.job.train_stack", struck)
+    with pytest.raises(Interrupted):
+        fulmen.sweep([*LINE, "seed=0,1", "hydra/launcher=vectorized"])
+    (folder,) = tmp_path.glob("logs/sweeps/*")
+    assert [*fulmen.load_sweep(folder).frame["state"]] == ["planned"] * 2
+
+
+def _search(*words: str) -> Sequence[str]:
+    space = ["optimizer.lr=tag(log, interval(0.001, 0.1))", "model.hidden=choice([8],[16,16])", "model=mlp"]
+    return [
+        "sweep=optuna",
+        "data=circles",
+        *SIZES,
+        "trainer.max_epochs=1",
+        "hydra.sweeper.sampler=random",
+        *space,
+        *words,
+    ]
+
+
+def test_a_search_has_a_row_for_each_run_that_it_chose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = fulmen.sweep(_search("hydra.sweeper.n_trials=2"))
+    more = fulmen.sweep([f"resume={found.folder}", "hydra.sweeper.n_trials=3"])
+    assert [*more.frame["state"]] == ["completed"] * 3 and len(found.frame) == 2
+    for _, row in more.frame.iterrows():
+        config = yaml.safe_load((Path(row["folder"]) / "config.yaml").read_text("utf-8"))
+        assert row["optimizer.lr"] == config["optimizer"]["lr"]
+        assert row["model.hidden"] == str(config["model"]["hidden"]).replace(" ", ""), "a list is as it was typed"
+    plan = yaml.safe_load((more.folder / "sweep.yaml").read_text("utf-8"))
+    plan["jobs"] = plan["search"]["options"]["n_trials"] = 20  # as one that was stopped
+    (more.folder / "sweep.yaml").write_text(yaml.safe_dump(plan), "utf-8")
+    assert len(fulmen.load_sweep(more.folder).frame) == 3
+
+
+def test_a_search_that_has_all_its_runs_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = _search("hydra.sweeper.n_trials=1", "hydra.sweeper.storage=sqlite:///study.db")
+    assert len(fulmen.sweep(words).frame) == 1
+    with pytest.raises(Finished, match="has its 1 run: nothing more to do"):
+        fulmen.sweep(words)
+    assert len(list(tmp_path.glob("logs/sweeps/*"))) == 1
