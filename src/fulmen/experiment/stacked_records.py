@@ -1,7 +1,8 @@
 """The records of a stack: each copy's folder as a single run leaves it, without what a thousand runs cannot wait for.
 
-The commit, versions and TensorBoard's graph are found once. Files are written one after the other, then flushed to the
-disk together, and only then the states that say so.
+The commit, versions and TensorBoard's graph are found once. Files are written in place: until its status says that a
+run is complete, nobody relies on them, and a resumed stack writes them again. They are flushed to the disk together,
+and only then come the states that say so.
 """
 
 import math
@@ -22,8 +23,8 @@ from fulmen.experiment.run import check_final
 from fulmen.figures.context import RunContext
 from fulmen.figures.options import FigureOptions
 from fulmen.models.dry_run import parameter_count
-from fulmen.runs import checkpoints, recording
-from fulmen.runs.files import flush_all, write_json, write_text
+from fulmen.runs import recording
+from fulmen.runs.files import flush_all, json_text, write_json
 from fulmen.runs.folder import BEST, LAST, load_status
 from fulmen.runs.history import StackedHistory, text_of
 from fulmen.tasks.evaluation import Evaluation
@@ -119,7 +120,7 @@ class Records:
         experiment, session, status = self.experiments[copy], self.sessions[copy], self.statuses[copy]
         folder, plan, fit, copied = session.folder, self.prepared.plan, self.fit, self.fit.copy(copy)
         rows = self.history.rows(copy, copied.step)
-        write_text(folder / "history.csv", text_of(rows, fit.columns), flush=False)
+        (folder / "history.csv").write_text(text_of(rows, fit.columns), "utf-8", newline="")
         self._checkpoints(copy, copied, data)
         status |= {"steps": copied.step, "compiled": fit.compiled is not None and not fit.compiled.given_up}
         pictures: dict[str, bytes] = {}
@@ -132,7 +133,7 @@ class Records:
             evaluation = replace(self.prepared.evaluation, net=network()) if self._needs_network(copy) else None
             if evaluation is not None:
                 metrics |= self._baseline(experiment, evaluation, data)
-            write_json(folder / "metrics.json", metrics, flush=False)
+            (folder / "metrics.json").write_text(json_text(metrics), "utf-8", newline="")
             if evaluation is not None:
                 predictor = Predictor(evaluation, data.spec, data.scaling, experiment.source.encode)
                 history = [(int(row["step"]), _figures(row)) for row in rows]
@@ -195,7 +196,7 @@ class Records:
         stopping = {"wait_count": int(fit.waited[copy]), "best_score": torch.tensor(float(fit.best_watched[copy]))}
         if copied.step and copied.weights.isfinite().all():
             last = resumable(self.trainer, self.prepared.plan, copied.step, entries, stopping)
-            checkpoints.save(last, folder / LAST, flush=False)
+            torch.save(last, folder / LAST)
         if fit.best_weights is not None and fit.best_step[copy]:
             buffers = {name: values[copy] for name, values in fit.best_buffers.items()}
             best = {
@@ -204,7 +205,7 @@ class Records:
                 "global_step": int(fit.best_step[copy]),
                 "metadata": about,
             }
-            checkpoints.save(best, folder / BEST, flush=False)
+            torch.save(best, folder / BEST)
 
     def close(self) -> None:
         """Makes all files outlast a power failure, and then says in each folder how its run ended."""

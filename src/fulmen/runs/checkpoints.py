@@ -25,9 +25,9 @@ LARGEST_DOWNLOAD = 4 * 2**30
 """Bytes of a downloaded checkpoint at most."""
 
 
-def save(content: dict[str, Any], path: Path, *, flush: bool = True) -> None:
+def save(content: dict[str, Any], path: Path) -> None:
     """Replaces the file `path`."""
-    with replacing(path, flush=flush) as file:
+    with replacing(path) as file:
         torch.save(content, file)
 
 

@@ -49,8 +49,17 @@ class Progress:
         self.waiting = [folder / str(number) for number in pending]
         self.before = {place: _changed(place) for place in self.waiting}
         before = (read(folder / str(number)) for number in range(sweep.jobs) if number not in set(pending))
-        self.ended = [result for result in before if result.ended]
-        self.new = 0
+        self.done = self.failed = self.new = 0
+        self.best: Result | None = None
+        for result in before:
+            if result.ended:
+                self._count(result)
+
+    def _count(self, result: Result) -> None:
+        self.done += result.done
+        self.failed += bool(results.failures([result]))
+        there = [one for one in (self.best, result) if one is not None]
+        self.best = results.best(there, self.sweep.score)
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -63,28 +72,29 @@ class Progress:
 
     def look(self) -> None:
         """Prints which jobs have ended since the last look."""
-        for place in list(self.waiting):
-            if _changed(place) == self.before[place]:
-                continue
-            result = read(place)
-            if result.state == "interrupted":  # it may be resumed
-                self.before[place] = _changed(place)
+        waiting = []
+        for place in self.waiting:
+            changed = _changed(place)
+            result = read(place) if changed != self.before[place] else None
+            self.before[place] = changed
+            if result is not None and result.state == "interrupted":  # it may be resumed
                 self.say(f"job {result.number}  {' '.join(self.sweep.own_overrides(result.number))}  {result.error}")
-            elif result.ended:
-                self.waiting.remove(place)
-                self.ended.append(result)
-                self.new += 1
-                self.say(self._line(result))
+            if result is None or result.state == "interrupted" or not result.ended:
+                waiting.append(place)
+                continue
+            self._count(result)
+            self.new += 1
+            self.say(self._line(result))
+        self.waiting = waiting
 
     def _line(self, result: Result) -> str:
-        done, failed = sum(other.done for other in self.ended), len(results.failures(self.ended))
-        best = results.best(self.ended, self.sweep.score)
-        parts = [f"{done} of {self.sweep.jobs} done", f"{failed} failed"]
-        if best is not None:
-            parts.append(f"best {best.metrics[self.sweep.score]:.4g} (job {best.number})")
-        if self.waiting:
+        parts = [f"{self.done} of {self.sweep.jobs} done", f"{self.failed} failed"]
+        if self.best is not None:
+            parts.append(f"best {self.best.metrics[self.sweep.score]:.4g} (job {self.best.number})")
+        left = self.sweep.jobs - self.done - self.failed
+        if left > 0:
             each = (time.monotonic() - self.began) / self.new
-            parts.append(f"about {_duration(each * len(self.waiting))} left")
+            parts.append(f"about {_duration(each * left)} left")
         end = f"{result.state}: {result.error}" if not result.done else self._score(result)
         overrides = " ".join(self.sweep.own_overrides(result.number))
         return f"job {result.number}  {overrides}  {end}  ({', '.join(parts)})"

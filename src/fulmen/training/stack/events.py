@@ -12,7 +12,6 @@ from typing import Any
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import nn
 
-from fulmen.runs.files import replacing
 from fulmen.training import loggers
 from fulmen.training.loggers import MakeLogger
 
@@ -96,5 +95,4 @@ class Events:
         home = Path(self.make_logger(save_dir=folder, version="").root_dir or folder) / name
         home.mkdir(parents=True, exist_ok=True)
         path = home / f"events.out.tfevents.{int(now)}.{socket.gethostname()}.{os.getpid()}.0"
-        with replacing(path, flush=False) as file:
-            file.write(content.getvalue())
+        path.write_bytes(content.getvalue())
