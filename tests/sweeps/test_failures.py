@@ -140,7 +140,8 @@ def test_a_process_that_comes_late_begins_no_job_of_a_sweep_that_goes_on(place: 
 class Broken:
     """A launcher that breaks off while its jobs run."""
 
-    name, outlived, kind = "joblib", False, LAUNCHERS["joblib"]._replace(patience=60.0)
+    name = workers = "joblib"
+    outlived, inner, kind = False, None, LAUNCHERS["joblib"]._replace(patience=60.0)
 
     def launch(self, *_: object) -> None:
         raise RuntimeError("a worker is gone")

@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from fulmen.data.tensors import Batch, fingerprint
 from fulmen.errors import CheckpointError, Impossible, warn
@@ -133,8 +135,13 @@ def _train(stack: PreparedStack, sessions: Sequence[Session], place: Path) -> No
     torch.set_num_threads(stack.threads)
     try:
         with deferred() as stop:
-            saver = _Saver(stack, sessions, place, history, stop)
-            fit.run(lambda step, rows: history.add(step, step / plan.steps_per_epoch, rows), saver)
+            saver, progress = _Saver(stack, sessions, place, history, stop), _Progress(stack)
+
+            def row(step: int, rows: NDArray[np.float64]) -> None:
+                history.add(step, step / plan.steps_per_epoch, rows)
+                progress(step)
+
+            fit.run(row, saver)
             fit.check_finite()
         stop.raise_if_noted()
         _publish(stack, records)
@@ -274,6 +281,28 @@ def _resume(stack: PreparedStack, sessions: Sequence[Session], place: Path) -> i
     if content["fingerprints"] != stack.fingerprints:
         warn("the training data has changed since the stack started; resuming with the new data")
     return stack.fit.number
+
+
+class _Progress:
+    """Prints now and then how far a stack is, which says nothing of its runs until all have ended."""
+
+    def __init__(self, stack: PreparedStack) -> None:
+        self.fit, self.total = stack.fit, stack.prepared.plan.total_steps
+        self.began, self.first = time.monotonic(), stack.fit.number
+        self.due = self.began + BETWEEN_LINES
+
+    def __call__(self, step: int) -> None:
+        now = time.monotonic()
+        if now < self.due or step == self.total:
+            return
+        self.due = now + BETWEEN_LINES
+        left = (now - self.began) / (step - self.first) * (self.total - step)
+        said = f"step {step} of {self.total}, {len(self.fit.running)} of {self.fit.stack.copies} runs still train"
+        print(f"{said}, about {left:.0f} s left", flush=True)
+
+
+BETWEEN_LINES = 10.0
+"""Seconds."""
 
 
 class _Saver:

@@ -3,7 +3,10 @@
 Which jobs go together is read from their configurations, before torch is imported.
 """
 
+import itertools
 import json
+import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,6 +75,8 @@ class Group:
     """Their folders."""
     why: str | None = None
     """Why a job trains by itself."""
+    config: Mapping[str, Any] | None = None
+    """The configuration of one of them; None for what is not new."""
     is_resumed: bool = False
     """True for a stack that was stopped, which goes on with the same jobs, even those that have ended."""
 
@@ -84,17 +89,66 @@ def groups(places: Sequence[Path]) -> list[Group]:
         if file.with_suffix(".ckpt").exists() and set(members) & set(waiting):
             found.append(Group(members, is_resumed=True))
             waiting = [place for place in waiting if place not in members]
-    alone: list[Group] = []
     together: dict[str, Group] = {}
+    alone: list[Group] = []
     for place in waiting:
         config = folders.read_config(place)
         resumes = (place / "checkpoints" / folders.LAST).exists()
         why = "they resume from checkpoints of their own" if resumes else obstacle(config)
         if why is None:
-            together.setdefault(key(config), Group([])).places.append(place)
+            together.setdefault(key(config), Group([], config=config)).places.append(place)
         else:
             alone.append(Group([place], why))
     return [*found, *together.values(), *alone]
+
+
+def hint(records: Sequence[Mapping[str, Any]]) -> str | None:
+    """Returns a sentence about runs that could train as one, with about how much faster; None if it hardly pays.
+
+    Args:
+        records: the configurations of all runs of a sweep.
+    """
+    sizes = Counter(key(record) for record in records if obstacle(record) is None)
+    stacks = [size for size in sizes.values() if size > 1]
+    example = next((record for record in records if sizes.get(key(record), 0) > 1), None)
+    if example is None:
+        return None
+    times = faster(example, stacks)
+    if times < WORTHWHILE:
+        return None
+    many = f"all {runs(len(records))}" if sum(stacks) == len(records) else f"{sum(stacks)} of {runs(len(records))}"
+    return f"hint: {many} could train together, in steps {_times(times)}: {LAUNCHER}"
+
+
+def faster(config: Mapping[str, Any], sizes: Sequence[int]) -> float:
+    """Returns about how many times faster runs take their steps in stacks of these sizes."""
+    operations = _seconds_of_operations(config)
+    alone = sum(sizes) * (STEP + operations)
+    return alone / sum(STACKED_STEP + size * (STEP_OF_A_COPY + operations) for size in sizes)
+
+
+def _times(faster: float) -> str:
+    if faster < WORTHWHILE:
+        return "little faster, because arithmetic takes most of their time"
+    return f"about {f'{faster:.0f}' if faster < 10 else 5 * round(faster / 5)} times faster"
+
+
+STEP, STACKED_STEP, STEP_OF_A_COPY, OPERATIONS = 2.5e-4, 4.5e-4, 4.5e-6, 6e10
+"""Seconds of a small network's step, of a stack's step, of each copy in it; operations a second, where those decide."""
+WORTHWHILE = 2.0
+LAUNCHER: Final = "hydra/launcher=vectorized"
+
+
+def _seconds_of_operations(config: Mapping[str, Any]) -> float:
+    """Returns the seconds that the operations of a step take; of a model that does not say its widths, too few."""
+    sizes, size = config["sizes"], config["data"].get("batch_size", "full")
+    rows = (size if isinstance(size, int) else USUAL_ROWS) * config["trainer"]["accumulate"]
+    widths = [math.prod(sizes["in_shape"]), *config["model"].get("hidden", ()), sizes["out_features"]]
+    return float(6 * rows * sum(one * other for one, other in itertools.pairwise(widths)) / OPERATIONS)
+
+
+USUAL_ROWS = 500
+"""Rows of a data set, where a step takes all."""
 
 
 def _members(file: Path) -> list[Path]:
@@ -107,7 +161,10 @@ def _members(file: Path) -> list[Path]:
 def lines(found: Sequence[Group]) -> list[str]:
     """Returns what to print about groups: how many train as one, and why others do not."""
     stacks = [group for group in found if len(group.places) > 1]
-    said = [f"{runs(len(group.places))} train as one: jobs {_numbers(group.places)}" for group in stacks]
+    said = []
+    for group in stacks:
+        times = "" if group.config is None else f", {_times(faster(group.config, [len(group.places)]))}"
+        said.append(f"{runs(len(group.places))} train as one{times}: jobs {_numbers(group.places)}")
     reasons: dict[str, list[Path]] = {}
     for group in found:
         if len(group.places) == 1:

@@ -13,11 +13,11 @@ from fulmen.errors import ConfigurationError, Finished, command
 from fulmen.runs.files import explain, save_figure
 from fulmen.sweeps import grid as presets
 from fulmen.sweeps import job as gpus
-from fulmen.sweeps import leaderboard, record, resume
+from fulmen.sweeps import leaderboard, record, resume, stacking
 from fulmen.sweeps.execute import run_all
 from fulmen.sweeps.grid import grid, records
 from fulmen.sweeps.job import Job
-from fulmen.sweeps.launchers import Launcher, split
+from fulmen.sweeps.launchers import BASIC, Launcher, split
 from fulmen.sweeps.leaderboard import Board
 from fulmen.sweeps.progress import Progress
 from fulmen.sweeps.record import Sweep
@@ -82,6 +82,8 @@ def sweep(overrides: Sequence[str], config_dir: str | None) -> tuple[Path, list[
     )
     folder = record.write(plan, planned)
     say(f"{runs(len(planned))} over {_over(plan)}")
+    if launcher.name == BASIC and (sentence := stacking.hint(planned)) is not None:
+        say(sentence)
     say(f"sweep folder: {folder}")
     with record.held(folder):
         return folder, _run(plan, folder, range(len(planned)), launcher, _job(allowed, own, launcher))
@@ -94,6 +96,8 @@ def _search(overrides: Sequence[str], config_dir: str | None) -> tuple[Path, lis
     launcher = Launcher(about_launcher)
     if sentence := search.nothing_to_do(plan):
         raise Finished(sentence)
+    if launcher.inner is not None:
+        plan = search.in_batches(plan, overrides)
     folder = record.write(plan, [])
     say(f"{runs(plan.jobs)} to choose from {_over(plan)}")
     say(f"sweep folder: {folder}")

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from fulmen.sweeps.search.study import Study
 
 USUAL_TRIALS: Final = 20
+BATCH: Final = 8
+"""Runs of a search that train as one: more would all be chosen without knowing how the others did."""
 
 
 def named(overrides: Sequence[str]) -> bool:
@@ -77,6 +79,14 @@ def plan(overrides: Sequence[str], config_dir: str | None) -> Sweep:
     search = replace(search, study=found["study_name"] or _name(search))
     ranges = {one.key: [one.typed] for one in space}
     return Sweep([*overrides], [], ranges, scores.pop(), trials, own, record.permissions(typed), search, os.getcwd())
+
+
+def in_batches(sweep: Sweep, overrides: Sequence[str]) -> Sweep:
+    """Returns a search that chooses several runs at once, so that they can train as one, unless a number is typed."""
+    assert sweep.search is not None
+    if any(split_override(override)[0] == f"{options.KEYS}n_jobs" for override in overrides):
+        return sweep
+    return replace(sweep, search=replace(sweep.search, options=sweep.search.options | {"n_jobs": BATCH}))
 
 
 def nothing_to_do(sweep: Sweep) -> str:
