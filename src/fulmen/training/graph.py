@@ -357,11 +357,28 @@ def trace_gradient(
 
 
 def shorten(graph: Graph) -> None:
-    """Removes operations that only make a tensor of a tensor: detaching, and transposing twice."""
+    """Removes operations that change nothing: detaching, transposing twice, another view of the same shape, times 1."""
     for node in graph.nodes:
         before = node.args[0] if node.args else None
-        if node.target is aten.detach.default:
+        if not isinstance(before, Node):
+            continue
+        is_view = node.target in VIEWS and _shape(node) is not None and _shape(node) == _shape(before)
+        is_times_one = node.target is aten.mul.Scalar and node.args[1] == 1 and not _is_changed(node)
+        if node.target is aten.detach.default or is_view or is_times_one:
             node.replace_all_uses_with(before)
-        elif node.target is aten.t.default and isinstance(before, Node) and before.target is aten.t.default:
+        elif node.target is aten.t.default and before.target is aten.t.default:
             node.replace_all_uses_with(before.args[0])
     graph.eliminate_dead_code()
+
+
+VIEWS = (aten.view.default, aten._unsafe_view.default, aten.expand.default)
+
+
+def _is_changed(node: Node) -> bool:
+    """Returns whether an operation writes to what `node` gives, which must then be a copy."""
+    schemas = [getattr(user.target, "_schema", None) for user in node.users]
+    return any(schema is None or schema.is_mutable for schema in schemas)
+
+
+def _shape(node: Node) -> Any:
+    return getattr(node.meta.get("val"), "shape", None)
