@@ -137,7 +137,8 @@ def text_of(rows: Iterable[Mapping[str, float]], columns: Iterable[str]) -> str:
     writer = csv.DictWriter(lines, [*NO_FIGURES, *columns], "", "ignore", lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        figures = {name: value for name, value in row.items() if math.isfinite(value)}
+        # a metric that is not finite is undefined, but a loss is a number whatever it is
+        figures = {name: value for name, value in row.items() if math.isfinite(value) or name.endswith("/loss")}
         writer.writerow(figures | {"step": int(row["step"]), "seconds": f"{row['seconds']:.4f}"})
     return lines.getvalue()
 

@@ -1,0 +1,367 @@
+"""Every copy of a stack equals a run by itself: weights, metrics, history, order of data, its end and its record."""
+
+import csv
+import functools
+import itertools
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
+
+import fulmen
+from fulmen.config import validate
+from fulmen.config.groups import choices, conf_dir
+from fulmen.errors import Diverged, Pruned
+from fulmen.experiment import stacked
+from fulmen.experiment.build import StackedJob, record, train_stack
+from fulmen.models.activations import ACTIVATIONS
+from fulmen.runs import checkpoints
+from fulmen.runs.files import write_text
+from fulmen.runs.folder import yaml_text
+from fulmen.runs.signals import Interrupted
+from fulmen.training.callbacks import checkpointing
+from fulmen.training.callbacks.pruning import Pruner
+
+QUIET = ("logger=none", "figures=none", "accelerator=cpu", "trainer.threads=1")
+FEW = ("data.train_size=40", "data.val_size=20", "data.test_size=20")
+"""5 steps a pass at a batch size of 8."""
+SMALL = ("data=moons", "data.batch_size=8", "trainer.precision=64-true", "weights=last")
+WORDS = (*QUIET, *FEW, *SMALL)
+RATES = [{"seed": 0}, {"seed": 1, "optimizer.lr": 0.003}, {"seed": 2, "optimizer.lr": 0.02}]
+Each = Sequence[Mapping[str, Any]]
+
+
+@functools.cache
+def composed(words: tuple[str, ...]) -> DictConfig:
+    return fulmen.compose(words)
+
+
+def configs(words: Sequence[str], each: Each) -> list[DictConfig]:
+    """Configurations with these words, and keys that differ."""
+    found = []
+    for changes in each:
+        config = composed(tuple(words)).copy()
+        for key, value in changes.items():
+            OmegaConf.update(config, key, value)
+        found.append(config)
+    return found
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a run left in its folder."""
+
+    folder: Path
+
+    @property
+    def status(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.folder / "status.json").read_text())
+        return found
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.folder / "metrics.json").read_text())
+        return found
+
+    @property
+    def rows(self) -> list[dict[str, float]]:
+        with (self.folder / "history.csv").open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        return [{name: float(cell or "nan") for name, cell in row.items() if name != "seconds"} for row in rows]
+
+    def checkpoint(self, name: str = "last") -> dict[str, Any]:
+        found: dict[str, Any] = torch.load(self.folder / "checkpoints" / f"{name}.ckpt", weights_only=True)
+        return found
+
+    def weights(self, name: str = "last") -> dict[str, Tensor]:
+        state: dict[str, Tensor] = self.checkpoint(name)["state_dict"]
+        return state
+
+
+Stack = Callable[..., list[Trained]]
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Stack:
+    """Trains configurations as one, in folders `<name>/0`, `<name>/1` ..., as a sweep plans them."""
+
+    def train(words: Sequence[str], each: Each, name: str = "stack", pruners: Sequence[Pruner | None] = ()) -> Any:
+        home, jobs, records = tmp_path / name, [], []
+        found = configs(words, each)
+        for number, config in enumerate(found):
+            folder = home / str(number)
+            records.append(record(config, validate.check(config)))
+            if not folder.exists():
+                folder.mkdir(parents=True)
+                write_text(folder / "config.yaml", yaml_text(records[-1]))
+            changes = [f"{key}={value}" for key, value in each[number].items()]
+            jobs.append(StackedJob(folder, "", [*words, *changes], pruners[number] if pruners else None))
+        train_stack(found[0], records, jobs, home / "stacks" / "0.ckpt")
+        left = {path.name for path in home.rglob("*") if path.name.startswith(".") or path.parent.name == "stacks"}
+        assert left <= {".gitignore"}, "nothing is left but the runs"
+        return [Trained(job.folder) for job in jobs]
+
+    return train
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> Callable[..., list[Trained]]:
+    """Trains configurations one by one, in folders `<name>/0`, `<name>/1` ..."""
+
+    def train(words: Sequence[str], each: Each, name: str = "alone", pruners: Sequence[Pruner | None] = ()) -> Any:
+        found = []
+        for number, config in enumerate(configs(words, each)):
+            folder = tmp_path / name / str(number)
+            with suppress(Diverged, Pruned):
+                fulmen.train(config, folder=folder, verbose=False, pruner=pruners[number] if pruners else None)
+            found.append(Trained(folder))
+        return found
+
+    return train
+
+
+def distance(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> float:
+    """How far two networks are apart, in relation to their size; they have the same tensors."""
+    assert [*one] == [*other] and all(one[name].shape == other[name].shape for name in one)
+    a, b = (torch.cat([values.double().flatten() for values in state.values()]) for state in (one, other))
+    return float((a - b).norm() / b.norm().clamp(min=1e-30))
+
+
+def assert_equal(copies: Sequence[Trained], singles: Sequence[Trained], tolerance: float = 1e-10) -> None:
+    """Each run of the one list has the record of its partner in the other."""
+    for copy, single in zip(copies, singles, strict=True):
+        one, other = copy.status, single.status
+        assert one["state"] == other["state"], one["traceback"]
+        assert [one.get(key) for key in ("steps", "error", "stopped_early", "fingerprint", "seed")] == [
+            other.get(key) for key in ("steps", "error", "stopped_early", "fingerprint", "seed")
+        ]
+        close = functools.partial(pytest.approx, rel=100 * tolerance, abs=tolerance, nan_ok=True)
+        a, b = copy.rows, single.rows
+        assert len(a) == len(b) and all([*x] == [*y] and x == close(y) for x, y in zip(a, b, strict=True))
+        if one["state"] == "completed":
+            numbers, others = copy.metrics, single.metrics
+            assert numbers.keys() == others.keys()
+            tables = [name for name in numbers if name.endswith("confusion_matrix")]
+            assert [numbers.pop(name) for name in tables] == [others.pop(name) for name in tables]
+            assert numbers == close(others)
+            assert distance(copy.weights(), single.weights()) < tolerance
+            ends = [run.checkpoint("best") for run in (copy, single)]
+            assert ends[0]["global_step"] == ends[1]["global_step"]
+            assert distance(ends[0]["state_dict"], ends[1]["state_dict"]) < tolerance
+
+
+def names(group: str, without: Sequence[str] = ()) -> list[str]:
+    return [name for name in choices(group, [conf_dir()]) if name not in without]
+
+
+def matrix() -> Iterator[tuple[str, ...]]:
+    """Words for runs that together take every choice that can be stacked."""
+    groups = {
+        "optimizer": names("optimizer", ["lbfgs"]),
+        "loss": names("loss"),
+        "penalty": names("penalty"),
+        "init": names("init"),
+        "scheduler": names("scheduler"),
+        "model": names("model", ["lenet"]),
+    }
+    data = {"bce": ["circles"], "cross_entropy": ["blobs"]}
+    activations = itertools.cycle(ACTIVATIONS)
+    for number in range(max(map(len, groups.values()))):
+        row = {group: found[number % len(found)] for group, found in groups.items()}
+        fitting = data.get(row["loss"], ["regression_3d", "moons", "linear_5d", "blobs"])
+        words = [f"data={fitting[number % len(fitting)]}", *(f"{group}={name}" for group, name in row.items())]
+        if row["model"] not in ("linear", "perceptron"):
+            words.append(f"model.activation={next(activations)}")
+        yield tuple(words)
+
+
+CASES = [*matrix()]
+CASES += [
+    ("model=deep", "model.dropout=0.3", "trainer.accumulate=3", "optimizer=momentum", "loss=sse", "optimizer.lr=1e-4"),
+    ("trainer.gradient_clip=0.05", "data.batch_size=full", "optimizer=sgd", "optimizer.weight_decay=0.1"),
+    (
+        "data=iris_species",
+        "data.batch_size=37",
+        "model.activation=softplus",
+        "optimizer=adamw",
+        "optimizer.weight_decay=0.1",
+        "trainer.patience=2",
+    ),
+    ("optimizer=adam", "scheduler=one_cycle", "score=val/accuracy", "weights=best", "model.activation=softplus"),
+    ("data=moons", "data.val_size=0", "score=train/loss", "weights=best", "scheduler=plateau", "scheduler.patience=0"),
+    ("data=mnist_5k", "model=lenet", "data.train_size=60", "trainer.max_steps=9", "data.batch_size=16"),
+    ("model=mlp", "model.hidden=[]", "model.activation=identity", "model.output_activation=sigmoid", "loss=mse"),
+]
+
+
+def test_the_cases_have_every_choice() -> None:
+    words = {word for case in CASES for word in case}
+    for group in ("optimizer", "loss", "penalty", "init", "scheduler", "model"):
+        assert {f"{group}={name}" for name in names(group, ["lbfgs"])} <= words
+    assert {f"model.activation={name}" for name in ACTIVATIONS} <= words
+
+
+def words_of(case: Sequence[str]) -> tuple[str, ...]:
+    few = () if "data=iris_species" in case else FEW
+    return (*QUIET, *few, *SMALL, "trainer.max_steps=200", *case)
+
+
+@pytest.mark.parametrize("case", CASES, ids=" ".join)
+def test_each_copy_is_a_run_by_itself(case: tuple[str, ...], stack: Stack, alone: Stack) -> None:
+    words = words_of(case)
+    assert_equal(stack(words, RATES)[1:], alone(words, RATES[1:]))
+
+
+def test_copies_of_a_seed_and_in_single_precision(stack: Stack, alone: Stack) -> None:
+    words = (*WORDS, "trainer.precision=32-true", "trainer.max_steps=200")
+    each = [{"optimizer.lr": 0.01}, {"optimizer.lr": 0.003}, {"optimizer.lr": 0.02}]
+    assert_equal(stack(words, each), alone(words, each), 1e-3)
+
+
+def test_what_may_differ(stack: Stack, alone: Stack) -> None:
+    """Everything in which the copies of a stack may differ, at once."""
+    words = (*WORDS, "optimizer=adamw", "penalty=elastic_net", "init=normal", "model=deep", "trainer.max_steps=100")
+    each = [
+        {"seed": 3, "data.seed": 4, "data.noise": 0.3, "model.dropout": 0.5, "init.std": 0.3},
+        {"optimizer.weight_decay": 0.3, "penalty.weight": 0.03, "penalty.l1_ratio": 0.2, "model.dropout": 0.1},
+        {"optimizer.lr": 0.03, "optimizer.weight_decay": 0.0, "penalty.weight": 0.0, "model.dropout": 0.2},
+    ]
+    assert_equal(stack(words, each), alone(words, each))
+
+
+def bits(run: Trained) -> dict[str, Any]:
+    """All that a run found, to the last bit; where it has diverged, but for what it was when that was seen."""
+    status = run.status
+    found = {name: status.get(name) for name in ("state", "stopped_early", "error", "pruned")} | {"rows": str(run.rows)}
+    if status["state"] == "diverged":
+        return found
+    for name in ("last", "best"):
+        content = run.checkpoint(name)
+        found |= {f"{name}/{key}": values.tolist() for key, values in content["state_dict"].items()}
+        found[name] = str([content.get(key) for key in ("global_step", "score", "optimizer_states", "lr_schedulers")])
+    return found | {"steps": status["steps"], "metrics": run.metrics}
+
+
+@pytest.mark.parametrize("copies", [1, 2, 7])
+def test_the_number_of_copies_does_not_matter(copies: int, stack: Stack, alone: Stack) -> None:
+    words = (*WORDS, "model=deep", "model.dropout=0.2", "trainer.max_steps=60", "optimizer=nesterov")
+    each = [{"seed": seed, "optimizer.lr": 0.01 + 0.01 * seed} for seed in range(copies)]
+    copy = stack(words, each)[0]
+    assert_equal([copy], alone(words, each[:1]))
+
+
+WILD = ("optimizer=sgd", "optimizer.weight_decay=0.1", "trainer.max_steps=60")
+NEIGHBOURS = [
+    (),
+    ("data.batch_size=full",),
+    ("data=regression_3d", "loss=sse", "optimizer.lr=1e-4"),
+    ("scheduler=plateau", "trainer.patience=60"),
+    ("trainer.gradient_clip=1", "optimizer=momentum", "data=blobs"),
+    ("optimizer=adamw", "scheduler=cosine", "trainer.precision=32-true", "weights=best"),
+]
+
+
+@pytest.mark.parametrize("case", NEIGHBOURS, ids=" ".join)
+def test_a_neighbour_that_diverges_changes_no_bit(case: tuple[str, ...], stack: Stack, alone: Stack) -> None:
+    words = (*WORDS, *WILD, "model.hidden=[7]", *case)
+    tame: list[dict[str, Any]] = [{"seed": 0}, {"seed": 1}, {"seed": 2}]
+    wild = [tame[0], {"seed": 1, "optimizer.lr": 1e9}, tame[2]]
+    calm, rough = stack(words, tame), stack(words, wild, "rough")
+    assert [run.status["state"] for run in rough] == ["completed", "diverged", "completed"]
+    assert [bits(rough[place]) == bits(calm[place]) for place in (0, 2)] == [True, True]
+    single = alone(words, wild[1:2])[0]
+    for name in ("state", "error"):
+        assert rough[1].status[name] == single.status[name]
+    assert not (rough[1].folder / "metrics.json").exists()
+    rows = [(row["step"], row["val/loss"]) for row in rough[1].rows]
+    assert rows == [(row["step"], pytest.approx(row["val/loss"], rel=1e-3, nan_ok=True)) for row in single.rows]
+
+
+def test_each_copy_stops_early_by_itself(stack: Stack, alone: Stack) -> None:
+    words = (
+        *WORDS,
+        "optimizer=sgd",
+        "trainer.patience=2",
+        "trainer.max_epochs=30",
+        "weights=best",
+        "scheduler=plateau",
+    )
+    each = [{"seed": seed, "optimizer.lr": rate} for seed, rate in enumerate([0.5, 2, 3, 0.01])]
+    copies = stack(words, each)
+    assert_equal(copies, alone(words, each))
+    steps = [run.status["steps"] for run in copies]
+    assert len(set(steps)) >= 3, steps
+    assert {run.status["stopped_early"] for run in copies} == {True, False}
+
+
+def test_a_pruner_ends_its_own_copy(stack: Stack, alone: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpointing, "SECONDS", 0.0)  # a single run that is pruned saves by the clock
+    monkeypatch.setattr(checkpointing, "SHARE", 1e9)
+    words = (*WORDS, "trainer.max_epochs=10", "optimizer=momentum")
+    asked: list[tuple[int, float]] = []
+
+    def pruner(percent: int, score: float) -> bool:
+        asked.append((percent, score))
+        return percent >= 40
+
+    each = [{"seed": seed} for seed in range(3)]
+    pruners = [None, pruner, None]
+    copies = stack(words, each, pruners=pruners)
+    of_stack, asked = asked, []
+    singles = alone(words, each, pruners=pruners)
+    assert [run.status["state"] for run in copies] == ["completed", "pruned", "completed"]
+    assert [percent for percent, _ in of_stack] == [percent for percent, _ in asked] == [10, 20, 30, 40]
+    assert copies[1].status["pruned"] == singles[1].status["pruned"]
+    assert copies[1].status["error"] is None
+    assert copies[1].status["steps"] == singles[1].status["steps"] == 20
+    assert distance(copies[1].weights(), singles[1].weights()) < 1e-10
+    assert_equal([copies[0], copies[2]], [singles[0], singles[2]])
+
+
+LONG = (*WORDS, "model=deep", "trainer.points=4", "trainer.max_steps=95")
+"""5 steps a pass, 25 an interval, of which the last has 20."""
+RESUMED = [
+    ("optimizer=adam", "model.dropout=0.2"),
+    ("optimizer=momentum", "scheduler=plateau", "scheduler.patience=0", "trainer.patience=4"),
+    ("optimizer=adamw", "scheduler=one_cycle", "weights=best", "trainer.precision=32-true"),
+    ("optimizer=sgd", "scheduler=cosine", "data=regression_3d", "loss=sse", "optimizer.lr=1e-4", "penalty=l1"),
+    ("optimizer=rmsprop", "data.batch_size=full", "data.val_size=0", "score=train/loss"),
+]
+
+
+@pytest.mark.parametrize("case", RESUMED, ids=" ".join)
+def test_a_stack_that_is_interrupted_ends_as_an_undisturbed_one(
+    case: tuple[str, ...], stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is stopped after every second checkpoint, and then after every third, until it ends."""
+    words = (*LONG, *case)
+    each = [{"seed": 0}, {"seed": 1, "optimizer.lr": 1e9}, {"seed": 2}, {"seed": 3, "optimizer.lr": 0.02}]
+    whole = [bits(run) for run in stack(words, each, "whole")]
+    monkeypatch.setattr(stacked, "SECONDS", 0.0)
+    monkeypatch.setattr(stacked, "SHARE", 1e9)
+    save, saved, stops = checkpoints.save, itertools.count(1), 0
+
+    def save_and_stop(content: Any, path: Path, **options: Any) -> None:
+        save(content, path, **options)
+        if path.parent.name == "stacks" and next(saved) % (2 if stops < 3 else 3) == 0:
+            raise Interrupted(15)
+
+    monkeypatch.setattr(checkpoints, "save", save_and_stop)
+    while True:
+        try:
+            copies = stack(words, each)
+            break
+        except Interrupted:
+            stops += 1
+    assert stops > 2
+    for run, undisturbed in zip(copies, whole, strict=True):
+        found = bits(run)
+        assert not [name for name in undisturbed if found[name] != undisturbed[name]]
+    assert all(len(run.status["resumed"]) == stops for run in copies)
