@@ -82,7 +82,8 @@ def train(experiments: Sequence[Experiment], sessions: Sequence[Session], place:
 def _train(stack: PreparedStack, sessions: Sequence[Session], place: Path) -> None:
     fit, plan = stack.fit, stack.prepared.plan
     resumed = _resume(stack, sessions, place)
-    intervals = math.ceil(fit.number / plan.steps_per_interval)
+    ended = math.ceil if fit.number >= plan.total_steps else math.floor  # the last interval may be shorter
+    intervals = ended(fit.number / plan.steps_per_interval)
     history = StackedHistory(place.with_suffix(".rows"), fit.columns, fit.stack.copies, intervals)
     records = Records(
         stack.prepared,
