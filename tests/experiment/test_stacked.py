@@ -4,6 +4,10 @@ import csv
 import functools
 import itertools
 import json
+import multiprocessing
+import runpy
+import signal
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,7 +27,7 @@ from fulmen.experiment import stacked
 from fulmen.experiment.build import StackedJob, record, train_stack
 from fulmen.models.activations import ACTIVATIONS
 from fulmen.runs import checkpoints
-from fulmen.runs.files import write_text
+from fulmen.runs.files import TEMPORARY, write_text
 from fulmen.runs.folder import yaml_text
 from fulmen.runs.signals import Interrupted
 from fulmen.training.callbacks import checkpointing
@@ -86,27 +90,38 @@ class Trained:
 
 
 Stack = Callable[..., list[Trained]]
+Planned = tuple[DictConfig, list[dict[str, Any]], list[StackedJob], Path]
+
+
+def plan(home: Path, words: Sequence[str], each: Each, pruners: Sequence[Pruner | None] = ()) -> Planned:
+    """Makes the folders `<home>/0`, `<home>/1` ... as a sweep plans them, and returns what `train_stack` takes."""
+    found = configs(words, each)
+    records = [record(config, validate.check(config)) for config in found]
+    jobs = []
+    for number, content in enumerate(records):
+        folder = home / str(number)
+        if not folder.exists():
+            folder.mkdir(parents=True)
+            write_text(folder / "config.yaml", yaml_text(content))
+        changes = [f"{key}={value}" for key, value in each[number].items()]
+        jobs.append(StackedJob(folder, f"run {number}", [*words, *changes], pruners[number] if pruners else None))
+    return found[0], records, jobs, home / "stacks" / "0.ckpt"
+
+
+def left_behind(home: Path) -> set[Path]:
+    """Returns files that are no record of a run."""
+    return {path for path in home.rglob("*") if path.name.startswith(".") or path.parent.name == "stacks"}
 
 
 @pytest.fixture
 def stack(tmp_path: Path) -> Stack:
-    """Trains configurations as one, in folders `<name>/0`, `<name>/1` ..., as a sweep plans them."""
+    """Trains configurations as one, in folders `<name>/0`, `<name>/1` ..."""
 
     def train(words: Sequence[str], each: Each, name: str = "stack", pruners: Sequence[Pruner | None] = ()) -> Any:
-        home, jobs, records = tmp_path / name, [], []
-        found = configs(words, each)
-        for number, config in enumerate(found):
-            folder = home / str(number)
-            records.append(record(config, validate.check(config)))
-            if not folder.exists():
-                folder.mkdir(parents=True)
-                write_text(folder / "config.yaml", yaml_text(records[-1]))
-            changes = [f"{key}={value}" for key, value in each[number].items()]
-            jobs.append(StackedJob(folder, "", [*words, *changes], pruners[number] if pruners else None))
-        train_stack(found[0], records, jobs, home / "stacks" / "0.ckpt")
-        left = {path.name for path in home.rglob("*") if path.name.startswith(".") or path.parent.name == "stacks"}
-        assert left <= {".gitignore"}, "nothing is left but the runs"
-        return [Trained(job.folder) for job in jobs]
+        planned = plan(tmp_path / name, words, each, pruners)
+        train_stack(*planned)
+        assert not left_behind(tmp_path / name)
+        return [Trained(job.folder) for job in planned[2]]
 
     return train
 
@@ -340,7 +355,7 @@ RESUMED = [
 def test_a_stack_that_is_interrupted_ends_as_an_undisturbed_one(
     case: tuple[str, ...], stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is stopped after every second checkpoint, and then after every third, until it ends."""
+    """It is stopped twice: after its second checkpoint, and after the third from there."""
     words = (*LONG, *case)
     each = [{"seed": 0}, {"seed": 1, "optimizer.lr": 1e9}, {"seed": 2}, {"seed": 3, "optimizer.lr": 0.02}]
     whole = [bits(run) for run in stack(words, each, "whole")]
@@ -350,7 +365,7 @@ def test_a_stack_that_is_interrupted_ends_as_an_undisturbed_one(
 
     def save_and_stop(content: Any, path: Path, **options: Any) -> None:
         save(content, path, **options)
-        if path.parent.name == "stacks" and next(saved) % (2 if stops < 3 else 3) == 0:
+        if path.parent.name == "stacks" and next(saved) in (2, 5):
             raise Interrupted(15)
 
     monkeypatch.setattr(checkpoints, "save", save_and_stop)
@@ -360,8 +375,40 @@ def test_a_stack_that_is_interrupted_ends_as_an_undisturbed_one(
             break
         except Interrupted:
             stops += 1
-    assert stops > 2
+    assert stops == 2
     for run, undisturbed in zip(copies, whole, strict=True):
         found = bits(run)
         assert not [name for name in undisturbed if found[name] != undisturbed[name]]
     assert all(len(run.status["resumed"]) == stops for run in copies)
+
+
+PLACES = {
+    "terminated while it trains": (("pack", 4), signal.SIGTERM),
+    "killed while it trains": (("pack", 4), signal.SIGKILL),
+    "killed while it writes records": (("record", 2), signal.SIGKILL),
+    "killed while it says how runs ended": (("state", 2, "completed"), signal.SIGKILL),
+}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot fork")
+@pytest.mark.parametrize("place", PLACES)
+def test_a_stack_whose_process_is_killed_ends_as_an_undisturbed_one(place: str, stack: Stack, tmp_path: Path) -> None:
+    words = (*LONG, "model.dropout=0.2", "scheduler=plateau", "scheduler.patience=0", "logger=tensorboard")
+    each = [{"seed": 0}, {"seed": 1, "optimizer.lr": 0.3}, {"seed": 2}]
+    at, number = PLACES[place]
+    script, server = str(Path(__file__).with_name("killed_stack.py")), multiprocessing.get_context("forkserver")
+    names = {"STACK": plan(tmp_path / "stack", words, each), "AT": at, "SIGNAL": number}
+    process = server.Process(target=runpy.run_path, args=(script,), kwargs={"init_globals": names})
+    process.start()
+    process.join(60)
+    assert process.exitcode == (-9 if number == signal.SIGKILL else 143)
+    states = {Trained(tmp_path / "stack" / str(copy)).status["state"] for copy in range(3)}
+    for folder in (tmp_path / "stack" / "1" / "checkpoints", tmp_path / "stack" / "stacks"):
+        folder.mkdir(exist_ok=True)
+        (folder / f"{TEMPORARY}half").touch()  # a file that was being written
+    assert states == {"interrupted" if number == signal.SIGTERM else "running", *at[2:]}
+    copies = stack(words, each)
+    for run, undisturbed in zip(copies, stack(words, each, "whole"), strict=True):
+        found, wanted = bits(run), bits(undisturbed)
+        assert not [name for name in wanted if found[name] != wanted[name]]
+        assert len(list(run.folder.rglob("events.*"))) == 1

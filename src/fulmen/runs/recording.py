@@ -69,10 +69,13 @@ def claim_all(paths: Sequence[Path], lock: Path) -> Iterator[None]:
     """
     with folders.lock(lock.parent, FileExistsError(f"{lock.parent} is held by another process"), lock.name):
         for path in paths:
-            if folders.is_locked(path):
+            own = path / folders.LOCK
+            if folders.is_locked(path) and not own.samefile(lock):  # one is left where a stack was killed
                 raise FileExistsError(f"{path} is held by another process, which is training this run")
-            (path / folders.LOCK).unlink(missing_ok=True)
-            os.link(lock, path / folders.LOCK)
+            own.unlink(missing_ok=True)
+            os.link(lock, own)
+            remove_leftovers(path, recursive=True)
+        remove_leftovers(lock.parent)
         try:
             yield
         finally:

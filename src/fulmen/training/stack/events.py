@@ -95,6 +95,8 @@ class Events:
             add(ended, last["seconds"])
         home = Path(self.make_logger(save_dir=folder, version="").root_dir or folder) / name
         home.mkdir(parents=True, exist_ok=True)
+        for written in home.glob("events.*"):  # before the stack was killed and resumed
+            written.unlink()
         path = home / f"events.out.tfevents.{int(now)}.{socket.gethostname()}.{os.getpid()}.0"
         with replacing(path, flush=False) as file:
             file.write(content.getvalue())
