@@ -13,13 +13,14 @@ import torch
 
 from fulmen.experiment import stacked, stacked_records
 from fulmen.experiment.build import train_stack
+from fulmen.runs.files import write_json
 from fulmen.runs.signals import Interrupted
 from fulmen.training.stack.fit import Fit
 
 names: dict[str, Any] = globals()
 torch.set_num_threads(1)
 gc.freeze()  # else looking for garbage copies all that the parent has in memory
-stacked.SECONDS, stacked.SHARE = 0.0, 1e9  # saves at every place where it may
+vars(stacked).update(SECONDS=0.0, SHARE=1e9)  # saves at every place where it may
 left = {names["AT"][0]: names["AT"][1]}
 
 
@@ -42,11 +43,11 @@ close = stacked_records.Records.close
 
 
 def kill_while_closing(records: stacked_records.Records) -> None:
-    stacked_records.write_json = counted("state", stacked_records.write_json)  # type: ignore[assignment]
+    vars(stacked_records)["write_json"] = counted("state", write_json)
     close(records)
 
 
-stacked_records.Records.close = kill_while_closing  # type: ignore[method-assign]
+stacked_records.Records.close = kill_while_closing  # type: ignore[method-assign, assignment]
 try:
     train_stack(*names["STACK"])
 except Interrupted as stop:

@@ -295,8 +295,8 @@ def test_a_neighbour_that_diverges_changes_no_bit(case: tuple[str, ...], stack: 
     for name in ("state", "error"):
         assert rough[1].status[name] == single.status[name]
     assert not (rough[1].folder / "metrics.json").exists()
-    rows = [(row["step"], row["val/loss"]) for row in rough[1].rows]
-    assert rows == [(row["step"], pytest.approx(row["val/loss"], rel=1e-3, nan_ok=True)) for row in single.rows]
+    losses = [{row["step"]: row["val/loss"] for row in run.rows} for run in (rough[1], single)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3, nan_ok=True)
 
 
 def test_each_copy_stops_early_by_itself(stack: Stack, alone: Stack) -> None:
@@ -394,7 +394,7 @@ PLACES = {
 @pytest.mark.parametrize("place", PLACES)
 def test_a_stack_whose_process_is_killed_ends_as_an_undisturbed_one(place: str, stack: Stack, tmp_path: Path) -> None:
     words = (*LONG, "model.dropout=0.2", "scheduler=plateau", "scheduler.patience=0", "logger=tensorboard")
-    each = [{"seed": 0}, {"seed": 1, "optimizer.lr": 0.3}, {"seed": 2}]
+    each: list[dict[str, Any]] = [{"seed": 0}, {"seed": 1, "optimizer.lr": 0.3}, {"seed": 2}]
     at, number = PLACES[place]
     script, server = str(Path(__file__).with_name("killed_stack.py")), multiprocessing.get_context("forkserver")
     names = {"STACK": plan(tmp_path / "stack", words, each), "AT": at, "SIGNAL": number}
