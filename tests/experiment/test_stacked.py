@@ -17,14 +17,17 @@ from typing import Any
 import pytest
 import torch
 from omegaconf import DictConfig, OmegaConf
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams import plugin_data_pb2
 from torch import Tensor
 
 import fulmen
+from fulmen.cli.main import main
 from fulmen.config import validate
 from fulmen.config.groups import choices, conf_dir
 from fulmen.errors import Diverged, Pruned
 from fulmen.experiment import stacked
-from fulmen.experiment.build import StackedJob, record, train_stack
+from fulmen.experiment.build import StackedJob, record, resume, train_stack
 from fulmen.models.activations import ACTIVATIONS
 from fulmen.runs import checkpoints
 from fulmen.runs.files import TEMPORARY, write_text
@@ -412,3 +415,118 @@ def test_a_stack_whose_process_is_killed_ends_as_an_undisturbed_one(place: str, 
         found, wanted = bits(run), bits(undisturbed)
         assert not [name for name in wanted if found[name] != wanted[name]]
         assert len(list(run.folder.rglob("events.*"))) == 1
+
+
+class Board:
+    """What TensorBoard reads of a run."""
+
+    def __init__(self, run: Trained) -> None:
+        (folder,) = (run.folder / "tensorboard").iterdir()
+        self.events = EventAccumulator(str(folder)).Reload()
+        self.tags = self.events.Tags()
+
+    def points(self) -> dict[str, list[tuple[int, float]]]:
+        return {tag: [(event.step, event.value) for event in self.events.Scalars(tag)] for tag in self.tags["scalars"]}
+
+    def parameters(self) -> tuple[dict[str, Any], int]:
+        """Returns the hyperparameters at the session's start, and the status at its end."""
+        content = self.events.SummaryMetadata
+        start, end = (
+            plugin_data_pb2.HParamsPluginData.FromString(content(f"_hparams_/session_{name}_info").plugin_data.content)
+            for name in ("start", "end")
+        )
+        found = {
+            name: value.number_value or value.string_value for name, value in start.session_start_info.hparams.items()
+        }
+        return found, end.session_end_info.status
+
+
+def test_the_dashboard_shows_of_a_copy_what_it_shows_of_a_run(stack: Stack, alone: Stack) -> None:
+    words = (*WORDS, "data=blobs", "trainer.max_epochs=4", "logger=tensorboard", "figures=default", "weights=best")
+    each = [{"seed": 0}, {"seed": 5, "optimizer.lr": 0.03}]
+    copies, singles = stack(words, each), alone(words, each)
+    for copy, single in zip(copies, singles, strict=True):
+        one, other = Board(copy), Board(single)
+        assert {name: sorted(tags) if isinstance(tags, list) else tags for name, tags in one.tags.items()} == {
+            name: sorted(tags) if isinstance(tags, list) else tags for name, tags in other.tags.items()
+        }
+        assert one.events.Graph().node == other.events.Graph().node
+        a, b = one.points(), other.points()
+        assert all(dict(a[tag]) == pytest.approx(dict(b[tag]), rel=1e-6) and len(a[tag]) == len(b[tag]) for tag in b)
+        assert one.parameters() == other.parameters()
+        figures = [sorted(path.name for path in (run.folder / "figures").iterdir()) for run in (copy, single)]
+        assert figures[0] == figures[1] and len(figures[0]) > 2
+        images = [one.events.Images(tag)[0] for tag in sorted(one.tags["images"])]
+        files = sorted((copy.folder / "figures").glob("*.png"))
+        assert [image.encoded_image_string for image in images] == [path.read_bytes() for path in files]
+
+
+def test_a_copy_has_the_record_of_a_run(stack: Stack, alone: Stack) -> None:
+    words = (*WORDS, "data=linear_5d", "model=linear", "baseline=sklearn", "logger=csv", "trainer.max_epochs=4")
+    each = [{"seed": 0}, {"seed": 5, "optimizer.lr": 0.03}]
+    copies, singles = stack(words, each), alone(words, each)
+    assert_equal(copies, singles)
+    assert any(name.startswith("baseline/") for name in copies[0].metrics)
+    for copy, single in zip(copies, singles, strict=True):
+        one, other = copy.status, single.status
+        assert one.keys() == other.keys() | {"stacked"}
+        changing = {"started", "ended", "seconds", "overrides"}
+        assert {name: other[name] for name in other.keys() - changing} == {
+            name: one[name] for name in other.keys() - changing
+        }
+        assert (one["stacked"] == 2 and one["overrides"] != copies[0].status["overrides"]) or copy is copies[0]
+        with (copy.folder / "csv" / "metrics.csv").open() as a, (single.folder / "csv" / "metrics.csv").open() as b:
+            numbers, wanted = list(csv.DictReader(a)), list(csv.DictReader(b))
+        assert len(numbers) == len(wanted) == 4
+        for row, wanted_row in zip(numbers, wanted, strict=True):
+            assert {name: float(cell) for name, cell in row.items()} == pytest.approx(
+                {name: float(cell) for name, cell in wanted_row.items()}, rel=1e-8
+            )
+        assert {path.name for path in copy.folder.iterdir()} == {path.name for path in single.folder.iterdir()}
+        loaded = fulmen.load(copy.folder)
+        assert loaded.metrics == copy.metrics
+        assert (
+            distance(dict(loaded.model.state_dict()), {n.removeprefix("net."): v for n, v in copy.weights().items()})
+            == 0
+        )
+
+
+def test_commands_take_a_copy(stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = (*WORDS, "trainer.max_epochs=4", "weights=best")
+    copies = stack(words, RATES)
+    monkeypatch.chdir(tmp_path)
+    for copy in copies:
+        assert main(["evaluate", str(copy.folder), "output=again.json"]) == 0
+        again = json.loads(Path("again.json").read_text())
+        wanted = copy.metrics
+        assert len(again) >= 12
+        for name, value in again.items():
+            assert value == (pytest.approx(wanted[name], rel=1e-9) if isinstance(value, float) else wanted[name])
+    Path("rows.csv").write_text("x1,x2\n0.5,-0.25\n1,1\n")
+    assert main(["predict", str(copies[1].folder), "input=rows.csv", "output=found.csv"]) == 0
+    assert len(Path("found.csv").read_text().splitlines()) == 3
+    assert main([f"rerun={copies[2].folder}", "run_dir=rerun", *QUIET[:2]]) == 0
+    assert_equal([Trained(Path("rerun"))], copies[2:])
+
+
+LONGER = [
+    ("optimizer=adam", "model=deep", "model.dropout=0.3"),
+    ("optimizer=momentum", "scheduler=cosine"),
+    ("optimizer=sgd", "scheduler=plateau", "scheduler.patience=0", "weights=best"),
+    ("optimizer=adamw", "optimizer.weight_decay=0.1", "scheduler=one_cycle"),
+    ("optimizer=rmsprop", "trainer.patience=30", "data.batch_size=full"),
+]
+
+
+@pytest.mark.parametrize("case", LONGER, ids=" ".join)
+def test_a_copy_resumes_as_a_run_by_itself(case: tuple[str, ...], stack: Stack, alone: Stack) -> None:
+    """It equals a run that was resumed, too, and where the schedule does not know the length, one of that length."""
+    words, each = (*WORDS, "trainer.max_epochs=6", "trainer.points=3", *case), RATES[1:]
+    copy, single = stack(words, each)[0], alone(words, each[:1])[0]
+    for run in (copy, single):
+        resume(run.folder, ["trainer.max_epochs=12"], verbose=False)
+    assert_equal([copy], [single])
+    whole = alone((*words, "trainer.max_epochs=12"), each[:1], "whole")[0]
+    assert copy.status["steps"] == whole.status["steps"]
+    if "scheduler=cosine" not in case and "scheduler=one_cycle" not in case:
+        assert distance(copy.weights(), whole.weights()) < 1e-10

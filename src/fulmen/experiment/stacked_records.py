@@ -21,7 +21,7 @@ from fulmen.models.dry_run import parameter_count
 from fulmen.runs import checkpoints, recording
 from fulmen.runs.files import flush_all, write_json, write_text
 from fulmen.runs.folder import BEST, LAST, load_status
-from fulmen.runs.history import StackedHistory, text_of
+from fulmen.runs.history import StackedHistory, measured, text_of
 from fulmen.tasks.evaluation import Evaluation
 from fulmen.tasks.predictor import Predictor
 from fulmen.training import loggers, optimizers
@@ -126,7 +126,7 @@ class Records:
             metrics = metrics | {"parameters": parameter_count(evaluation.net)} | self._baseline(copy, evaluation, data)
             write_json(folder / "metrics.json", metrics, flush=False)
             predictor = Predictor(evaluation, data.spec, data.scaling, experiment.source.encode)
-            history = [(int(row["step"]), _figures(row)) for row in rows]
+            history = [(int(row["step"]), measured(row)) for row in rows]
             context = RunContext(predictor, data.splits, metrics, history)
             missing = experiment.figures.draw(context, None, folder / "figures", [], copied.step)
             status |= {"missing_figures": missing} if missing else {}
@@ -159,7 +159,7 @@ class Records:
         net = stack.network(copy, copied.weights, copied.buffers)
         entries = {
             "state_dict": _prefixed(net.state_dict()),
-            "optimizer_states": [_optimizer_state(experiment, net, fit, copied)],
+            "optimizer_states": [_optimizer_state(experiment, net, fit, copy, copied)],
             "lr_schedulers": [] if copied.schedule is None else [copied.schedule],
             "metadata": about,
             "interval": {"losses": None, "rows": torch.tensor([])},
@@ -188,13 +188,14 @@ class Records:
         flush_all(folder / name for folder in folders for name in ("status.json", ""))
 
 
-def _optimizer_state(experiment: Experiment, net: nn.Module, fit: Fit, copied: Copy) -> dict[str, Any]:
+def _optimizer_state(experiment: Experiment, net: nn.Module, fit: Fit, copy: int, copied: Copy) -> dict[str, Any]:
     """Returns the state of a copy's optimizer as that of a single run has it: for each parameter its own."""
     parameters = [*net.parameters()]
     optimizer = optimizers.make(experiment.recipe.optimizer, parameters)
     group = optimizer.param_groups[0]
-    if copied.schedule is not None:
-        group |= {"initial_lr": group["lr"], **fit.rates.cycled}
+    if copied.schedule is not None:  # which keeps settings of its own beside those of the optimizer
+        of_schedule = fit.rates.group(copy)
+        group |= {name: value for name, value in of_schedule.items() if name not in group} | fit.rates.cycled
         group["lr"] = copied.rate
     state = optimizer.state_dict()
     shapes = fit.stack.shapes
@@ -206,13 +207,10 @@ def _optimizer_state(experiment: Experiment, net: nn.Module, fit: Fit, copied: C
     for index, (place, shape) in enumerate(zip(trained, shapes, strict=True)):
         own = {name: values[index] for name, values in pieces.items()}
         state["state"] |= {
-            place: {name: value.view(shape).clone() if value.ndim else value for name, value in own.items()}
+            # a count of steps of its own for each, else every one would count the steps of all
+            place: {name: (value.view(shape) if value.ndim else value).clone() for name, value in own.items()}
         }
     return state
-
-
-def _figures(row: Mapping[str, float]) -> dict[str, float]:
-    return {name: value for name, value in row.items() if name not in ("step", "epoch", "seconds") and value == value}
 
 
 def _prefixed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
