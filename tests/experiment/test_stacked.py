@@ -2,12 +2,14 @@
 
 import csv
 import functools
+import gc
 import itertools
 import json
 import multiprocessing
 import runpy
 import signal
 import sys
+import tracemalloc
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -35,6 +37,7 @@ from fulmen.runs.folder import yaml_text
 from fulmen.runs.signals import Interrupted
 from fulmen.training.callbacks import checkpointing
 from fulmen.training.callbacks.pruning import Pruner
+from fulmen.training.stack.fit import Fit
 
 QUIET = ("logger=none", "figures=none", "accelerator=cpu", "trainer.threads=1")
 FEW = ("data.train_size=40", "data.val_size=20", "data.test_size=20")
@@ -530,3 +533,132 @@ def test_a_copy_resumes_as_a_run_by_itself(case: tuple[str, ...], stack: Stack, 
     assert copy.status["steps"] == whole.status["steps"]
     if "scheduler=cosine" not in case and "scheduler=one_cycle" not in case:
         assert distance(copy.weights(), whole.weights()) < 1e-10
+
+
+OWN = """\
+from torch import nn
+
+
+class Plain(nn.Module):
+    def __init__(self, in_shape, out_features):
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(in_shape[0], 6), nn.BatchNorm1d(6), nn.Tanh(), nn.Linear(6, out_features))
+
+    def forward(self, x):
+        return self.body(x)
+
+
+class Random(Plain):
+    def forward(self, x):
+        return self.body(nn.functional.dropout(x, 0.3, self.training))
+
+
+class Raises(Plain):
+    def forward(self, x):
+        if self.training and self.body[0].weight.isnan().any():
+            raise RuntimeError("no way")
+        return self.body(x)
+
+
+def loss(out, y, task):
+    return (out.sigmoid() - y).abs().pow(1.5).mean()
+
+
+def penalty(parameters):
+    return 0.01 * sum(parameter.pow(4).sum() for parameter in parameters)
+
+
+def init(net, generator=None):
+    for parameter in net.parameters():
+        nn.init.normal_(parameter, std=0.1)
+"""
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Writes code of one's own, and returns the words that allow it."""
+    home = tmp_path / "own"
+    (home / "model").mkdir(parents=True)
+    (home / "stack_nets.py").write_text(OWN)
+    for name in ("Plain", "Random", "Raises"):
+        (home / "model" / f"{name.lower()}.yaml").write_text(f"# own\n_target_: stack_nets.{name}\n_partial_: true\n")
+    for group in ("loss", "penalty"):
+        (home / group).mkdir()
+        target = f"# own\n_target_: stack_nets.{group}\n_partial_: true\n"
+        (home / group / "own.yaml").write_text(target)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    sys.modules.pop("stack_nets", None)
+    return ["--config-dir", "own", "allow_targets=[stack_nets]"]
+
+
+def swept(words: Sequence[str]) -> list[Trained]:
+    """Runs of the one sweep that there is."""
+    (sweep,) = Path("logs/sweeps").iterdir()
+    assert not left_behind(sweep) - {sweep / ".gitignore"}
+    return [Trained(folder) for folder in sorted(sweep.iterdir()) if (folder / "config.yaml").exists()]
+
+
+def test_a_sweep_with_code_of_ones_own_trains_as_one(
+    own: list[str], alone: Stack, capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = [*own, *WORDS, "model=plain", "loss=own", "penalty=own", "optimizer=sgd", "trainer.max_epochs=6"]
+    assert main([*words, "-m", "hydra/launcher=vectorized", "seed=1,2", "optimizer.lr=0.1,0.03"]) == 0
+    assert "4 runs train as one" in capfd.readouterr().out
+    copies = swept(words)
+    assert [run.status["stacked"] for run in copies] == [4, 4, 4, 4]
+    for number, (seed, rate) in enumerate(itertools.product((1, 2), (0.1, 0.03))):
+        assert main([*words, f"seed={seed}", f"optimizer.lr={rate}", f"run_dir=single{number}"]) == 0
+    assert_equal(copies, [Trained(Path(f"single{number}")) for number in range(4)])
+
+
+@pytest.mark.parametrize(("model", "why"), [("random", "draws random numbers"), ("raises", "decides by values")])
+def test_a_sweep_that_cannot_be_stacked_trains_one_by_one(
+    model: str, why: str, own: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = [*own, *WORDS, f"model={model}", "optimizer=sgd", "trainer.max_epochs=2"]
+    assert main([*words, "-m", "hydra/launcher=vectorized", "seed=1,2"]) == 0
+    said = capfd.readouterr().out
+    assert "they train one by one" in said and why in said
+    runs = swept(words)
+    assert [run.status["state"] for run in runs] == ["completed", "completed"]
+    assert all("stacked" not in run.status for run in runs)
+
+
+@pytest.mark.parametrize("case", [("model=deep", "model.dropout=0.2", "scheduler=cosine", "data.train_size=44")])
+def test_a_compiled_stack_is_the_same(case: tuple[str, ...], stack: Stack) -> None:
+    """The last batch of each pass has 4 rows, not 8."""
+    words = (*WORDS, "trainer.max_steps=60", "optimizer=adamw", "optimizer.weight_decay=0.1", *case)
+    each = [{"seed": 0}, {"seed": 1, "optimizer.lr": 1e9}, {"seed": 2, "optimizer.lr": 0.02}]
+    compiled = stack((*words, "trainer.compile=true"), each, "compiled")
+    for one, other in zip(compiled, stack(words, each), strict=True):
+        assert one.status["compiled"] is True
+        assert one.status["state"] == other.status["state"]
+        if one.status["state"] == "completed":
+            assert_equal([one], [other])
+
+
+def test_what_a_stack_holds_does_not_grow_with_its_intervals(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python's objects and NumPy's arrays, after 30 intervals and after 80; a row of each copy has 2,560 bytes."""
+    held, run, intervals = list[int](), Fit.run, itertools.count(1)
+
+    def traced(fit: Fit, row: Callable[..., object], after_pack: Callable[[bool], object]) -> None:
+        def then(is_last: bool) -> None:
+            after_pack(is_last)
+            number = next(intervals) if is_last else 0
+            if number == 5:
+                tracemalloc.start()
+            elif number in (30, 80):
+                gc.collect()
+                held.append(tracemalloc.get_traced_memory()[0])
+
+        run(fit, row, then)
+        tracemalloc.stop()
+
+    monkeypatch.setattr(Fit, "run", traced)
+    full = ("data=regression_3d", "data.batch_size=full")
+    words = (*WORDS, *full, "scheduler=plateau", "trainer.max_epochs=80")
+    runs = stack(words, [{"seed": seed} for seed in range(40)])
+    assert len(runs[0].rows) == 80
+    assert held[1] < held[0] + 25 * 2560, "Python keeps some objects for later"

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from fulmen.data.tensors import Batch
 from fulmen.errors import Impossible
+from fulmen.models.dropout import Dropout
 from fulmen.tasks import losses
 from fulmen.tasks.evaluation import Evaluation
 from fulmen.tasks.penalties import Penalize, Penalty
@@ -205,7 +206,7 @@ def recipes(optimizer: Callable[..., Any], penalty: Any = None, loss: Any = None
     ]
 
 
-def stacked(nets: Sequence[nn.Module], of: Sequence[Recipe]) -> Stack:
+def stacked(nets: Sequence[nn.Module], of: Sequence[Recipe], batch_size: int = ROWS) -> Stack:
     evaluation = Evaluation(copy.deepcopy(nets[0]), TASK, of[0].loss, "64-true")
     return Stack(
         evaluation,
@@ -213,7 +214,7 @@ def stacked(nets: Sequence[nn.Module], of: Sequence[Recipe]) -> Stack:
         [copy.deepcopy(net) for net in nets],
         of,
         gradient_clip=None,
-        batch_size=ROWS,
+        batch_size=batch_size,
         batch_rows=ROWS,
         device=torch.device("cpu"),
     )
@@ -350,3 +351,35 @@ def test_penalties_of_some_runs_do_not_mix_with_weights_that_are_not_used() -> N
 def test_other_optimizers_are_refused(optimizer: Any, sentence: str) -> None:
     recipe = recipes(optimizer)[0]
     assert sentence in str(obstacle(recipe, recipe.optimizer([torch.zeros(1, requires_grad=True)])))
+
+
+@pytest.mark.parametrize("batch_size", [6, 4], ids=["at once", "in parts"])
+def test_masks_of_dropout_are_those_of_a_copys_own_seed(batch_size: int) -> None:
+    """The mask is a hash of seed, layer, number of the pass and position, here computed with Python's own integers."""
+    width, shares = 4, (0.1, 0.5, 0.9)
+    head = linear(width, bias=False).double()
+    nn.init.ones_(head.weight)
+    nets = [nn.Sequential(Dropout(share), copy.deepcopy(head)) for share in shares]
+    stack = stacked(nets, recipes(torch.optim.SGD, loss=losses.sse()), batch_size)
+    x, y = torch.ones(COPIES, 6, width, dtype=torch.float64), torch.zeros(COPIES, 6, 2, dtype=torch.float64)
+    found = stack.step(Batch(x, y), 5, torch.zeros(COPIES, 1, dtype=torch.float64))
+    for seed, share in enumerate(shares):
+        total, passes = 0.0, -(-6 // batch_size)
+        for index in range(passes):
+            rows = min(batch_size, 6 - index * batch_size)
+            key = (mixed(seed * GAMMA) + (5 * passes + index) * GAMMA) % 2**64
+            kept = [mixed(mixed(key) + place * GAMMA) >> 33 >= int(share * 2**31) for place in range(rows * width)]
+            sums = [sum(kept[row * width : (row + 1) * width]) / (1 - share) for row in range(rows)]
+            total += sum(2 * value**2 for value in sums)
+        assert found[seed].item() == pytest.approx(total, rel=1e-12)
+
+
+GAMMA = 0x9E3779B97F4A7C15
+
+
+def mixed(z: int) -> int:
+    """SplitMix64's finalizer."""
+    z %= 2**64
+    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9 % 2**64
+    z = (z ^ z >> 27) * 0x94D049BB133111EB % 2**64
+    return z ^ z >> 31
