@@ -26,7 +26,7 @@ from fulmen.models.dry_run import parameter_count
 from fulmen.runs import recording
 from fulmen.runs.files import flush_all, json_text, write_json
 from fulmen.runs.folder import BEST, LAST, load_status
-from fulmen.runs.history import StackedHistory, text_of
+from fulmen.runs.history import StackedHistory, measured, text_of
 from fulmen.tasks.evaluation import Evaluation
 from fulmen.tasks.predictor import Predictor
 from fulmen.training import loggers, optimizers
@@ -136,7 +136,7 @@ class Records:
             (folder / "metrics.json").write_text(json_text(metrics), "utf-8", newline="")
             if evaluation is not None:
                 predictor = Predictor(evaluation, data.spec, data.scaling, experiment.source.encode)
-                history = [(int(row["step"]), _figures(row)) for row in rows]
+                history = [(int(row["step"]), measured(row)) for row in rows]
                 context = RunContext(predictor, data.splits, metrics, history)
                 missing = experiment.figures.draw(context, None, folder / "figures", [], copied.step)
                 status |= {"missing_figures": missing} if missing else {}
@@ -187,7 +187,7 @@ class Records:
         about = metadata(session.config, experiment.source, data.scaling, self.fingerprints[copy], self.threads)
         entries = {
             "state_dict": _prefixed(stack.state_of(copy, copied.weights, copied.buffers)),
-            "optimizer_states": [self.optimizer_state(experiment.recipe.optimizer, copied)],
+            "optimizer_states": [self.optimizer_state(experiment.recipe.optimizer, copy, copied)],
             "lr_schedulers": [] if copied.schedule is None else [copied.schedule],
             "metadata": about,
             "interval": {"losses": None, "rows": torch.tensor([])},
@@ -228,13 +228,15 @@ class _OptimizerStates:
         self.groups: dict[int, dict[str, Any]] = {}
         """Settings of an optimizer, by the function that makes it; making one takes as long as writing a checkpoint."""
 
-    def __call__(self, make: MakeOptimizer, copied: Copy) -> dict[str, Any]:
+    def __call__(self, make: MakeOptimizer, copy: int, copied: Copy) -> dict[str, Any]:
         """Returns the state of a copy's optimizer."""
         if id(make) not in self.groups:
             self.groups[id(make)] = optimizers.make(make, self.parameters).state_dict()["param_groups"][0]
         group = dict(self.groups[id(make)])
-        if copied.schedule is not None:
-            group |= {"initial_lr": group["lr"], **self.fit.rates.cycled, "lr": copied.rate}
+        if copied.schedule is not None:  # which keeps settings of its own beside those of the optimizer
+            of_schedule = self.fit.rates.group(copy)
+            group |= {name: value for name, value in of_schedule.items() if name not in group}
+            group |= {**self.fit.rates.cycled, "lr": copied.rate}
         shapes = self.fit.stack.shapes
         sizes = [shape.numel() for shape in shapes]
         pieces = {
@@ -244,16 +246,12 @@ class _OptimizerStates:
         states = {}
         for index, (place, shape) in enumerate(zip(self.trained, shapes, strict=True)):
             own = {name: values[index] for name, values in pieces.items()}
-            states[place] = {name: value.view(shape).clone() if value.ndim else value for name, value in own.items()}
+            states[place] = {name: (v.view(shape) if v.ndim else v).clone() for name, v in own.items()}
         return {"state": states if pieces else {}, "param_groups": [group]}
 
 
 def _numbers(metrics: Mapping[str, Any]) -> list[float]:
     return [value for value in metrics.values() if isinstance(value, float)]
-
-
-def _figures(row: Mapping[str, float]) -> dict[str, float]:
-    return {name: value for name, value in row.items() if name not in ("step", "epoch", "seconds") and value == value}
 
 
 def _prefixed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

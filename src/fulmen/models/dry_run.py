@@ -91,4 +91,4 @@ def work(net: nn.Module, in_shape: tuple[int, ...]) -> int:
 
 def widest(net: nn.Module, in_shape: tuple[int, ...]) -> int:
     """Returns the size of the largest output of a layer, for one row."""
-    return max(math.prod(layer.out_shape) for layer in layers(net, in_shape))
+    return max((math.prod(layer.out_shape) for layer in layers(net, in_shape)), default=1)

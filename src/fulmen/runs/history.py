@@ -137,9 +137,15 @@ def text_of(rows: Iterable[Mapping[str, float]], columns: Iterable[str]) -> str:
     writer = csv.DictWriter(lines, [*NO_FIGURES, *columns], "", "ignore", lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        figures = {name: value for name, value in row.items() if math.isfinite(value)}
-        writer.writerow(figures | {"step": int(row["step"]), "seconds": f"{row['seconds']:.4f}"})
+        first = {"step": int(row["step"]), "epoch": row["epoch"], "seconds": f"{row['seconds']:.4f}"}
+        writer.writerow(first | measured(row))
     return lines.getvalue()
+
+
+def measured(row: Mapping[str, float]) -> dict[str, float]:
+    """Returns the figures of a row; a metric that is not finite is undefined, but a loss counts whatever it is."""
+    figures = {name: value for name, value in row.items() if name not in NO_FIGURES}
+    return {name: value for name, value in figures.items() if math.isfinite(value) or name.endswith("/loss")}
 
 
 def _read(path: Path) -> list[dict[str, str]]:

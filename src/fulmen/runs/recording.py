@@ -74,6 +74,8 @@ def claim_all(paths: Sequence[Path], lock: Path) -> Iterator[None]:
         for path in paths:
             (path / folders.LOCK).unlink(missing_ok=True)
             os.link(lock, path / folders.LOCK)
+            remove_leftovers(path, recursive=True)
+        remove_leftovers(lock.parent)
         try:
             yield
         finally:

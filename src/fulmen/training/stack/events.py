@@ -1,10 +1,14 @@
-"""TensorBoard's events of a run, written at once from its record: a thousand loggers would take too long."""
+"""What a logger would have been sent in a run, written at once from its record.
+
+TensorBoard's files are written here: a thousand of its loggers would take too long. Others are sent row after row.
+"""
 
 import io
 import os
 import socket
 import tempfile
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,15 +16,16 @@ from typing import Any
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import nn
 
+from fulmen.runs.history import measured
 from fulmen.training import loggers
 from fulmen.training.loggers import MakeLogger
 
 
 class Events:
-    """Event files of runs with one network architecture.
+    """The logs of runs with one network architecture.
 
     Args:
-        make_logger: makes the logger of a single run; nothing is written unless it is TensorBoard's.
+        make_logger: makes the logger of a single run, or is None.
         net: the architecture, whose graph is shown.
         in_shape: of a row.
         columns: names of the curves.
@@ -30,10 +35,10 @@ class Events:
         self, make_logger: MakeLogger | None, net: nn.Module, in_shape: tuple[int, ...], columns: Sequence[str]
     ) -> None:
         self.make_logger = make_logger
+        self.is_board = getattr(make_logger, "func", make_logger) is TensorBoardLogger
         self.first = b""
         """The events that all runs have: the network's graph and the layout of the charts."""
-        if make_logger is None or getattr(make_logger, "func", make_logger) is not TensorBoardLogger:
-            self.make_logger = None
+        if make_logger is None or not self.is_board:
             return
         with tempfile.TemporaryDirectory() as folder:
             board = make_logger(save_dir=folder, version="")
@@ -51,7 +56,7 @@ class Events:
         metrics: Mapping[str, Any],
         pictures: Mapping[str, bytes],
     ) -> None:
-        """Writes the event file of a run.
+        """Writes the log of a run.
 
         Args:
             folder: the run's.
@@ -62,6 +67,9 @@ class Events:
             pictures: PNG files by their names.
         """
         if self.make_logger is None:
+            return
+        if not self.is_board:
+            self._send(self.make_logger, folder, rows)
             return
         from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.compat.proto.summary_pb2 import Summary
@@ -78,14 +86,13 @@ class Events:
             records.write(event.SerializeToString())
 
         def scalars(values: Mapping[str, Any]) -> Any:
-            found = {tag: value for tag, value in values.items() if isinstance(value, float) and value == value}
+            found = {tag: value for tag, value in values.items() if isinstance(value, float)}
             return Summary(value=[Summary.Value(tag=tag, simple_value=value) for tag, value in found.items()])
 
         _, started, ended = hparams(dict(hyperparameters), {})  # type: ignore[no-untyped-call]
         add(started, 0.0)
         for row in rows:
-            figures = {tag: value for tag, value in row.items() if tag not in ("step", "epoch", "seconds")}
-            add(scalars(figures), row["seconds"], row["step"])
+            add(scalars(measured(row)), row["seconds"], row["step"])
         for tag, png in pictures.items():
             image = Summary.Image(encoded_image_string=png, colorspace=3)
             add(Summary(value=[Summary.Value(tag=f"figures/{tag}", image=image)]), last["seconds"], last["step"])
@@ -94,5 +101,16 @@ class Events:
             add(ended, last["seconds"])
         home = Path(self.make_logger(save_dir=folder, version="").root_dir or folder) / name
         home.mkdir(parents=True, exist_ok=True)
+        for written in home.glob("events.*"):  # before the stack was killed and resumed
+            written.unlink()
         path = home / f"events.out.tfevents.{int(now)}.{socket.gethostname()}.{os.getpid()}.0"
         path.write_bytes(content.getvalue())
+
+    @staticmethod
+    def _send(make_logger: MakeLogger, folder: Path, rows: Sequence[Mapping[str, float]]) -> None:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Experiment logs directory .* exists")
+            logger = make_logger(save_dir=folder, version="")
+            for row in rows:
+                logger.log_metrics(measured(row), int(row["step"]))
+            logger.finalize("success")

@@ -11,10 +11,14 @@ Shapes: C copies, n weights of a copy, B rows of a batch, N of a split.
 """
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import re
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
@@ -58,6 +62,8 @@ class Coefficients:
     """Weight of Σ|p|."""
     l2: Tensor | None
     """Weight of Σp²."""
+    reached: Tensor | None = None
+    """[1, n], 0 for weights without a gradient, which no decay changes; None if there are none."""
 
     @classmethod
     def of(cls, recipes: Sequence[Recipe], weights: Tensor) -> "Coefficients":
@@ -106,8 +112,8 @@ class Stack:
         self.evaluation, self.in_shape, self.device = evaluation, in_shape, device
         self.gradient_clip, self.batch_size, self.parts = gradient_clip, batch_size, -(-batch_rows // batch_size)
         nets = [with_share_as_tensor(net, recipe.seed) for net, recipe in zip(nets, recipes, strict=True)]
-        self.form = copy.deepcopy(nets[0]).to(device)
-        """The architecture, whose own numbers are never used."""
+        self.unused, self.form = nets[0], copy.deepcopy(nets[0]).to(device)
+        """The architecture, whose own numbers are never used; as it is before anything went through it, and after."""
         first: dict[int, str] = {}
         tensors = named_tensors(self.form)
         self.names = {name: first.setdefault(id(tensor), name) for name, tensor in tensors.items()}
@@ -131,6 +137,7 @@ class Stack:
         """Numbers that the widest layer gives for a row."""
         self.coefficients = Coefficients.of(recipes, self.weights)
         self.penalty = None if isinstance(recipes[0].penalty, Penalty) else recipes[0].penalty
+        self.is_penalized = np.array([isinstance(recipe.penalty, Penalty) for recipe in recipes])
         self.make_optimizer = recipes[0].optimizer
         self.update = torch.zeros_like(self.weights).requires_grad_()
         self.optimizer = self.new_optimizer(self.update)
@@ -203,6 +210,8 @@ class Stack:
             updated: returns what the optimizer makes of a gradient at a rate of 1.
             numbers: decay and penalty of each copy.
         """
+        if numbers.reached is not None:
+            rates = rates * numbers.reached
         if numbers.l1 is not None:
             gradient = gradient + numbers.l1 * weights.sign()
         if numbers.l2 is not None:
@@ -227,13 +236,13 @@ class Stack:
         """
         from torch.fx.experimental.proxy_tensor import make_fx
 
-        number = torch.zeros((), dtype=torch.int64, device=self.device)
-        try:
-            with computing(self.evaluation.precision, self.device.type):
-                made = make_fx(self.differentiated, dict(decompositions or {}), tracing_mode="fake")
-                found = made(*self._inputs(), number, *batch)
-        except Exception as error:  # whatever code says that meets many networks at once
-            raise Impossible(_why(error)) from error
+        number, before = torch.zeros((), dtype=torch.int64, device=self.device), _attributes(self.form)
+        with _stacking(), computing(self.evaluation.precision, self.device.type):
+            made = make_fx(self.differentiated, dict(decompositions or {}), tracing_mode="fake")
+            found = made(*self._inputs(), number, *batch)
+        after = _attributes(self.form)
+        if changed := [name for name in after if after[name] != before.get(name)]:
+            raise Impossible(f"the network sets {changed[0]} in each pass, and a stack runs its Python only once")
         shorten(found.graph)
         found.recompile()
         return found
@@ -274,7 +283,9 @@ class Stack:
         return (most + states) // self.copies
 
     def check(self, batch: Batch) -> None:
-        """Compares loss and gradient of the first and the last copy with what autograd finds for each by itself.
+        """Compares what the first and the last copy find with what each finds by itself.
+
+        That is loss and gradient in training, and scores in evaluation. Weights without a gradient are noted.
 
         Args:
             batch: the rows of a step.
@@ -284,19 +295,22 @@ class Stack:
         """
         with torch.no_grad():
             losses, gradient, *_ = self._recorded(batch)(*self._inputs(), torch.tensor(1, device=self.device), *batch)
-        tolerance = 1e-3 if self.weights.dtype == torch.float32 else 1e-10
+        with _stacking():
+            scores = self.scores(batch.x, self.weights, self.buffers)
+        tolerance = 1e-3 if batch.x.dtype == torch.float32 else 1e-10
         for place in {0, self.copies - 1}:
             rows = Batch(*(values[place] for values in batch)) if self._has_own_rows(batch.x) else batch
-            loss, alone = self._alone(place, rows)
-            found = torch.cat([losses[place].view(1), gradient[place]])
-            wanted = torch.cat([loss.view(1), alone])
+            found = torch.cat([losses[place].view(1), gradient[place], scores[place].flatten()])
+            wanted = self._alone(place, rows)
             if wanted.isfinite().all() and not (found - wanted).norm() <= tolerance * wanted.norm() + 1e-12:
                 raise Impossible("the network computes something else when it is stacked")
 
-    def _alone(self, place: int, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Returns loss, [], and gradient, [n], of a copy in step 1, without vmap."""
-        net = copy.deepcopy(self.form)
+    def _alone(self, place: int, batch: Batch) -> Tensor:
+        """Returns loss, gradient and scores of a copy in step 1, without vmap, one after the other, [...]."""
+        net = copy.deepcopy(self.unused).to(self.device)
         self._fill(net, place, self.weights[place], {name: values[place] for name, values in self.buffers.items()})
+        with torch.no_grad(), evaluation_mode(net), computing(self.evaluation.precision, self.device.type):
+            scores = net(batch.x)
         own, task, size = named_tensors(net), self.evaluation.task, self.batch_size
         parts = zip(torch.split(batch.x, size), torch.split(batch.y, size), strict=True)
         loss = batch.x.new_zeros(())
@@ -308,8 +322,22 @@ class Stack:
                 loss = loss + share * self.evaluation.loss(net(x), y, task)
             trained = [parameter for parameter in net.parameters() if parameter.requires_grad]
             objective = loss if self.penalty is None else loss + self.penalty(trained)
-            found = torch.autograd.grad(objective, trained, allow_unused=True, materialize_grads=True)
-        return loss.detach(), torch.cat([each.reshape(-1) for each in found])
+            found = torch.autograd.grad(objective, trained, allow_unused=True)
+        if any(gradient is None for gradient in found):
+            self._leave_out([gradient is not None for gradient in found])
+        gradients = [torch.zeros_like(p) if g is None else g for p, g in zip(trained, found, strict=True)]
+        return torch.cat([loss.detach().view(1), *(each.reshape(-1) for each in gradients), scores.flatten()])
+
+    def _leave_out(self, reached: Sequence[bool]) -> None:
+        """Notes which weights a gradient reaches; an optimizer does nothing with others, but for a penalty of ours."""
+        if self.is_penalized.all():
+            return
+        if self.is_penalized.any():
+            raise Impossible("weights that the network does not use have a penalty in some runs, and none in others")
+        parts = [
+            self.weights.new_full((shape.numel(),), used) for used, shape in zip(reached, self.shapes, strict=True)
+        ]
+        self.coefficients = replace(self.coefficients, reached=torch.cat(parts).unsqueeze(0))
 
     def network(self, place: int, weights: Tensor, buffers: Mapping[str, Tensor]) -> nn.Module:
         """Returns a copy as a network of its own, on the CPU.
@@ -389,6 +417,21 @@ class Stack:
             return vmap(forward, (0, 0 if self._has_own_rows(x) else None))(stacked, x)
 
 
+@contextmanager
+def _stacking() -> Iterator[None]:
+    """Turns whatever code says that meets many networks at once into a sentence.
+
+    Raises:
+        Impossible: says why the network or the loss cannot be stacked.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", "There is a performance drop")  # a loop over the copies
+            yield
+    except Exception as error:
+        raise Impossible(_why(error)) from error
+
+
 def _why(error: Exception) -> str:
     """Returns why a network cannot be stacked, given what torch says of it."""
     said = str(error)
@@ -396,7 +439,25 @@ def _why(error: Exception) -> str:
         return "the network draws random numbers; fulmen.models.dropout.Dropout can be stacked"
     if "data-dependent" in said or ".item()" in said or "DataDependent" in type(error).__name__:
         return "the network or the loss decides by values what to do next"
+    if "allow_non_fake_inputs" in said:
+        return "the network uses a tensor that is neither its parameter nor its buffer"
+    if found := re.search("batching rule (?:not implemented )?for ([a-z_:]+)", said, re.IGNORECASE):
+        return f"torch cannot stack {found[1]}"
     return first_line(error)
+
+
+def _attributes(net: nn.Module) -> dict[str, str]:
+    """Returns what the layers of a network keep beside tensors of its state, as texts by name."""
+    return {
+        f"{name}.{key}" if name else key: repr(value)
+        for name, layer in net.named_modules()
+        for key, value in vars(layer).items()
+        if key not in MODULE
+    }
+
+
+MODULE = vars(nn.Module()).keys()
+"""Attributes of a module that torch keeps."""
 
 
 def _of_dropout(net: nn.Module, *kinds: str) -> list[str]:

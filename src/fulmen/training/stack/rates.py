@@ -57,6 +57,12 @@ class Rates:
         assert isinstance(found, ReduceLROnPlateau)
         return found
 
+    def group(self, copy: int) -> dict[str, Any]:
+        """Returns the settings of a copy's group of parameters, with those that its schedule keeps there."""
+        groups = self.plateaus[copy].optimizer.param_groups if self.plateaus else self.optimizer.param_groups
+        index = 0 if self.plateaus else int(self.index[copy])
+        return {name: value for name, value in groups[index].items() if name != "params"}
+
     def _read(self) -> Tensor:
         """Returns the rates as they are now, [C, 1]."""
         if self.plateaus:
