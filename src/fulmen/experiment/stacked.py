@@ -119,7 +119,7 @@ def _train(stack: PreparedStack, sessions: Sequence[Session], place: Path) -> No
     resumed = _resume(stack, sessions, place)
     whole = math.ceil if fit.number == plan.total_steps else math.floor
     intervals = whole(fit.number / plan.steps_per_interval)
-    history = StackedHistory(place.with_suffix(".rows"), fit.columns, fit.stack.copies, intervals)
+    history = StackedHistory(place.with_suffix(".rows"), fit.columns, fit.copies, intervals)
     records = Records(
         stack.prepared,
         fit,
@@ -297,7 +297,7 @@ class _Progress:
             return
         self.due = now + BETWEEN_LINES
         left = (now - self.began) / (step - self.first) * (self.total - step)
-        said = f"step {step} of {self.total}, {len(self.fit.running)} of {self.fit.stack.copies} runs still train"
+        said = f"step {step} of {self.total}, {len(self.fit.running)} of {self.fit.copies} runs still train"
         print(f"{said}, about {left:.0f} s left", flush=True)
 
 

@@ -108,7 +108,7 @@ class CompiledStack:
 
     def _constants(self) -> list[Tensor]:
         numbers = self.stack.coefficients
-        return [*self.stack.constants.values(), *(values for values in vars(numbers).values() if values is not None)]
+        return [*self.stack.present.values(), *(values for values in vars(numbers).values() if values is not None)]
 
     def _compile(self, batch: Batch, rate: Tensor) -> Function:
         with torch_private.quiet():
@@ -130,7 +130,7 @@ class CompiledStack:
         weights, *others, rate, number, x, y = inputs
         states, others = others[: len(own)], others[len(own) :]
         buffers, others = others[: len(stack.buffers)], others[len(stack.buffers) :]
-        constants, numbers = others[: len(stack.constants)], iter(others[len(stack.constants) :])
+        constants, numbers = others[: len(stack.present)], iter(others[len(stack.present) :])
         names = vars(stack.coefficients)
         coefficients = Coefficients(**{name: None if names[name] is None else next(numbers) for name in names})
         with torch.no_grad():

@@ -1,9 +1,11 @@
 """The training of a stack: intervals as a single run has them, a row of the history for each copy, and how each ends.
 
 A copy that diverges, stops early or is pruned is *frozen*: its rate is 0 from then on and what it was is kept, while
-its neighbours go on as if nothing had happened.
+its neighbours go on as if nothing had happened. Where copies have stopped early and at most half still run, those alone
+stay in the stack. (Their last bits may change then, since the processor takes several numbers at once. Copies that
+diverge let nobody leave, so that they change nothing.)
 
-Shapes: C copies, n weights of a copy, F columns of a row of the history.
+Shapes: C copies, n weights of a copy, F columns of a row of the history, M copies that are in the stack.
 """
 
 import itertools
@@ -33,6 +35,8 @@ from fulmen.training.stack.rows import StackedRows
 
 AT_ONCE = 2**23
 """Numbers that the widest layer of all copies gives at once where they are measured."""
+WORTHWHILE = 500
+"""Steps for which it pays to record the graph of a smaller stack."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,9 @@ class Fit:
         self.stack, self.rows, self.rates, self.plan = stack, rows, rates, plan
         self.validation, self.which = validation, list(which)
         self.columns, self.score, self.patience, self.pruners = list(columns), score, patience, pruners
-        copies = stack.copies
+        copies = self.copies = stack.copies
+        self.members = np.arange(copies)
+        """The copies that are in the stack, [M]."""
         self.compiled = CompiledStack(stack, plan) if compiles else None
         self.number = 0
         """Steps taken."""
@@ -109,7 +115,7 @@ class Fit:
     @property
     def running(self) -> list[int]:
         """The copies that are not frozen."""
-        return [copy for copy in range(self.stack.copies) if copy not in self.ends]
+        return [copy for copy in range(self.copies) if copy not in self.ends]
 
     def run(self, row: Callable[[int, NDArray[np.float64]], object], after_pack: Callable[[bool], object]) -> None:
         """Trains until all copies have ended.
@@ -127,6 +133,7 @@ class Fit:
                 if self.number < end:
                     after_pack(False)
             self._end_interval(row)
+            self._let_leave()
             after_pack(True)
 
     def _adapt(self, seconds: float, count: int) -> None:
@@ -139,7 +146,7 @@ class Fit:
     def _pack(self, count: int) -> None:
         """Takes `count` steps."""
         rows, sizes = self.rows.pack(self.number, count)
-        start, done, found, rates = 0, 0, list[Tensor](), self.rates.now * self.alive
+        start, done, found, rates = 0, 0, list[Tensor](), self._rates()
         while done < count:
             size, compiled = sizes[done], self.compiled
             if compiled is not None and self.number + done > 0 and compiled.takes(size):
@@ -148,7 +155,7 @@ class Fit:
                     alike = 1
                 steps = self._several(rates, alike)
                 found += compiled.step(self._rows_of(rows, start, size, alike), size, self.number + done, steps)
-                rates = self.rates.now * self.alive
+                rates = self._rates()
             else:
                 alike = 1
                 if cycled := self.rates.cycled:
@@ -157,7 +164,7 @@ class Fit:
                 found.append(self.stack.step(batch, self.number + done, rates))
                 if self.rates.scheduler is not None:
                     self.rates.step()
-                    rates = self.rates.now * self.alive
+                    rates = self._rates()
             start, done = start + alike * size, done + alike
         losses = torch.stack(found)
         self._look(losses)
@@ -165,9 +172,15 @@ class Fit:
         if not self.stack.sums:
             numbers = numbers * np.array(sizes, np.float64)[:, None]
         with np.errstate(invalid="ignore", over="ignore"):  # of copies that have diverged
-            self.total = np.cumsum([self.total, *numbers], 0)[-1]  # one by one, so that no sum depends on packs
+            # one by one, so that no sum depends on packs
+            self.total[self.members] = np.cumsum([self.total[self.members], *numbers], 0)[-1]
         self.seen += sum(sizes)
         self.number += count
+
+    def _rates(self) -> Tensor:
+        """Returns the rates of the copies that are in the stack, [M, 1]; 0 of those that are frozen."""
+        rates = self.rates.now * self.alive
+        return rates if len(self.members) == self.copies else rates[self.members]
 
     def _several(self, rates: Tensor, count: int) -> Tensor:
         """Returns the rates of some steps, [steps, C, 1], and moves the schedule on by as many."""
@@ -175,7 +188,7 @@ class Fit:
             return rates.expand(count, *rates.shape)
         found = []
         for _ in range(count):
-            found.append(self.rates.now * self.alive)
+            found.append(self._rates())
             self.rates.step()
         return torch.stack(found)
 
@@ -189,14 +202,15 @@ class Fit:
         return Batch(*(part.view(shape).movedim(axis, 0) for part, shape in zip(parts, shapes, strict=True)))
 
     def _look(self, losses: Tensor) -> None:
-        """Freezes copies whose loss, [steps, C], is no longer finite."""
+        """Freezes copies whose loss, [steps, M], is no longer finite."""
         if losses.isfinite().all():
             return
-        for copy in (~losses.isfinite()).any(0).nonzero().flatten().tolist():
+        for place in (~losses.isfinite()).any(0).nonzero().flatten().tolist():
+            copy = int(self.members[place])
             if copy in self.ends:
                 continue
             try:
-                finite(losses[:, copy], self.number)
+                finite(losses[:, place], self.number)
             except Diverged as error:
                 self.freeze(copy, error)
 
@@ -210,29 +224,48 @@ class Fit:
         """Returns the numbers of a copy, as it is now or as it was when it was frozen."""
         if copy in self.kept:
             return self.kept[copy]
-        stack = self.stack
+        stack, place = self.stack, int(np.searchsorted(self.members, copy))
         states = stack.optimizer.state.get(stack.update, {})
         return Copy(
             self.number,
-            stack.weights[copy].clone().cpu(),
-            {name: values[copy].clone().cpu() for name, values in stack.buffers.items()},
-            {name: (values[copy] if values.ndim > 1 else values).clone().cpu() for name, values in states.items()},
+            stack.weights[place].clone().cpu(),
+            {name: values[place].clone().cpu() for name, values in stack.buffers.items()},
+            {name: (values[place] if values.ndim > 1 else values).clone().cpu() for name, values in states.items()},
             self.rates.column()[copy],
             self.rates.of_copy(copy),
         )
 
     def _end_interval(self, row: Callable[[int, NDArray[np.float64]], object]) -> None:
         losses = self.total / self.seen * (self.plan.rows if self.stack.sums else 1)
-        self.total, self.seen = np.zeros(self.stack.copies), 0
+        self.total, self.seen = np.zeros(self.copies), 0
         found = {"lr": np.array(self.rates.column()), "train/loss": losses}
         if self.validation is not None:
             measured = self.measure(self.validation, self.stack.weights, self.stack.buffers)
-            found |= {f"val/{name}": values for name, values in measured.items()}
+            found |= {f"val/{name}": self._of_all(values) for name, values in measured.items()}
         row(self.number, np.stack([found[name] for name in self.columns], 1))
         scores = np.where(np.isfinite(found[self.score]), found[self.score], math.nan)
         self._keep_best(scores)
         self._stop(scores)
         self.rates.end_interval(scores.tolist())
+
+    def _of_all(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Returns numbers of the copies in the stack, [M], as numbers of all, [C]: NaN of those that have left."""
+        found = np.full(self.copies, math.nan)
+        found[self.members] = values
+        return found
+
+    def _let_leave(self) -> None:
+        """Takes frozen copies out of the stack where that pays."""
+        running, stopped = self.running, [error for error in self.ends.values() if not isinstance(error, Diverged)]
+        few = 0 < 2 * len(running) <= len(self.members) and self.plan.total_steps - self.number >= WORTHWHILE
+        if self.compiled is None and stopped and few:
+            self._keep(np.array(running))
+
+    def _keep(self, members: NDArray[np.int64]) -> None:
+        places = torch.from_numpy(np.searchsorted(self.members, members)).to(self.stack.device)
+        self.stack.keep(places)
+        self.rows.keep(places)
+        self.members = members
 
     def measure(
         self, splits: Sequence[Rows], weights: Tensor, buffers: Mapping[str, Tensor]
@@ -246,31 +279,34 @@ class Fit:
         seen = StreamingMetrics(evaluation.task, evaluation.loss, total, copies)
         length = max(1, AT_ONCE // (copies * self.stack.widest))
         for start in range(0, total, length):
-            x, y = self._some(splits, slice(start, start + length))
+            x, y = self._some(splits, slice(start, start + length), copies)
             out = self.stack.scores(x, weights, buffers)
             seen.add(out, like(out, y if len(splits) > 1 else y.expand(copies, *y.shape)))
         return seen
 
-    def _some(self, splits: Sequence[Rows], rows: slice) -> Batch:
-        """Returns some rows of a split for all copies, or of its own for each copy."""
+    def _some(self, splits: Sequence[Rows], rows: slice, copies: int) -> Batch:
+        """Returns some rows of a split for all copies, or for each of so many its own."""
         if len(splits) == 1:
             return splits[0].take(rows)
         found = [split.take(rows) for split in splits]
-        return Batch(*(torch.stack(values)[self.which] for values in zip(*found, strict=True)))
+        which = [self.which[copy] for copy in (self.members if copies == len(self.members) else range(self.copies))]
+        return Batch(*(torch.stack(values)[which] for values in zip(*found, strict=True)))
 
     def _keep_best(self, scores: NDArray[np.float64]) -> None:
         """Keeps the weights of copies whose score, [C], is better than before."""
         stack = self.stack
-        better = self._is_better(scores, self.best_score) & ~np.isin(np.arange(stack.copies), list(self.ends))
+        better = self._is_better(scores, self.best_score) & ~np.isin(np.arange(self.copies), list(self.ends))
         if not better.any():
             return
         if self.best_weights is None:
-            self.best_weights = stack.weights.clone()
-            self.best_buffers = {name: values.clone() for name, values in stack.buffers.items()}
-        where = torch.from_numpy(better.nonzero()[0]).to(stack.device)
-        self.best_weights[where] = stack.weights[where]
+            self.best_weights = self._filled(stack.weights, [])
+            self.best_buffers = {name: self._filled(values, []) for name, values in stack.buffers.items()}
+        copies = better.nonzero()[0]
+        where = torch.from_numpy(copies).to(stack.device)
+        places = torch.from_numpy(np.searchsorted(self.members, copies)).to(stack.device)
+        self.best_weights[where] = stack.weights[places]
         for name, values in stack.buffers.items():
-            self.best_buffers[name][where] = values[where]
+            self.best_buffers[name][where] = values[places]
         self.best_score[better], self.best_step[better] = scores[better], self.number
 
     def _is_better(self, scores: NDArray[np.float64], than: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -293,23 +329,23 @@ class Fit:
 
     def check_finite(self) -> None:
         """Freezes copies with a weight that is no longer finite, though the loss before the last step was."""
-        for copy in (~self.stack.weights.isfinite().all(1)).nonzero().flatten().tolist():
-            if copy not in self.ends:
-                self.freeze(copy, self._infinite(copy))
+        for place in (~self.stack.weights.isfinite().all(1)).nonzero().flatten().tolist():
+            if (copy := int(self.members[place])) not in self.ends:
+                self.freeze(copy, self._infinite(place))
 
-    def _infinite(self, copy: int) -> Diverged:
-        weights = self.stack.split(self.stack.weights[copy : copy + 1])
+    def _infinite(self, place: int) -> Diverged:
+        weights = self.stack.split(self.stack.weights[place : place + 1])
         name = next(name for name, each in zip(self.stack.trained, weights, strict=True) if not each.isfinite().all())
         return Diverged(f"{name} is no longer finite at step {self.number}")
 
     def chosen(self, weights: Literal["best", "last"]) -> tuple[Tensor, dict[str, Tensor]]:
         """Returns the weights of all copies that are to be evaluated, [C, n], and their buffers."""
-        stack, found = self.stack, self.stack.weights.clone()
-        buffers = {name: values.clone() for name, values in stack.buffers.items()}
-        for copy, kept in self.kept.items():
-            found[copy] = kept.weights.to(found.device)
-            for name, values in kept.buffers.items():
-                buffers[name][copy] = values.to(found.device)
+        stack = self.stack
+        found = self._filled(stack.weights, [kept.weights for kept in self.kept.values()])
+        buffers = {
+            name: self._filled(values, [kept.buffers[name] for kept in self.kept.values()])
+            for name, values in stack.buffers.items()
+        }
         if weights == "best" and self.best_weights is not None:
             has_best = torch.from_numpy(~np.isnan(self.best_score)).to(found.device)
             found[has_best] = self.best_weights[has_best]
@@ -317,11 +353,20 @@ class Fit:
                 buffers[name][has_best] = values[has_best]
         return found, buffers
 
+    def _filled(self, values: Tensor, kept: Sequence[Tensor]) -> Tensor:
+        """Returns what belongs to the copies in the stack, [M, ...], and to frozen ones as one tensor, [C, ...]."""
+        found = values.new_zeros(self.copies, *values.shape[1:])
+        found[self.members] = values
+        for copy, own in zip(self.kept, kept, strict=bool(kept)):
+            found[copy] = own.to(found.device)
+        return found
+
     def state_dict(self) -> dict[str, Any]:
         """Returns what a fit that is resumed needs, as plain values and tensors."""
         stack = self.stack
         return {
             "number": self.number,
+            "members": torch.from_numpy(self.members),
             "weights": stack.weights,
             "buffers": stack.buffers,
             "optimizer": stack.optimizer.state_dict(),
@@ -337,6 +382,9 @@ class Fit:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Takes back what `state_dict` gave."""
         stack, device = self.stack, self.stack.device
+        if len(members := state["members"].numpy()) < self.copies:
+            stack.optimizer.state[stack.update] = {}
+            self._keep(members)
         self.number, self.seen, self.total = state["number"], state["seen"], state["total"].numpy()
         stack.weights = state["weights"].to(device)
         stack.buffers = {name: values.to(device) for name, values in state["buffers"].items()}

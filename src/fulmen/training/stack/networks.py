@@ -128,6 +128,9 @@ class Stack:
         stacked = {name: torch.stack([each[name].detach() for each in of_copies]).to(device) for name in rest}
         fixed = {first[id(parameter)] for parameter in self.form.parameters()}.union(keys)
         self.constants = {name: stack for name, stack in stacked.items() if name in fixed}
+        """What nothing changes, of all copies, even those that have left."""
+        self.present = self.constants
+        """The same of the copies that are in the stack."""
         self.buffers = {name: stack for name, stack in stacked.items() if name not in fixed}
         """What a forward pass may change, by name: [C, ...] each."""
         flat = [torch.cat([each[name].detach().reshape(-1) for name in self.trained]) for each in of_copies]
@@ -177,7 +180,23 @@ class Stack:
         return losses
 
     def _inputs(self) -> list[Tensor]:
-        return [self.weights, *self.buffers.values(), *self.constants.values()]
+        return [self.weights, *self.buffers.values(), *self.present.values()]
+
+    def keep(self, places: Tensor) -> None:
+        """Lets all copies leave but those at some places, [copies]."""
+        states = self.optimizer.state.pop(self.update)
+        self.weights = self.weights[places]
+        self.buffers = {name: values[places] for name, values in self.buffers.items()}
+        self.present = {name: values[places] for name, values in self.present.items()}
+        numbers = {name: values for name, values in vars(self.coefficients).items() if values is not None}
+        narrowed = {name: values[places] for name, values in numbers.items() if name != "reached"}
+        self.coefficients = replace(self.coefficients, **narrowed)
+        self.update = torch.zeros_like(self.weights).requires_grad_()
+        self.optimizer.param_groups[0]["params"] = [self.update]
+        self.optimizer.state[self.update] = {
+            name: values[places] if values.ndim > 1 else values for name, values in states.items()
+        }
+        self.gradients.clear()
 
     def _recorded(self, batch: Batch) -> Callable[..., Sequence[Tensor]]:
         """Returns the graph for batches of this shape."""
@@ -402,10 +421,11 @@ class Stack:
 
         Args:
             x: [C, N, ...], or [N, ...] for all.
-            weights: [C, n].
+            weights: [C, n], of the copies in the stack, or of all.
             buffers: [C, ...] each.
         """
-        stacked = {**dict(zip(self.trained, self.split(weights), strict=True)), **buffers, **self.constants}
+        constants = self.present if len(weights) == self.copies else self.constants
+        stacked = {**dict(zip(self.trained, self.split(weights), strict=True)), **buffers, **constants}
         number = torch.zeros((), dtype=torch.int64, device=self.device)
 
         def forward(own: dict[str, Tensor], x: Tensor) -> Tensor:

@@ -52,6 +52,12 @@ class StackedRows:
         orders = torch.stack([torch.cat([order.rows(*span) for span in spans]) for order in self.orders])
         return self._take(orders), sizes
 
+    def keep(self, places: Tensor) -> None:
+        """Lets all copies leave but those at some places, [copies]."""
+        self.first, self.order_of = self.first[places], self.order_of[places.cpu()]
+        if self.everything is not None and not self.is_shared:
+            self.everything = Batch(*(values[places] for values in self.everything))
+
     def _take(self, orders: Tensor) -> Batch:
         """Returns the rows of some orders, [S, rows]."""
         if self.is_shared:
