@@ -1,0 +1,167 @@
+"""`hydra/launcher=vectorized`: which jobs train as one, what is said of it, and what its keys do."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fulmen.cli.main import main
+from fulmen.sweeps import stacking
+from fulmen.sweeps.grid import records
+
+STACKED = ("-m", "hydra/launcher=vectorized", "figures=none", "logger=none")
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def configurations(*jobs: str) -> list[dict[str, Any]]:
+    return [next(iter(records([job.split()], None))) for job in jobs]
+
+
+def statuses() -> list[Mapping[str, Any]]:
+    (sweep,) = Path("logs/sweeps").iterdir()
+    found = sorted(sweep.glob("*/status.json"), key=lambda path: int(path.parent.name))
+    return [json.loads(path.read_text("utf-8")) for path in found]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "seed=1",
+        "optimizer.lr=0.1",
+        "optimizer.weight_decay=0.1",
+        "penalty=l1 penalty.weight=0.1",
+        "init=he_normal",
+        "data.seed=3",
+        "data.noise=0.2",
+    ],
+)
+def test_runs_that_differ_in_these_train_as_one(other: str) -> None:
+    one, two = configurations("data=moons", f"data=moons {other}")
+    assert stacking.key(one) == stacking.key(two)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "optimizer=sgd",
+        "model=deep",
+        "model.activation=relu",
+        "data=circles",
+        "data.batch_size=16",
+        "data.train_size=100",
+        "trainer.max_epochs=7",
+        "trainer.gradient_clip=1",
+        "loss=mse",
+        "scheduler=cosine",
+        "trainer.precision=64-true",
+    ],
+)
+def test_runs_that_differ_in_these_do_not(other: str) -> None:
+    one, two = configurations("data=moons", f"data=moons {other}")
+    assert stacking.key(one) != stacking.key(two)
+
+
+def test_a_share_of_dropout_may_differ_but_not_be_none() -> None:
+    none, some, more = (stacking.key(each) for each in configurations(*(f"model.dropout={p}" for p in (0, 0.1, 0.5))))
+    assert none != some == more
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        ("optimizer=lbfgs", "L-BFGS decides"),
+        ("backprop=numpy", "found by hand"),
+        ("trainer=debug", "looks at each operation"),
+        ("trainer.precision=bf16-mixed", "bf16-mixed is not stacked"),
+        ("figures.animation=true", "how weights change"),
+    ],
+)
+def test_what_trains_by_itself_says_why(words: str, why: str) -> None:
+    (config,) = configurations(words)
+    assert why in str(stacking.obstacle(config))
+
+
+def test_a_sweep_says_what_trains_as_one_and_what_does_not(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*STACKED, "seed=1,2,3", "optimizer=adam,lbfgs", "trainer.max_epochs=1"]) == 0
+    said = capsys.readouterr().out
+    assert "3 runs train as one, little faster" in said or "3 runs train as one, about" in said
+    assert ": jobs 0, 2, 4" in said and "by themselves train jobs 1, 3, 5: L-BFGS decides" in said
+    assert [status.get("stacked") for status in statuses()] == [3, None, 3, None, 3, None]
+
+
+def test_a_stack_has_as_many_copies_as_asked_for() -> None:
+    assert main([*STACKED, "seed=range(5)", "trainer.max_epochs=1", "hydra.launcher.copies=2"]) == 0
+    assert [status.get("stacked") for status in statuses()] == [2, 2, 2, 2, None]
+
+
+def test_a_stack_fits_into_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fulmen.training.accelerators.free_memory", lambda _device: 50_000)
+    assert main([*STACKED, "seed=range(5)", "trainer.max_epochs=1"]) == 0
+    sizes = [status.get("stacked") for status in statuses()]
+    assert all(size is not None and 1 <= size < 5 for size in sizes)
+
+
+def test_stacks_run_in_other_processes() -> None:
+    joblib = ("hydra.launcher.through=joblib", "hydra.launcher.n_jobs=2", "hydra.launcher.copies=2")
+    assert main([*STACKED, "seed=range(4)", "trainer.max_epochs=1", *joblib]) == 0
+    assert [(status["state"], status["stacked"]) for status in statuses()] == [("completed", 2)] * 4
+
+
+@pytest.mark.parametrize(
+    ("word", "sentence"),
+    [
+        ("hydra.launcher.copies=0", "hydra.launcher.copies is 0, but must be a whole number of at least 1"),
+        ("hydra.launcher.copies=many", "hydra.launcher.copies is 'many', but must be"),
+        ("hydra.launcher.copes=3", "did you mean hydra.launcher.copies?"),
+        ("hydra.launcher.through=slurm", "hydra.launcher.through is 'slurm', but must be one of basic, joblib, ray"),
+        ("hydra.launcher.n_jobs=2", "there is no key 'hydra.launcher.n_jobs'"),
+    ],
+)
+def test_a_wrong_key_gets_a_sentence(word: str, sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*STACKED, "seed=1,2", word]) == 1
+    assert sentence in capsys.readouterr().err
+    assert not Path("logs").exists()
+
+
+def test_an_ordinary_sweep_says_that_it_could_be_stacked(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["-m", "seed=range(8)", "trainer.max_steps=1", "figures=none", "logger=none"]) == 0
+    assert "hint: all 8 runs could train together, in steps about 4 times faster" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("words", ["optimizer=lbfgs", "data=mnist_5k model=mlp model.hidden=[500] data.batch_size=256"])
+def test_it_says_nothing_where_it_would_gain_nothing(words: str) -> None:
+    assert stacking.hint(configurations(*(f"{words} seed={seed}" for seed in range(8)))) is None
+
+
+def test_a_search_chooses_several_runs_at_once() -> None:
+    words = ("sweep=optuna", "optimizer.lr=tag(log, interval(0.001, 0.1))", "hydra.sweeper.n_trials=10")
+    assert main([*STACKED, *words, "trainer.max_epochs=1"]) == 0
+    assert [status.get("stacked") for status in statuses()] == [8] * 8 + [2] * 2
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
+def test_a_sweep_that_was_killed_goes_on_as_a_stack(forked: Callable[..., Any]) -> None:
+    words = ("seed=range(3)", "trainer.max_epochs=70", "model=deep", "model.dropout=0.2")
+    assert main([*STACKED, *words]) == 0
+    (whole,) = Path("logs/sweeps").iterdir()
+    killed = forked(*STACKED, *words)
+    deadline = time.monotonic() + 60
+    while not (found := [*Path("logs/sweeps").glob("*/stacks/0.ckpt")]) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    sweep = found[0].parent.parent
+    assert main(["-m", f"resume={sweep}"]) == 0
+    for number in "012":
+        assert (sweep / number / "metrics.json").read_text() == (whole / number / "metrics.json").read_text()
+        assert json.loads((sweep / number / "status.json").read_text())["stacked"] == 3
+    assert not (sweep / "stacks").exists()
