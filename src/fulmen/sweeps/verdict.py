@@ -1,0 +1,213 @@
+"""Which configuration is best, and whether that is luck: intervals and tests over seeds.
+
+Of each configuration the mean over its seeds has a 95% interval by Student's t. Every pair is compared: by the paired
+t-test on the seeds that they share, or by Welch's test (1947) where they share too few. The p-values are corrected for
+their number by Holm's method (1979), so that among configurations that are all the same a difference is claimed in 5%
+of sweeps, and not in 5% of pairs. The seeds that a difference would need follow from the power of the same test
+(Cohen: Statistical power analysis, 1988). Assumed is that seeds are independent and their mean about normal.
+
+Shapes: G configurations, S seeds.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fulmen.sweeps.leaderboard import Board, Group
+from fulmen.tasks.names import mode
+
+LEVEL: Final = 0.05
+"""How often a difference may be claimed where there is none."""
+POWER: Final = 0.8
+"""How often a difference of the size that was seen is to be found with the seeds that are advised."""
+FEW: Final = 5
+"""Seeds up to which they are said to be few."""
+MOST_SEEDS: Final = 1000
+"""Seeds that are advised at most."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The score of a configuration over its seeds."""
+
+    settings: Mapping[str, str]
+    """The keys that vary, as typed."""
+    seeds: int
+    mean: float
+    std: float | None
+    """None of one seed."""
+    low: float | None
+    """The 95% interval of the mean."""
+    high: float | None
+    rank: int
+    """1, and 1 more for each configuration that is better and not by luck; equal where none is."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two configurations, by their places in the order of their means."""
+
+    better: int
+    """The one with the better mean."""
+    worse: int
+    test: Literal["paired t-test", "Welch's t-test"]
+    seeds: int
+    """Pairs, or those of the one that has fewer."""
+    difference: float
+    """How much better the mean is."""
+    low: float
+    """The 95% interval of that, for this pair alone."""
+    high: float
+    effect: float
+    """The difference in standard deviations: of the differences of pairs, or pooled (Cohen's d)."""
+    p: float
+    """How often so large a difference comes about by luck, corrected by Holm's method."""
+    needed: int | None
+    """Seeds with which it would probably be told from luck; None if there are enough, or more than can be advised."""
+
+    @property
+    def is_clear(self) -> bool:
+        return self.p < LEVEL
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What can be said of a leaderboard."""
+
+    score: str
+    estimates: list[Estimate]
+    """In the order of their means."""
+    comparisons: list[Comparison]
+    """Of all pairs of configurations with several seeds."""
+
+    @property
+    def equals(self) -> list[int]:
+        """The places of configurations that cannot be told from the best, itself included."""
+        return [place for place, estimate in enumerate(self.estimates) if estimate.rank == 1]
+
+    def of_best(self, place: int) -> Comparison | None:
+        """Returns the comparison of a configuration with the one whose mean is best."""
+        return next((each for each in self.comparisons if (each.better, each.worse) == (0, place)), None)
+
+    def plain(self) -> dict[str, Any]:
+        """Returns all of it as plain values."""
+        return {
+            "score": self.score,
+            "level": LEVEL,
+            "correction": "Holm",
+            "configurations": [vars(estimate) | {"settings": dict(estimate.settings)} for estimate in self.estimates],
+            "comparisons": [vars(each) | {"clear": each.is_clear} for each in self.comparisons],
+        }
+
+
+def verdict(board: Board) -> Verdict:
+    """Compares the configurations of a leaderboard."""
+    groups, sign = board.groups, 1 if mode(board.score) == "min" else -1
+    seeds = list(dict.fromkeys(seed for group in groups for seed in group.by_seed))
+    column = {seed: index for index, seed in enumerate(seeds)}
+    scores = np.full((len(groups), len(seeds)), np.nan)
+    for row, group in zip(scores, groups, strict=True):
+        for seed, score in zip(group.by_seed, group.scores, strict=True):
+            row[column[seed]] = score
+    found = _comparisons(sign * scores)
+    better = [sum(each.is_clear for each in found if each.worse == place) for place in range(len(groups))]
+    return Verdict(board.score, [_estimate(group, 1 + n) for group, n in zip(groups, better, strict=True)], found)
+
+
+def _estimate(group: Group, rank: int) -> Estimate:
+    count, mean, std = len(group.scores), group.mean, group.spread
+    if std is None:
+        return Estimate(group.settings, count, mean, None, None, None, rank)
+    from scipy.stats import t  # a third of a second
+
+    half = float(t.ppf(1 - LEVEL / 2, count - 1)) * std / math.sqrt(count)
+    return Estimate(group.settings, count, mean, std, mean - half, mean + half, rank)
+
+
+def _comparisons(scores: NDArray[np.float64]) -> list[Comparison]:
+    """Compares all pairs of rows that have several seeds.
+
+    Args:
+        scores: [G, S], smaller is better, the smallest mean first; NaN where a configuration lacks a seed.
+    """
+    counts = np.isfinite(scores).sum(1)
+    several = np.flatnonzero(counts > 1)
+    pairs = [(int(one), int(two)) for at, one in enumerate(several) for two in several[at + 1 :]]
+    if not pairs:
+        return []
+    from scipy.stats import t
+
+    found = np.array([_difference(scores[one], scores[two]) for one, two in pairs])
+    means, errors, freedoms, effects, shared, paired = found.T
+    with np.errstate(divide="ignore", invalid="ignore"):
+        p = 2 * t.sf(np.abs(means) / errors, freedoms)
+    p = np.where(errors > 0, p, np.where(means == 0, 1.0, 0.0))
+    corrected = _holm(p)
+    halves = t.ppf(1 - LEVEL / 2, freedoms) * errors
+    level = LEVEL / len(pairs)  # the first step of Holm's method, which the smallest p-value must pass
+    return [
+        Comparison(
+            better=one,
+            worse=two,
+            test="paired t-test" if paired[index] else "Welch's t-test",
+            seeds=int(shared[index]),
+            difference=float(means[index]),
+            low=float(means[index] - halves[index]),
+            high=float(means[index] + halves[index]),
+            effect=float(effects[index]),
+            p=float(corrected[index]),
+            needed=_needed(float(effects[index]), level, bool(paired[index]), int(shared[index]))
+            if corrected[index] >= LEVEL
+            else None,
+        )
+        for index, (one, two) in enumerate(pairs)
+    ]
+
+
+def _difference(one: NDArray[np.float64], two: NDArray[np.float64]) -> tuple[float, float, float, float, int, bool]:
+    """Compares two rows, [S] each, in pairs where every seed of the one that has fewer is the other's, too.
+
+    Returns:
+        How much larger the mean of `two` is, its standard error and degrees of freedom, the effect, the seeds, and
+        whether they are pairs.
+    """
+    both = np.isfinite(one) & np.isfinite(two)
+    a, b = one[np.isfinite(one)], two[np.isfinite(two)]
+    count = int(both.sum())
+    if count == min(len(a), len(b)):
+        differences = two[both] - one[both]
+        mean, std = float(differences.mean()), float(differences.std(ddof=1))
+        return mean, std / math.sqrt(count), count - 1, mean / std if std > 0 else 0.0, count, True
+    parts = a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)
+    mean, error = float(b.mean() - a.mean()), math.sqrt(sum(parts))
+    below = parts[0] ** 2 / (len(a) - 1) + parts[1] ** 2 / (len(b) - 1)
+    freedom = error**4 / below if below > 0 else len(a) + len(b) - 2
+    pooled = math.sqrt((a.var(ddof=1) + b.var(ddof=1)) / 2)
+    return mean, error, freedom, mean / pooled if pooled > 0 else 0.0, min(len(a), len(b)), False
+
+
+def _holm(p: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Returns p-values corrected by Holm's method: the smallest times their number, the next times one less ..."""
+    order = np.argsort(p)
+    scaled = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
+    corrected = np.empty_like(p)
+    corrected[order] = np.minimum(scaled, 1.0)
+    return corrected
+
+
+def _needed(effect: float, level: float, paired: bool, there: int) -> int | None:
+    """Returns the seeds with which a test finds an effect with the power wanted; None if they are too many."""
+    if effect <= 0:
+        return None
+    from scipy.stats import nct, t
+
+    seeds = np.arange(there + 1, MOST_SEEDS + 1)
+    freedom = seeds - 1 if paired else 2 * (seeds - 1)
+    shift = effect * np.sqrt(seeds if paired else seeds / 2)
+    power = nct.sf(t.ppf(1 - level / 2, freedom), freedom, shift)
+    enough = np.flatnonzero(np.nan_to_num(power, nan=1.0) >= POWER)
+    return int(seeds[enough[0]]) if len(enough) else None
