@@ -257,6 +257,24 @@ def test_what_may_differ(stack: Stack, alone: Stack) -> None:
     assert_equal(stack(words, each), alone(words, each))
 
 
+UNITS = [
+    ("data=linear_5d", "data.scale=both", "baseline=sklearn", "model=linear"),
+    ("data=regression_3d", "data.scale=both", "score=val/r2", "loss=huber", "scheduler=plateau"),
+    ("data=blobs", "data.scale=features", "data.batch_size=full"),
+]
+
+
+@pytest.mark.parametrize("case", UNITS, ids=" ".join)
+def test_each_copy_measures_in_the_units_of_its_own_data(case: tuple[str, ...], stack: Stack, alone: Stack) -> None:
+    words = (*WORDS, *case, "trainer.max_epochs=6", "weights=best")
+    each = [{"data.seed": 1}, {"data.seed": 2, "seed": 3}, {"data.seed": 1, "seed": 4}]
+    copies = stack(words, each)
+    assert_equal(copies, alone(words, each))
+    scores = [run.metrics["test/loss"] for run in copies]
+    assert len(set(scores)) == 3
+    assert fulmen.load(copies[1].folder).metrics == copies[1].metrics
+
+
 def bits(run: Trained) -> dict[str, Any]:
     """All that a run found, to the last bit; where it has diverged, but for what it was when that was seen."""
     status = run.status

@@ -27,7 +27,10 @@ from fulmen.models.precision import converted
 from fulmen.runs import checkpoints, recording
 from fulmen.runs.history import StackedHistory
 from fulmen.runs.signals import Stop, deferred, raising
+from fulmen.tasks import losses
 from fulmen.tasks.evaluation import entries
+from fulmen.tasks.predictor import task_of
+from fulmen.tasks.task import Task
 from fulmen.training import accelerators, compile
 from fulmen.training.callbacks.checkpointing import SECONDS, SHARE
 from fulmen.training.packs import DataModule
@@ -51,6 +54,8 @@ class PreparedStack:
     """The different data sets."""
     which: list[int]
     """The data set of each experiment."""
+    tasks: list[Task]
+    """Of the data sets, whose targets may be in other units."""
     fingerprints: list[str]
     """Of the data sets."""
     fit: Fit
@@ -159,6 +164,8 @@ def prepare_stack(experiments: Sequence[Experiment], sessions: Sequence[Session]
         device=device,
     )
     training = [_held(module, "train") for module in data]
+    tasks = [task_of(prepared.evaluation.net, spec, module.scaling) for module in data]
+    std = torch.tensor([task.std for task in tasks], dtype=torch.float64) if len(set(tasks)) > 1 else None
     seeds = [experiment.recipe.seed for experiment in experiments]
     rows = StackedRows(training, which, seeds, plan, device)
     for step in {0, plan.steps_per_epoch - 1}:  # the last batch of a pass may be smaller
@@ -172,7 +179,7 @@ def prepare_stack(experiments: Sequence[Experiment], sessions: Sequence[Session]
         Rates([experiment.recipe for experiment in experiments], plan, stack.weights),
         plan,
         validation=[_held(module, "val").to(device) for module in data] if "val" in prepared.data.splits else None,
-        which=which,
+        std=None if std is None else std[which].unsqueeze(1).to(device),
         columns=prepared.columns,
         score=first.score,
         patience=options.patience,
@@ -184,6 +191,7 @@ def prepare_stack(experiments: Sequence[Experiment], sessions: Sequence[Session]
         prepared=prepared,
         data=data,
         which=which,
+        tasks=tasks,
         fingerprints=[fingerprint(split) for split in training],
         fit=fit,
         threads=sessions[0].threads or find_threads(options, nets[0], spec.in_shape, at_once, classes),
@@ -204,7 +212,7 @@ def _load(experiment: Experiment, prepared: Prepared) -> DataModule:
     """Loads one more data set.
 
     Raises:
-        Impossible: its sizes or its scaling of targets are not those of the first.
+        Impossible: its sizes are not those of the first, or a loss could see that its targets have other units.
     """
     options = experiment.trainer
     module = DataModule(experiment.source, dtype=options.dtype, seed=experiment.recipe.seed, pack=options.pack)
@@ -214,9 +222,11 @@ def _load(experiment: Experiment, prepared: Prepared) -> DataModule:
     sizes = {name: split.rows for name, split in module.splits.items()}
     if sizes != {name: split.rows for name, split in prepared.data.splits.items()}:
         raise Impossible("the data sets have different numbers of rows")
-    if module.scaling.y != prepared.data.scaling.y:
-        raise Impossible("the targets of the data sets are scaled differently")
-    check_measurable(prepared.evaluation, module, experiment.score)
+    evaluation = prepared.evaluation
+    task = task_of(evaluation.net, module.spec, module.scaling)
+    if task != evaluation.task and getattr(evaluation.loss.function, "__module__", None) != losses.__name__:
+        raise Impossible("the targets of the data sets are scaled differently, which a loss of one's own may see")
+    check_measurable(replace(evaluation, task=task), module, experiment.score)
     return module
 
 
@@ -277,6 +287,7 @@ def _publish(stack: PreparedStack, records: Records) -> None:
             found |= more
     for copy, which in enumerate(stack.which):
         own = {name: values[copy] for name, values in buffers.items()}
-        evaluation = replace(prepared.evaluation, net=fit.stack.network(copy, weights[copy], own))
+        net = fit.stack.network(copy, weights[copy], own)
+        evaluation = replace(prepared.evaluation, net=net, task=stack.tasks[which])
         records.write(copy, fit, fit.copy(copy), metrics[copy], evaluation, stack.data[which])
     records.close()

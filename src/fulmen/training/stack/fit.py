@@ -57,7 +57,7 @@ class Fit:
         rates: their learning rates.
         plan: how the run is divided.
         validation: the rows to measure after each interval: of all copies, or for each data set its own; or None.
-        which: the data set of each copy, [C].
+        std: of the targets of each copy, [C, 1, T], or None where all are in the same units.
         columns: the names in a row of the history.
         score: the one of them by which weights are best.
         patience: intervals without a better score after which a copy stops, or None.
@@ -73,7 +73,7 @@ class Fit:
         plan: Plan,
         *,
         validation: Sequence[Rows] | None,
-        which: Sequence[int],
+        std: Tensor | None,
         columns: Sequence[str],
         score: str,
         patience: int | None,
@@ -81,7 +81,7 @@ class Fit:
         compiles: bool,
     ) -> None:
         self.stack, self.rows, self.rates, self.plan = stack, rows, rates, plan
-        self.validation, self.which = validation, list(which)
+        self.validation, self.std = validation, std
         self.columns, self.score, self.patience, self.pruners = list(columns), score, patience, pruners
         copies = stack.copies
         self.compiled = CompiledStack(stack, plan) if compiles else None
@@ -240,7 +240,7 @@ class Fit:
     def seen_by(self, splits: Sequence[Rows], weights: Tensor, buffers: Mapping[str, Tensor]) -> StreamingMetrics:
         """Measures every copy on its own split; those are of equal sizes."""
         evaluation, copies, total = self.stack.evaluation, len(weights), splits[0].rows
-        seen = StreamingMetrics(evaluation.task, evaluation.loss, total, copies)
+        seen = StreamingMetrics(evaluation.task, evaluation.loss, total, copies, self.std)
         length = max(1, chunk_rows(splits[0].take(slice(0, 1)).x) // copies)
         for start in range(0, total, length):
             x, y = self._some(splits, slice(start, start + length))
@@ -253,7 +253,7 @@ class Fit:
         if len(splits) == 1:
             return splits[0].take(rows)
         found = [split.take(rows) for split in splits]
-        return Batch(*(torch.stack(values)[self.which] for values in zip(*found, strict=True)))
+        return Batch(*(torch.stack(values)[self.rows.which] for values in zip(*found, strict=True)))
 
     def _keep_best(self, scores: NDArray[np.float64]) -> None:
         """Keeps the weights of copies whose score, [C], is better than before."""
