@@ -611,7 +611,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return ["--config-dir", "own", "allow_targets=[stack_nets]"]
 
 
-def swept(words: Sequence[str]) -> list[Trained]:
+def swept() -> list[Trained]:
     """Runs of the one sweep that there is."""
     (sweep,) = Path("logs/sweeps").iterdir()
     assert not left_behind(sweep) - {sweep / ".gitignore"}
@@ -624,7 +624,7 @@ def test_a_sweep_with_code_of_ones_own_trains_as_one(
     words = [*own, *WORDS, "model=plain", "loss=own", "penalty=own", "optimizer=sgd", "trainer.max_epochs=6"]
     assert main([*words, "-m", "hydra/launcher=vectorized", "seed=1,2", "optimizer.lr=0.1,0.03"]) == 0
     assert "4 runs train as one" in capfd.readouterr().out
-    copies = swept(words)
+    copies = swept()
     assert [run.status["stacked"] for run in copies] == [4, 4, 4, 4]
     for number, (seed, rate) in enumerate(itertools.product((1, 2), (0.1, 0.03))):
         assert main([*words, f"seed={seed}", f"optimizer.lr={rate}", f"run_dir=single{number}"]) == 0
@@ -639,9 +639,26 @@ def test_a_sweep_that_cannot_be_stacked_trains_one_by_one(
     assert main([*words, "-m", "hydra/launcher=vectorized", "seed=1,2"]) == 0
     said = capfd.readouterr().out
     assert "they train one by one" in said and why in said
-    runs = swept(words)
+    runs = swept()
     assert [run.status["state"] for run in runs] == ["completed", "completed"]
     assert all("stacked" not in run.status for run in runs)
+
+
+def test_a_run_whose_data_is_wrong_does_not_fail_its_neighbours(
+    own: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = [*WORDS, "trainer.precision=32-true", "trainer.max_epochs=1"]
+    assert main([*words, "-m", "hydra/launcher=vectorized", "data.noise=0.1,1e300,0.2"]) == 1
+    assert "they train one by one: val/loss would be infinite" in capfd.readouterr().out
+    runs = swept()
+    assert [run.status["state"] for run in runs] == ["completed", "failed", "completed"]
+    assert "would be infinite" in runs[1].status["error"]
+
+
+def test_a_stack_says_once_what_each_run_says(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
+    stack((*WORDS, "data.val_size=1", "trainer.max_epochs=1"), RATES)
+    said = capsys.readouterr().err.splitlines()
+    assert said == ["fulmen: val/auroc stays empty in the history: the validation split has no row of class 'upper'"]
 
 
 @pytest.mark.parametrize("case", [("model=deep", "model.dropout=0.2", "scheduler=cosine", "data.train_size=44")])

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from fulmen.data.tensors import Batch, fingerprint
-from fulmen.errors import CheckpointError, Impossible, warn
+from fulmen.errors import CheckpointError, Impossible, one_line, warn
 from fulmen.experiment import importing
 from fulmen.experiment.experiment import Experiment, Session
 from fulmen.experiment.prepare import Prepared, check_measurable, prepare
@@ -72,13 +72,16 @@ def train(experiments: Sequence[Experiment], sessions: Sequence[Session], place:
         place: the checkpoint that a stack that was stopped resumes from; beside it are further files of the stack.
 
     Raises:
-        Impossible: they cannot train as one; nothing is written then.
-        ValueError: parts do not fit each other or the machine, or the data cannot be loaded; nothing is written then.
+        Impossible: they cannot train as one, or one of them cannot train; nothing is written then.
         FileExistsError: a folder is in use.
         Interrupted: a signal stopped the stack; it saves a checkpoint first.
     """
     with host_unchanged():
-        stack = prepare_stack(experiments, sessions)
+        try:
+            stack = prepare_stack(experiments, sessions)
+        except (ValueError, ArithmeticError) as error:  # maybe of one alone, which is named when it trains by itself
+            raise Impossible(one_line(error)) from error
+        _warn(stack.prepared)
         place.parent.mkdir(exist_ok=True)
         with raising(), recording.claim_all([session.folder for session in sessions], place.with_suffix(".lock")):
             _train(stack, sessions, place)
@@ -122,7 +125,8 @@ def prepare_stack(experiments: Sequence[Experiment], sessions: Sequence[Session]
     """Loads the data, initializes the networks and stacks them; writes nothing.
 
     Raises:
-        Impossible, ValueError: as `train`.
+        Impossible: they cannot train as one.
+        ValueError: parts do not fit each other or the machine, or the data cannot be loaded.
     """
     first = experiments[0]
     prepared = prepare(first, sessions[0].threads)
@@ -197,6 +201,16 @@ def prepare_stack(experiments: Sequence[Experiment], sessions: Sequence[Session]
         threads=sessions[0].threads or find_threads(options, nets[0], spec.in_shape, at_once, classes),
         device=device,
     )
+
+
+def _warn(prepared: Prepared) -> None:
+    """Says of all runs what a run by itself says before it trains."""
+    if prepared.compile_obstacle is not None:
+        warn(compile.NOT_POSSIBLE.format(prepared.compile_obstacle))
+    for note in prepared.notes:
+        warn(note)
+    for name, why in prepared.undefined.items():
+        warn(f"val/{name} stays empty in the history: the validation split {why}")
 
 
 def _compiles(prepared: Prepared, copies: int) -> bool:
