@@ -611,7 +611,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return ["--config-dir", "own", "allow_targets=[stack_nets]"]
 
 
-def swept() -> list[Trained]:
+def swept(words: Sequence[str]) -> list[Trained]:
     """Runs of the one sweep that there is."""
     (sweep,) = Path("logs/sweeps").iterdir()
     assert not left_behind(sweep) - {sweep / ".gitignore"}
@@ -624,7 +624,7 @@ def test_a_sweep_with_code_of_ones_own_trains_as_one(
     words = [*own, *WORDS, "model=plain", "loss=own", "penalty=own", "optimizer=sgd", "trainer.max_epochs=6"]
     assert main([*words, "-m", "hydra/launcher=vectorized", "seed=1,2", "optimizer.lr=0.1,0.03"]) == 0
     assert "4 runs train as one" in capfd.readouterr().out
-    copies = swept()
+    copies = swept(words)
     assert [run.status["stacked"] for run in copies] == [4, 4, 4, 4]
     for number, (seed, rate) in enumerate(itertools.product((1, 2), (0.1, 0.03))):
         assert main([*words, f"seed={seed}", f"optimizer.lr={rate}", f"run_dir=single{number}"]) == 0
@@ -638,8 +638,8 @@ def test_a_sweep_that_cannot_be_stacked_trains_one_by_one(
     words = [*own, *WORDS, f"model={model}", "optimizer=sgd", "trainer.max_epochs=2"]
     assert main([*words, "-m", "hydra/launcher=vectorized", "seed=1,2"]) == 0
     said = capfd.readouterr().out
-    assert "they train one by one" in said and why in said
-    runs = swept()
+    assert "train one by one" in said and why in said
+    runs = swept(words)
     assert [run.status["state"] for run in runs] == ["completed", "completed"]
     assert all("stacked" not in run.status for run in runs)
 
@@ -649,8 +649,8 @@ def test_a_run_whose_data_is_wrong_does_not_fail_its_neighbours(
 ) -> None:
     words = [*WORDS, "trainer.precision=32-true", "trainer.max_epochs=1"]
     assert main([*words, "-m", "hydra/launcher=vectorized", "data.noise=0.1,1e300,0.2"]) == 1
-    assert "they train one by one: val/loss would be infinite" in capfd.readouterr().out
-    runs = swept()
+    assert "train one by one: val/loss would be infinite" in capfd.readouterr().out
+    runs = swept(words)
     assert [run.status["state"] for run in runs] == ["completed", "failed", "completed"]
     assert "would be infinite" in runs[1].status["error"]
 
