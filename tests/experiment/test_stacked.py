@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from omegaconf import DictConfig, OmegaConf
@@ -321,6 +322,18 @@ def test_a_neighbour_that_diverges_changes_no_bit(case: tuple[str, ...], stack: 
     assert not (rough[1].folder / "metrics.json").exists()
     losses = [{row["step"]: row["val/loss"] for row in run.rows} for run in (rough[1], single)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-3, nan_ok=True)
+
+
+def test_a_training_row_is_named_that_made_copies_diverge(stack: Stack, tmp_path: Path) -> None:
+    rows = np.random.RandomState(0).standard_normal((60, 3))
+    rows[6, 2] = 1e25
+    table = [",".join(map(str, [day, *row])) for day, row in enumerate(rows)]
+    (tmp_path / "rows.csv").write_text("\n".join(["day,a,b,c", *table]))
+    words = (*QUIET, "data=table", f"data.path={tmp_path / 'rows.csv'}", "data.target=c", "data.time=day")
+    for run in stack((*words, "data.scale=none", "optimizer=sgd", "data.batch_size=8", "trainer.max_epochs=2"), RATES):
+        status = run.status
+        assert status["state"] == "failed" and status["error"].startswith("the loss ")
+        assert ", because the target 'c' is 1e+25 in row 7 of" in status["error"]
 
 
 def test_each_copy_stops_early_by_itself(stack: Stack, alone: Stack) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from fulmen.data.tensors import Batch, fingerprint
-from fulmen.errors import CheckpointError, Impossible, one_line, warn
+from fulmen.errors import CheckpointError, Diverged, Impossible, one_line, warn
 from fulmen.experiment import importing
 from fulmen.experiment.experiment import Experiment, Session
 from fulmen.experiment.prepare import Prepared, check_measurable, prepare
@@ -290,8 +290,22 @@ class _Saver:
         self.stop.raise_if_noted()
 
 
+def _name_outliers(stack: PreparedStack) -> None:
+    """Names the training row that made copies diverge, where there is one: no rate is to blame then."""
+    which = [copy for copy, error in stack.fit.ends.items() if isinstance(error, Diverged)]
+    outliers = {number: stack.data[number].outlier("train") for number in {stack.which[copy] for copy in which}}
+    for copy in which:
+        error, found = stack.fit.ends[copy], outliers[stack.which[copy]]
+        if isinstance(error, Diverged) and found is not None:
+            try:
+                raise ValueError(f"{error.what}, because {found}") from error
+            except ValueError as named:
+                stack.fit.ends[copy] = named
+
+
 def _publish(stack: PreparedStack, records: Records) -> None:
     """Measures every copy with the weights asked for, and writes the records of all."""
+    _name_outliers(stack)
     fit, prepared = stack.fit, stack.prepared
     weights, buffers = fit.chosen(prepared.experiment.weights)
     metrics: list[dict[str, Any]] = [{} for _ in stack.which]
