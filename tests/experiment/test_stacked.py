@@ -2,20 +2,20 @@
 
 import csv
 import functools
-import gc
 import itertools
 import json
 import multiprocessing
 import runpy
 import signal
 import sys
-import tracemalloc
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from omegaconf import DictConfig, OmegaConf
@@ -34,10 +34,10 @@ from fulmen.models.activations import ACTIVATIONS
 from fulmen.runs import checkpoints
 from fulmen.runs.files import TEMPORARY, write_text
 from fulmen.runs.folder import yaml_text
+from fulmen.runs.history import StackedHistory
 from fulmen.runs.signals import Interrupted
 from fulmen.training.callbacks import checkpointing
 from fulmen.training.callbacks.pruning import Pruner
-from fulmen.training.stack.fit import Fit
 
 QUIET = ("logger=none", "figures=none", "accelerator=cpu", "trainer.threads=1")
 FEW = ("data.train_size=40", "data.val_size=20", "data.test_size=20")
@@ -237,7 +237,7 @@ def words_of(case: Sequence[str]) -> tuple[str, ...]:
 @pytest.mark.parametrize("case", CASES, ids=" ".join)
 def test_each_copy_is_a_run_by_itself(case: tuple[str, ...], stack: Stack, alone: Stack) -> None:
     words = words_of(case)
-    assert_equal(stack(words, RATES)[1:], alone(words, RATES[1:]))
+    assert_equal(stack(words, RATES)[2:], alone(words, RATES[2:]))
 
 
 def test_copies_of_a_seed_and_in_single_precision(stack: Stack, alone: Stack) -> None:
@@ -255,6 +255,24 @@ def test_what_may_differ(stack: Stack, alone: Stack) -> None:
         {"optimizer.lr": 0.03, "optimizer.weight_decay": 0.0, "penalty.weight": 0.0, "model.dropout": 0.2},
     ]
     assert_equal(stack(words, each), alone(words, each))
+
+
+UNITS = [
+    ("data=linear_5d", "data.scale=both", "baseline=sklearn", "model=linear"),
+    ("data=regression_3d", "data.scale=both", "score=val/r2", "loss=huber", "scheduler=plateau"),
+    ("data=blobs", "data.scale=features", "data.batch_size=full"),
+]
+
+
+@pytest.mark.parametrize("case", UNITS, ids=" ".join)
+def test_each_copy_measures_in_the_units_of_its_own_data(case: tuple[str, ...], stack: Stack, alone: Stack) -> None:
+    words = (*WORDS, *case, "trainer.max_epochs=6", "weights=best")
+    each = [{"data.seed": 1}, {"data.seed": 2, "seed": 3}, {"data.seed": 1, "seed": 4}]
+    copies = stack(words, each)
+    assert_equal(copies, alone(words, each))
+    scores = [run.metrics["test/loss"] for run in copies]
+    assert len(set(scores)) == 3
+    assert fulmen.load(copies[1].folder).metrics == copies[1].metrics
 
 
 def bits(run: Trained) -> dict[str, Any]:
@@ -278,9 +296,8 @@ def test_the_number_of_copies_does_not_matter(copies: int, stack: Stack, alone: 
     assert_equal([copy], alone(words, each[:1]))
 
 
-WILD = ("optimizer=sgd", "optimizer.weight_decay=0.1", "trainer.max_steps=60")
+WILD = ("optimizer=sgd", "optimizer.weight_decay=0.1", "trainer.max_steps=50")
 NEIGHBOURS = [
-    (),
     ("data.batch_size=full",),
     ("data=regression_3d", "loss=sse", "optimizer.lr=1e-4"),
     ("scheduler=plateau", "trainer.patience=60"),
@@ -303,6 +320,18 @@ def test_a_neighbour_that_diverges_changes_no_bit(case: tuple[str, ...], stack: 
     assert not (rough[1].folder / "metrics.json").exists()
     losses = [{row["step"]: row["val/loss"] for row in run.rows} for run in (rough[1], single)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-3, nan_ok=True)
+
+
+def test_a_training_row_is_named_that_made_copies_diverge(stack: Stack, tmp_path: Path) -> None:
+    rows = np.random.RandomState(0).standard_normal((60, 3))
+    rows[6, 2] = 1e25
+    table = [",".join(map(str, [day, *row])) for day, row in enumerate(rows)]
+    (tmp_path / "rows.csv").write_text("\n".join(["day,a,b,c", *table]))
+    words = (*QUIET, "data=table", f"data.path={tmp_path / 'rows.csv'}", "data.target=c", "data.time=day")
+    for run in stack((*words, "data.scale=none", "optimizer=sgd", "data.batch_size=8", "trainer.max_epochs=2"), RATES):
+        status = run.status
+        assert status["state"] == "failed" and status["error"].startswith("the loss ")
+        assert ", because the target 'c' is 1e+25 in row 7 of" in status["error"]
 
 
 def test_each_copy_stops_early_by_itself(stack: Stack, alone: Stack) -> None:
@@ -349,11 +378,10 @@ def test_a_pruner_ends_its_own_copy(stack: Stack, alone: Stack, monkeypatch: pyt
 LONG = (*WORDS, "model=deep", "trainer.points=4", "trainer.max_steps=95")
 """5 steps a pass, 25 an interval, of which the last has 20."""
 RESUMED = [
-    ("optimizer=adam", "model.dropout=0.2"),
-    ("optimizer=momentum", "scheduler=plateau", "scheduler.patience=0", "trainer.patience=4"),
+    ("optimizer=adam", "model.dropout=0.2", "scheduler=plateau", "scheduler.patience=0", "trainer.patience=4"),
     ("optimizer=adamw", "scheduler=one_cycle", "weights=best", "trainer.precision=32-true"),
-    ("optimizer=sgd", "scheduler=cosine", "data=regression_3d", "loss=sse", "optimizer.lr=1e-4", "penalty=l1"),
-    ("optimizer=rmsprop", "data.batch_size=full", "data.val_size=0", "score=train/loss"),
+    ("optimizer=rmsprop", "scheduler=cosine", "data=regression_3d", "loss=sse", "optimizer.lr=1e-4", "penalty=l1"),
+    ("optimizer=momentum", "data.batch_size=full", "data.val_size=0", "score=train/loss"),
 ]
 
 
@@ -447,8 +475,8 @@ class Board:
 def test_the_dashboard_shows_of_a_copy_what_it_shows_of_a_run(stack: Stack, alone: Stack) -> None:
     words = (*WORDS, "data=blobs", "trainer.max_epochs=4", "logger=tensorboard", "figures=default", "weights=best")
     each = [{"seed": 0}, {"seed": 5, "optimizer.lr": 0.03}]
-    copies, singles = stack(words, each), alone(words, each)
-    for copy, single in zip(copies, singles, strict=True):
+    copies, singles = stack(words, each), alone(words, each[1:])
+    for copy, single in zip(copies[1:], singles, strict=True):
         one, other = Board(copy), Board(single)
         assert {name: sorted(tags) if isinstance(tags, list) else tags for name, tags in one.tags.items()} == {
             name: sorted(tags) if isinstance(tags, list) else tags for name, tags in other.tags.items()
@@ -523,16 +551,18 @@ LONGER = [
 
 @pytest.mark.parametrize("case", LONGER, ids=" ".join)
 def test_a_copy_resumes_as_a_run_by_itself(case: tuple[str, ...], stack: Stack, alone: Stack) -> None:
-    """It equals a run that was resumed, too, and where the schedule does not know the length, one of that length."""
+    """It ends as one that was longer from the start; where the schedule knows the length, as one that was resumed."""
     words, each = (*WORDS, "trainer.max_epochs=6", "trainer.points=3", *case), RATES[1:]
-    copy, single = stack(words, each)[0], alone(words, each[:1])[0]
-    for run in (copy, single):
-        resume(run.folder, ["trainer.max_epochs=12"], verbose=False)
-    assert_equal([copy], [single])
-    whole = alone((*words, "trainer.max_epochs=12"), each[:1], "whole")[0]
-    assert copy.status["steps"] == whole.status["steps"]
-    if "scheduler=cosine" not in case and "scheduler=one_cycle" not in case:
-        assert distance(copy.weights(), whole.weights()) < 1e-10
+    copy = stack(words, each)[0]
+    resume(copy.folder, ["trainer.max_epochs=12"], verbose=False)
+    if "scheduler=cosine" in case or "scheduler=one_cycle" in case:
+        single = alone(words, each[:1])[0]
+        resume(single.folder, ["trainer.max_epochs=12"], verbose=False)
+        assert_equal([copy], [single])
+    else:
+        single = alone((*words, "trainer.max_epochs=12"), each[:1])[0]
+        assert copy.status["steps"] == single.status["steps"] and copy.metrics.keys() == single.metrics.keys()
+        assert distance(copy.weights(), single.weights()) < 1e-10
 
 
 OWN = """\
@@ -604,13 +634,12 @@ def test_a_sweep_with_code_of_ones_own_trains_as_one(
     own: list[str], alone: Stack, capfd: pytest.CaptureFixture[str]
 ) -> None:
     words = [*own, *WORDS, "model=plain", "loss=own", "penalty=own", "optimizer=sgd", "trainer.max_epochs=6"]
-    assert main([*words, "-m", "hydra/launcher=vectorized", "seed=1,2", "optimizer.lr=0.1,0.03"]) == 0
-    assert "4 runs train as one" in capfd.readouterr().out
+    assert main([*words, "-m", "hydra/launcher=vectorized", "seed=1,2", "optimizer.lr=0.1"]) == 0
+    assert "2 runs train as one" in capfd.readouterr().out
     copies = swept(words)
-    assert [run.status["stacked"] for run in copies] == [4, 4, 4, 4]
-    for number, (seed, rate) in enumerate(itertools.product((1, 2), (0.1, 0.03))):
-        assert main([*words, f"seed={seed}", f"optimizer.lr={rate}", f"run_dir=single{number}"]) == 0
-    assert_equal(copies, [Trained(Path(f"single{number}")) for number in range(4)])
+    assert [run.status["stacked"] for run in copies] == [2, 2]
+    assert main([*words, "seed=2", "optimizer.lr=0.1", "run_dir=single"]) == 0
+    assert_equal(copies[1:], [Trained(Path("single"))])
 
 
 @pytest.mark.parametrize(("model", "why"), [("random", "draws random numbers"), ("raises", "decides by values")])
@@ -626,6 +655,24 @@ def test_a_sweep_that_cannot_be_stacked_trains_one_by_one(
     assert all("stacked" not in run.status for run in runs)
 
 
+def test_a_run_whose_data_is_wrong_does_not_fail_its_neighbours(
+    own: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = [*WORDS, "trainer.precision=32-true", "trainer.max_epochs=1"]
+    assert main([*words, "-m", "hydra/launcher=vectorized", "data.noise=0.1,1e300,0.2"]) == 1
+    said = capfd.readouterr().out
+    assert "train one by one: " in said and "/loss would be infinite" in said
+    runs = swept(words)
+    assert [run.status["state"] for run in runs] == ["completed", "failed", "completed"]
+    assert "would be infinite" in runs[1].status["error"]
+
+
+def test_a_stack_says_once_what_each_run_says(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
+    stack((*WORDS, "data.val_size=1", "trainer.max_epochs=1"), RATES)
+    said = capsys.readouterr().err.splitlines()
+    assert said == ["fulmen: val/auroc stays empty in the history: the validation split has no row of class 'upper'"]
+
+
 @pytest.mark.parametrize("case", [("model=deep", "model.dropout=0.2", "scheduler=cosine", "data.train_size=44")])
 def test_a_compiled_stack_is_the_same(case: tuple[str, ...], stack: Stack) -> None:
     """The last batch of each pass has 4 rows, not 8."""
@@ -639,26 +686,15 @@ def test_a_compiled_stack_is_the_same(case: tuple[str, ...], stack: Stack) -> No
             assert_equal([one], [other])
 
 
-def test_what_a_stack_holds_does_not_grow_with_its_intervals(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Python's objects and NumPy's arrays, after 30 intervals and after 80; a row of each copy has 2,560 bytes."""
-    held, run, intervals = list[int](), Fit.run, itertools.count(1)
+def test_a_stack_does_not_hold_the_rows_of_its_histories(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are in a file as soon as they are known: memory does not grow with the intervals."""
+    add, rows = StackedHistory.add, list[weakref.ref[Any]]()
 
-    def traced(fit: Fit, row: Callable[..., object], after_pack: Callable[[bool], object]) -> None:
-        def then(is_last: bool) -> None:
-            after_pack(is_last)
-            number = next(intervals) if is_last else 0
-            if number == 5:
-                tracemalloc.start()
-            elif number in (30, 80):
-                gc.collect()
-                held.append(tracemalloc.get_traced_memory()[0])
+    def watched(history: StackedHistory, step: int, epoch: float, figures: Any) -> None:
+        add(history, step, epoch, figures)
+        rows.append(weakref.ref(figures))
 
-        run(fit, row, then)
-        tracemalloc.stop()
-
-    monkeypatch.setattr(Fit, "run", traced)
-    full = ("data=regression_3d", "data.batch_size=full")
-    words = (*WORDS, *full, "scheduler=plateau", "trainer.max_epochs=80")
-    runs = stack(words, [{"seed": seed} for seed in range(40)])
-    assert len(runs[0].rows) == 80
-    assert held[1] < held[0] + 25 * 2560, "Python keeps some objects for later"
+    monkeypatch.setattr(StackedHistory, "add", watched)
+    runs = stack((*WORDS, "scheduler=plateau", "trainer.max_epochs=8"), RATES)
+    assert [row() for row in rows] == [None] * 8
+    assert [len(run.rows) for run in runs] == [8, 8, 8]

@@ -8,18 +8,19 @@ needs: a checkpoint of all copies, and their rows of the history.
 import functools
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from fulmen.data.tensors import Batch, fingerprint
-from fulmen.errors import CheckpointError, Impossible, warn
+from fulmen.errors import CheckpointError, Diverged, Impossible, one_line, warn
 from fulmen.experiment import importing
 from fulmen.experiment.experiment import Experiment, Session
 from fulmen.experiment.prepare import Prepared, check_measurable, prepare
@@ -32,7 +33,10 @@ from fulmen.runs import checkpoints, recording
 from fulmen.runs.files import write_json
 from fulmen.runs.history import StackedHistory
 from fulmen.runs.signals import Stop, deferred, raising
-from fulmen.tasks.evaluation import entries
+from fulmen.tasks import losses
+from fulmen.tasks.evaluation import Evaluation, entries
+from fulmen.tasks.predictor import task_of
+from fulmen.tasks.task import Task
 from fulmen.training import accelerators, compile
 from fulmen.training.callbacks.checkpointing import SECONDS, SHARE
 from fulmen.training.packs import DataModule
@@ -56,6 +60,8 @@ class PreparedStack:
     """The different data sets."""
     which: list[int]
     """The data set of each experiment."""
+    tasks: list[Task]
+    """Of the data sets, whose targets may be in other units."""
     fingerprints: list[str]
     """Of the data sets."""
     fit: Fit
@@ -73,22 +79,29 @@ def train(experiments: Sequence[Experiment], sessions: Sequence[Session], place:
         most: how many train at once; 0 for as many as fit into memory, None for all.
 
     Raises:
-        Impossible: they cannot train as one; nothing is written then.
-        ValueError: parts do not fit each other or the machine, or the data cannot be loaded; nothing is written then.
+        Impossible: they cannot train as one, or one of them cannot train; nothing is written then.
         FileExistsError: a folder is in use.
         Interrupted: a signal stopped the stack; it saves a checkpoint first.
     """
-    prepared = prepare(experiments[0], sessions[0].threads)
-    size = len(experiments) if most is None else most or _fitting(prepared, experiments, sessions)
-    for start in range(0, len(experiments), size):
-        some, of_those = experiments[start : start + size], sessions[start : start + size]
+    size = len(experiments)
+    start = 0
+    while start < len(experiments):
         with host_unchanged():
-            stack = prepare_stack(prepared if start == 0 else prepare(some[0]), some, of_those)
+            try:  # what is wrong may be so in one of them alone, which is named when it trains by itself
+                prepared = prepare(experiments[start], sessions[start].threads)
+                if start == 0 and most is not None:
+                    size = most or _fitting(prepared, experiments, sessions)
+                some, of_those = experiments[start : start + size], sessions[start : start + size]
+                stack = prepare_stack(prepared, some, of_those)
+            except (ValueError, ArithmeticError) as error:
+                raise Impossible(one_line(error)) from error
+            _warn(stack.prepared)
             file = place / f"{of_those[0].folder.name}.ckpt"
             place.mkdir(exist_ok=True)
             with raising(), recording.claim_all([session.folder for session in of_those], file.with_suffix(".lock")):
                 write_json(file.with_suffix(".json"), {"jobs": [session.folder.name for session in of_those]})
                 _train(stack, of_those, file)
+        start += size
     with suppress(OSError):  # other stacks may still need it
         place.rmdir()
 
@@ -104,8 +117,7 @@ def _fitting(prepared: Prepared, experiments: Sequence[Experiment], sessions: Se
     free = accelerators.free_memory(accelerators.device(prepared.accelerator)) // 2
     if len(experiments) * 8 * (WEIGHT_COPIES * numbers + LAYERS * rows * dry_run.widest(net, shape)) < free // 4:
         return len(experiments)
-    with host_unchanged():
-        stack = prepare_stack(prepared, experiments[:2], sessions[:2]).fit
+    stack = prepare_stack(prepared, experiments[:2], sessions[:2]).fit
     (x, y), _ = stack.rows.pack(0, 1)
     return max(1, min(len(experiments), free // stack.stack.bytes_of_a_copy(Batch(x, y))))
 
@@ -158,7 +170,8 @@ def prepare_stack(prepared: Prepared, experiments: Sequence[Experiment], session
     """Loads further data, initializes the networks and stacks them; writes nothing.
 
     Raises:
-        Impossible, ValueError: as `train`.
+        Impossible: they cannot train as one.
+        ValueError: parts do not fit each other or the machine, or the data cannot be loaded.
     """
     first = experiments[0]
     plan, recipe, options, spec = prepared.plan, first.recipe, first.trainer, first.source.spec
@@ -199,6 +212,8 @@ def prepare_stack(prepared: Prepared, experiments: Sequence[Experiment], session
         device=device,
     )
     training = [_held(module, "train") for module in data]
+    tasks = [task_of(prepared.evaluation.net, spec, module.scaling) for module in data]
+    std = torch.tensor([task.std for task in tasks], dtype=torch.float64) if len(set(tasks)) > 1 else None
     seeds = [experiment.recipe.seed for experiment in experiments]
     rows = StackedRows(training, which, seeds, plan, device)
     for step in {0, plan.steps_per_epoch - 1}:  # the last batch of a pass may be smaller
@@ -212,7 +227,7 @@ def prepare_stack(prepared: Prepared, experiments: Sequence[Experiment], session
         Rates([experiment.recipe for experiment in experiments], plan, stack.weights),
         plan,
         validation=[_held(module, "val").to(device) for module in data] if "val" in prepared.data.splits else None,
-        which=which,
+        std=None if std is None else std[which].unsqueeze(1).to(device),
         columns=prepared.columns,
         score=first.score,
         patience=options.patience,
@@ -224,11 +239,22 @@ def prepare_stack(prepared: Prepared, experiments: Sequence[Experiment], session
         prepared=prepared,
         data=data,
         which=which,
+        tasks=tasks,
         fingerprints=[fingerprint(split) for split in training],
         fit=fit,
         threads=sessions[0].threads or find_threads(options, nets[0], spec.in_shape, at_once, classes),
         device=device,
     )
+
+
+def _warn(prepared: Prepared) -> None:
+    """Says of all runs what a run by itself says before it trains."""
+    if prepared.compile_obstacle is not None:
+        warn(compile.NOT_POSSIBLE.format(prepared.compile_obstacle))
+    for note in prepared.notes:
+        warn(note)
+    for name, why in prepared.undefined.items():
+        warn(f"val/{name} stays empty in the history: the validation split {why}")
 
 
 def _compiles(prepared: Prepared, copies: int) -> bool:
@@ -244,7 +270,7 @@ def _load(experiment: Experiment, prepared: Prepared) -> DataModule:
     """Loads one more data set.
 
     Raises:
-        Impossible: its sizes or its scaling of targets are not those of the first.
+        Impossible: its sizes are not those of the first, or a loss could see that its targets have other units.
     """
     options = experiment.trainer
     module = DataModule(experiment.source, dtype=options.dtype, seed=experiment.recipe.seed, pack=options.pack)
@@ -254,9 +280,11 @@ def _load(experiment: Experiment, prepared: Prepared) -> DataModule:
     sizes = {name: split.rows for name, split in module.splits.items()}
     if sizes != {name: split.rows for name, split in prepared.data.splits.items()}:
         raise Impossible("the data sets have different numbers of rows")
-    if module.scaling.y != prepared.data.scaling.y:
-        raise Impossible("the targets of the data sets are scaled differently")
-    check_measurable(prepared.evaluation, module, experiment.score)
+    evaluation = prepared.evaluation
+    task = task_of(evaluation.net, module.spec, module.scaling)
+    if task != evaluation.task and getattr(evaluation.loss.function, "__module__", None) != losses.__name__:
+        raise Impossible("the targets of the data sets are scaled differently, which a loss of one's own may see")
+    check_measurable(replace(evaluation, task=task), module, experiment.score)
     return module
 
 
@@ -328,8 +356,22 @@ class _Saver:
         self.stop.raise_if_noted()
 
 
+def _name_outliers(stack: PreparedStack) -> None:
+    """Names the training row that made copies diverge, where there is one: no rate is to blame then."""
+    which = [copy for copy, error in stack.fit.ends.items() if isinstance(error, Diverged)]
+    outliers = {number: stack.data[number].outlier("train") for number in {stack.which[copy] for copy in which}}
+    for copy in which:
+        error, found = stack.fit.ends[copy], outliers[stack.which[copy]]
+        if isinstance(error, Diverged) and found is not None:
+            try:
+                raise ValueError(f"{error.what}, because {found}") from error
+            except ValueError as named:
+                stack.fit.ends[copy] = named
+
+
 def _publish(stack: PreparedStack, records: Records) -> None:
     """Measures every copy with the weights asked for, and writes the records of all."""
+    _name_outliers(stack)
     fit, prepared = stack.fit, stack.prepared
     weights, buffers = fit.chosen(prepared.experiment.weights)
     metrics: list[dict[str, Any]] = [{} for _ in stack.which]
@@ -339,6 +381,12 @@ def _publish(stack: PreparedStack, records: Records) -> None:
             found |= more
     for copy, which in enumerate(stack.which):
         own = {name: values[copy] for name, values in buffers.items()}
+        own = {name: values[copy] for name, values in buffers.items()}
         network = functools.partial(fit.stack.network, copy, weights[copy], own)
-        records.write(copy, metrics[copy], network, stack.data[which])
+        records.write(copy, metrics[copy], functools.partial(_evaluation, stack, which, network), stack.data[which])
     records.close()
+
+
+def _evaluation(stack: PreparedStack, which: int, network: Callable[[], nn.Module]) -> Evaluation:
+    """Returns a copy's network, and how it is measured on the data set that it was trained on."""
+    return replace(stack.prepared.evaluation, net=network(), task=stack.tasks[which])

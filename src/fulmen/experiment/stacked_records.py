@@ -8,13 +8,12 @@ and only then come the states that say so.
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from fulmen.experiment.experiment import Experiment, Session
 from fulmen.experiment.load import check_round_trip, metadata
@@ -106,13 +105,15 @@ class Records:
             with suppress(OSError):  # why it ended matters more
                 write_json(folder / "status.json", status | ending, flush=False)
 
-    def write(self, copy: int, metrics: dict[str, Any], network: Callable[[], nn.Module], data: DataModule) -> None:
+    def write(
+        self, copy: int, metrics: dict[str, Any], make_evaluation: Callable[[], Evaluation], data: DataModule
+    ) -> None:
         """Writes all that a run's folder holds but for the state, which `close` writes.
 
         Args:
             copy: its number in the stack.
             metrics: of the splits, with the weights that are evaluated.
-            network: makes the network with those weights, on the CPU, which takes a while and is rarely needed.
+            make_evaluation: makes the network with those weights, on the CPU; it takes a while and is rarely needed.
             data: what it was trained on.
         """
         if copy in self.over:
@@ -126,11 +127,11 @@ class Records:
         pictures: dict[str, bytes] = {}
         error = fit.ends.get(copy)
         if error is None:
-            error = self._final_error(metrics, copied.step, network, data)
+            error = self._final_error(metrics, copied.step, make_evaluation, data)
         if error is None:
             status["stopped_early"] = copied.step < plan.total_steps
             metrics = metrics | {"parameters": self.parameters}
-            evaluation = replace(self.prepared.evaluation, net=network()) if self._needs_network(copy) else None
+            evaluation = make_evaluation() if self._needs_network(copy) else None
             if evaluation is not None:
                 metrics |= self._baseline(experiment, evaluation, data)
             (folder / "metrics.json").write_text(json_text(metrics), "utf-8", newline="")
@@ -157,15 +158,14 @@ class Records:
         return copy == 0 or experiment.baseline is not None or experiment.figures != FigureOptions()
 
     def _final_error(
-        self, metrics: dict[str, Any], step: int, network: Callable[[], nn.Module], data: DataModule
+        self, metrics: dict[str, Any], step: int, make_evaluation: Callable[[], Evaluation], data: DataModule
     ) -> Exception | None:
         """Returns the error of a copy whose losses or score are not finite."""
         score = self.prepared.experiment.score
         if all(math.isfinite(value) for value in [metrics.get(score, math.nan), *_numbers(metrics)]):
             return None
         try:
-            evaluation = replace(self.prepared.evaluation, net=network())
-            check_final(metrics, score, step, data, evaluation)
+            check_final(metrics, score, step, data, make_evaluation())
         except (ArithmeticError, ValueError) as error:
             return error
         return None

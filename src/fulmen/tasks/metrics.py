@@ -37,12 +37,13 @@ class StreamingMetrics:
         loss: a mean over rows, or a sum.
         rows: the number of rows there will be.
         copies: networks that are measured.
+        std: of the targets of each copy, [C, 1, T], where they have units of their own.
     """
 
-    def __init__(self, task: Task, loss: Loss, rows: int, copies: int = 1) -> None:
+    def __init__(self, task: Task, loss: Loss, rows: int, copies: int = 1, std: Tensor | None = None) -> None:
         self.loss, self.task, self.rows = loss, task, rows
         self.total = np.zeros(copies)
-        self.metrics = Errors(task, rows) if task.kind == "regression" else Classes(task, rows, copies)
+        self.metrics = Errors(task, rows, std) if task.kind == "regression" else Classes(task, rows, copies)
 
     def add(self, out: Tensor, y: Tensor) -> None:
         """Adds the scores and targets of further rows, both with an axis of copies first."""
@@ -81,8 +82,8 @@ class Errors:
     R² is measured in units of the first chunk's std, because squares of large numbers lose what is small.
     """
 
-    def __init__(self, task: Task, rows: int) -> None:
-        self.task, self.rows = task, rows
+    def __init__(self, task: Task, rows: int, std: Tensor | None = None) -> None:
+        self.rows, self.std = rows, torch.tensor(task.std, dtype=torch.float64) if std is None else std
         self.mse: Any = 0.0
         self.mae: Any = 0.0
         self.first: Tensor | None = None
@@ -96,7 +97,7 @@ class Errors:
         if self.first is None:
             self.first, self.varies = y[:, :1], torch.zeros_like(y[:, 0], dtype=torch.bool)
         self.varies |= (y != self.first).any(1)
-        std, share = out.new_tensor(self.task.std), y.shape[1] / self.rows
+        std, share = self.std.to(out), y.shape[1] / self.rows
         out, y = out * std, y * std
         self.mse = self.mse + _numbers(_of_each(values.mean_squared_error, out, y)) * share
         self.mae = self.mae + _numbers(_of_each(values.mean_absolute_error, out, y)) * share

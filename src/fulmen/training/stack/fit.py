@@ -64,7 +64,7 @@ class Fit:
         rates: their learning rates.
         plan: how the run is divided.
         validation: the rows to measure after each interval: of all copies, or for each data set its own; or None.
-        which: the data set of each copy, [C].
+        std: of the targets of each copy, [C, 1, T], or None where all are in the same units.
         columns: the names in a row of the history.
         score: the one of them by which weights are best.
         patience: intervals without a better score after which a copy stops, or None.
@@ -80,7 +80,7 @@ class Fit:
         plan: Plan,
         *,
         validation: Sequence[Rows] | None,
-        which: Sequence[int],
+        std: Tensor | None,
         columns: Sequence[str],
         score: str,
         patience: int | None,
@@ -88,7 +88,7 @@ class Fit:
         compiles: bool,
     ) -> None:
         self.stack, self.rows, self.rates, self.plan = stack, rows, rates, plan
-        self.validation, self.which = validation, list(which)
+        self.validation, self.std = validation, std
         self.columns, self.score, self.patience, self.pruners = list(columns), score, patience, pruners
         copies = self.copies = stack.copies
         self.members = np.arange(copies)
@@ -276,7 +276,8 @@ class Fit:
     def seen_by(self, splits: Sequence[Rows], weights: Tensor, buffers: Mapping[str, Tensor]) -> StreamingMetrics:
         """Measures every copy on its own split; those are of equal sizes."""
         evaluation, copies, total = self.stack.evaluation, len(weights), splits[0].rows
-        seen = StreamingMetrics(evaluation.task, evaluation.loss, total, copies)
+        std = self.std if self.std is None or copies == self.copies else self.std[self.members]
+        seen = StreamingMetrics(evaluation.task, evaluation.loss, total, copies, std)
         length = max(1, AT_ONCE // (copies * self.stack.widest))
         for start in range(0, total, length):
             x, y = self._some(splits, slice(start, start + length), copies)
@@ -289,7 +290,7 @@ class Fit:
         if len(splits) == 1:
             return splits[0].take(rows)
         found = [split.take(rows) for split in splits]
-        which = [self.which[copy] for copy in (self.members if copies == len(self.members) else range(self.copies))]
+        which = [self.rows.which[each] for each in (self.members if copies < self.copies else range(copies))]
         return Batch(*(torch.stack(values)[which] for values in zip(*found, strict=True)))
 
     def _keep_best(self, scores: NDArray[np.float64]) -> None:

@@ -25,7 +25,7 @@ class StackedRows:
     def __init__(
         self, splits: Sequence[Batch], which: Sequence[int], seeds: Sequence[int], plan: Plan, device: torch.device
     ) -> None:
-        self.plan, self.rows = plan, splits[0].rows
+        self.plan, self.rows, self.which = plan, splits[0].rows, list(which)
         self.data = Batch(*(torch.cat(list(values)).to(device) for values in zip(*splits, strict=True)))
         self.is_full = plan.batch_rows >= plan.rows
         distinct = list(dict.fromkeys(seeds))
