@@ -38,6 +38,7 @@ from fulmen.runs.history import StackedHistory
 from fulmen.runs.signals import Interrupted
 from fulmen.training.callbacks import checkpointing
 from fulmen.training.callbacks.pruning import Pruner
+from fulmen.training.stack import fit
 
 QUIET = ("logger=none", "figures=none", "accelerator=cpu", "trainer.threads=1")
 FEW = ("data.train_size=40", "data.val_size=20", "data.test_size=20")
@@ -349,6 +350,41 @@ def test_each_copy_stops_early_by_itself(stack: Stack, alone: Stack) -> None:
     steps = [run.status["steps"] for run in copies]
     assert len(set(steps)) >= 3, steps
     assert {run.status["stopped_early"] for run in copies} == {True, False}
+
+
+@pytest.mark.parametrize("case", [("optimizer=sgd", "data.scale=both"), ("optimizer=adam", "model.dropout=0.2")])
+def test_copies_that_have_stopped_leave_the_stack(
+    case: tuple[str, ...], stack: Stack, alone: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And a stack that is interrupted afterwards resumes without them."""
+    monkeypatch.setattr(fit, "WORTHWHILE", 1)
+    keep, left = fit.Fit._keep, []
+
+    def noted(self: fit.Fit, members: Any) -> None:
+        left.append(members.tolist())
+        keep(self, members)
+
+    monkeypatch.setattr(fit.Fit, "_keep", noted)
+    words = (*WORDS, "data=regression_3d", "model=deep", *case, "trainer.patience=1", "trainer.max_epochs=20")
+    each = [{"seed": i, "data.seed": i % 3, "optimizer.lr": rate} for i, rate in enumerate([0.3, 0.4, 0.01, 0.5])]
+    whole = stack(words, each)
+    assert left and min(map(len, left)) < 3
+    assert_equal(whole, alone(words, each))
+    save, saved = checkpoints.save, itertools.count(1)
+
+    def save_and_stop(content: Any, path: Path, **options: Any) -> None:
+        save(content, path, **options)
+        if path.parent.name == "stacks" and content["fit"]["number"] >= 40 and next(saved) == 1:
+            raise Interrupted(15)
+
+    monkeypatch.setattr(stacked, "SECONDS", 0.0)
+    monkeypatch.setattr(stacked, "SHARE", 1e9)
+    monkeypatch.setattr(checkpoints, "save", save_and_stop)
+    with pytest.raises(Interrupted):
+        stack(words, each, "again")
+    for run, undisturbed in zip(stack(words, each, "again"), whole, strict=True):
+        found, wanted = bits(run), bits(undisturbed)
+        assert not [name for name in wanted if found[name] != wanted[name]]
 
 
 def test_a_pruner_ends_its_own_copy(stack: Stack, alone: Stack, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -184,7 +184,7 @@ class Stack:
 
     def keep(self, places: Tensor) -> None:
         """Lets all copies leave but those at some places, [copies]."""
-        states = self.optimizer.state.pop(self.update)
+        states = self.optimizer.state.pop(self.update, {})  # plain gradient descent has none
         self.weights = self.weights[places]
         self.buffers = {name: values[places] for name, values in self.buffers.items()}
         self.present = {name: values[places] for name, values in self.present.items()}
