@@ -1,6 +1,7 @@
 """Runs and configurations in the order of their scores, and the pictures of them."""
 
 import csv
+import json
 import statistics
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from fulmen.experiment.load import Run
 from fulmen.figures.plots import ranking
 from fulmen.runs.files import save_figure
 from fulmen.sweeps.leaderboard import Board, Row, picture, write
+from fulmen.sweeps.verdict import verdict
 
 
 def row(job: int, score: float | None, **settings: str) -> Row:
@@ -52,7 +54,7 @@ def test_a_seed_is_one_sample_however_often_it_ran() -> None:
 
 
 def test_the_files_hold_every_run(tmp_path: Path) -> None:
-    write(board("val/accuracy"), tmp_path)
+    write(board("val/accuracy"), verdict(board("val/accuracy")), ["adam may be best"], tmp_path)
     save_figure(picture(board("val/accuracy")), tmp_path / "leaderboard.png")
     with (tmp_path / "leaderboard.csv").open(newline="") as file:
         header, *rows = csv.reader(file)
@@ -60,15 +62,21 @@ def test_the_files_hold_every_run(tmp_path: Path) -> None:
     assert [(row[0], row[2]) for row in rows] == [("4", "0.9"), ("3", "0.8"), ("1", "0.7"), ("0", "0.5"), ("2", "")]
     text = (tmp_path / "leaderboard.md").read_text("utf-8")
     lines = [line.split(" | ") for line in text.splitlines() if line.startswith("| ")]
-    assert ["| 1", "adam", "0.85", "0.071", "2 |"] in lines
+    assert ["| 1", "adam", "0.85", "0.2147 to 1.485", "0.071", "2 |"] in lines
+    assert "Adam may be best.\n" in text
     assert ["| 2", "failed", "E: no \\| luck at all", "`logs/2` |"] in lines
-    assert {len([cell for cell in line if cell]) for line in lines} <= {4, 5}
+    assert {len([cell for cell in line if cell]) for line in lines} <= {4, 5, 6}
+    found = json.loads((tmp_path / "leaderboard.json").read_text("utf-8"))
+    assert found["verdict"] == ["adam may be best"] and found["configurations"][0]["mean"] == pytest.approx(0.85)
+    assert [run["run"] for run in found["runs"]] == ["4", "3", "1", "0", "2"]
     assert (tmp_path / "leaderboard.png").stat().st_size > 0
 
 
 def test_runs_without_a_score_are_written_down(tmp_path: Path) -> None:
-    write(Board("val/loss", ["seed"], [row(0, None, seed="0")]), tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["leaderboard.csv", "leaderboard.md"]
+    alone = Board("val/loss", ["seed"], [row(0, None, seed="0")])
+    write(alone, verdict(alone), [], tmp_path)
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["leaderboard.csv", "leaderboard.json", "leaderboard.md"]
 
 
 def test_one_setting_is_a_curve_with_its_spread() -> None:

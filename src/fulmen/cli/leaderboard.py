@@ -1,18 +1,20 @@
 """Ranks runs by their score: configurations by the mean over their seeds, with its spread; failures with their cause.
 
-usage: fulmen leaderboard FOLDER ... [score=val/accuracy] [output=FOLDER]
+usage: fulmen leaderboard FOLDER ... [score=val/accuracy] [output=FOLDER] [json=true]
 
 A FOLDER is that of a run, that of a sweep, or one with such folders in it, such as logs/runs.
 
 options
   score=FIGURE    what to rank by, a name in metrics.json; the runs' own score unless you say otherwise
-  output=FOLDER   where leaderboard.csv, .md and .png go; the folder itself if it is one sweep's, else here
+  json=true       print what leaderboard.json holds, and nothing else
+  output=FOLDER   where leaderboard.csv, .md, .json and .png go; the folder itself if it is one sweep's, else here
 
 as in
   fulmen leaderboard logs/sweeps/2026-11-22_11-12-41_ad4e22
   fulmen leaderboard logs/runs score=test/accuracy output=ranking
 """
 
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -26,8 +28,9 @@ from fulmen.runs.files import save_figure
 from fulmen.runs.settings import TARGET, Settings, differing, settings, typed
 from fulmen.sweeps import leaderboard, record, results
 from fulmen.sweeps.leaderboard import Board, Row
+from fulmen.sweeps.verdict import remarks, sentences, verdict
 
-OPTIONS = {"score": "what to rank by", "output": "the folder of the files"}
+OPTIONS = {"score": "what to rank by", "output": "the folder of the files", "json": "true or false"}
 UNRANKED = ("run_dir", "experiment", "allow_targets", "trust_checkpoint")
 """Keys that say nothing of how good a run is."""
 
@@ -51,12 +54,19 @@ def main(argv: Sequence[str]) -> int:
             f"{did_you_mean(board.score, figures) or '; there are ' + (', '.join(figures) or 'no figures at all')}"
         )
     output = _output(given, subjects)
-    leaderboard.write(board, output)
+    compared = verdict(board)
+    said = sentences(compared) + remarks(board, [])
+    leaderboard.write(board, compared, said, output)
+    if arguments.one_of("json", given.options.get("json", "false"), ("true", "false")) == "true":
+        print(json.dumps(leaderboard.plain(board, compared, said), indent=2, ensure_ascii=False))
+        return int(any(row.state == results.DAMAGED for row in board.rows))
     console = Console() if Console().is_terminal else Console(width=leaderboard.FILE_WIDTH)
-    console.print(leaderboard.table(board, len(board.groups)))
+    console.print(leaderboard.table(board, compared, len(board.groups)))
+    for sentence in said:
+        print(sentence)
     for row in board.failures:
         print(f"{row.folder}  {row.state}: {row.error}")
-    print(f"files: {output / 'leaderboard.csv'} and .md")
+    print(f"files: {output / 'leaderboard.csv'}, .md and .json")
     save_figure(leaderboard.picture(board), output / "leaderboard.png")
     print(f"picture: {output / 'leaderboard.png'}")
     return int(any(row.state == results.DAMAGED for row in board.rows))

@@ -20,9 +20,10 @@ from fulmen.rules import alternatives, split_override
 from fulmen.runs import folder as folders
 from fulmen.runs.files import expand_home
 from fulmen.runs.signals import raising
-from fulmen.sweeps import record, results
+from fulmen.sweeps import leaderboard, record, results
 from fulmen.sweeps.leaderboard import SEEDS
 from fulmen.sweeps.sweep import run as run_sweep
+from fulmen.sweeps.verdict import Verdict, verdict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -150,6 +151,17 @@ class SweepResults:
                 history = {}
             found.append(history)
         return found
+
+    def compare(self, score: str | None = None) -> Verdict:
+        """Compares the configurations over their seeds.
+
+        Args:
+            score: the metric; by default the sweep's own.
+
+        Returns:
+            Means with intervals, tests of all pairs, and ranks.
+        """
+        return verdict(leaderboard.of_sweep(self._plan, self._runs, score))
 
     def __repr__(self) -> str:
         states = Counter(run.state for run in self._runs)

@@ -1,7 +1,7 @@
 """Runs in order of their score, and configurations by the mean over their seeds.
 
-Two seeds of one configuration are two samples of one thing: what is ranked is their mean, with the standard deviation
-beside it, so that a lead that is smaller than the spread is seen to be none.
+Two seeds of one configuration are two samples of one thing: what is ranked is their mean, and `verdict.py` says which
+leads are none. This file imports neither SciPy nor torch.
 """
 
 import csv
@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from fulmen.rules import split_override
-from fulmen.runs.files import write_text
+from fulmen.runs.files import write_json, write_text
 from fulmen.runs.settings import short
 from fulmen.sweeps.record import Sweep
 from fulmen.sweeps.results import Result
@@ -25,10 +25,19 @@ from fulmen.tasks.names import mode
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from fulmen.sweeps.verdict import Verdict
+
 SEEDS: Final = ("seed", "data.seed")
 """Keys that make another sample and no other configuration."""
 FILE_WIDTH: Final = 1000
 """Letters of a line where no terminal is: nothing needs to be folded in a file."""
+
+
+METHOD: Final = """\
+The score is the mean over the seeds, the interval Student's for that mean, the spread the seeds' standard deviation.
+Configurations are compared in pairs, by the paired t-test where they share seeds, else by Welch's; p-values are
+corrected for the number of pairs (Holm). Configurations of the same rank cannot be told apart.
+"""
 
 
 @dataclass(frozen=True)
@@ -110,10 +119,34 @@ def of_sweep(sweep: Sweep, results: Iterable[Result], score: str | None = None) 
     return Board(score or sweep.score, list(sweep.varying), rows)
 
 
-def write(board: Board, folder: Path) -> None:
-    """Writes `leaderboard.csv` and `leaderboard.md`."""
+def write(board: Board, found: "Verdict", said: Sequence[str], folder: Path) -> None:
+    """Writes `leaderboard.csv`, `.md` and `.json`.
+
+    Args:
+        board: the runs.
+        found: how they compare.
+        said: that in sentences.
+        folder: where to.
+    """
     write_text(folder / "leaderboard.csv", _csv(board))
-    write_text(folder / "leaderboard.md", _markdown(board))
+    write_text(folder / "leaderboard.md", _markdown(board, found, said))
+    write_json(folder / "leaderboard.json", plain(board, found, said))
+
+
+def plain(board: Board, found: "Verdict", said: Sequence[str]) -> dict[str, Any]:
+    """Returns the content of `leaderboard.json`."""
+    runs = [
+        {
+            "run": row.job,
+            "state": row.state,
+            "settings": dict(row.settings),
+            "metrics": dict(row.metrics),
+            "folder": row.folder.as_posix(),
+            "error": row.error or None,
+        }
+        for row in board.rows
+    ]
+    return {"verdict": list(said), **found.plain(), "runs": runs}
 
 
 def picture(board: Board) -> "Figure":
@@ -137,27 +170,31 @@ def is_current(board: Board, folder: Path) -> bool:
     )
 
 
-def table(board: Board, most: int) -> Table:
-    """Returns the best configurations, with mean, spread and number of seeds."""
-    header, rows = _ranks(board)
+def table(board: Board, found: "Verdict", most: int) -> Table:
+    """Returns the best configurations, with mean, its interval, spread and number of seeds."""
+    header, rows = _ranks(board, found)
     title = f"{board.score}, {'smallest' if mode(board.score) == 'min' else 'largest'} first"
-    found = Table(*map(escape, header), title=title)
+    shown = Table(*map(escape, header), title=title)
     for row in rows[:most]:
-        found.add_row(*map(escape, row))
+        shown.add_row(*map(escape, row))
     if len(rows) > most:
-        found.caption = f"{len(rows) - most} more in leaderboard.md"
-    return found
+        shown.caption = f"{len(rows) - most} more in leaderboard.md"
+    return shown
 
 
-def _ranks(board: Board) -> tuple[list[str], list[list[str]]]:
+def _ranks(board: Board, found: "Verdict") -> tuple[list[str], list[list[str]]]:
+    """Returns the header and the rows of the configurations; those that cannot be told apart have the same rank."""
     keys = [key for key in board.keys if key not in SEEDS]
-    several = any(len(group.scores) > 1 for group in board.groups)
-    header = ["", *keys, board.score, *(["spread", "seeds"] if several else [])]
+    several = any(estimate.std is not None for estimate in found.estimates)
+    header = ["", *keys, board.score, *(["95% interval", "spread", "seeds"] if several else [])]
     rows = []
-    for place, group in enumerate(board.groups, start=1):
-        spread = "" if group.spread is None else f"{group.spread:.2g}"
-        beside = [spread, str(len(group.scores))] if several else []
-        rows.append([str(place), *(short(group.settings.get(key, "")) for key in keys), f"{group.mean:.4g}", *beside])
+    for place, estimate in enumerate(found.estimates, start=1):
+        beside = []
+        if several:
+            interval = "" if estimate.low is None else f"{estimate.low:.4g} to {estimate.high:.4g}"
+            beside = [interval, "" if estimate.std is None else f"{estimate.std:.2g}", str(estimate.seeds)]
+        rank = str(estimate.rank if found.comparisons else place)
+        rows.append([rank, *(short(estimate.settings.get(key, "")) for key in keys), f"{estimate.mean:.4g}", *beside])
     return header, rows
 
 
@@ -173,13 +210,14 @@ def _csv(board: Board) -> str:
     return file.getvalue()
 
 
-def _markdown(board: Board) -> str:
+def _markdown(board: Board, found: "Verdict", said: Sequence[str]) -> str:
     better = "smaller" if mode(board.score) == "min" else "larger"
     parts = [f"# Leaderboard\n\nBy `{board.score}`; {better} is better.\n"]
+    parts += [f"{sentence[0].upper()}{sentence[1:]}.\n" for sentence in said]
     if board.groups:
-        parts.append(_table(*_ranks(board)))
+        parts.append(_table(*_ranks(board, found)))
     if any(len(group.scores) > 1 for group in board.groups):
-        parts.append("The score is the mean over the seeds, the spread its standard deviation.\n")
+        parts.append(METHOD)
     header = ["run", "state", board.score, *board.keys]
     runs = [
         [row.job, row.state, _figure(row.metrics.get(board.score)), *(row.settings.get(key, "") for key in board.keys)]

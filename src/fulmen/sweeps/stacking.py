@@ -113,11 +113,10 @@ def hint(records: Sequence[Mapping[str, Any]]) -> str | None:
     example = next((record for record in records if sizes.get(key(record), 0) > 1), None)
     if example is None:
         return None
-    times = faster(example, stacks)
-    if times < WORTHWHILE:
+    if faster(example, stacks) < WORTHWHILE:
         return None
     many = f"all {runs(len(records))}" if sum(stacks) == len(records) else f"{sum(stacks)} of {runs(len(records))}"
-    return f"hint: {many} could train together, in steps {_times(times)}: {LAUNCHER}"
+    return f"hint: {many} could train together, in steps {_times(example, stacks)}: {LAUNCHER}"
 
 
 def faster(config: Mapping[str, Any], sizes: Sequence[int]) -> float:
@@ -127,10 +126,12 @@ def faster(config: Mapping[str, Any], sizes: Sequence[int]) -> float:
     return alone / sum(STACKED_STEP + size * (STEP_OF_A_COPY + operations) for size in sizes)
 
 
-def _times(faster: float) -> str:
-    if faster < WORTHWHILE:
-        return "little faster, because arithmetic takes most of their time"
-    return f"about {f'{faster:.0f}' if faster < 10 else 5 * round(faster / 5)} times faster"
+def _times(config: Mapping[str, Any], sizes: Sequence[int]) -> str:
+    times = faster(config, sizes)
+    if times >= WORTHWHILE:
+        return f"about {f'{times:.0f}' if times < 10 else 5 * round(times / 5)} times faster"
+    few = _seconds_of_operations(config) < STEP
+    return f"little faster, because {'they are few' if few else 'arithmetic takes most of their time'}"
 
 
 STEP, STACKED_STEP, STEP_OF_A_COPY, OPERATIONS = 2.5e-4, 4.5e-4, 4.5e-6, 6e10
@@ -163,7 +164,7 @@ def lines(found: Sequence[Group]) -> list[str]:
     stacks = [group for group in found if len(group.places) > 1]
     said = []
     for group in stacks:
-        times = "" if group.config is None else f", {_times(faster(group.config, [len(group.places)]))}"
+        times = "" if group.config is None else f", {_times(group.config, [len(group.places)])}"
         said.append(f"{runs(len(group.places))} train as one{times}: jobs {_numbers(group.places)}")
     reasons: dict[str, list[Path]] = {}
     for group in found:

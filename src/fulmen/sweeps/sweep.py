@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from fulmen.errors import ConfigurationError, Finished, command
+from fulmen.rules import split_override
 from fulmen.runs.files import explain, save_figure
+from fulmen.runs.folder import read_config
 from fulmen.sweeps import grid as presets
 from fulmen.sweeps import job as gpus
 from fulmen.sweeps import leaderboard, record, resume, stacking
@@ -24,12 +26,15 @@ from fulmen.sweeps.record import Sweep
 from fulmen.sweeps.results import Result, failures, read_all, runs
 from fulmen.sweeps.search import loop, options
 from fulmen.sweeps.search import plan as search
+from fulmen.sweeps.verdict import Verdict, advised_seeds, remarks, sentences, verdict
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from fulmen.sweeps.search.study import Study
 
+COMPARED = 50
+"""Configurations of which all settings are compared."""
 SHOWN = 10
 """Rows of the leaderboard that are printed; all are in its files."""
 
@@ -186,13 +191,17 @@ def _end(plan: Sweep, folder: Path, study: "Study | None") -> list[Result]:
     found = read_all(folder, plan.jobs)
     board = leaderboard.of_sweep(plan, found)
     unwritten: OSError | None = None
+    compared = verdict(board)
+    verdict_lines = _said(plan, board, compared)
     try:
-        leaderboard.write(board, folder)
+        leaderboard.write(board, compared, verdict_lines, folder)
     except OSError as error:
         unwritten = error
     console = Console() if Console().is_terminal else Console(width=leaderboard.FILE_WIDTH)
     if board.groups:
-        console.print(leaderboard.table(board, SHOWN))
+        console.print(leaderboard.table(board, compared, SHOWN))
+    for sentence in verdict_lines:
+        say(sentence)
     pruned = sum(result.state == "pruned" for result in found)
     completed = sum(result.done for result in found) - pruned
     say(f"{completed} of {runs(plan.jobs)} completed" + (f", {pruned} pruned" if pruned else ""))
@@ -205,10 +214,31 @@ def _end(plan: Sweep, folder: Path, study: "Study | None") -> list[Result]:
         say(f"{runs(len(waiting))} not begun or not ended")
     if unwritten is not None:
         raise unwritten
-    say(f"leaderboard: {folder / 'leaderboard.md'} and .csv")
+    say(f"leaderboard: {folder / 'leaderboard.md'}, .csv and .json")
     _draw(board, folder, study)
     say(f"see them:    tensorboard --logdir {folder}")
     return found
+
+
+def _said(plan: Sweep, board: Board, compared: Verdict) -> list[str]:
+    """Returns the verdict in sentences, with the command for more seeds where those would help."""
+    said = sentences(compared)
+    count = advised_seeds(compared)
+    if count is not None and plan.search is None:
+        seeds = f"seed=range({count})"
+        names = [split_override(word)[0] for word in plan.words]
+        words = [seeds if name == "seed" else word for name, word in zip(names, plan.words, strict=True)]
+        said.append(f"for more seeds: {command('-m', *words, *([] if 'seed' in names else [seeds]))}")
+    firsts: dict[int, Path] = {}
+    for row in board.rows:
+        for place, group in enumerate(board.groups):
+            if place not in firsts and group.settings.items() <= row.settings.items():
+                firsts[place] = row.folder
+    configs = []
+    for place in sorted(firsts)[:COMPARED]:
+        with suppress(ConfigurationError):  # a damaged one is listed as that
+            configs.append(read_config(firsts[place]))
+    return said + remarks(board, configs)
 
 
 def _draw(board: Board, folder: Path, study: "Study | None") -> None:

@@ -10,14 +10,15 @@ Shapes: G configurations, S seeds.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fulmen.sweeps.leaderboard import Board, Group
+from fulmen.runs.settings import TARGET, differing, settings, short, typed
+from fulmen.sweeps.leaderboard import SEEDS, Board, Group
 from fulmen.tasks.names import mode
 
 LEVEL: Final = 0.05
@@ -67,7 +68,8 @@ class Comparison:
     p: float
     """How often so large a difference comes about by luck, corrected by Holm's method."""
     needed: int | None
-    """Seeds with which it would probably be told from luck; None if there are enough, or more than can be advised."""
+    """Seeds with which it would probably be told from luck, where the better one is the best of all; None if there are
+    enough, or more than can be advised."""
 
     @property
     def is_clear(self) -> bool:
@@ -161,7 +163,7 @@ def _comparisons(scores: NDArray[np.float64]) -> list[Comparison]:
             effect=float(effects[index]),
             p=float(corrected[index]),
             needed=_needed(float(effects[index]), level, bool(paired[index]), int(shared[index]))
-            if corrected[index] >= LEVEL
+            if one == several[0] and corrected[index] >= LEVEL  # of others nobody asks
             else None,
         )
         for index, (one, two) in enumerate(pairs)
@@ -211,3 +213,119 @@ def _needed(effect: float, level: float, paired: bool, there: int) -> int | None
     power = nct.sf(t.ppf(1 - level / 2, freedom), freedom, shift)
     enough = np.flatnonzero(np.nan_to_num(power, nan=1.0) >= POWER)
     return int(seeds[enough[0]]) if len(enough) else None
+
+
+def sentences(found: Verdict) -> list[str]:
+    """Returns what a verdict says: which is best, how sure that is, and what cannot be told apart."""
+    if not found.estimates:
+        return []
+    best, *others = found.estimates
+    if not others:
+        return [f"{found.score} is {_mean(best)}"]
+    if not found.comparisons:
+        return [
+            f"{_name(best)} has the best {found.score}, {best.mean:.4g}; each configuration ran with one seed, so that "
+            "may be luck"
+        ]
+    equals = [place for place in found.equals if place > 0]
+    worse = len(others) - len(equals)
+    if not equals:
+        than = "the other" if worse == 1 else f"all {worse} others"
+        largest = max(each.p for each in found.comparisons if each.better == 0)
+        said = [
+            f"{_name(best)} is best, and not by luck: {found.score} {_mean(best)}, better than {than} ({_p(largest)})"
+        ]
+    else:
+        among = " and ".join(_name(found.estimates[place]) for place in (0, *equals[:1]))
+        all_of = among if len(equals) == 1 else f"{1 + len(equals)} configurations, such as {among},"
+        said = [f"{all_of} cannot be told apart by {found.score}{_apart(found, equals[0])}"]
+        if worse:
+            said.append(f"{'the other is' if worse == 1 else f'the {worse} others are'} worse, and not by luck")
+    fewest = min(estimate.seeds for estimate in found.estimates)
+    if fewest <= FEW:
+        said.append(f"{fewest} {'seed is' if fewest == 1 else 'seeds are'} few: only a very large difference is seen")
+    return said
+
+
+def advised_seeds(found: Verdict) -> int | None:
+    """Returns how many seeds to run next: those that would tell the two best apart, or enough for a first look."""
+    if len(found.estimates) < 2:
+        return None
+    if not found.comparisons:
+        return 2 * FEW
+    equals = [place for place in found.equals if place > 0]
+    nearest = found.of_best(equals[0]) if equals else None
+    return None if nearest is None else nearest.needed
+
+
+def _apart(found: Verdict, place: int) -> str:
+    """Returns the figures of the best and one that cannot be told from it."""
+    best, other, pair = found.estimates[0], found.estimates[place], found.of_best(place)
+    means = f": {_mean(best)} and {_mean(other)}"
+    if pair is None:
+        return means
+    more = f"about {pair.needed} seeds would decide" if pair.needed else f"more than {MOST_SEEDS} seeds would be needed"
+    return f"{means}; the difference is {pair.difference:.2g} ({pair.low:.2g} to {pair.high:.2g}, {_p(pair.p)}); {more}"
+
+
+def _name(estimate: Estimate) -> str:
+    return " ".join(f"{key}={short(value)}" for key, value in estimate.settings.items()) or "the only configuration"
+
+
+def _mean(estimate: Estimate) -> str:
+    if estimate.low is None:
+        return f"{estimate.mean:.4g} of one seed"
+    return f"{estimate.mean:.4g} ({estimate.low:.4g} to {estimate.high:.4g} over {estimate.seeds} seeds)"
+
+
+def _p(value: float) -> str:
+    return f"p = {value:.2g}" if value >= 0.001 else "p < 0.001"
+
+
+def remarks(board: Board, configs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Returns what to bear in mind: keys that differ unasked, a best value at the edge, what the seeds vary.
+
+    Args:
+        board: the leaderboard.
+        configs: the configurations of a run of each of its configurations, as recorded.
+    """
+    return [*_unasked(board, configs), *_edges(board), *_of_seeds(board)]
+
+
+def _unasked(board: Board, configs: Sequence[Mapping[str, Any]]) -> list[str]:
+    runs = [settings(config) for config in configs]
+    keys = [key for key in differing(runs) if key not in board.keys and not key.endswith(TARGET)]
+    keys = [key for key in keys if all(key in run for run in runs) and key not in (*SEEDS, "experiment", "overrides")]
+    asked = [key for key in board.keys if key not in SEEDS]
+    said = []
+    for key in keys:
+        group = key.partition(".")[0]
+        if group not in asked:  # it follows from something else that varies, as sizes do from the data
+            continue
+        values = dict.fromkeys((typed(run[group]), typed(run[key])) for run in runs)
+        each = ", ".join(f"{value} with {group}={choice}" for choice, value in values)
+        said.append(f"{key} differs, too, though it was not asked to: {each}")
+    return said
+
+
+def _edges(board: Board) -> list[str]:
+    said = []
+    for key in (key for key in board.keys if key not in SEEDS and board.groups):
+        try:
+            values = sorted({float(group.settings[key]) for group in board.groups})
+            best = float(board.groups[0].settings[key])
+        except (KeyError, ValueError):  # no numbers, or not of all
+            continue
+        if len(values) > 2 and best in (values[0], values[-1]):
+            which, way = ("smallest", "smaller") if best == values[0] else ("largest", "larger")
+            said.append(
+                f"the best {key}, {board.groups[0].settings[key]}, is the {which} that was tried; try {way} ones"
+            )
+    return said
+
+
+def _of_seeds(board: Board) -> list[str]:
+    several = any(len(group.by_seed) > 1 for group in board.groups)
+    if not several or "data.seed" in board.keys:
+        return []
+    return ["seeds vary first weights, batches and dropout, but not the draw of the data, which data.seed varies"]
