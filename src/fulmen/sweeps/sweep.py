@@ -13,9 +13,9 @@ from fulmen.errors import ConfigurationError, Finished, command
 from fulmen.rules import split_override
 from fulmen.runs.files import explain, save_figure
 from fulmen.runs.folder import read_config
+from fulmen.sweeps import curves, leaderboard, record, resume, stacking
 from fulmen.sweeps import grid as presets
 from fulmen.sweeps import job as gpus
-from fulmen.sweeps import leaderboard, record, resume, stacking
 from fulmen.sweeps.execute import run_all
 from fulmen.sweeps.grid import grid, records
 from fulmen.sweeps.job import Job
@@ -31,6 +31,7 @@ from fulmen.sweeps.verdict import Verdict, advised_seeds, remarks, sentences, ve
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from fulmen.figures.plots.bands import Band
     from fulmen.sweeps.search.study import Study
 
 COMPARED = 50
@@ -247,6 +248,12 @@ def _draw(board: Board, folder: Path, study: "Study | None") -> None:
     drawn = []
     with _missed():
         wanted |= {} if study is None else loop.pictures(study)
+    metrics: dict[str, list[Band]] = {}
+    with _missed():
+        metrics = curves.of_board(board)
+        if metrics:
+            curves.write_events(metrics, folder)
+    wanted |= {"curves": lambda: curves.picture(metrics)} if metrics else {}
     wanted |= {"leaderboard": lambda: leaderboard.picture(board)} if board.groups else {}
     for name, picture in wanted.items():
         with _missed():

@@ -1,0 +1,84 @@
+"""Curves of many runs: for each configuration its mean over seeds, and a band that holds most of them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from numpy.typing import NDArray
+
+from fulmen.figures.plots.style import COLOURS, plain, sheet, short, spans_decades
+
+BAND: Final = (10, 90)
+"""Percentiles over seeds between which the band lies."""
+
+
+class Band(NamedTuple):
+    """A metric of the runs of a configuration. Shapes: I intervals."""
+
+    name: str
+    """The configuration's."""
+    seeds: int
+    steps: NDArray[np.float64]
+    """[I]."""
+    mean: NDArray[np.float64]
+    """[I]."""
+    low: NDArray[np.float64]
+    """[I], the 10th percentile."""
+    high: NDArray[np.float64]
+    """[I], the 90th percentile."""
+
+
+def band(name: str, steps: Sequence[NDArray[np.float64]], values: Sequence[NDArray[np.float64]]) -> Band:
+    """Returns mean and percentiles over runs, at the steps where at least half of them were measured.
+
+    Args:
+        name: of the configuration.
+        steps: of each run, ascending.
+        values: of each run at its steps; NaN where undefined.
+    """
+    every = np.unique(np.concatenate([*steps, []]))
+    table = np.full((len(steps), len(every)), np.nan)
+    for row, at, measured in zip(table, steps, values, strict=True):
+        row[np.searchsorted(every, at)] = measured
+    enough = 2 * np.isfinite(table).sum(0) >= max(1, len(steps))
+    table = table[:, enough]
+    low, high = np.nanpercentile(table, BAND, axis=0) if table.size else (np.empty(0), np.empty(0))
+    return Band(name, len(steps), every[enough], np.nanmean(table, 0) if table.size else np.empty(0), low, high)
+
+
+def bands(metrics: Mapping[str, Sequence[Band]]) -> Figure:
+    """Plots metrics side by side; the first configurations in colours, all others in grey.
+
+    Args:
+        metrics: for each metric a band of each configuration, the best first.
+    """
+    names = list(dict.fromkeys(each.name for found in metrics.values() for each in found))
+    figure = sheet(figsize=(1 + 4.2 * len(metrics) + 3 * (len(names) > 1), 4.4), dpi=150)
+    colour = {name: COLOURS[place] if place < len(COLOURS) else "0.75" for place, name in enumerate(names)}
+    for place, (metric, found) in enumerate(metrics.items(), start=1):
+        _draw(figure.add_subplot(1, len(metrics), place, xlabel="step", ylabel=plain(metric)), found, colour)
+    seeds = max((each.seeds for found in metrics.values() for each in found), default=1)
+    title = f"mean over {seeds} seeds; the band holds 80% of them (10th to 90th percentile)" if seeds > 1 else None
+    handles = [Line2D([], [], color=colour[name], linewidth=3, label=short(name, 40)) for name in names[: len(COLOURS)]]
+    if (rest := len(names) - len(COLOURS)) > 0:
+        handles.append(Line2D([], [], color="0.75", linewidth=3, label=f"{rest} others"))
+    if len(names) > 1:
+        figure.legend(handles=handles, loc="outside right upper", frameon=False)
+    if title is not None:
+        figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def _draw(axes: Axes, found: Sequence[Band], colour: Mapping[str, str]) -> None:
+    for place, each in reversed(list(enumerate(found))):  # the best on top
+        is_grey = place >= len(COLOURS)
+        if each.seeds > 1 and not is_grey:
+            axes.fill_between(each.steps, each.low, each.high, color=colour[each.name], alpha=0.2, linewidth=0)
+        dots = "." if len(each.steps) == 1 else ""  # a single point draws no line
+        axes.plot(each.steps, each.mean, marker=dots, color=colour[each.name], linewidth=0.8 if is_grey else 1.6)
+    values = np.concatenate([np.concatenate([each.low, each.high]) for each in found] or [np.empty(0)])
+    axes.set_yscale("log" if spans_decades(values) else "linear")
+    axes.grid(alpha=0.3)
