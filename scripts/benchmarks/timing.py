@@ -22,6 +22,10 @@ class Cost(NamedTuple):
         """The share of one of `count` equal parts."""
         return Cost(self.amount / count, self.cpu / count)
 
+    def times(self, count: int) -> "Cost":
+        """That of as many such pieces."""
+        return Cost(self.amount * count, self.cpu * count)
+
 
 class Clock:
     """What has passed since it was made."""
