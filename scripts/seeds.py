@@ -36,7 +36,7 @@ from fulmen.errors import ConfigurationError
 
 DOCS = Path(__file__).resolve().parents[1] / "docs" / "pictures"
 SEEDS = {"regions": 100, "rates": 25}
-STACKED = "hydra/launcher=vectorized"
+STACKED = ("hydra/launcher=vectorized", "trainer.threads=1")
 REGIONS = ("data=moons", "data.train_size=100", "data.noise=0.2", "model=mlp", "model.hidden=[10]", "optimizer.lr=0.03")
 RATES = ("data=sine_boundary", "data.train_size=320", "trainer.max_steps=1000")
 TRIED = np.logspace(-4, 1, 20)
@@ -88,7 +88,7 @@ def options(words: Sequence[str]) -> tuple[str, int, Path]:
 
 def regions(axes: Axes, seeds: int) -> int:
     """Draws the mean probability of networks that differ in their seeds, the boundary of each, and the rows."""
-    found = fulmen.sweep([STACKED, f"seed=range({seeds})", *REGIONS])
+    found = fulmen.sweep([*STACKED, f"seed=range({seeds})", *REGIONS])
     x, y = make(fulmen.compose(list(REGIONS)).data).load()["train"]
     low, high = x.min(0) - 0.6, x.max(0) + 0.6
     across, up = (np.linspace(*ends, SIDE) for ends in zip(low, high, strict=True))
@@ -117,7 +117,7 @@ def _share(probabilities: NDArray[np.floating]) -> NDArray[np.floating]:
 def rates(axes: Axes, seeds: int) -> int:
     """Draws accuracy on test rows over the learning rate: the mean, and the 10th to 90th percentile over seeds."""
     tried = ",".join(f"{rate:.6g}" for rate in TRIED)
-    found = fulmen.sweep([STACKED, f"seed=range({seeds})", f"optimizer.lr={tried}", *RATES]).frame
+    found = fulmen.sweep([*STACKED, f"seed=range({seeds})", f"optimizer.lr={tried}", *RATES]).frame
     groups: Any = found.groupby("optimizer.lr")["test/accuracy"]
     low, mean, high = groups.quantile(0.1), groups.mean(), groups.quantile(0.9)
     axes.fill_between(mean.index, low, high, color=BLUE, alpha=0.2, linewidth=0)
