@@ -36,6 +36,16 @@ REASONS = {
     "digits, 784-50-10, 10 passes": "scikit-learn takes a step without a graph, in NumPy.",
     "fit of 1001 steps, full batch of 1000": "So short a fit has an interval every 51 steps, two checkpoints and the "
     "Trainer's beginning and end.",
+    "a step of each of 64 copies, compiled": "JAX makes the same kind of loop over all copies, so that little is left "
+    "between the two; it has its batches in order before, and looks for no loss that is not finite.",
+    "64 runs of 3,200 steps, a whole process": "Before its first step a process takes seconds, as above: about as many "
+    "as the goal leaves for all.",
+    "64 runs of 3,200 steps, a whole process, compiled": "Compiling takes longer than it saves in runs so short; "
+    "`trainer.compile=auto` leaves it out here.",
+    "1,024 runs of 3,200 steps, a whole process, compiled": "Compiling, and a thousand records and plans, take longer "
+    "than the steps.",
+    "1,024 copies of 16,010 weights beyond 2, 20 intervals": "Best weights, gradient, update, new weights and the "
+    "stack's checkpoint are five tensors more, as large as all weights; the rest is what layers give.",
 }
 """Why a goal may be missed."""
 BENDS = {
