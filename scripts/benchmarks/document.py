@@ -310,10 +310,10 @@ def _draw_stacks(stacks: Stacks, path: Path) -> None:
         copies, times = [n for n, _ in curve.points], [curve.alone / each for _, each in curve.points]
         axes.loglog(copies, times, color=color, marker=marker, markersize=5)
         name = curve.data.replace("`", "")
-        axes.annotate(name, (copies[-1], times[-1]), (8, 0), textcoords="offset points", color=color, va="center")
-    axes.axhline(1, color="0.6", linewidth=1)
-    axes.annotate("a single run", (1, 1), (0, 4), textcoords="offset points", color="0.4", va="bottom")
+        axes.annotate(name, (copies[-1], times[-1]), (8, -2), textcoords="offset points", color=color, va="top")
     ticks = sorted({n for curve in stacks.curves for n, _ in curve.points})
+    axes.axhline(1, color="0.6", linewidth=1)
+    axes.annotate("a single run", (ticks[-1], 1), (0, 3), textcoords="offset points", color="0.4", ha="right")
     axes.set_xticks(ticks, [f"{n:,}" for n in ticks])
     axes.set_yticks([0.5, 1, 2, 5, 10, 20], ["0.5", "1", "2", "5", "10", "20"])
     axes.minorticks_off()
