@@ -3,27 +3,27 @@
 usage: python scripts/benchmark.py [--quick] [option=value ...]
 
 options
-  only=NAME,NAME     start, whole, steps, compiled, memory, sweeps, features, growth, threads; by default all
+  only=NAME,NAME     start, whole, steps, compiled, memory, sweeps, stacks, features, growth, threads; by default
+                     all
   quick=true         or --quick: small sizes, one of a kind, once; whether all still runs, and no figures to trust
-  output=FOLDER      where performance.md and its picture go; by default docs, and nowhere if not all is measured
+  output=FOLDER      where performance.md and its pictures go; by default docs, and nowhere if not all is measured
 
 It takes some minutes. The page is printed, too.
 """
 
-import dataclasses
 import os
 import sys
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 
-from benchmarks import document, features, goals, growth, ours, sweeps, threads, whole
-from benchmarks.timing import Comparison, Result, compare
+from benchmarks import document, features, goals, growth, ours, stacks, sweeps, threads, whole
+from benchmarks.timing import report
 
 from fulmen.cli import arguments
 from fulmen.errors import ConfigurationError
 
-NAMES = ("start", "whole", "steps", "compiled", "memory", "sweeps", "features", "growth", "threads")
+NAMES = ("start", "whole", "steps", "compiled", "memory", "sweeps", "stacks", "features", "growth", "threads")
 OPTIONS = {"only": "what to measure", "quick": "true or false", "output": "a folder"}
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -76,9 +76,11 @@ def measured(only: Sequence[str], quick: bool) -> document.Findings:
         "sweeps": sweeps.short_runs(quick),
     }
     for comparison in chain.from_iterable(each for name, each in comparisons.items() if name in only):
-        found.goals.append(_compared(comparison, quick))
+        found.goals.append(report(comparison, quick))
     if "whole" in only:
         found.whole = whole.seconds(quick)
+    if "stacks" in only:
+        found.stacks = stacks.stacks(quick)
     if "features" in only:
         found.features = features.features(quick)
     if "growth" in only:
@@ -89,12 +91,6 @@ def measured(only: Sequence[str], quick: bool) -> document.Findings:
     if "threads" in only:
         found.threads = list(threads.choices(quick))
     return found
-
-
-def _compared(comparison: Comparison, quick: bool) -> Result:
-    result = compare(dataclasses.replace(comparison, pairs=1) if quick else comparison)
-    print(f"{comparison.what}: {result.ratio:.3g} of {comparison.peer}", file=sys.stderr, flush=True)
-    return result
 
 
 if __name__ == "__main__":

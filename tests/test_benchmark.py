@@ -21,6 +21,12 @@ GOALS = (
     "a run of 3 short ones in a sweep, beside its training",
     *(["10 million rows of 2 features, `data=arrays`"] if sys.platform != "win32" else []),
 )
+STACKS = (
+    "a step of each of 2 copies",
+    "2 runs of 64 steps, a whole process",
+    "the record of a run, of 3",
+    *(["3 copies of 16,010 weights beyond 2, 20 intervals"] if sys.platform != "win32" else []),
+)
 FEATURES = ("metrics", "validation", "TensorBoard", "history", "checkpoints", "bar")
 SIZES = ("Features", "Width", "Depth", "Batch size", "Passes", "Rows")
 
@@ -32,9 +38,10 @@ def test_every_benchmark_runs_and_has_its_row(tmp_path: Path, forked: Callable[.
     page = (tmp_path / "performance.md").read_text(encoding="utf-8")
     assert not re.search(r"\b(nan|inf)\b", page)
     rows = {line.split("|")[1].strip() for line in page.splitlines() if line.startswith("|")}
-    assert rows.issuperset([*GOALS, *FEATURES])
+    assert rows.issuperset([*GOALS, *STACKS, *FEATURES])
     assert all(f"### {size}: " in page for size in SIZES) and "## Threads" in page
-    assert (tmp_path / "pictures" / "performance.png").stat().st_size > 0
+    assert page.count("A stack is faster") == 3
+    assert all((tmp_path / "pictures" / f"{name}.png").stat().st_size > 0 for name in ("performance", "stacks"))
 
 
 @pytest.mark.parametrize(

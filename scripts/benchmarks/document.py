@@ -14,17 +14,18 @@ from matplotlib.figure import Figure
 
 from benchmarks.features import Features
 from benchmarks.growth import Curve
+from benchmarks.stacks import Stacks
 from benchmarks.threads import Choice
 from benchmarks.timing import Result
 from fulmen.runs.files import write_text
 
 LIBRARIES = ("torch", "lightning", "torchmetrics", "hydra-core", "scikit-learn", "numpy", "tensorboard")
-SCALES = {"s": 1.0, "µs": 1e6, "MB": 1e-6}
+SCALES = {"s": 1.0, "ms": 1e3, "µs": 1e6, "MB": 1e-6}
 FEATURE_GOAL = 0.05
 THREADS_GOAL = 1.2
 BENT = 1.2
 """A ratio from which on a curve of ours is said to leave the plain loop's."""
-PICTURE = Path("pictures", "performance.png")
+PICTURE, OF_STACKS = Path("pictures", "performance.png"), Path("pictures", "stacks.png")
 REASONS = {
     "step, full batch of 1000": "The arithmetic on a thousand rows is the same in both, and nearly all of a step. What "
     "packs save of the rest, intervals spend: every 80 steps an evaluation, a row, points and the Trainer's own work.",
@@ -35,6 +36,16 @@ REASONS = {
     "digits, 784-50-10, 10 passes": "scikit-learn takes a step without a graph, in NumPy.",
     "fit of 1001 steps, full batch of 1000": "So short a fit has an interval every 51 steps, two checkpoints and the "
     "Trainer's beginning and end.",
+    "a step of each of 64 copies, compiled": "JAX makes the same kind of loop over all copies, so that little is left "
+    "between the two; it has its batches in order before, and looks for no loss that is not finite.",
+    "64 runs of 3,200 steps, a whole process": "Before its first step a process takes seconds, as above: about as many "
+    "as the goal leaves for all.",
+    "64 runs of 3,200 steps, a whole process, compiled": "Compiling takes longer than it saves in runs so short; "
+    "`trainer.compile=auto` leaves it out here.",
+    "1,024 runs of 3,200 steps, a whole process, compiled": "Compiling, and a thousand records and plans, take longer "
+    "than the steps.",
+    "1,024 copies of 16,010 weights beyond 2, 20 intervals": "Best weights, gradient, update, new weights and the "
+    "stack's checkpoint are five tensors more, as large as all weights; the rest is what layers give.",
 }
 """Why a goal may be missed."""
 BENDS = {
@@ -53,6 +64,7 @@ class Findings:
 
     goals: list[Result] = field(default_factory=list)
     whole: dict[str, float] = field(default_factory=dict)
+    stacks: Stacks | None = None
     features: Features | None = None
     curves: list[Curve] = field(default_factory=list)
     threads: list[Choice] = field(default_factory=list)
@@ -61,10 +73,12 @@ class Findings:
 
 
 def write(found: Findings, folder: Path, command: str) -> Path:
-    """Writes the page and its picture into a folder."""
+    """Writes the page and its pictures into a folder."""
     page = folder / "performance.md"
     (folder / PICTURE).parent.mkdir(parents=True, exist_ok=True)
     draw(found, folder / PICTURE)
+    if found.stacks is not None:
+        _draw_stacks(found.stacks, folder / OF_STACKS)
     write_text(page, text(found, command))
     return page
 
@@ -79,6 +93,7 @@ def text(found: Findings, command: str) -> str:
         "brackets the smallest and the largest. A busy machine blurs seconds more than seconds of computing.",
         *(_goals(found.goals) if found.goals else []),
         *(_whole(found.whole) if found.whole else []),
+        *(_stacks(found.stacks) if found.stacks else []),
         *(_features(found.features) if found.features else []),
         *(_growth(found.curves) if found.curves else []),
         *(_threads(found.threads) if found.threads else []),
@@ -116,17 +131,24 @@ def _share(value: float) -> str:
 
 
 def _goals(results: Sequence[Result]) -> list[str]:
-    rows, missed = [_goal(result) for result in results], [each.of for each in results if each.is_met is False]
-    head = ("what", "peer", "ours", "peer's", "ratio", "of computing", "goal", "")
     picture = f"![ratios and growth]({PICTURE.as_posix()})"
     return [
         "## Goals",
         "With everything on: metrics, validation, TensorBoard, history, checkpoints, the bar. A step's cost is "
         "that of a long fit divided by its steps, checkpoints at both ends included.",
-        table(head, rows),
-        *(f"{of.what}: {REASONS[of.what]}" for of in missed if of.what in REASONS),
+        table(GOAL_HEAD, map(_goal, results)),
+        *_reasons(results),
         picture,
     ]
+
+
+GOAL_HEAD = ("what", "peer", "ours", "peer's", "ratio", "of computing", "goal", "")
+
+
+def _reasons(results: Sequence[Result]) -> list[str]:
+    """Returns why goals were missed, once where several have the same name."""
+    missed = dict.fromkeys(result.of.what for result in results if result.is_met is False)
+    return [f"{what}: {REASONS[what]}" for what in missed if what in REASONS]
 
 
 def _goal(result: Result) -> list[str]:
@@ -134,10 +156,49 @@ def _goal(result: Result) -> list[str]:
     limits = [] if of.goal is None or math.isinf(of.goal) else [f"{of.goal:.3g}"]
     limits += [] if of.limit is None else [_amount(of.limit, of.unit)]
     goal = f"at most {', '.join(limits)}" if limits else "for information"
-    verdict = {None: "", True: "met", False: "**missed**"}[result.is_met]
     spread = f"{result.ratio:.2f} ({min(result.ratios):.2f} to {max(result.ratios):.2f})"
     amounts = (_amount(mine, of.unit), _amount(other, of.unit))
-    return [of.what, of.peer, *amounts, spread, _share(result.cpu_ratio), goal, verdict]
+    return [of.what, of.peer, *amounts, spread, _share(result.cpu_ratio), goal, VERDICTS[result.is_met]]
+
+
+VERDICTS = {None: "", True: "met", False: "**missed**"}
+
+
+def _stacks(stacks: Stacks) -> list[str]:
+    parts = [
+        "## Stacked sweeps",
+        "Runs that differ in seed, learning rate and the like train as one with `hydra/launcher=vectorized`; "
+        "[stacking.md](stacking.md) describes it. A notebook's loop validates and records nothing. Of whole processes, "
+        "two loops are measured, and multiplied by half the number of runs; what is compiled is compiled anew.",
+        table(
+            ("what", "peer", "ours", "peer's", "times faster", "of computing", "goal", ""), map(_faster, stacks.speed)
+        ),
+        *_reasons(stacks.speed),
+        "What a run takes beside its training, and the largest memory of a process beyond that of one with two copies:",
+        table(GOAL_HEAD, map(_goal, stacks.cost)),
+        *_reasons(stacks.cost),
+        "### By the number of copies",
+        "A step alone, divided by the number of copies, without compiling; times faster than a single run's.",
+    ]
+    for curve in stacks.curves:
+        rows = [(f"{n:,}", _amount(each, "µs"), f"{curve.alone / each:.1f}") for n, each in curve.points]
+        best, times = curve.best
+        pays = next((f"from {n:,} copies on" for n, each in curve.points if each < curve.alone), "at no number here")
+        parts += [
+            f"{curve.data}: a single run's step takes {_amount(curve.alone, 'µs')}. A stack is faster {pays}, and "
+            f"fastest with {best:,}, {times:.1f} times.",
+            table(("copies", "a step of a copy", "times faster"), rows),
+        ]
+    return [*parts, f"![times faster by the number of copies]({OF_STACKS.as_posix()})"]
+
+
+def _faster(result: Result) -> list[str]:
+    """Returns a row of what is to be several times faster than a peer."""
+    of, times = result.of, sorted(1 / ratio for ratio in result.ratios)
+    goal = "for information" if of.goal is None else f"at least {1 / of.goal:.3g}"
+    spread = f"{1 / result.ratio:.3g} ({times[0]:.3g} to {times[-1]:.3g})"
+    amounts = [_amount(amount, of.unit) for amount in result.amounts]
+    return [of.what, of.peer, *amounts, spread, f"{1 / result.cpu_ratio:.3g}", goal, VERDICTS[result.is_met]]
 
 
 def _whole(parts: dict[str, float]) -> list[str]:
@@ -239,3 +300,25 @@ def _curve(axes: Axes, curve: Curve) -> None:
     axes.set_xlabel(curve.size)
     axes.set_ylabel(f"{curve.what}, {curve.unit}")
     axes.legend()
+
+
+def _draw_stacks(stacks: Stacks, path: Path) -> None:
+    """Draws how many times faster a stack is by the number of its copies."""
+    figure = Figure((7, 4), layout="constrained")
+    axes = figure.subplots()
+    for curve, color, marker in zip(stacks.curves, ("#0072B2", "#D55E00", "#009E73"), "osD", strict=True):
+        copies, times = [n for n, _ in curve.points], [curve.alone / each for _, each in curve.points]
+        axes.loglog(copies, times, color=color, marker=marker, markersize=5)
+        name = curve.data.replace("`", "")
+        axes.annotate(name, (copies[-1], times[-1]), (8, -2), textcoords="offset points", color=color, va="top")
+    ticks = sorted({n for curve in stacks.curves for n, _ in curve.points})
+    axes.axhline(1, color="0.6", linewidth=1)
+    axes.annotate("a single run", (ticks[-1], 1), (0, 3), textcoords="offset points", color="0.4", ha="right")
+    axes.set_xticks(ticks, [f"{n:,}" for n in ticks])
+    axes.set_yticks([0.5, 1, 2, 5, 10, 20], ["0.5", "1", "2", "5", "10", "20"])
+    axes.minorticks_off()
+    axes.set_xlabel("copies in the stack")
+    axes.set_ylabel("times faster, a step of each copy")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.margins(x=0.05)
+    figure.savefig(path, dpi=130)

@@ -183,8 +183,12 @@ def more_memory(words: tuple[str, ...], than: tuple[str, ...]) -> Cost:
 
 
 def _peak(words: tuple[str, ...]) -> int:
-    common = ("data.batch_size=1000", "trainer.max_epochs=null", "trainer.max_steps=100")
+    return peak(*words, "data.batch_size=1000", "trainer.max_epochs=null", "trainer.max_steps=100")
+
+
+def peak(*words: str) -> int:
+    """Bytes, the largest memory of a process with these words."""
     with TemporaryDirectory() as folder:
-        command = [sys.executable, str(HERE / "peak.py"), *ours.COMMON, *common, *words]
+        command = [sys.executable, str(HERE / "peak.py"), *words, *ours.COMMON]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
     return int(done.stderr.splitlines()[-1])

@@ -1,6 +1,7 @@
 """The same training in JAX: all steps in one compiled `scan`."""
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -25,7 +26,23 @@ def scan(*words: str) -> Cost:
     return clock.read()
 
 
-def _training(of: Parts) -> Any:
+def scan_of_copies(copies: int, *words: str) -> Cost:
+    """The same for many copies at once by `vmap`, each with batches in an order of its own."""
+    import jax
+    from jax import numpy as jnp
+
+    of = parts(words)
+    jax.config.update("jax_enable_x64", of.splits["train"].x.dtype is torch.float64)
+    train = jax.jit(_training(of, jax.vmap))
+    state = jax.tree.map(lambda values: jnp.stack([values] * copies), _state(of))
+    rows = [jnp.stack(values, 1) for values in zip(*(_batches(of) for _ in range(copies)), strict=True)]
+    jax.block_until_ready(train(state, *rows))
+    clock = Clock()
+    jax.block_until_ready(train(state, *rows))
+    return clock.read()
+
+
+def _training(of: Parts, over: Callable[[Any], Any] = lambda step: step) -> Any:
     """Makes the function of (weights, first and second moments, step), x and y that takes a step on each batch."""
     import jax
     from jax import numpy as jnp
@@ -55,7 +72,7 @@ def _training(of: Parts) -> Any:
         )
         return (weights, first, second, count), loss
 
-    return lambda state, x, y: jax.lax.scan(step, state, (x, y))
+    return lambda state, x, y: jax.lax.scan(over(step), state, (x, y))
 
 
 def _state(of: Parts) -> Any:

@@ -1,10 +1,11 @@
 """How two ways of doing the same are compared: in turn, A B A B, so that a busy machine slows both."""
 
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 from unittest import mock
 
@@ -20,6 +21,10 @@ class Cost(NamedTuple):
     def per(self, count: int) -> "Cost":
         """The share of one of `count` equal parts."""
         return Cost(self.amount / count, self.cpu / count)
+
+    def times(self, count: int) -> "Cost":
+        """That of as many such pieces."""
+        return Cost(self.amount * count, self.cpu * count)
 
 
 class Clock:
@@ -135,3 +140,10 @@ def compare(comparison: Comparison) -> Result:
         ours.append(comparison.ours().per(comparison.count))
         theirs.append(comparison.theirs().per(comparison.count))
     return Result(comparison, ours, theirs)
+
+
+def report(comparison: Comparison, quick: bool) -> Result:
+    """Measures both, once if `quick`, and says what came of it."""
+    result = compare(replace(comparison, pairs=1) if quick else comparison)
+    print(f"{comparison.what}: {result.ratio:.3g} of {comparison.peer}", file=sys.stderr, flush=True)
+    return result
