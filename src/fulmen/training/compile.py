@@ -355,7 +355,10 @@ class Function:
         """
         count, number = len(rates), functools.partial(torch.tensor, dtype=torch.int64, device=self.rates.device)
         self.rates[:count] = rates
-        if rows.x.shape != self.rows.x.shape:
+        # machine code is for rows as they lie in memory
+        if any(
+            one.shape != own.shape or one.stride() != own.stride() for one, own in zip(rows, self.rows, strict=True)
+        ):
             for values, given in zip(self.rows, rows, strict=True):
                 values[:count] = given
             rows = self.rows

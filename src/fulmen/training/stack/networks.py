@@ -210,6 +210,7 @@ class Stack:
         self.update.detach().zero_()
         self.update.grad = gradient
         self.optimizer.step()
+        self.update.grad = None  # which would take memory until the next step has a gradient
         return self.update.detach()
 
     def descend(
@@ -220,7 +221,7 @@ class Stack:
         updated: Callable[[Tensor], Tensor],
         numbers: Coefficients,
     ) -> Tensor:
-        """Returns the weights after a step, [C, n]: penalty, clipping, decay, update, in the order of a single run.
+        """Returns weights after a step, changed in place or new: penalty, clipping, decay, update, as in a single run.
 
         Args:
             weights: [C, n].
@@ -243,7 +244,7 @@ class Stack:
         update = updated(gradient)
         if numbers.decay is not None and self.is_decoupled:
             weights = weights * (1 - rates * numbers.decay)
-        return torch.addcmul(weights, rates, update)
+        return weights.addcmul_(rates, update)
 
     def trace(self, batch: Batch, decompositions: Mapping[Any, Callable[..., Any]] | None = None) -> GraphModule:
         """Records what finds losses, [C], gradients, [C, n], and the buffers afterwards.
