@@ -619,6 +619,15 @@ class Random(Plain):
         return self.body(nn.functional.dropout(x, 0.3, self.training))
 
 
+class Shrinks(Plain):
+    def __init__(self, in_shape, out_features, dropout):
+        super().__init__(in_shape, out_features)
+        self.share = 1 - dropout
+
+    def forward(self, x):
+        return self.body(x * self.share)
+
+
 class Raises(Plain):
     def forward(self, x):
         if self.training and self.body[0].weight.isnan().any():
@@ -646,8 +655,10 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     home = tmp_path / "own"
     (home / "model").mkdir(parents=True)
     (home / "stack_nets.py").write_text(OWN)
-    for name in ("Plain", "Random", "Raises"):
+    for name in ("Plain", "Random", "Shrinks", "Raises"):
         (home / "model" / f"{name.lower()}.yaml").write_text(f"# own\n_target_: stack_nets.{name}\n_partial_: true\n")
+    with (home / "model" / "shrinks.yaml").open("a") as file:
+        file.write("dropout: 0.1\n")
     for group in ("loss", "penalty"):
         (home / group).mkdir()
         target = f"# own\n_target_: stack_nets.{group}\n_partial_: true\n"
@@ -689,6 +700,15 @@ def test_a_sweep_that_cannot_be_stacked_trains_one_by_one(
     runs = swept(words)
     assert [run.status["state"] for run in runs] == ["completed", "completed"]
     assert all("stacked" not in run.status for run in runs)
+
+
+def test_networks_that_differ_in_more_than_tensors_train_one_by_one(
+    own: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = [*own, *WORDS, "model=shrinks", "trainer.max_epochs=2"]
+    assert main([*words, "-m", "hydra/launcher=vectorized", "model.dropout=0.1,0.5"]) == 0
+    assert "the networks differ in share" in capfd.readouterr().out
+    assert all("stacked" not in run.status for run in swept(words))
 
 
 def test_a_run_whose_data_is_wrong_does_not_fail_its_neighbours(

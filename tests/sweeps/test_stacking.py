@@ -142,6 +142,12 @@ def test_it_says_nothing_where_it_would_gain_nothing(words: str) -> None:
     assert stacking.hint(configurations(*(f"{words} seed={seed}" for seed in range(8)))) is None
 
 
+@pytest.mark.parametrize("hidden", [8, None, "wide", ["wide"]])
+def test_a_model_of_ones_own_may_mean_something_else_by_hidden(hidden: object) -> None:
+    found = configurations(*(f"seed={seed}" for seed in range(8)))
+    assert "8 runs" in str(stacking.hint([each | {"model": each["model"] | {"hidden": hidden}} for each in found]))
+
+
 def test_a_search_chooses_several_runs_at_once() -> None:
     words = ("sweep=optuna", "optimizer.lr=tag(log, interval(0.001, 0.1))", "hydra.sweeper.n_trials=10")
     assert main([*STACKED, *words, "trainer.max_epochs=1"]) == 0

@@ -141,10 +141,11 @@ LAUNCHER: Final = "hydra/launcher=vectorized"
 
 
 def _seconds_of_operations(config: Mapping[str, Any]) -> float:
-    """Returns the seconds that the operations of a step take; of a model that does not say its widths, too few."""
-    sizes, size = config["sizes"], config["data"].get("batch_size", "full")
+    """Returns the seconds that the operations of a step take; of a model that is no MLP, too few."""
+    sizes, size, hidden = config["sizes"], config["data"].get("batch_size", "full"), config["model"].get("hidden")
     rows = (size if isinstance(size, int) else USUAL_ROWS) * config["trainer"]["accumulate"]
-    widths = [math.prod(sizes["in_shape"]), *config["model"].get("hidden", ()), sizes["out_features"]]
+    known = hidden if isinstance(hidden, list) and all(isinstance(width, int) for width in hidden) else []
+    widths = [math.prod(sizes["in_shape"]), *known, sizes["out_features"]]  # a model of one's own may mean others
     return float(6 * rows * sum(one * other for one, other in itertools.pairwise(widths)) / OPERATIONS)
 
 

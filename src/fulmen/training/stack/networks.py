@@ -112,6 +112,8 @@ class Stack:
         self.evaluation, self.in_shape, self.device = evaluation, in_shape, device
         self.gradient_clip, self.batch_size, self.parts = gradient_clip, batch_size, -(-batch_rows // batch_size)
         nets = [with_share_as_tensor(net, recipe.seed) for net, recipe in zip(nets, recipes, strict=True)]
+        for net in nets[1:]:
+            _check_alike(nets[0], net)
         self.unused, self.form = nets[0], copy.deepcopy(nets[0]).to(device)
         """The architecture, whose own numbers are never used; as it is before anything went through it, and after."""
         first: dict[int, str] = {}
@@ -470,11 +472,21 @@ def _why(error: Exception) -> str:
 def _attributes(net: nn.Module) -> dict[str, str]:
     """Returns what the layers of a network keep beside tensors of its state, as texts by name."""
     return {
-        f"{name}.{key}" if name else key: repr(value)
+        f"{name}.{key}" if name else key: re.sub(" at 0x[0-9a-f]+", "", repr(value))
         for name, layer in net.named_modules()
         for key, value in vars(layer).items()
         if key not in MODULE
     }
+
+
+def _check_alike(one: nn.Module, other: nn.Module) -> None:
+    """Raises Impossible if networks differ in more than tensors of their state: a stack runs the code of one of them."""
+    if [*map(type, one.modules())] != [*map(type, other.modules())]:
+        raise Impossible("the networks have different layers")
+    attributes, others = _attributes(one), _attributes(other)
+    for name in [*attributes, *others]:
+        if attributes.get(name) != others.get(name):
+            raise Impossible(f"the networks differ in {name}, which is neither a parameter nor a buffer")
 
 
 MODULE = vars(nn.Module()).keys()
