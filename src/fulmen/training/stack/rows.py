@@ -10,6 +10,9 @@ from fulmen.data.tensors import Batch
 from fulmen.training.packs import LARGEST, batches_of
 from fulmen.training.plan import Plan
 
+WHOLE_PASS = 2**24
+"""Positions in the orders of a pass that are kept at most."""
+
 
 class StackedRows:
     """The training rows of C copies.
@@ -39,6 +42,8 @@ class StackedRows:
         of_step = row_bytes * plan.batch_rows * (1 if self.is_shared else len(which))
         self.longest = max(1, LARGEST // of_step)
         """Steps whose rows are gathered at once, at most."""
+        self.kept: tuple[int, Tensor] | None = None
+        """The last pass, and all orders of it, [S, rows]."""
         self.everything = self._take(torch.arange(self.rows).expand(1, -1)) if self.is_full else None
 
     def pack(self, step: int, count: int) -> tuple[Batch, list[int]]:
@@ -49,8 +54,15 @@ class StackedRows:
         if self.everything is not None:
             return self.everything, [self.rows] * count
         spans, sizes = batches_of(self.plan, step, count)
-        orders = torch.stack([torch.cat([order.rows(*span) for span in spans]) for order in self.orders])
-        return self._take(orders), sizes
+        return self._take(torch.cat([self._of_pass(*span) for span in spans], 1)), sizes
+
+    def _of_pass(self, epoch: int, start: int, stop: int) -> Tensor:
+        """Returns a part of each order of a pass, [S, positions]; asking a thousand orders takes long."""
+        if self.rows * len(self.orders) > WHOLE_PASS:
+            return torch.stack([order.rows(epoch, start, stop) for order in self.orders])
+        if self.kept is None or self.kept[0] != epoch:
+            self.kept = epoch, torch.stack([order.rows(epoch, 0, self.rows) for order in self.orders])
+        return self.kept[1][:, start:stop]
 
     def keep(self, places: Tensor) -> None:
         """Lets all copies leave but those at some places, [copies]."""
