@@ -219,7 +219,7 @@ def prepare_stack(prepared: Prepared, experiments: Sequence[Experiment], session
     for step in {0, plan.steps_per_epoch - 1}:  # the last batch of a pass may be smaller
         (x, y), _ = rows.pack(step, 1)
         stack.check(Batch(x, y))
-    at_once = min(prepared.batch_size, plan.rows) * len(experiments)
+    rows_at_once = min(prepared.batch_size, plan.rows)
     classes = spec.out_features if spec.task == "multiclass" else 0
     fit = Fit(
         stack,
@@ -242,7 +242,8 @@ def prepare_stack(prepared: Prepared, experiments: Sequence[Experiment], session
         tasks=tasks,
         fingerprints=[fingerprint(split) for split in training],
         fit=fit,
-        threads=sessions[0].threads or find_threads(options, nets[0], spec.in_shape, at_once, classes),
+        threads=sessions[0].threads
+        or find_threads(options, nets[0], spec.in_shape, rows_at_once, classes, len(experiments)),
         device=device,
     )
 

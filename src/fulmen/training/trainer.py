@@ -118,7 +118,7 @@ def find_accelerator(options: TrainerOptions) -> str:
 
 
 def find_threads(
-    options: TrainerOptions, net: nn.Module, in_shape: tuple[int, ...], rows: int, classes: int = 0
+    options: TrainerOptions, net: nn.Module, in_shape: tuple[int, ...], rows: int, classes: int = 0, copies: int = 1
 ) -> int:
     """Threads to compute with: as said, or by an estimate of a step's work.
 
@@ -130,10 +130,14 @@ def find_threads(
         in_shape: of a row.
         rows: that go through the network at once.
         classes: of which a softmax finds the probabilities.
+        copies: networks that train as one. Their layers' outputs are many small ones, and sharing those out among
+            threads takes longer than it saves.
     """
     if isinstance(options.threads, int):
         return options.threads
-    operations = 6 * rows * work(net, in_shape)  # a multiplication and an addition, forward and twice as much backward
+    operations = (
+        6 * rows * copies * work(net, in_shape)
+    )  # a multiplication and an addition, forward and twice as much backward
     if operations >= LARGE_STEP or rows * widest(net, in_shape) >= LARGE_LAYER:
         return ALL_THREADS
     return min(2, ALL_THREADS) if operations >= SMALL_STEP or rows * classes >= SMALL_SOFTMAX else 1
