@@ -93,7 +93,9 @@ def train(experiments: Sequence[Experiment], sessions: Sequence[Session], place:
                     size = most or _fitting(prepared, experiments, sessions)
                 some, of_those = experiments[start : start + size], sessions[start : start + size]
                 stack = prepare_stack(prepared, some, of_those)
-            except (ValueError, ArithmeticError) as error:
+            except Impossible:
+                raise
+            except Exception as error:  # whatever a network's code may raise
                 raise Impossible(one_line(error)) from error
             _warn(stack.prepared)
             file = place / f"{of_those[0].folder.name}.ckpt"
