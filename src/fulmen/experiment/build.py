@@ -158,7 +158,7 @@ def train_stack(
         most: how many train at once; 0 for as many as fit into memory, None for all.
 
     Raises:
-        Impossible, FileExistsError, Interrupted: as `stacked.train`.
+        Impossible, Interrupted: as `stacked.train`.
     """
     with importing.at_once():
         from fulmen.experiment import stacked
