@@ -33,9 +33,10 @@ from fulmen.experiment.build import StackedJob, record, resume, train_stack
 from fulmen.models.activations import ACTIVATIONS
 from fulmen.runs import checkpoints
 from fulmen.runs.files import TEMPORARY, write_text
-from fulmen.runs.folder import yaml_text
+from fulmen.runs.folder import read_config, yaml_text
 from fulmen.runs.history import StackedHistory
 from fulmen.runs.signals import Interrupted
+from fulmen.sweeps.job import forget
 from fulmen.training.callbacks import checkpointing
 from fulmen.training.callbacks.pruning import Pruner
 from fulmen.training.stack import fit
@@ -643,6 +644,10 @@ def penalty(parameters):
     return 0.01 * sum(parameter.pow(4).sum() for parameter in parameters)
 
 
+def fails(net, generator=None):
+    raise RuntimeError("no way")
+
+
 def init(net, generator=None):
     for parameter in net.parameters():
         nn.init.normal_(parameter, std=0.1)
@@ -709,6 +714,30 @@ def test_networks_that_differ_in_more_than_tensors_train_one_by_one(
     assert main([*words, "-m", "hydra/launcher=vectorized", "model.dropout=0.1,0.5"]) == 0
     assert "the networks differ in share" in capfd.readouterr().out
     assert all("stacked" not in run.status for run in swept(words))
+
+
+@pytest.mark.parametrize(
+    ("init", "why"),
+    [
+        ({"_target_": "numpy.savetxt", "fname": "called", "X": [1]}, "none of Fulmen's parts"),
+        ({"_target_": "stack_nets.fails", "_partial_": True}, "no way"),
+    ],
+)
+def test_a_part_that_is_not_allowed_is_not_called_and_one_that_fails_fails_its_own_run_alone(
+    init: Mapping[str, Any], why: str, own: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = [*own, *WORDS, "trainer.max_epochs=1"]
+    assert main([*words, "-m", "hydra/launcher=vectorized", "seed=1,2,3"]) == 0
+    (sweep,) = Path("logs/sweeps").iterdir()
+    for number in range(3):
+        forget(sweep / str(number))
+    write_text(sweep / "1" / "config.yaml", yaml_text(read_config(sweep / "1") | {"init": init}))
+    assert main([*own, "-m", f"resume={sweep}"]) == 1
+    assert "train one by one: " in capfd.readouterr().out
+    runs = swept(words)
+    assert [run.status["state"] for run in runs] == ["completed", "failed", "completed"]
+    assert why in runs[1].status["error"]
+    assert not Path("called").exists()
 
 
 def test_a_run_whose_data_is_wrong_does_not_fail_its_neighbours(

@@ -1,5 +1,7 @@
 """`hydra/launcher=vectorized`: which jobs train as one, what is said of it, and what its keys do."""
 
+import errno
+import itertools
 import json
 import os
 import signal
@@ -9,8 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from fulmen.cli.main import main
+from fulmen.experiment import stacked
+from fulmen.runs.signals import Interrupted
 from fulmen.sweeps import stacking
 from fulmen.sweeps.grid import records
 
@@ -114,6 +119,62 @@ def test_stacks_run_in_other_processes() -> None:
     joblib = ("hydra.launcher.through=joblib", "hydra.launcher.n_jobs=2", "hydra.launcher.copies=2")
     assert main([*STACKED, "seed=range(4)", "trainer.max_epochs=1", *joblib]) == 0
     assert [(status["state"], status["stacked"]) for status in statuses()] == [("completed", 2)] * 4
+
+
+def test_a_file_system_without_links_has_stacks_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    def link(*_: object) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "link", link)
+    assert main([*STACKED, "seed=range(3)", "trainer.max_epochs=1"]) == 0
+    assert [(status["state"], status["stacked"]) for status in statuses()] == [("completed", 3)] * 3
+    assert not [*Path("logs/sweeps").rglob(".lock"), *Path("logs/sweeps").rglob("stacks")]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a process of Windows holds a file against itself, too")
+def test_a_run_that_another_process_takes_meanwhile_is_left_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    import fcntl
+
+    held, prepare = [], stacked.prepare_stack
+
+    def prepare_and_hold(*args: Any) -> stacked.PreparedStack:
+        (sweep,) = Path("logs/sweeps").iterdir()
+        held.append((sweep / "1" / ".lock").open("wb"))
+        fcntl.flock(held[0], fcntl.LOCK_EX)
+        return prepare(*args)
+
+    monkeypatch.setattr(stacked, "prepare_stack", prepare_and_hold)
+    assert main([*STACKED, "seed=range(3)", "trainer.max_epochs=1"]) == 1
+    assert [(status["state"], status["seed"]) for status in statuses()] == [("completed", 0), ("completed", 2)]
+    held[0].close()
+
+
+def test_a_sweep_stopped_while_it_writes_records_ends_as_an_undisturbed_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = (
+        "seed=range(3)",
+        "data=moons",
+        "data.noise=1",
+        "data.train_size=40",
+        "optimizer.lr=0.5",
+        "trainer.max_epochs=30",
+    )
+    assert main([*STACKED, *words]) == 0
+    (whole,) = Path("logs/sweeps").iterdir()
+    save, saved = torch.save, itertools.count()
+
+    def save_and_stop(*args: Any) -> None:
+        if next(saved) == 1:
+            raise Interrupted(signal.SIGTERM)
+        save(*args)
+
+    with monkeypatch.context() as patches:
+        patches.setattr(torch, "save", save_and_stop)
+        patches.setattr(stacked, "SECONDS", 60.0)  # no checkpoint of the stack
+        assert main([*STACKED, *words]) == 128 + signal.SIGTERM
+    (sweep,) = {*Path("logs/sweeps").iterdir()} - {whole}
+    assert main(["-m", f"resume={sweep}"]) == 0
+    for number in "012":
+        assert (sweep / number / "metrics.json").read_text() == (whole / number / "metrics.json").read_text()
 
 
 @pytest.mark.parametrize(

@@ -41,12 +41,21 @@ def check(config: DictConfig, typed: Sequence[str]) -> None:
     allowed = _allowed(typed)
     if listed(config.allow_targets) != allowed:
         raise ConfigurationError("allow_targets counts only where you type it; a file may not set it")
-    for key, target in _targets(config):
-        if target not in shipped() and target not in OWN_TARGETS:
-            _check_own(key, target, allowed)
+    check_targets(config, allowed)
     for path in config.hydra.searchpath if "hydra" in config else []:
         if not str(path).startswith("file://"):
             raise ConfigurationError(f"hydra.searchpath has {path!r}; only folders (file://...) may be searched")
+
+
+def check_targets(config: DictConfig, allowed: Sequence[str]) -> None:
+    """Looks at every target in a configuration, or in a part of one, given the modules that the user allows.
+
+    Raises:
+        ConfigurationError: a target is neither shipped nor allowed, or is not what its name says.
+    """
+    for key, target in _targets(config):
+        if target not in shipped() and target not in OWN_TARGETS:
+            _check_own(key, target, allowed)
 
 
 @functools.cache

@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from fulmen.config import allowlist, recorded, validate
 from fulmen.config.instantiate import make
 from fulmen.data.source import Source
-from fulmen.errors import ConfigurationError, Diverged, Finished, is_own, one_line
+from fulmen.errors import ConfigurationError, Diverged, Finished, Impossible, is_own, one_line
 from fulmen.experiment import importing
 from fulmen.runs import folder as folders
 from fulmen.runs.files import expand_home, explain
@@ -158,19 +158,31 @@ def train_stack(
         most: how many train at once; 0 for as many as fit into memory, None for all.
 
     Raises:
-        Impossible, ValueError, FileExistsError: as `stacked.train`.
+        Impossible, Interrupted: as `stacked.train`.
     """
-    allowlist.check(config, typed=config.overrides)
-    source = validate.check(config)
     with importing.at_once():
         from fulmen.experiment import stacked
 
+    try:  # what is wrong may be so in one of them alone, which is named when it trains by itself
+        experiments, sessions = _parts_of_each(config, records, jobs)
+    except Exception as error:  # whatever code of the user's own may raise
+        raise Impossible(one_line(error)) from error
+    stacked.train(experiments, sessions, place, most)
+
+
+def _parts_of_each(
+    config: DictConfig, records: Sequence[Mapping[str, Any]], jobs: Sequence[StackedJob]
+) -> tuple[list["Experiment"], list["Session"]]:
+    """Checks and makes the parts of experiments that train as one; arguments as for `train_stack`."""
+    allowlist.check(config, typed=config.overrides)
+    source = validate.check(config)
     first, session = build(config, source), _session(config, source, jobs[0].folder, {}, jobs[0].name, verbose=False)
     made: dict[str, Any] = {repr(session.config["data"]): source}
+    allowed = allowlist.listed(config.allow_targets)
     experiments, sessions = [], []
     for record, job in zip(records, jobs, strict=True):
         own = _with_differences(session.config, records[0], record)
-        experiments.append(_differing(first, session.config, own, made))
+        experiments.append(_differing(first, session.config, own, made, allowed))
         sessions.append(
             replace(
                 session,
@@ -182,7 +194,7 @@ def train_stack(
                 pruner=job.pruner,
             )
         )
-    stacked.train(experiments, sessions, place, most)
+    return experiments, sessions
 
 
 def _with_differences(kept: Mapping[str, Any], first: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
@@ -201,15 +213,20 @@ def _with_differences(kept: Mapping[str, Any], first: Mapping[str, Any], other: 
 
 
 def _differing(
-    first: "Experiment", config: Mapping[str, Any], own: Mapping[str, Any], made: dict[str, Any]
+    first: "Experiment",
+    config: Mapping[str, Any],
+    own: Mapping[str, Any],
+    made: dict[str, Any],
+    allowed: Sequence[str],
 ) -> "Experiment":
     """Returns an experiment with those parts of its own whose configuration differs."""
 
     def part(name: str) -> Any:
         key = repr(own[name])
         if key not in made:
-            section = OmegaConf.create(dict(own[name]))
-            made[key] = validate.source(section) if name == "data" else make(section)
+            section = OmegaConf.create({name: dict(own[name])})
+            allowlist.check_targets(section, allowed)
+            made[key] = validate.source(section[name]) if name == "data" else make(section[name])
         return made[key]
 
     def differing(*names: str) -> dict[str, Any]:

@@ -79,31 +79,37 @@ def train(experiments: Sequence[Experiment], sessions: Sequence[Session], place:
         most: how many train at once; 0 for as many as fit into memory, None for all.
 
     Raises:
-        Impossible: they cannot train as one, or one of them cannot train; nothing is written then.
-        FileExistsError: a folder is in use.
+        Impossible: they cannot train as one, or one of them cannot train; of those that are left nothing is written.
         Interrupted: a signal stopped the stack; it saves a checkpoint first.
     """
     size = len(experiments)
     start = 0
-    while start < len(experiments):
-        with host_unchanged():
-            try:  # what is wrong may be so in one of them alone, which is named when it trains by itself
-                prepared = prepare(experiments[start], sessions[start].threads)
-                if start == 0 and most is not None:
-                    size = most or _fitting(prepared, experiments, sessions)
-                some, of_those = experiments[start : start + size], sessions[start : start + size]
-                stack = prepare_stack(prepared, some, of_those)
-            except (ValueError, ArithmeticError) as error:
-                raise Impossible(one_line(error)) from error
-            _warn(stack.prepared)
-            file = place / f"{of_those[0].folder.name}.ckpt"
-            place.mkdir(exist_ok=True)
-            with raising(), recording.claim_all([session.folder for session in of_those], file.with_suffix(".lock")):
-                write_json(file.with_suffix(".json"), {"jobs": [session.folder.name for session in of_those]})
-                _train(stack, of_those, file)
-        start += size
-    with suppress(OSError):  # other stacks may still need it
-        place.rmdir()
+    try:
+        while start < len(experiments):
+            with host_unchanged():
+                try:  # what is wrong may be so in one of them alone, which is named when it trains by itself
+                    prepared = prepare(experiments[start], sessions[start].threads)
+                    if start == 0 and most is not None:
+                        size = most or _fitting(prepared, experiments, sessions)
+                    some, of_those = experiments[start : start + size], sessions[start : start + size]
+                    stack = prepare_stack(prepared, some, of_those)
+                except Impossible:
+                    raise
+                except Exception as error:  # whatever a network's code may raise
+                    raise Impossible(one_line(error)) from error
+                _warn(stack.prepared)
+                file = place / f"{of_those[0].folder.name}.ckpt"
+                place.mkdir(exist_ok=True)
+                with (
+                    raising(),
+                    recording.claim_all([session.folder for session in of_those], file.with_suffix(".lock")),
+                ):
+                    write_json(file.with_suffix(".json"), {"jobs": [session.folder.name for session in of_those]})
+                    _train(stack, of_those, file)
+            start += size
+    finally:
+        with suppress(OSError):  # other stacks may still need it, or this one when it is resumed
+            place.rmdir()
 
 
 def _fitting(prepared: Prepared, experiments: Sequence[Experiment], sessions: Sequence[Session]) -> int:
@@ -381,7 +387,6 @@ def _publish(stack: PreparedStack, records: Records) -> None:
         for found, more in zip(metrics, entries(name, fit.seen_by(splits, weights, buffers)), strict=True):
             found |= more
     for copy, which in enumerate(stack.which):
-        own = {name: values[copy] for name, values in buffers.items()}
         own = {name: values[copy] for name, values in buffers.items()}
         network = functools.partial(fit.stack.network, copy, weights[copy], own)
         records.write(copy, metrics[copy], functools.partial(_evaluation, stack, which, network), stack.data[which])

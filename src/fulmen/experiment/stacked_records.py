@@ -1,8 +1,8 @@
 """The records of a stack: each copy's folder as a single run leaves it, without what a thousand runs cannot wait for.
 
-The commit, versions and TensorBoard's graph are found once. Files are written in place: until its status says that a
-run is complete, nobody relies on them, and a resumed stack writes them again. They are flushed to the disk together,
-and only then come the states that say so.
+The commit, versions and TensorBoard's graph are found once. Files are flushed to the disk together, and only then come
+the states that say how runs ended. Until then a run may be resumed by itself once its `last.ckpt` is there, which
+comes after all that such a run needs.
 """
 
 import math
@@ -23,7 +23,7 @@ from fulmen.figures.context import RunContext
 from fulmen.figures.options import FigureOptions
 from fulmen.models.dry_run import parameter_count
 from fulmen.runs import recording
-from fulmen.runs.files import flush_all, json_text, write_json
+from fulmen.runs.files import flush_all, replacing, write_json, write_text
 from fulmen.runs.folder import BEST, LAST, load_status
 from fulmen.runs.history import StackedHistory, measured, text_of
 from fulmen.tasks.evaluation import Evaluation
@@ -121,7 +121,7 @@ class Records:
         experiment, session, status = self.experiments[copy], self.sessions[copy], self.statuses[copy]
         folder, plan, fit, copied = session.folder, self.prepared.plan, self.fit, self.fit.copy(copy)
         rows = self.history.rows(copy, copied.step)
-        (folder / "history.csv").write_text(text_of(rows, fit.columns), "utf-8", newline="")
+        write_text(folder / "history.csv", text_of(rows, fit.columns), flush=False)
         self._checkpoints(copy, copied, data)
         status |= {"steps": copied.step, "compiled": fit.compiled is not None and not fit.compiled.given_up}
         pictures: dict[str, bytes] = {}
@@ -134,7 +134,7 @@ class Records:
             evaluation = make_evaluation() if self._needs_network(copy) else None
             if evaluation is not None:
                 metrics |= self._baseline(experiment, evaluation, data)
-            (folder / "metrics.json").write_text(json_text(metrics), "utf-8", newline="")
+            write_json(folder / "metrics.json", metrics, flush=False)
             if evaluation is not None:
                 predictor = Predictor(evaluation, data.spec, data.scaling, experiment.source.encode)
                 history = [(int(row["step"]), measured(row)) for row in rows]
@@ -179,7 +179,7 @@ class Records:
         return {} if found is None else found.metrics(data.splits)
 
     def _checkpoints(self, copy: int, copied: Copy, data: DataModule) -> None:
-        """Writes `last.ckpt`, from which a single run can go on, and `best.ckpt`."""
+        """Writes `best.ckpt`, and then `last.ckpt`, from which a run by itself resumes."""
         session, fit, experiment = self.sessions[copy], self.fit, self.experiments[copy]
         stack = fit.stack
         folder = session.folder / "checkpoints"
@@ -194,9 +194,6 @@ class Records:
             "random": self.random,
         }
         stopping = {"wait_count": int(fit.waited[copy]), "best_score": torch.tensor(float(fit.best_watched[copy]))}
-        if copied.step and copied.weights.isfinite().all():
-            last = resumable(self.trainer, self.prepared.plan, copied.step, entries, stopping)
-            torch.save(last, folder / LAST)
         if fit.best_weights is not None and fit.best_step[copy]:
             buffers = {name: values[copy] for name, values in fit.best_buffers.items()}
             best = {
@@ -205,7 +202,9 @@ class Records:
                 "global_step": int(fit.best_step[copy]),
                 "metadata": about,
             }
-            torch.save(best, folder / BEST)
+            _save(best, folder / BEST)
+        if copied.step and copied.weights.isfinite().all():
+            _save(resumable(self.trainer, self.prepared.plan, copied.step, entries, stopping), folder / LAST)
 
     def close(self) -> None:
         """Makes all files outlast a power failure, and then says in each folder how its run ended."""
@@ -248,6 +247,11 @@ class _OptimizerStates:
             own = {name: values[index] for name, values in pieces.items()}
             states[place] = {name: (v.view(shape) if v.ndim else v).clone() for name, v in own.items()}
         return {"state": states if pieces else {}, "param_groups": [group]}
+
+
+def _save(content: Mapping[str, Any], path: Path) -> None:
+    with replacing(path, flush=False) as file:
+        torch.save(content, file)
 
 
 def _numbers(metrics: Mapping[str, Any]) -> list[float]:

@@ -104,16 +104,7 @@ def write_json(path: Path, content: Mapping[str, Any], *, flush: bool = True) ->
     Raises:
         ValueError: a number is not finite, which JSON has no word for.
     """
-    write_text(path, json_text(content), flush=flush)
-
-
-def json_text(content: Mapping[str, Any]) -> str:
-    """Returns the text of a JSON file.
-
-    Raises:
-        ValueError: a number is not finite, which JSON has no word for.
-    """
-    return json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+    write_text(path, json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n", flush=flush)
 
 
 def save_figure(figure: "Figure", path: Path) -> None:

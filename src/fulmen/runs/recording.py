@@ -10,13 +10,13 @@ import socket
 import subprocess
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from fulmen.errors import ConfigurationError, Diverged, Pruned, one_line, warn
+from fulmen.errors import ConfigurationError, Diverged, Impossible, Pruned, one_line, warn
 from fulmen.runs import folder as folders
 from fulmen.runs.files import explain, remove_leftovers, write_json, write_text
 from fulmen.runs.signals import Interrupted
@@ -58,29 +58,43 @@ def claim(folder: Path, *, goes_on: bool) -> Iterator[None]:
 def claim_all(paths: Sequence[Path], lock: Path) -> Iterator[None]:
     """Holds many folders at once, which are there and were planned by a sweep.
 
-    A lock for each would take a thousand open files. Here each folder's lock is another name of one file.
+    A lock for each would take a thousand open files. Here each folder's lock is another name of one file, where the
+    file system has such names.
 
     Args:
         paths: the folders.
         lock: that file.
 
     Raises:
-        FileExistsError: another process holds one of them, or it is not empty.
+        Impossible: another process holds one of them, or one cannot be written to.
     """
-    for path in paths:  # before the lock is taken: what a killed stack has left is the same file under other names
-        if folders.is_locked(path):
-            raise FileExistsError(f"{path} is held by another process, which is training this run")
-    with folders.lock(lock.parent, FileExistsError(f"{lock.parent} is held by another process"), lock.name):
-        for path in paths:
-            (path / folders.LOCK).unlink(missing_ok=True)
-            os.link(lock, path / folders.LOCK)
-            remove_leftovers(path, recursive=True)
-        remove_leftovers(lock.parent)
+    with ExitStack() as held:
         try:
-            yield
-        finally:
+            for path in paths:  # before the lock is taken: what a killed stack left is the same file under other names
+                if folders.is_locked(path):
+                    raise _held(path)
+            held.enter_context(folders.lock(lock.parent, _held(lock.parent), lock.name))
             for path in paths:
-                (path / folders.LOCK).unlink(missing_ok=True)
+                held.callback(_unlock, path)
+                _unlock(path)
+                try:
+                    os.link(lock, path / folders.LOCK)
+                except OSError:
+                    held.enter_context(folders.lock(path, _held(path)))
+                remove_leftovers(path, recursive=True)
+            remove_leftovers(lock.parent)
+        except OSError as error:
+            raise Impossible(explain(error)) from error
+        yield
+
+
+def _held(path: Path) -> FileExistsError:
+    return FileExistsError(f"{path} is held by another process")
+
+
+def _unlock(path: Path) -> None:
+    with suppress(OSError):  # Windows keeps it while it is held
+        (path / folders.LOCK).unlink(missing_ok=True)
 
 
 @contextmanager
@@ -101,7 +115,7 @@ def recording(
     if not leads():
         yield {}
         return
-    if not has(folder, config):
+    if not _has(folder, config):
         write_text(folder / "config.yaml", folders.yaml_text(config))
     before = folders.load_status(folder)
     status = opening(before, {**facts, **environment()}, resumed)
@@ -155,7 +169,7 @@ def record_failure(folder: Path, error: BaseException) -> None:
     write_json(folder / "status.json", before | failure(error) | {"ended": now})
 
 
-def has(folder: Path, config: Mapping[str, Any]) -> bool:
+def _has(folder: Path, config: Mapping[str, Any]) -> bool:
     """Returns whether the configuration is there already, as in a sweep's job or a resumed run."""
     try:
         return folders.read_config(folder) == dict(config)

@@ -480,7 +480,11 @@ def _attributes(net: nn.Module) -> dict[str, str]:
 
 
 def _check_alike(one: nn.Module, other: nn.Module) -> None:
-    """Raises Impossible if networks differ in more than tensors of their state: a stack runs the code of one."""
+    """Checks that networks differ in nothing but tensors of their state: a stack runs the code of one of them.
+
+    Raises:
+        Impossible: they differ in something else.
+    """
     if [*map(type, one.modules())] != [*map(type, other.modules())]:
         raise Impossible("the networks have different layers")
     attributes, others = _attributes(one), _attributes(other)
