@@ -9,6 +9,7 @@ import os
 import runpy
 import sys
 from collections.abc import Callable, Generator, Iterator, Mapping
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from omegaconf import DictConfig
 import fulmen
 from fulmen.cli.main import main
 from fulmen.experiment.importing import at_once
+from fulmen.runs import recording
 
 if TYPE_CHECKING:  # torch: pytest-xdist's own process reads this file, too, and begins its workers after that
     from fulmen.experiment.load import Run
@@ -26,6 +28,11 @@ ROOT = Path(__file__).parents[1]
 if sys.platform != "win32":
     HEAVY = ("fulmen.experiment.run", "fulmen.sweeps.sweep", "fulmen.figures.plots", "tensorboard.compat")
     multiprocessing.set_forkserver_preload([*HEAVY, "sklearn.datasets"])
+# No test cuts the power, so none waits for the disk: a run does so sixteen times, which takes as long as training here.
+os.fsync = os.fstat  # type: ignore[assignment]  # also raises for a file that is not open
+# Every run asks for the commit, and every Trainer for plugins of installed packages; neither changes while tests run.
+recording.commit = functools.cache(recording.commit)
+metadata.entry_points = functools.cache(metadata.entry_points)  # type: ignore[assignment]
 
 
 class Forked:

@@ -16,6 +16,7 @@ os.setsid()  # as in a terminal of its own: a signal to the whole group reaches 
 os.chdir(names["FOLDER"])
 os.environ.clear()
 os.environ.update(names["ENVIRONMENT"])
+os.fsync = os.fstat  # type: ignore[assignment]  # as in conftest.py
 for number, path in enumerate(names["OUTPUTS"], start=1):
     os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
 sys.stdout, sys.stderr = os.fdopen(1, "w", encoding="utf-8"), os.fdopen(2, "w", buffering=1, encoding="utf-8")

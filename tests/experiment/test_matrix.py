@@ -1,6 +1,7 @@
-"""Every model on every data set, and every other choice once: all that `conf/` lists runs, and what can learn does."""
+"""Every model on every kind of data, every other choice once: all that `conf/` lists runs, and what can learn does."""
 
 import functools
+import itertools
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -35,27 +36,44 @@ def words_for(data: str) -> tuple[str, ...]:
 
 
 @functools.cache
-def is_of_images(data: str) -> bool:
-    return len(validate.check(fulmen.compose(words_for(data))).spec.in_shape) == 3
+def kinds() -> list[list[str]]:
+    """The data sets that are the same to a model: rows or images, one number or several in and out, one task."""
+    found: dict[tuple[object, ...], list[str]] = {}
+    for data in names("data"):
+        if data == "mnist" and not MNIST.is_dir():
+            continue
+        spec = validate.check(fulmen.compose(words_for(data))).spec
+        kind = (len(spec.in_shape), math.prod(spec.in_shape) > 1, spec.out_features > 1, spec.task)
+        found.setdefault(kind, []).append(data)
+    return [*found.values()]
 
 
-@pytest.mark.parametrize("data", names("data"))
 @pytest.mark.parametrize("model", names("model"))
-def test_every_model_trains_on_every_data_set(model: str, data: str, train: Callable[..., Run]) -> None:
-    words = (*words_for(data), "trainer.max_epochs=1")
-    if model == "lenet" and not is_of_images(data):
-        with pytest.raises(ValueError, match="lenet needs images"):
-            train(*words, choices={"model": model})
-        return
-    run = train(*words, choices={"model": model})
-    assert math.isfinite(run.metrics["train/loss"]) and math.isfinite(run.metrics["val/loss"])
-    assert run.metrics["parameters"] == sum(parameter.numel() for parameter in run.model.parameters())
+def test_every_model_trains_on_every_kind_of_data(
+    model: str, train: Callable[..., Run], subtests: pytest.Subtests
+) -> None:
+    """On another data set of each kind than the model before, so that each is trained on."""
+    turn = sorted(names("model"), key="lenet".__eq__).index(model)
+    assert all(len(kind) < len(names("model")) for kind in kinds()), "all but lenet, the last, train on each kind"
+    for data in (kind[turn % len(kind)] for kind in kinds()):
+        with subtests.test(data=data):
+            words = (*words_for(data), "trainer.max_epochs=1")
+            if model == "lenet" and data not in DIGITS:
+                with pytest.raises(ValueError, match="lenet needs images"):
+                    train(*words, choices={"model": model})
+                continue
+            run = train(*words, choices={"model": model})
+            assert math.isfinite(run.metrics["train/loss"]) and math.isfinite(run.metrics["val/loss"])
+            assert run.metrics["parameters"] == sum(parameter.numel() for parameter in run.model.parameters())
 
 
 def everything_else() -> Iterator[tuple[str, ...]]:
-    for group in ("optimizer", "scheduler", "penalty", "init", "backprop", "logger", "trainer"):
+    """Each choice once; those that go with any other share runs, as many as the longest group has choices."""
+    groups = [[f"{group}={name}" for name in names(group)] for group in ("optimizer", "scheduler", "penalty", "init")]
+    groups.append([f"model.activation={name}" for name in ACTIVATIONS])
+    yield from (tuple(filter(None, words)) for words in itertools.zip_longest(*groups))
+    for group in ("backprop", "logger", "trainer"):
         yield from ((f"{group}={name}",) for name in names(group))
-    yield from ((f"model.activation={name}",) for name in ACTIVATIONS)
     for loss in names("loss"):
         yield (f"loss={loss}", "data=blobs" if loss == "cross_entropy" else "data=circles")
     yield from (("loss=sse", "data=wiggle"), ("loss=huber", "data=blobs"), ("loss=mse", "data=blobs"))

@@ -21,6 +21,7 @@ from fulmen.experiment.load import Run
 from fulmen.figures import classification, draw, network, regression
 from fulmen.figures.context import RunContext
 from fulmen.figures.options import FigureOptions
+from fulmen.training.callbacks import weight_snapshots
 
 Train = Callable[..., Run]
 ALL = "figures=all"
@@ -61,8 +62,15 @@ def images(folder: Path) -> dict[str, list[int]]:
     return {tag: [event.step for event in board.Images(tag)] for tag in board.Tags()["images"]}
 
 
+PAINTED = (("data=wiggle",), ("data=circles",), ("data=mnist_5k", "model=linear", *FEW))
+"""Together these have every figure."""
+
+
 @pytest.mark.parametrize("words", FITTING, ids=" ".join)
-def test_all_that_fits_is_drawn(words: tuple[str, ...], train: Train) -> None:
+def test_all_that_fits_is_drawn(words: tuple[str, ...], train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Painting takes long, so figures that other words have, too, are made and not painted."""
+    if words not in PAINTED:
+        monkeypatch.setattr(draw, "pixels", lambda _: np.zeros((480, 640, 3), np.uint8))
     run = train(*words, ALL, "figures.animation=false", max_epochs=1)
     assert names(run) == {f"{name}.png" for name in FITTING[words].split()}
     for path in (run.folder / "figures").iterdir():
@@ -132,8 +140,12 @@ def test_derivatives_are_those_of_the_functions(train: Train) -> None:
     np.testing.assert_allclose(derivative.get_ydata(), np.exp(-x) / (1 + np.exp(-x)) ** 2)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("epochs", "count"), [(3, 4), (90, 20)])
-def test_the_animation_has_frames_from_the_first_weights_to_the_last(epochs: int, count: int, train: Train) -> None:
+@pytest.mark.parametrize(("epochs", "count"), [(3, 4), (23, 5)])
+def test_the_animation_has_frames_from_the_first_weights_to_the_last(
+    epochs: int, count: int, train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No more than 5, here."""
+    monkeypatch.setattr(weight_snapshots, "FRAMES", 5)
     run = train(
         "data=wiggle", "logger=tensorboard", "figures=none", "figures.animation=true", max_epochs=epochs, patience=99
     )
@@ -154,7 +166,8 @@ def test_a_large_network_has_no_animation_and_a_warning_says_why(
 
 
 def test_a_run_that_goes_on_shows_nothing_twice(train: Train) -> None:
-    folder = train("data=circles", "logger=tensorboard", ALL, max_epochs=2).folder
+    words = ("figures=none", "figures.regions=true", "figures.animation=true")
+    folder = train("data=circles", "logger=tensorboard", *words, max_epochs=2).folder
     status = folder / "status.json"
     status.write_text(status.read_text().replace('"completed"', '"interrupted"'))  # as if killed after its figures
     resume(folder, verbose=False)
@@ -288,6 +301,7 @@ def test_a_key_that_is_no_yes_or_no_is_refused(refused: Callable[..., str]) -> N
 def test_choices_have_a_key_for_each_figure() -> None:
     every = FigureOptions(**dict.fromkeys(FigureOptions.__dataclass_fields__, True))
     assert set(draw.FIGURES) == set(vars(every)) - {"animation", "histograms"}
+    assert set(draw.FIGURES) == {name for words in PAINTED for name in FITTING[words].split()}
     wanted = {name: fulmen.compose([f"figures={name}"]).figures for name in ("none", "all")}
     assert not [key for key in vars(every) if wanted["none"][key]]
     assert [key for key in vars(every) if not wanted["all"][key]] == ["histograms"]
