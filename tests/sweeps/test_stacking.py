@@ -203,6 +203,21 @@ def test_runs_that_are_retried_start_over(monkeypatch: pytest.MonkeyPatch) -> No
         assert (sweep / job / "metrics.json").read_text() == (whole / job / "metrics.json").read_text()
 
 
+def test_paths_of_a_stack_that_is_begun_from_another_folder_are_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("rows.csv").write_text("a,y\n" + "".join(f"{row / 50},{row**0.5}\n" for row in range(50)))
+    words = ("data=table", "data.path=rows.csv", "data.target=y", "data.seed=0,1", "trainer.max_epochs=1")
+    with monkeypatch.context() as patches:  # as if it had been stopped before the first job began
+        patches.setattr("fulmen.sweeps.sweep.run_all", lambda *_: None)
+        assert main([*STACKED, *words]) == 1
+    (sweep,) = Path("logs/sweeps").iterdir()
+    sweep = sweep.absolute()
+    Path("elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    assert main(["-m", f"resume={sweep}"]) == 0
+    assert json.loads((sweep / "1" / "status.json").read_text())["stacked"] == 2
+    assert main([f"rerun={sweep / '1'}", "run_dir=again"]) == 0
+
+
 @pytest.mark.parametrize("lost", ["rows", "shapes"])
 def test_a_stack_that_cannot_go_on_begins_again(
     lost: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
