@@ -10,14 +10,18 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 
 from fulmen.cli.main import main
+from fulmen.data.tensors import Batch
 from fulmen.experiment import stacked
+from fulmen.runs import checkpoints
 from fulmen.runs.signals import Interrupted
 from fulmen.sweeps import stacking
 from fulmen.sweeps.grid import records
+from fulmen.training.stack import networks
 
 STACKED = ("-m", "hydra/launcher=vectorized", "figures=none", "logger=none")
 
@@ -175,6 +179,77 @@ def test_a_sweep_stopped_while_it_writes_records_ends_as_an_undisturbed_one(monk
     assert main(["-m", f"resume={sweep}"]) == 0
     for number in "012":
         assert (sweep / number / "metrics.json").read_text() == (whole / number / "metrics.json").read_text()
+
+
+def test_runs_that_are_retried_start_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ("seed=range(3)", "data=moons", "trainer.max_epochs=5")
+    assert main([*STACKED, *words]) == 0
+    (whole,) = Path("logs/sweeps").iterdir()
+    monkeypatch.setattr(stacked, "SECONDS", 0.0)
+    step, number = networks.Stack.step, itertools.count()
+
+    def wrong(self: networks.Stack, batch: Batch, *args: Any) -> torch.Tensor:
+        if next(number) == 30:
+            raise RuntimeError("no way")
+        return step(self, Batch(batch.x + 1, batch.y), *args)
+
+    with monkeypatch.context() as patches:
+        patches.setattr(networks.Stack, "step", wrong)
+        assert main([*STACKED, *words]) == 1
+    (sweep,) = {*Path("logs/sweeps").iterdir()} - {whole}
+    assert (sweep / "stacks" / "0.ckpt").exists()
+    assert main(["-m", f"resume={sweep}", "retry=failed"]) == 0
+    for job in "012":
+        assert (sweep / job / "metrics.json").read_text() == (whole / job / "metrics.json").read_text()
+
+
+def test_paths_of_a_stack_that_is_begun_from_another_folder_are_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("rows.csv").write_text("a,y\n" + "".join(f"{row / 50},{row**0.5}\n" for row in range(50)))
+    words = ("data=table", "data.path=rows.csv", "data.target=y", "data.seed=0,1", "trainer.max_epochs=1")
+    with monkeypatch.context() as patches:  # as if it had been stopped before the first job began
+        patches.setattr("fulmen.sweeps.sweep.run_all", lambda *_: None)
+        assert main([*STACKED, *words]) == 1
+    (sweep,) = Path("logs/sweeps").iterdir()
+    sweep = sweep.absolute()
+    Path("elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    assert main(["-m", f"resume={sweep}"]) == 0
+    assert json.loads((sweep / "1" / "status.json").read_text())["stacked"] == 2
+    assert main([f"rerun={sweep / '1'}", "run_dir=again"]) == 0
+
+
+@pytest.mark.parametrize("lost", ["rows", "shapes"])
+def test_a_stack_that_cannot_go_on_begins_again(
+    lost: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("seed=range(3)", "data=moons", "trainer.max_epochs=5")
+    assert main([*STACKED, *words]) == 0
+    (whole,) = Path("logs/sweeps").iterdir()
+    save, saved = checkpoints.save, itertools.count()
+
+    def save_and_stop(content: Any, path: Path) -> None:
+        save(content, path)
+        if next(saved) == 3:
+            raise Interrupted(signal.SIGTERM)
+
+    with monkeypatch.context() as patches:
+        patches.setattr(stacked, "SECONDS", 0.0)
+        patches.setattr(stacked, "SHARE", 1e9)
+        patches.setattr(checkpoints, "save", save_and_stop)
+        assert main([*STACKED, *words]) == 128 + signal.SIGTERM
+    (sweep,) = {*Path("logs/sweeps").iterdir()} - {whole}
+    if lost == "rows":
+        (sweep / "stacks" / "0.rows").unlink()
+    else:
+        content = checkpoints.load(sweep / "stacks" / "0.ckpt")
+        narrower = {"weights": content["fit"]["weights"][:, 1:]}
+        save({**content, "shapes": [], "fit": content["fit"] | narrower}, sweep / "stacks" / "0.ckpt")
+    assert main(["-m", f"resume={sweep}"]) == 0
+    assert "its runs begin again" in capsys.readouterr().err
+    for job in "012":
+        assert (sweep / job / "metrics.json").read_text() == (whole / job / "metrics.json").read_text()
+        columns = [pd.read_csv(each / job / "history.csv").drop(columns="seconds") for each in (sweep, whole)]
+        assert columns[0].equals(columns[1])
 
 
 @pytest.mark.parametrize(

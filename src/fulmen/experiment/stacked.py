@@ -309,13 +309,22 @@ def _resume(stack: PreparedStack, sessions: Sequence[Session], place: Path) -> i
         content = checkpoints.load(place)
         if content["folders"] != [session.folder.name for session in sessions]:
             raise CheckpointError("it is of other runs")
+        if content["shapes"] != _shapes(stack.fit):
+            raise CheckpointError("the network has other weights now")
+        if place.with_suffix(".rows").stat().st_size < content["rows"]:
+            raise CheckpointError("rows of the history are gone")
         stack.fit.load_state_dict(content["fit"])
-    except (CheckpointError, KeyError, ValueError) as error:
+    except (CheckpointError, KeyError, ValueError, OSError) as error:
         warn(f"{place} cannot be resumed from ({error}); its runs begin again")
         return None
     if content["fingerprints"] != stack.fingerprints:
         warn("the training data has changed since the stack started; resuming with the new data")
     return stack.fit.number
+
+
+def _shapes(fit: Fit) -> list[list[Any]]:
+    """Returns names and shapes of the weights, as a checkpoint holds them."""
+    return [[name, *shape] for name, shape in zip(fit.stack.trained, fit.stack.shapes, strict=True)]
 
 
 class _Progress:
@@ -357,7 +366,13 @@ class _Saver:
         began = time.monotonic()
         self.fit.check_finite()
         self.history.flush()
-        content = {"folders": self.folders, "fingerprints": self.fingerprints, "fit": self.fit.state_dict()}
+        content = {
+            "folders": self.folders,
+            "fingerprints": self.fingerprints,
+            "shapes": _shapes(self.fit),
+            "rows": self.history.path.stat().st_size,
+            "fit": self.fit.state_dict(),
+        }
         checkpoints.save(content, self.place)
         self.due = began + max(SECONDS, (time.monotonic() - began) / SHARE)
         self.stop.raise_if_noted()

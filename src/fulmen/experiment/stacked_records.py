@@ -24,7 +24,7 @@ from fulmen.figures.options import FigureOptions
 from fulmen.models.dry_run import parameter_count
 from fulmen.runs import recording
 from fulmen.runs.files import flush_all, replacing, write_json, write_text
-from fulmen.runs.folder import BEST, LAST, load_status
+from fulmen.runs.folder import BEST, LAST, load_status, yaml_text
 from fulmen.runs.history import StackedHistory, measured, text_of
 from fulmen.tasks.evaluation import Evaluation
 from fulmen.tasks.predictor import Predictor
@@ -89,7 +89,11 @@ class Records:
         self.trainer = build(first.trainer, "cpu", score=first.score, loggers=[], callbacks=[], trust=sessions[0].trust)
 
     def open(self) -> None:
-        """Says in each folder that its run is running."""
+        """Says in each folder that its run is running, and with which configuration, where it is not as planned."""
+        sessions = [session for copy, session in enumerate(self.sessions) if copy not in self.over]
+        if sessions and not recording.has(sessions[-1].folder, sessions[-1].config):  # nor have others; it comes last
+            for session in sessions:
+                write_text(session.folder / "config.yaml", yaml_text(session.config))
         for folder, status in self._open():
             write_json(folder / "status.json", status, flush=False)
 

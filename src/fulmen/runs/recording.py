@@ -115,7 +115,7 @@ def recording(
     if not leads():
         yield {}
         return
-    if not _has(folder, config):
+    if not has(folder, config):
         write_text(folder / "config.yaml", folders.yaml_text(config))
     before = folders.load_status(folder)
     status = opening(before, {**facts, **environment()}, resumed)
@@ -169,7 +169,7 @@ def record_failure(folder: Path, error: BaseException) -> None:
     write_json(folder / "status.json", before | failure(error) | {"ended": now})
 
 
-def _has(folder: Path, config: Mapping[str, Any]) -> bool:
+def has(folder: Path, config: Mapping[str, Any]) -> bool:
     """Returns whether the configuration is there already, as in a sweep's job or a resumed run."""
     try:
         return folders.read_config(folder) == dict(config)

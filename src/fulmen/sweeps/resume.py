@@ -18,6 +18,7 @@ from fulmen.runs.files import expand_home
 from fulmen.sweeps.job import forget
 from fulmen.sweeps.record import Sweep, permissions
 from fulmen.sweeps.results import DAMAGED, DONE, PLANNED, Result, read_all, read_state
+from fulmen.sweeps.stacking import start_over
 
 RETRIED: Final = ("failed", "diverged")
 """States that `retry=` may name."""
@@ -91,6 +92,7 @@ def pending(sweep: Sweep, request: Request) -> list[int]:
             raise ConfigurationError(f"{result.folder} has begun meanwhile; try again once it has ended")
         if folders.is_locked(result.folder):
             raise ConfigurationError(f"job {result.number} still runs, in another process; wait until it has ended")
+    start_over([result.folder for result in found if result.state in request.retry])
     for result in found:
         if result.state in (PLANNED, *request.retry):
             forget(result.folder)

@@ -102,6 +102,14 @@ def groups(places: Sequence[Path]) -> list[Group]:
     return [*found, *together.values(), *alone]
 
 
+def start_over(places: Sequence[Path]) -> None:
+    """Deletes what stacks with one of these jobs would resume from, since the job is to start over."""
+    for file in [*(places[0].parent / STACKS).glob("*.json")] if places else ():
+        if set(_members(file)) & set(places):
+            for path in (file, file.with_suffix(".ckpt"), file.with_suffix(".rows")):
+                path.unlink(missing_ok=True)
+
+
 def hint(records: Sequence[Mapping[str, Any]]) -> str | None:
     """Returns a sentence about runs that could train as one, with about how much faster; None if it hardly pays.
 
@@ -156,7 +164,7 @@ USUAL_ROWS = 500
 def _members(file: Path) -> list[Path]:
     try:
         return [file.parent.parent / str(name) for name in json.loads(file.read_text("utf-8"))["jobs"]]
-    except (OSError, ValueError, KeyError):  # a stack that was stopped before it could say so
+    except (OSError, ValueError, KeyError, TypeError):  # a stack that was stopped before it could say so
         return []
 
 
