@@ -133,19 +133,19 @@ def test_predict_to_the_standard_output(here: Path, petals: Run, forked: Callabl
 
 
 @pytest.mark.parametrize("data", ["iris_species", "iris_petals", "circles", "mnist_5k"])
-@pytest.mark.parametrize("output", ["net.onnx", "net.pt2"])
-def test_export(data: str, output: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_export(data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What onnxruntime and torch.export make of the file is what the run predicts, for any number of rows."""
     monkeypatch.chdir(tmp_path)
     model = ["model=lenet", "data.train_size=300"] if data == "mnist_5k" else ["model=deep", "model.dropout=0.1"]
     words = [f"data={data}", *LAYERS, *model, "trainer.max_epochs=1"]
     run = fulmen.train(fulmen.compose(words), folder=tmp_path / "run", verbose=False)
-    assert main(["export", "run", f"output={output}"]) == 0
     x = validate.check(fulmen.compose(words)).load()["val"].x.astype(np.float32)
     expected = run.predict(x) if data == "iris_petals" else run.predict_proba(x)
-    for rows in (x[:1], x):
-        assert_allclose(outside(output, rows), expected[: len(rows)], atol=1e-5, rtol=1e-5)
-    assert described(output)["targets"] == list(run.predictor.spec.target_names)
+    for output in ("net.onnx", "net.pt2") if data in ("circles", "mnist_5k") else ("net.onnx",):
+        assert main(["export", "run", f"output={output}"]) == 0
+        for rows in (x[:1], x):
+            assert_allclose(outside(output, rows), expected[: len(rows)], atol=1e-5, rtol=1e-5)
+        assert described(output)["targets"] == list(run.predictor.spec.target_names)
 
 
 def outside(file: str, rows: Any) -> Any:

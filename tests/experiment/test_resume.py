@@ -35,18 +35,17 @@ RUN = (*WORDS, "logger=none", "figures=none", *NETWORK, "trainer.max_epochs=20",
 PLACES = {"in a pack's middle": (7, 31), "at a pass's end": (9, 45), "at an interval's end": (9, 54)}
 """Length of packs and the step that is never taken: at 31 the last checkpoint is of step 25, else of that very step."""
 
-EVERYWHERE: list[tuple[str, ...]] = [BOARD, ("logger=csv", "optimizer=gd")]
-EVERYWHERE += [("scheduler=plateau", "optimizer=momentum"), ("trainer.patience=3",)]
+EVERYWHERE: list[tuple[str, ...]] = [BOARD, ("trainer.patience=3",)]
+EVERYWHERE += [("scheduler=plateau", "optimizer=momentum", "logger=csv")]
 """What counts passes or writes at their ends is killed at each of the places; the others at the first one."""
 ONCE: list[tuple[str, ...]] = [
-    ("optimizer=sgd", "scheduler=cosine"),
     ("optimizer=nesterov", "scheduler=step", "scheduler.epochs=3", "trainer.max_steps=100"),
     ("optimizer=adamw", "scheduler=one_cycle"),
     ("optimizer=rmsprop", "trainer.accumulate=2", "trainer.gradient_clip=0.5"),
     ("optimizer=adagrad", "trainer.max_steps=100"),
     ("optimizer=lbfgs", "trainer.max_steps=80"),
-    ("backprop=numpy", "model.dropout=0", "optimizer=adam"),
-    ("backprop=tensors", "model.dropout=0"),
+    ("backprop=numpy", "model.dropout=0", "optimizer=sgd", "scheduler=cosine"),
+    ("backprop=tensors", "model.dropout=0", "optimizer=gd"),
 ]
 CASES = [*((case, [*PLACES]) for case in EVERYWHERE), *((case, [*PLACES][:1]) for case in ONCE)]
 
@@ -123,13 +122,13 @@ def test_a_killed_run_ends_as_the_undisturbed_one(case: tuple[str, ...], places:
 
 
 @pytest.mark.slow
-def test_eight_kills_in_a_row(tmp_path: Path) -> None:
+def test_five_kills_in_a_row(tmp_path: Path) -> None:
     """At whatever moment, in training, while saving, or between."""
     words = [*RUN, "trainer.max_epochs=300", "trainer.pack=50", "scheduler=cosine", "optimizer=adamw"]
     undisturbed = fulmen.train(fulmen.compose(words), folder=tmp_path / "undisturbed", verbose=False)
     chance, folder, steps = random.Random(0), tmp_path / "killed", [0]
     last = folder / "checkpoints" / "last.ckpt"
-    while len(steps) <= 8:
+    while len(steps) <= 5:
         process, saved = (
             start(folder, None if last.exists() else words),
             {last.stat().st_mtime_ns if last.exists() else 0},

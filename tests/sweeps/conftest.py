@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from matplotlib.figure import Figure
 
 from fulmen.cli.main import main
 
@@ -80,12 +81,18 @@ class Place:
 
     here: Path
     forked: Callable[..., Any]
+    monkeypatch: pytest.MonkeyPatch
+    savefig: Callable[..., None] = Figure.savefig
 
     @property
     def folder(self) -> Path:
         """The sweep's."""
         (found,) = self.here.glob("logs/sweeps/*")
         return found
+
+    def paint(self) -> None:
+        """From here on, pictures are painted, which takes a third of a short search's time."""
+        self.monkeypatch.setattr(Figure, "savefig", self.savefig)
 
     def sweep(self, *words: str) -> int:
         """Starts one in this process."""
@@ -116,10 +123,13 @@ class Place:
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forked: Callable[..., Any]) -> Place:
+    """With pictures that are made, but not painted."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.delitem(sys.modules, "moody", raising=False)
     (tmp_path / "own" / "model").mkdir(parents=True)
     (tmp_path / "own" / "moody.py").write_text(CODE)
     (tmp_path / "own" / "model" / "moody.yaml").write_text(CHOICE)
-    return Place(tmp_path, forked)
+    place = Place(tmp_path, forked, monkeypatch)
+    monkeypatch.setattr(Figure, "savefig", lambda *_, **__: None)
+    return place

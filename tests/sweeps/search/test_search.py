@@ -55,9 +55,7 @@ DIGITS = ["data=mnist_5k", "data.train_size=choice(100,4500)", "data.val_size=ch
 """Of the four combinations one wants more digits than there are, and none that is checked beforehand."""
 
 
-@pytest.mark.parametrize(
-    ("wanted", "sampler", "at_once"), [(3, "random", 1), (4, "random", 1), (4, "grid", 2), (4, "tpe", 1)]
-)
+@pytest.mark.parametrize(("wanted", "sampler", "at_once"), [(3, "random", 1), (4, "tpe", 1), (4, "grid", 2)])
 def test_what_makes_no_configuration_is_passed_over(
     wanted: int,
     sampler: str,
@@ -113,11 +111,13 @@ def test_refusals_count_only_one_after_the_other(
 
 @pytest.mark.parametrize("sampler", ["tpe", "random", "cmaes", "gp"])
 def test_every_sampler_searches(sampler: str, place: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    own = ["hydra.sweeper.n_trials=5", "hydra.sweeper.n_startup_trials=2", f"hydra.sweeper.sampler={sampler}"]
+    if sampler == "tpe":
+        place.paint()
+    own = ["hydra.sweeper.n_trials=4", "hydra.sweeper.n_startup_trials=2", f"hydra.sweeper.sampler={sampler}"]
     assert main([*SEARCH, *own, RATE, "data.batch_size=interval(8,20)", "optimizer=sgd,adam"]) == 0
     said, folder = capsys.readouterr().out, place.folder
-    assert set(place.states().values()) <= {"completed", "pruned"} and len(place.states()) == 5
-    assert len({tuple(words) for words in words_of(place)}) == 5
+    assert set(place.states().values()) <= {"completed", "pruned"} and len(place.states()) == 4
+    assert len({tuple(words) for words in words_of(place)}) == 4
     for number, trial in enumerate(trials_of(place)):
         config = folders.read_config(folder / str(number))
         assert config["optimizer"]["lr"] == pytest.approx(trial.params["optimizer.lr"], rel=1e-5)
@@ -126,7 +126,7 @@ def test_every_sampler_searches(sampler: str, place: Any, capsys: pytest.Capture
         if trial.state.name == "COMPLETE":
             assert trial.value == json.loads((folder / str(number) / "metrics.json").read_text())["val/loss"]
     rows = place.board()
-    assert len(rows) == 5 and list(rows[0])[:6] == [
+    assert len(rows) == 4 and list(rows[0])[:6] == [
         "job",
         "state",
         "score",
@@ -134,7 +134,7 @@ def test_every_sampler_searches(sampler: str, place: Any, capsys: pytest.Capture
         "data.batch_size",
         "optimizer",
     ]
-    assert "5 of 5 done" in said and (folder / "history.png").exists()
+    assert "4 of 4 done" in said and (folder / "history.png").exists()
     assert not list(folder.glob("*.lock"))
 
 
@@ -209,6 +209,7 @@ def test_what_fails_is_told_and_tried_again_when_asked(place: Any, capsys: pytes
 
 def test_several_objectives(place: Any) -> None:
     own = ["hydra.sweeper.objectives=[val/accuracy,parameters]", "hydra.sweeper.n_trials=4", "model=mlp"]
+    place.paint()
     assert main([*SEARCH, *own, "model.hidden=choice([4],[8],[16])", "model.activation=relu,tanh"]) == 0
     study = study_of(place)
     assert [direction.name for direction in study.directions] == ["MAXIMIZE", "MINIMIZE"]
