@@ -91,6 +91,12 @@ def test_one_setting_is_a_curve_with_its_spread() -> None:
     assert np.ptp(np.asarray(bars.get_segments()), axis=1)[:, 1] == pytest.approx([0.2] * 4)
 
 
+def test_seeds_are_dots_beside_their_mean() -> None:
+    figure = ranking(["optimizer"], [["sgd"], ["adam"]], [2.0, 5.0], [1.0, 0.0], "val/loss", [[1.0, 3.0], [5.0]])
+    dots = [np.asarray(line.get_xydata()).tolist() for line in figure.axes[0].lines if line.get_marker() == "."]
+    assert dots == [[[0, 1], [0, 3]]], "one seed is its own mean"
+
+
 def test_words_are_points_that_no_line_joins() -> None:
     figure = ranking(["optimizer"], [["sgd"], ["adam"]], [0.5, 0.25], [0.0, 0.0], "val/loss")
     (axes,) = figure.axes

@@ -158,7 +158,8 @@ def picture(board: Board) -> "Figure":
     settings = [[group.settings.get(key, "") for key in keys] for group in board.groups]
     spreads = [group.spread or 0.0 for group in board.groups]
     with letters([*keys, *(value for row in settings for value in row)]):
-        return ranking(keys, settings, [group.mean for group in board.groups], spreads, board.score)
+        means, seeds = [group.mean for group in board.groups], [group.scores for group in board.groups]
+        return ranking(keys, settings, means, spreads, board.score, seeds)
 
 
 def is_current(board: Board, folder: Path) -> bool:

@@ -25,6 +25,7 @@ def ranking(
     scores: Sequence[float],
     spreads: Sequence[float],
     score: str,
+    seeds: Sequence[Sequence[float]] = (),
 ) -> Figure:
     """Plots scores over settings. Shapes: G configurations, K keys.
 
@@ -34,25 +35,31 @@ def ranking(
         scores: [G], means over seeds.
         spreads: [G], standard deviations; 0 for a single run.
         score: name of the score.
+        seeds: the scores of each configuration's seeds, which a curve shows as dots beside the mean.
     """
     found = np.array(scores, dtype=float)
     if len(keys) == 1:
-        return _curve(keys[0], [row[0] for row in settings], found, np.array(spreads, dtype=float), score)
+        return _curve(keys[0], [row[0] for row in settings], found, np.array(spreads, dtype=float), score, seeds)
     if len(keys) == 2:
         return (_plane if _are_scattered(settings) else _heat_map)(keys, settings, found, score)
     if len(keys) > 2:
         return _lines(keys, settings, found, score)
-    return _curve("", ["all"] * len(settings), found, np.array(spreads, dtype=float), score)
+    return _curve("", ["all"] * len(settings), found, np.array(spreads, dtype=float), score, seeds)
 
 
-def _curve(key: str, values: Sequence[str], scores: Values, spreads: Values, score: str) -> Figure:
-    """Draws a point with error bar for each value, connected by a line if the values are numbers."""
+def _curve(
+    key: str, values: Sequence[str], scores: Values, spreads: Values, score: str, seeds: Sequence[Sequence[float]]
+) -> Figure:
+    """Draws a point with error bar for each value, connected by a line if the values are numbers, and seeds as dots."""
     figure = sheet()
     axes = figure.add_subplot(xlabel=plain(key), ylabel=plain(score))
     positions, labels, logarithmic = _positions(values)
     order = np.argsort(positions)
     line = "-" if labels is None else ""
     axes.errorbar(positions[order], scores[order], spreads[order], fmt=f"o{line}", color=COLOURS[0], capsize=4)
+    for position, dots in zip(positions, seeds, strict=bool(seeds)):
+        if len(dots) > 1:
+            axes.plot([position] * len(dots), dots, ".", color="0.6", markersize=4, zorder=0)
     axes.set_xscale("log" if logarithmic else "linear")
     if labels is not None:
         axes.set_xticks(range(len(labels)), labels, rotation=30 if len(labels) > 4 else 0)
