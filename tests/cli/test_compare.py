@@ -5,7 +5,7 @@ import itertools
 import json
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from fulmen.cli.main import main
 from fulmen.experiment.load import Run
 from fulmen.figures import plots
 from fulmen.figures.plots import Curve, curves
+from fulmen.figures.plots.bands import Band, bands
 from fulmen.runs import settings
 from fulmen.runs.folder import read
 
@@ -227,6 +228,29 @@ def test_a_sweep_stands_for_its_runs_each_of_them_once(
     (sweep,) = (tmp_path / "logs" / "sweeps").iterdir()
     there = rows(compare(str(sweep), f"{sweep}/3", f"{sweep}/../{sweep.name}/3"))
     assert there["seed"] == [str(number) for number in range(11)]
+
+
+def test_seeds_are_a_band(compare: Callable[..., str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    made: list[Mapping[str, Sequence[Band]]] = []
+
+    def draw(metrics: Mapping[str, Sequence[Band]]) -> Figure:
+        made.append(metrics)
+        return bands(metrics)
+
+    monkeypatch.setattr("fulmen.figures.plots.bands.bands", draw)
+    words = ("data=circles", "logger=none", "trainer.max_epochs=2", "hydra/launcher=vectorized")
+    assert main(["-m", *words, "seed=range(3)", "optimizer=sgd,adam"]) == 0
+    (sweep,) = (tmp_path / "logs" / "sweeps").iterdir()
+    made.clear()
+    compare(str(sweep))
+    (found,) = made
+    assert {metric: [(each.name, each.seeds) for each in of] for metric, of in found.items()} == {
+        "val/loss": [("optimizer=sgd", 3), ("optimizer=adam", 3)],
+        "train/loss": [("optimizer=sgd", 3), ("optimizer=adam", 3)],
+    }
+    expected = [read(sweep / str(job)).history["val/loss"] for job in (0, 2, 4)]
+    np.testing.assert_allclose(found["val/loss"][0].mean, np.mean(expected, 0))
 
 
 def test_runs_without_a_row_have_no_picture(train: Train, compare: Callable[..., str], tmp_path: Path) -> None:

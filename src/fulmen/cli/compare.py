@@ -2,7 +2,8 @@
 
 usage: fulmen compare RUN RUN ... [output=FILE] [all=true]
 
-A RUN is the folder of a run, or that of a sweep, which stands for all the runs in it.
+A RUN is the folder of a run, or that of a sweep, which stands for all the runs in it. Three runs or more
+that differ in their seeds alone are one curve in the picture, their mean, with a band that holds 80% of them.
 
 options
   output=FILE   the picture: compare.png unless you say otherwise; .png, .pdf or .svg
@@ -28,10 +29,12 @@ from fulmen.errors import ConfigurationError, command
 from fulmen.runs.files import save_figure
 from fulmen.runs.folder import Record, read, runs_in
 from fulmen.runs.settings import Settings, differing, keys, names, settings, short
+from fulmen.sweeps.leaderboard import SEEDS
 from fulmen.tasks.names import mode
 
 if TYPE_CHECKING:
     from fulmen.figures.plots import Curve
+    from fulmen.figures.plots.bands import Band
 
 TableRows = Mapping[str, Sequence[str]]
 """By its first cell, a row's other cells: one for each run."""
@@ -105,6 +108,8 @@ def _marked(value: float, best: bool) -> str:
 
 OPTIONS = {"output": "the picture's file", "all": "true or false: whether equal settings are shown, too"}
 ENDINGS = (".png", ".pdf", ".svg")
+FEWEST = 3
+"""Seeds of a configuration from which on it is a band in the picture."""
 FILE_WIDTH = 1000
 """Letters of a line where no terminal is: nothing needs to be folded in a file."""
 
@@ -198,17 +203,39 @@ def _draw(records: Sequence[Record], runs: Sequence[Settings], output: Path) -> 
     if not any(record.history.get("step") for record in records):
         return "no picture: none of them has come to a row in history.csv"
     from fulmen.figures.plots import curves  # and with it matplotlib
+    from fulmen.figures.plots.bands import bands
     from fulmen.figures.plots.letters import letters
 
+    of_configurations = _bands(records, runs)
     shown = list(_curves(records, names(runs)))
+    called = [each.name for found in of_configurations.values() for each in found] or [each.name for each in shown]
     try:
-        with letters(curve.name for curve in shown):
-            save_figure(curves(shown), output)
+        with letters(called):
+            save_figure(bands(of_configurations) if of_configurations else curves(shown), output)
     except OSError as error:
         raise ConfigurationError(
             f"cannot write {output}: {error.strerror or error}; name another place with output="
         ) from error
     return f"picture: {output}"
+
+
+def _bands(records: Sequence[Record], runs: Sequence[Settings]) -> dict[str, list["Band"]]:
+    """Returns the losses of each configuration over its seeds; nothing where none has more than two."""
+    from fulmen.figures.plots.bands import band
+
+    called = names([{key: value for key, value in run.items() if key not in SEEDS} for run in runs])
+    groups: dict[str, list[Record]] = {}
+    for name, record in zip(called, records, strict=True):
+        groups.setdefault(name or "all runs", []).append(record)
+    if max(map(len, groups.values())) < FEWEST:
+        return {}
+    found: dict[str, list[Band]] = {}
+    for metric in ("val/loss", "train/loss"):
+        for name, members in groups.items():
+            if there := [record.history for record in members if record.history.get(metric)]:
+                steps, values = ([np.array(history[key]) for history in there] for key in ("step", metric))
+                found.setdefault(metric, []).append(band(name, steps, values))
+    return found
 
 
 def _curves(records: Sequence[Record], called: Sequence[str]) -> Iterator["Curve"]:
