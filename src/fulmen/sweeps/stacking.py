@@ -8,13 +8,13 @@ import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from fulmen.runs import folder as folders
 from fulmen.sweeps.job import STACKS
-from fulmen.sweeps.results import runs
+from fulmen.sweeps.results import jobs, runs
 
 DIFFERENT: Final = (
     "seed",
@@ -121,11 +121,10 @@ def hint(records: Sequence[Mapping[str, Any]]) -> str | None:
     example = next((record for record in records if sizes.get(key(record), 0) > 1), None)
     if example is None:
         return None
-    times = faster(example, stacks)
-    if times < WORTHWHILE:
+    if faster(example, stacks) < WORTHWHILE:
         return None
     many = f"all {runs(len(records))}" if sum(stacks) == len(records) else f"{sum(stacks)} of {runs(len(records))}"
-    return f"hint: {many} could train together, in steps {_times(times)}: {LAUNCHER}"
+    return f"hint: {many} could train together, in steps {_times(example, stacks)}: {LAUNCHER}"
 
 
 def faster(config: Mapping[str, Any], sizes: Sequence[int]) -> float:
@@ -135,10 +134,12 @@ def faster(config: Mapping[str, Any], sizes: Sequence[int]) -> float:
     return alone / sum(STACKED_STEP + size * (STEP_OF_A_COPY + operations) for size in sizes)
 
 
-def _times(faster: float) -> str:
-    if faster < WORTHWHILE:
-        return "little faster, because arithmetic takes most of their time"
-    return f"about {f'{faster:.0f}' if faster < 10 else 5 * round(faster / 5)} times faster"
+def _times(config: Mapping[str, Any], sizes: Sequence[int]) -> str:
+    times = faster(config, sizes)
+    if times < WORTHWHILE:
+        is_large = _seconds_of_operations(config) > STEP
+        return f"little faster, because {'arithmetic takes most of their time' if is_large else 'they are few'}"
+    return f"about {f'{times:.0f}' if times < 10 else 5 * round(times / 5)} times faster"
 
 
 STEP, STACKED_STEP, STEP_OF_A_COPY, OPERATIONS = 2.5e-4, 4.5e-4, 4.5e-6, 6e10
@@ -169,40 +170,41 @@ def _members(file: Path) -> list[Path]:
 
 def lines(found: Sequence[Group]) -> list[str]:
     """Returns what to print about groups: how many train as one, and why others do not."""
-    stacks = [group for group in found if len(group.places) > 1]
     said = []
-    for group in stacks:
-        times = "" if group.config is None else f", {_times(faster(group.config, [len(group.places)]))}"
-        said.append(f"{runs(len(group.places))} train as one{times}: jobs {_numbers(group.places)}")
+    for group in found:
+        if len(group.places) == 1:
+            continue
+        times = "" if group.config is None else f", {_times(group.config, [len(group.places)])}"
+        said.append(f"{runs(len(group.places))} train as one{times}: {jobs(group.places)}")
     reasons: dict[str, list[Path]] = {}
     for group in found:
         if len(group.places) == 1:
-            reasons.setdefault(group.why or "no other job differs only in what copies may", []).extend(group.places)
-    return said + [f"by themselves train jobs {_numbers(places)}: {why}" for why, places in reasons.items()]
+            reasons.setdefault(group.why or "nothing to train together with", []).extend(group.places)
+    for why, places in reasons.items():
+        said.append(f"{jobs(places)} {'trains by itself' if len(places) == 1 else 'train one by one'}: {why}")
+    return said
 
 
-def _numbers(places: Sequence[Path]) -> str:
-    """Returns the numbers of jobs, of which many are in a row: `0 to 63, 70`."""
-    numbers = sorted(int(place.name) for place in places)
-    starts = [number for number in numbers if number - 1 not in numbers]
-    ends = [number for number in numbers if number + 1 not in numbers]
-    spans = [f"{start}" if start == end else f"{start} to {end}" for start, end in zip(starts, ends, strict=True)]
-    return ", ".join(spans[:5]) + (", ..." if len(spans) > 5 else "")
+def cut(found: Sequence[Group], copies: int) -> list[Group]:
+    """Returns groups of at most so many runs; 0 for any number. A stack that is resumed stays whole."""
+    smaller = []
+    for group in found:
+        size = copies if copies and not group.is_resumed else len(group.places)
+        why = group.why if len(group.places) == 1 else f"hydra.launcher.copies={copies}"
+        for start in range(0, len(group.places), size):
+            smaller.append(replace(group, places=group.places[start : start + size], why=why))
+    return smaller
 
 
 def stacked(found: Sequence[Group], copies: int) -> dict[str, tuple[list[str], int | None]]:
     """Returns the stacks as `Job` takes them.
 
     Args:
-        found: the groups.
+        found: the groups, cut.
         copies: how many runs train as one at most; 0 for as many as fit into memory.
     """
-    stacks: dict[str, tuple[list[str], int | None]] = {}
-    for group in found:
-        names = [place.name for place in group.places]
-        size = copies if copies and not group.is_resumed else len(names)
-        for start in range(0, len(names), size):
-            some = names[start : start + size]
-            if len(some) > 1:
-                stacks[some[0]] = (some, None if group.is_resumed else copies)
-    return stacks
+    return {
+        group.places[0].name: ([place.name for place in group.places], None if group.is_resumed else copies)
+        for group in found
+        if len(group.places) > 1
+    }
