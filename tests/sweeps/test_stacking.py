@@ -299,6 +299,9 @@ def test_a_search_chooses_several_runs_at_once() -> None:
     words = ("sweep=optuna", "optimizer.lr=tag(log, interval(0.001, 0.1))", "hydra.sweeper.n_trials=10")
     assert main([*STACKED, *words, "trainer.max_epochs=1"]) == 0
     assert [status.get("stacked") for status in statuses()] == [8] * 8 + [2] * 2
+    (sweep,) = Path("logs/sweeps").iterdir()
+    assert main(["-m", f"resume={sweep}", "hydra.sweeper.n_trials=13"]) == 0
+    assert [status.get("stacked") for status in statuses()] == [8] * 8 + [2] * 2 + [3] * 3
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
