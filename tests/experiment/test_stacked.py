@@ -388,6 +388,15 @@ def test_copies_that_have_stopped_leave_the_stack(
         assert not [name for name in wanted if found[name] != wanted[name]]
 
 
+def test_a_copy_that_diverges_lets_nobody_leave(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fit, "WORTHWHILE", 1)
+    monkeypatch.delattr(fit.Fit, "_keep")
+    words = (*WORDS, "data=regression_3d", "model=deep", "optimizer=sgd", "trainer.patience=2", "trainer.max_epochs=20")
+    runs = stack(words, [{"optimizer.lr": rate} for rate in (0.3, 1e-4, 1e200, 2e-4)])
+    assert [run.status["state"] for run in runs] == ["completed", "completed", "diverged", "completed"]
+    assert [run.status.get("stopped_early") for run in runs] == [True, False, None, False]
+
+
 def test_a_pruner_ends_its_own_copy(stack: Stack, alone: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkpointing, "SECONDS", 0.0)  # a single run that is pruned saves by the clock
     monkeypatch.setattr(checkpointing, "SHARE", 1e9)
