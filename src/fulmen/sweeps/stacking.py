@@ -34,11 +34,11 @@ def obstacle(config: Mapping[str, Any]) -> str | None:
     trainer, figures = config["trainer"], config["figures"]
     obstacles = {
         "L-BFGS decides by its losses what to do next": config["choices"]["optimizer"] == "lbfgs",
-        "their gradients are found by hand": config["choices"]["backprop"] != "autograd",
-        "they train on several devices": trainer["devices"] > 1,
+        "gradients are found by hand": config["choices"]["backprop"] != "autograd",
+        f"trainer.devices={trainer['devices']} is not stacked": trainer["devices"] > 1,
         f"trainer.precision={trainer['precision']} is not stacked": trainer["precision"] not in ("32-true", "64-true"),
         "trainer.debug looks at each operation": trainer["debug"],
-        "their figures show how weights change": figures.get("animation") or figures.get("histograms"),
+        "figures show how weights change": figures.get("animation") or figures.get("histograms"),
     }
     return next((why for why, holds in obstacles.items() if holds), None)
 
@@ -94,7 +94,7 @@ def groups(places: Sequence[Path]) -> list[Group]:
     for place in waiting:
         config = folders.read_config(place)
         resumes = (place / "checkpoints" / folders.LAST).exists()
-        why = "they resume from checkpoints of their own" if resumes else obstacle(config)
+        why = "a checkpoint of a single run is there to resume from" if resumes else obstacle(config)
         if why is None:
             together.setdefault(key(config), Group([], config=config)).places.append(place)
         else:
