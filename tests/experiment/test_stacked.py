@@ -761,9 +761,12 @@ def test_a_run_whose_data_is_wrong_does_not_fail_its_neighbours(
     assert "would be infinite" in runs[1].status["error"]
 
 
-def test_a_stack_says_once_what_each_run_says(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
-    stack((*WORDS, "data.val_size=1", "trainer.max_epochs=1"), RATES)
+def test_a_stack_says_once_what_each_run_says(stack: Stack, alone: Stack, capsys: pytest.CaptureFixture[str]) -> None:
+    words = (*WORDS, "data.val_size=1", "trainer.max_epochs=1")
+    stack(words, RATES)
     said = capsys.readouterr().err.splitlines()
+    alone(words, RATES[:1])
+    assert capsys.readouterr().err.splitlines() == said
     assert said == ["fulmen: val/auroc stays empty in the history: the validation split has no row of class 'upper'"]
 
 
