@@ -32,7 +32,7 @@ from fulmen.experiment import stacked
 from fulmen.experiment.build import StackedJob, record, resume, train_stack
 from fulmen.models.activations import ACTIVATIONS
 from fulmen.runs import checkpoints
-from fulmen.runs.files import TEMPORARY, write_text
+from fulmen.runs.files import TEMPORARY, write_json, write_text
 from fulmen.runs.folder import read_config, yaml_text
 from fulmen.runs.history import StackedHistory
 from fulmen.runs.signals import Interrupted
@@ -492,6 +492,22 @@ def test_a_stack_whose_process_is_killed_ends_as_an_undisturbed_one(place: str, 
         found, wanted = bits(run), bits(undisturbed)
         assert not [name for name in wanted if found[name] != wanted[name]]
         assert len(list(run.folder.rglob("events.*"))) == 1
+
+
+def test_each_copy_that_is_interrupted_counts_the_time_of_its_own(
+    stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object) -> None:
+        raise Interrupted(15)
+
+    each: list[dict[str, Any]] = [{"seed": seed} for seed in range(3)]
+    plan(tmp_path / "stack", WORDS, each)
+    write_json(tmp_path / "stack" / "1" / "status.json", {"state": "interrupted", "seconds": 1000.0})
+    monkeypatch.setattr(fit.Fit, "run", stop)
+    with pytest.raises(Interrupted):
+        stack(WORDS, each)
+    seconds = [Trained(tmp_path / "stack" / str(copy)).status["seconds"] for copy in range(3)]
+    assert [found > 900 for found in seconds] == [False, True, False]
 
 
 class Board:
