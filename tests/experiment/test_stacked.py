@@ -32,7 +32,7 @@ from fulmen.experiment import stacked
 from fulmen.experiment.build import StackedJob, record, resume, train_stack
 from fulmen.models.activations import ACTIVATIONS
 from fulmen.runs import checkpoints
-from fulmen.runs.files import TEMPORARY, write_text
+from fulmen.runs.files import TEMPORARY, write_json, write_text
 from fulmen.runs.folder import read_config, yaml_text
 from fulmen.runs.history import StackedHistory
 from fulmen.runs.signals import Interrupted
@@ -388,6 +388,15 @@ def test_copies_that_have_stopped_leave_the_stack(
         assert not [name for name in wanted if found[name] != wanted[name]]
 
 
+def test_a_copy_that_diverges_lets_nobody_leave(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fit, "WORTHWHILE", 1)
+    monkeypatch.delattr(fit.Fit, "_keep")
+    words = (*WORDS, "data=regression_3d", "model=deep", "optimizer=sgd", "trainer.patience=2", "trainer.max_epochs=20")
+    runs = stack(words, [{"optimizer.lr": rate} for rate in (0.3, 1e-4, 1e200, 2e-4)])
+    assert [run.status["state"] for run in runs] == ["completed", "completed", "diverged", "completed"]
+    assert [run.status.get("stopped_early") for run in runs] == [True, False, None, False]
+
+
 def test_a_pruner_ends_its_own_copy(stack: Stack, alone: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkpointing, "SECONDS", 0.0)  # a single run that is pruned saves by the clock
     monkeypatch.setattr(checkpointing, "SHARE", 1e9)
@@ -483,6 +492,22 @@ def test_a_stack_whose_process_is_killed_ends_as_an_undisturbed_one(place: str, 
         found, wanted = bits(run), bits(undisturbed)
         assert not [name for name in wanted if found[name] != wanted[name]]
         assert len(list(run.folder.rglob("events.*"))) == 1
+
+
+def test_each_copy_that_is_interrupted_counts_the_time_of_its_own(
+    stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object) -> None:
+        raise Interrupted(15)
+
+    each: list[dict[str, Any]] = [{"seed": seed} for seed in range(3)]
+    plan(tmp_path / "stack", WORDS, each)
+    write_json(tmp_path / "stack" / "1" / "status.json", {"state": "interrupted", "seconds": 1000.0})
+    monkeypatch.setattr(fit.Fit, "run", stop)
+    with pytest.raises(Interrupted):
+        stack(WORDS, each)
+    seconds = [Trained(tmp_path / "stack" / str(copy)).status["seconds"] for copy in range(3)]
+    assert [found > 900 for found in seconds] == [False, True, False]
 
 
 class Board:
@@ -752,9 +777,12 @@ def test_a_run_whose_data_is_wrong_does_not_fail_its_neighbours(
     assert "would be infinite" in runs[1].status["error"]
 
 
-def test_a_stack_says_once_what_each_run_says(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
-    stack((*WORDS, "data.val_size=1", "trainer.max_epochs=1"), RATES)
+def test_a_stack_says_once_what_each_run_says(stack: Stack, alone: Stack, capsys: pytest.CaptureFixture[str]) -> None:
+    words = (*WORDS, "data.val_size=1", "trainer.max_epochs=1")
+    stack(words, RATES)
     said = capsys.readouterr().err.splitlines()
+    alone(words, RATES[:1])
+    assert capsys.readouterr().err.splitlines() == said
     assert said == ["fulmen: val/auroc stays empty in the history: the validation split has no row of class 'upper'"]
 
 

@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -102,14 +102,25 @@ def test_what_trains_by_itself_says_why(words: str, why: str) -> None:
 def test_a_sweep_says_what_trains_as_one_and_what_does_not(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*STACKED, "seed=1,2,3", "optimizer=adam,lbfgs", "trainer.max_epochs=1"]) == 0
     said = capsys.readouterr().out
-    assert "3 runs train as one, little faster" in said or "3 runs train as one, about" in said
-    assert ": jobs 0, 2, 4" in said and "by themselves train jobs 1, 3, 5: L-BFGS decides" in said
+    assert "3 runs train as one, little faster, because they are few: jobs 0, 2, 4" in said
+    assert "jobs 1, 3, 5 train one by one: L-BFGS decides" in said
     assert [status.get("stacked") for status in statuses()] == [3, None, 3, None, 3, None]
 
 
-def test_a_stack_has_as_many_copies_as_asked_for() -> None:
-    assert main([*STACKED, "seed=range(5)", "trainer.max_epochs=1", "hydra.launcher.copies=2"]) == 0
-    assert [status.get("stacked") for status in statuses()] == [2, 2, 2, 2, None]
+@pytest.mark.parametrize(
+    ("copies", "sizes", "words"),
+    [
+        (2, [2, 2, None], ("few: jobs 0 to 1", "job 2 trains by itself: h")),
+        (1, [None] * 3, ("jobs 0 to 2 train one by one: hydra.launcher.copies=1",)),
+    ],
+)
+def test_a_stack_has_as_many_copies_as_asked_for(
+    copies: int, sizes: list[int | None], words: Sequence[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*STACKED, "seed=range(3)", "trainer.max_epochs=1", f"hydra.launcher.copies={copies}"]) == 0
+    assert [status.get("stacked") for status in statuses()] == sizes
+    said = capsys.readouterr().out
+    assert all(each in said for each in words)
 
 
 def test_a_stack_fits_into_memory(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -288,6 +299,9 @@ def test_a_search_chooses_several_runs_at_once() -> None:
     words = ("sweep=optuna", "optimizer.lr=tag(log, interval(0.001, 0.1))", "hydra.sweeper.n_trials=10")
     assert main([*STACKED, *words, "trainer.max_epochs=1"]) == 0
     assert [status.get("stacked") for status in statuses()] == [8] * 8 + [2] * 2
+    (sweep,) = Path("logs/sweeps").iterdir()
+    assert main(["-m", f"resume={sweep}", "hydra.sweeper.n_trials=13"]) == 0
+    assert [status.get("stacked") for status in statuses()] == [8] * 8 + [2] * 2 + [3] * 3
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")

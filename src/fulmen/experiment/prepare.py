@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from fulmen.data.tensors import fingerprint
+from fulmen.errors import warn
 from fulmen.experiment import importing
 from fulmen.experiment.baseline import Amounts, Baseline
 from fulmen.experiment.experiment import Experiment
@@ -126,6 +127,18 @@ def prepare(experiment: Experiment, threads: int | None = None) -> Prepared:
         amounts=amounts,
         baseline=experiment.baseline and experiment.baseline(net, task, data.splits["train"], recipe, amounts),
     )
+
+
+def warn_before(prepared: Prepared, *, resumes: bool) -> None:
+    """Says what is worth knowing before a run trains, or before many do as one; of one that resumes, less."""
+    if prepared.compile_obstacle is not None:
+        warn(compile.NOT_POSSIBLE.format(prepared.compile_obstacle))
+    for note in () if resumes else prepared.notes:
+        warn(note)
+    if prepared.undefined:
+        names = " and ".join(f"val/{name}" for name in prepared.undefined)
+        stay = "stays" if len(prepared.undefined) == 1 else "stay"
+        warn(f"{names} {stay} empty in the history: the validation split {next(iter(prepared.undefined.values()))}")
 
 
 def _check_network(experiment: Experiment, data: DataModule, plan: Plan, batch_size: int) -> list[str]:

@@ -11,12 +11,12 @@ import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers.logger import Logger
 
-from fulmen.errors import Diverged, warn
+from fulmen.errors import Diverged
 from fulmen.experiment import console
 from fulmen.experiment.baseline import coefficients
 from fulmen.experiment.experiment import Experiment, Session
 from fulmen.experiment.load import OTHER_CODE, Run, check_round_trip, load, metadata
-from fulmen.experiment.prepare import Prepared, prepare
+from fulmen.experiment.prepare import Prepared, prepare, warn_before
 from fulmen.figures.context import RunContext
 from fulmen.models.dry_run import parameter_count
 from fulmen.models.initializers import load_weights
@@ -28,7 +28,7 @@ from fulmen.runs.signals import Stop, deferred, raising
 from fulmen.tasks.evaluation import Evaluation
 from fulmen.tasks.names import METRICS, mode
 from fulmen.tasks.predictor import Predictor
-from fulmen.training import compile, loggers
+from fulmen.training import loggers
 from fulmen.training.callbacks.checkpointing import Checkpointer
 from fulmen.training.callbacks.histograms import Histograms
 from fulmen.training.callbacks.progress import Progress
@@ -72,14 +72,8 @@ def train(experiment: Experiment, session: Session) -> Run:
                     if not session.resume:
                         console.print_columns(experiment.source.summary)
                         console.print_compiling(prepared.compiles, prepared.compiling_saves)
-                if prepared.compile_obstacle is not None and leads:
-                    warn(compile.NOT_POSSIBLE.format(prepared.compile_obstacle))
-                for note in prepared.notes if leads and not session.resume else ():
-                    warn(note)
-                if prepared.undefined and leads:
-                    names = " and ".join(f"val/{name}" for name in prepared.undefined)
-                    why = next(iter(prepared.undefined.values()))
-                    warn(f"{names} stay empty in the history: the validation split {why}")
+                if leads:
+                    warn_before(prepared, resumes=session.resume)
                 torch.set_num_threads(prepared.threads)
                 path = session.folder / "history.csv"
                 history = History(path, prepared.columns, plan.steps_per_epoch, step) if leads else None

@@ -23,7 +23,7 @@ from fulmen.data.tensors import Batch, fingerprint
 from fulmen.errors import CheckpointError, Diverged, Impossible, one_line, warn
 from fulmen.experiment import importing
 from fulmen.experiment.experiment import Experiment, Session
-from fulmen.experiment.prepare import Prepared, check_measurable, prepare
+from fulmen.experiment.prepare import Prepared, check_measurable, prepare, warn_before
 from fulmen.experiment.run import host_unchanged
 from fulmen.experiment.stacked_records import Records
 from fulmen.models import dry_run
@@ -97,8 +97,8 @@ def train(experiments: Sequence[Experiment], sessions: Sequence[Session], place:
                     raise
                 except Exception as error:  # whatever a network's code may raise
                     raise Impossible(one_line(error)) from error
-                _warn(stack.prepared)
                 file = place / f"{of_those[0].folder.name}.ckpt"
+                warn_before(stack.prepared, resumes=file.exists())
                 place.mkdir(exist_ok=True)
                 with (
                     raising(),
@@ -252,16 +252,6 @@ def prepare_stack(prepared: Prepared, experiments: Sequence[Experiment], session
         or find_threads(options, nets[0], spec.in_shape, rows_at_once, classes, len(experiments)),
         device=device,
     )
-
-
-def _warn(prepared: Prepared) -> None:
-    """Says of all runs what a run by itself says before it trains."""
-    if prepared.compile_obstacle is not None:
-        warn(compile.NOT_POSSIBLE.format(prepared.compile_obstacle))
-    for note in prepared.notes:
-        warn(note)
-    for name, why in prepared.undefined.items():
-        warn(f"val/{name} stays empty in the history: the validation split {why}")
 
 
 def _compiles(prepared: Prepared, copies: int) -> bool:

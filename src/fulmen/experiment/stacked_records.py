@@ -90,7 +90,7 @@ class Records:
 
     def open(self) -> None:
         """Says in each folder that its run is running, and with which configuration, where it is not as planned."""
-        sessions = [session for copy, session in enumerate(self.sessions) if copy not in self.over]
+        sessions = [self.sessions[copy] for copy in self._open_copies()]
         if sessions and not recording.has(sessions[-1].folder, sessions[-1].config):  # nor have others; it comes last
             for session in sessions:
                 write_text(session.folder / "config.yaml", yaml_text(session.config))
@@ -99,15 +99,18 @@ class Records:
 
     def _open(self) -> list[tuple[Path, dict[str, Any]]]:
         """Returns folders and statuses of the copies whose record is not complete."""
-        pairs = zip(self.sessions, self.statuses, strict=True)
-        return [(one.folder, status) for copy, (one, status) in enumerate(pairs) if copy not in self.over]
+        return [(self.sessions[copy].folder, self.statuses[copy]) for copy in self._open_copies()]
+
+    def _open_copies(self) -> list[int]:
+        return [copy for copy in range(len(self.sessions)) if copy not in self.over]
 
     def fail(self, error: BaseException) -> None:
         """Says in each folder that is not complete why its run ended."""
-        ending = recording.failure(error) | recording.ending(self.before[0], self.began)
-        for folder, status in self._open():
+        why = recording.failure(error)
+        for copy in self._open_copies():
+            ending, folder = recording.ending(self.before[copy], self.began), self.sessions[copy].folder
             with suppress(OSError):  # why it ended matters more
-                write_json(folder / "status.json", status | ending, flush=False)
+                write_json(folder / "status.json", self.statuses[copy] | why | ending, flush=False)
 
     def write(
         self, copy: int, metrics: dict[str, Any], make_evaluation: Callable[[], Evaluation], data: DataModule

@@ -32,6 +32,7 @@ from fulmen.rules import split_override
 from fulmen.runs import folder as folders
 from fulmen.runs.folder import SWEEP
 from fulmen.runs.signals import TIME_IS_UP, Interrupted, raising
+from fulmen.sweeps import results
 from fulmen.sweeps.progress import watching
 from fulmen.sweeps.record import STOP, Sweep
 from fulmen.sweeps.record import read as read_sweep
@@ -228,7 +229,7 @@ class Job:
         except Interrupted:
             raise
         except Impossible as why:
-            print(f"{names[0]} to {names[-1]} train one by one: {why}", flush=True)
+            print(f"{results.jobs(paths)} train one by one: {why}", flush=True)
             for path in paths:
                 replace(self, stacks={}).run(path)
         except BaseException as error:  # whatever a network's code may raise, Python's own ways to end included

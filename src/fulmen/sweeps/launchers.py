@@ -140,7 +140,7 @@ class Launcher:
             Exception: whatever a launcher raises whose worker was killed, or that cannot reach what it launches on.
         """
         if self.inner is not None:
-            found = stacking.groups(folders)
+            found = stacking.cut(stacking.groups(folders), self.copies)
             print(*stacking.lines(found), sep="\n", flush=True)
             stacks = stacking.stacked(found, self.copies)
             inside = {place for names, _ in stacks.values() for place in names[1:]}

@@ -96,6 +96,15 @@ def runs(count: int) -> str:
     return "1 run" if count == 1 else f"{count} runs"
 
 
+def jobs(places: Sequence[Path]) -> str:
+    """Returns jobs by their numbers, of which many are in a row: `jobs 0 to 63, 70`."""
+    numbers = {int(place.name) for place in places}
+    starts = sorted(number for number in numbers if number - 1 not in numbers)
+    ends = sorted(number for number in numbers if number + 1 not in numbers)
+    spans = [f"{start}" if start == end else f"{start} to {end}" for start, end in zip(starts, ends, strict=True)]
+    return f"job{'' if len(numbers) == 1 else 's'} {', '.join(spans[:5])}" + (", ..." if len(spans) > 5 else "")
+
+
 def failures(results: Sequence[Result]) -> list[Result]:
     """Jobs that came to no good end."""
     return [result for result in results if result.ended and not result.done]

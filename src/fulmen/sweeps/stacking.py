@@ -8,13 +8,13 @@ import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from fulmen.runs import folder as folders
 from fulmen.sweeps.job import STACKS
-from fulmen.sweeps.results import runs
+from fulmen.sweeps.results import jobs, runs
 
 DIFFERENT: Final = (
     "seed",
@@ -34,11 +34,11 @@ def obstacle(config: Mapping[str, Any]) -> str | None:
     trainer, figures = config["trainer"], config["figures"]
     obstacles = {
         "L-BFGS decides by its losses what to do next": config["choices"]["optimizer"] == "lbfgs",
-        "their gradients are found by hand": config["choices"]["backprop"] != "autograd",
-        "they train on several devices": trainer["devices"] > 1,
+        "gradients are found by hand": config["choices"]["backprop"] != "autograd",
+        f"trainer.devices={trainer['devices']} is not stacked": trainer["devices"] > 1,
         f"trainer.precision={trainer['precision']} is not stacked": trainer["precision"] not in ("32-true", "64-true"),
         "trainer.debug looks at each operation": trainer["debug"],
-        "their figures show how weights change": figures.get("animation") or figures.get("histograms"),
+        "figures show how weights change": figures.get("animation") or figures.get("histograms"),
     }
     return next((why for why, holds in obstacles.items() if holds), None)
 
@@ -94,7 +94,7 @@ def groups(places: Sequence[Path]) -> list[Group]:
     for place in waiting:
         config = folders.read_config(place)
         resumes = (place / "checkpoints" / folders.LAST).exists()
-        why = "they resume from checkpoints of their own" if resumes else obstacle(config)
+        why = "a checkpoint of a single run is there to resume from" if resumes else obstacle(config)
         if why is None:
             together.setdefault(key(config), Group([], config=config)).places.append(place)
         else:
@@ -170,40 +170,41 @@ def _members(file: Path) -> list[Path]:
 
 def lines(found: Sequence[Group]) -> list[str]:
     """Returns what to print about groups: how many train as one, and why others do not."""
-    stacks = [group for group in found if len(group.places) > 1]
     said = []
-    for group in stacks:
+    for group in found:
+        if len(group.places) == 1:
+            continue
         times = "" if group.config is None else f", {_times(group.config, [len(group.places)])}"
-        said.append(f"{runs(len(group.places))} train as one{times}: jobs {_numbers(group.places)}")
+        said.append(f"{runs(len(group.places))} train as one{times}: {jobs(group.places)}")
     reasons: dict[str, list[Path]] = {}
     for group in found:
         if len(group.places) == 1:
-            reasons.setdefault(group.why or "no other job differs only in what copies may", []).extend(group.places)
-    return said + [f"by themselves train jobs {_numbers(places)}: {why}" for why, places in reasons.items()]
+            reasons.setdefault(group.why or "nothing to train together with", []).extend(group.places)
+    for why, places in reasons.items():
+        said.append(f"{jobs(places)} {'trains by itself' if len(places) == 1 else 'train one by one'}: {why}")
+    return said
 
 
-def _numbers(places: Sequence[Path]) -> str:
-    """Returns the numbers of jobs, of which many are in a row: `0 to 63, 70`."""
-    numbers = sorted(int(place.name) for place in places)
-    starts = [number for number in numbers if number - 1 not in numbers]
-    ends = [number for number in numbers if number + 1 not in numbers]
-    spans = [f"{start}" if start == end else f"{start} to {end}" for start, end in zip(starts, ends, strict=True)]
-    return ", ".join(spans[:5]) + (", ..." if len(spans) > 5 else "")
+def cut(found: Sequence[Group], copies: int) -> list[Group]:
+    """Returns groups of at most so many runs; 0 for any number. A stack that is resumed stays whole."""
+    smaller = []
+    for group in found:
+        size = copies if copies and not group.is_resumed else len(group.places)
+        why = group.why if len(group.places) == 1 else f"hydra.launcher.copies={copies}"
+        for start in range(0, len(group.places), size):
+            smaller.append(replace(group, places=group.places[start : start + size], why=why))
+    return smaller
 
 
 def stacked(found: Sequence[Group], copies: int) -> dict[str, tuple[list[str], int | None]]:
     """Returns the stacks as `Job` takes them.
 
     Args:
-        found: the groups.
+        found: the groups, cut.
         copies: how many runs train as one at most; 0 for as many as fit into memory.
     """
-    stacks: dict[str, tuple[list[str], int | None]] = {}
-    for group in found:
-        names = [place.name for place in group.places]
-        size = copies if copies and not group.is_resumed else len(names)
-        for start in range(0, len(names), size):
-            some = names[start : start + size]
-            if len(some) > 1:
-                stacks[some[0]] = (some, None if group.is_resumed else copies)
-    return stacks
+    return {
+        group.places[0].name: ([place.name for place in group.places], None if group.is_resumed else copies)
+        for group in found
+        if len(group.places) > 1
+    }

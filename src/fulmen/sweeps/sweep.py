@@ -4,6 +4,7 @@ import os
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -98,7 +99,7 @@ def sweep(overrides: Sequence[str], config_dir: str | None) -> tuple[Path, list[
 def _search(overrides: Sequence[str], config_dir: str | None) -> tuple[Path, list[Result]]:
     """As `sweep`, with jobs that are chosen one after the other."""
     about_launcher, others = split(overrides)
-    plan = search.plan(others, config_dir)
+    plan = replace(search.plan(others, config_dir), words=[*overrides])
     launcher = Launcher(about_launcher)
     if sentence := search.nothing_to_do(plan):
         raise Finished(sentence)

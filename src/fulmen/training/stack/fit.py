@@ -1,9 +1,9 @@
 """The training of a stack: intervals as a single run has them, a row of the history for each copy, and how each ends.
 
 A copy that diverges, stops early or is pruned is *frozen*: its rate is 0 from then on and what it was is kept, while
-its neighbours go on as if nothing had happened. Where copies have stopped early and at most half still run, those alone
-stay in the stack. (Their last bits may change then, since the processor takes several numbers at once. Copies that
-diverge let nobody leave, so that they change nothing.)
+its neighbours go on as if nothing had happened. Copies that have stopped early or were pruned leave the stack once at
+least half of it has. (Last bits of the others may change then, since the processor takes several numbers at once.
+Copies that diverge stay, so that they change nothing.)
 
 Shapes: C copies, n weights of a copy, F columns of a row of the history, M copies that are in the stack.
 """
@@ -256,10 +256,11 @@ class Fit:
 
     def _let_leave(self) -> None:
         """Takes frozen copies out of the stack where that pays."""
-        running, stopped = self.running, [error for error in self.ends.values() if not isinstance(error, Diverged)]
-        few = 0 < 2 * len(running) <= len(self.members) and self.plan.total_steps - self.number >= WORTHWHILE
-        if self.compiled is None and stopped and few:
-            self._keep(np.array(running))
+        members, ends = self.members.tolist(), self.ends
+        staying = [copy for copy in members if copy not in ends or isinstance(ends[copy], Diverged)]
+        few = 2 * len(staying) <= len(members) and self.plan.total_steps - self.number >= WORTHWHILE
+        if self.compiled is None and few and self.running:
+            self._keep(np.array(staying))
 
     def _keep(self, members: NDArray[np.int64]) -> None:
         places = torch.from_numpy(np.searchsorted(self.members, members)).to(self.stack.device)

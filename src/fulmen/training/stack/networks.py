@@ -112,8 +112,7 @@ class Stack:
         self.evaluation, self.in_shape, self.device = evaluation, in_shape, device
         self.gradient_clip, self.batch_size, self.parts = gradient_clip, batch_size, -(-batch_rows // batch_size)
         nets = [with_share_as_tensor(net, recipe.seed) for net, recipe in zip(nets, recipes, strict=True)]
-        for net in nets[1:]:
-            _check_alike(nets[0], net)
+        _check_alike(nets)
         self.unused, self.form = nets[0], copy.deepcopy(nets[0]).to(device)
         """The architecture, whose own numbers are never used; as it is before anything went through it, and after."""
         first: dict[int, str] = {}
@@ -479,18 +478,20 @@ def _attributes(net: nn.Module) -> dict[str, str]:
     }
 
 
-def _check_alike(one: nn.Module, other: nn.Module) -> None:
+def _check_alike(nets: Sequence[nn.Module]) -> None:
     """Checks that networks differ in nothing but tensors of their state: a stack runs the code of one of them.
 
     Raises:
         Impossible: they differ in something else.
     """
-    if [*map(type, one.modules())] != [*map(type, other.modules())]:
-        raise Impossible("the networks have different layers")
-    attributes, others = _attributes(one), _attributes(other)
-    for name in [*attributes, *others]:
-        holds_tensors = "tensor(" in str(attributes.get(name))  # of which the recording of a step says more
-        if attributes.get(name) != others.get(name) and not holds_tensors:
+    kinds, attributes = [*map(type, nets[0].modules())], _attributes(nets[0])
+    for net in nets[1:]:
+        if [*map(type, net.modules())] != kinds:
+            raise Impossible("the networks have different layers")
+        others = _attributes(net)
+        # tensors aside: of those the recording of a step says more
+        differ = (name for name in [*attributes, *others] if attributes.get(name) != others.get(name))
+        if (name := next((name for name in differ if "tensor(" not in str(attributes.get(name))), None)) is not None:
             raise Impossible(f"the networks differ in {name}, which is neither a parameter nor a buffer")
 
 
