@@ -114,8 +114,11 @@ def test_a_run_imports_what_it_needs_and_looking_at_it_no_torch(tmp_path: Path) 
     assert "sklearn" in packages(circles)
     assert (tmp_path / "default" / "figures" / "curves.png").exists()
 
-    compare, clean = imported(tmp_path, command("compare", "lean", "default"), command("clean", ".", "remove=last"))
+    (tmp_path / "rows.csv").write_text("x1,x2\n0.5,0.3\n")
+    looking = (["compare", "lean", "default"], ["clean", ".", "remove=last"], ["predict", "lean", "input=rows.csv"])
+    compare, clean, predict = imported(tmp_path, *(command(*words) for words in looking))
     assert packages(compare) & HEAVY == {"matplotlib"} and not packages(clean) & HEAVY
+    assert packages(predict) & {"torch", "lightning"} == {"torch"}, "only training needs the other, which takes seconds"
     assert (tmp_path / "compare.png").exists() and not (tmp_path / "lean" / "checkpoints" / "last.ckpt").exists()
 
 

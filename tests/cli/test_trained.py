@@ -3,8 +3,6 @@
 import json
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -327,18 +325,6 @@ def test_another_table_is_measured_whole_by_what_was_learned(
     found = json.loads(capsys.readouterr().out)
     right = fulmen.load("run").predict(new.drop(columns="target")) == new["target"].to_numpy()
     assert_allclose(found["all/accuracy"], right.mean(), rtol=1e-6)
-
-
-def test_predict_and_export_import_no_lightning(here: Path) -> None:
-    """It takes seconds, and only training needs it."""
-    code = "import sys; from fulmen.cli.main import main; main(sys.argv[1:]); print('lightning' in sys.modules)"
-    done = subprocess.run(
-        [sys.executable, "-c", code, "predict", "run", "input=rows.csv", "output=a.csv"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout.splitlines()[-1] == "False"
 
 
 @pytest.mark.parametrize("name", ["epoch=3-step=99.ckpt", "lr=0.1", "weights of größe=3.pt"])

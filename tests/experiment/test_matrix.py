@@ -99,11 +99,16 @@ def test_every_experiment_composes_and_passes_preflight(name: str) -> None:
 
 @pytest.mark.parametrize("data", [name for name in names("data") if name not in (*NOTHING_TO_LEARN, *DIGITS)])
 def test_default_runs_beat_the_constant_prediction(data: str, train: Callable[..., Run]) -> None:
-    """The mean of the training targets, or the commonest class, is what a model that learned nothing would say."""
-    words = (f"model={'linear' if 'linear' in data else 'mlp'}", *words_for(data))
-    source = validate.check(fulmen.compose(words))
+    """The mean of the training targets, or the commonest class, is what a model that learned nothing would say.
+
+    An MLP beats it after a quarter of the passes, already.
+    """
+    model = "linear" if "linear" in data else "mlp"
+    words = (f"model={model}", *words_for(data))
+    config = fulmen.compose(words)
+    source = validate.check(config)
     splits = source.load()
-    run = train(*words)
+    run = train(*words, max_epochs=config.data.epochs // (1 if model == "linear" else 4))
     if source.spec.task == "regression":
         assert run.metrics["val/r2"] > 0.05, "R² is 0 for the mean of the very rows that are asked for"
     else:

@@ -27,21 +27,22 @@ REFERENCES = {
 }
 
 
-@pytest.mark.parametrize("override", REFERENCES)
 def test_a_run_goes_on_with_what_the_environment_gave_it_and_records_none_of_it(
-    override: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    ((name, value),) = REFERENCES[override].items()
-    monkeypatch.setenv(name, value)
-    assert main([*QUICK, override, "run_dir=run"]) == 0
-    reference = override.partition("=")[2]
-    assert override in json.loads(Path("run/status.json").read_text())["overrides"]
-    assert reference.strip("\"'")[:10] in Path("run/config.yaml").read_text()
-    if name != "SCORE" and len(value) > 2:  # others may stand anywhere
-        texts = [path for path in Path("run").rglob("*") if path.is_file() and path.suffix not in (".ckpt", ".csv")]
-        alone = re.compile(rf"\b{re.escape(value)}\b")  # and not among the digits of a hash
-        assert not [path for path in texts if alone.search(path.read_text("utf-8", "replace"))]
+    for variable in REFERENCES.values():
+        monkeypatch.setenv(*next(iter(variable.items())))
+    assert main([*QUICK, *REFERENCES, "run_dir=run"]) == 0
+    recorded, config = json.loads(Path("run/status.json").read_text())["overrides"], Path("run/config.yaml").read_text()
+    texts = [path for path in Path("run").rglob("*") if path.is_file() and path.suffix not in (".ckpt", ".csv")]
+    for override, variable in REFERENCES.items():
+        ((name, value),) = variable.items()
+        assert override in recorded
+        assert override.partition("=")[2].strip("\"'")[:10] in config
+        if name != "SCORE" and len(value) > 2:  # others may stand anywhere
+            alone = re.compile(rf"\b{re.escape(value)}\b")  # and not among the digits of a hash
+            assert not [path for path in texts if alone.search(path.read_text("utf-8", "replace"))]
     measured = Path("run/metrics.json").read_bytes()
     assert main(["rerun=run", "run_dir=again"]) == 0
     assert Path("again/metrics.json").read_bytes() == measured

@@ -77,8 +77,9 @@ MATRIX = (
 def test_a_graph_takes_the_same_steps(
     train: Train, graphs: list[GraphModule], words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    matrix = (*DOUBLE, *words.split())
-    assert far(train(*matrix, max_steps=40, compile=True), train(*matrix, max_steps=40)) < 1e-10
+    """Most of them without a smaller last batch, which comes at step 32 and has a graph of its own."""
+    matrix, steps = (*DOUBLE, *words.split()), 40 if words in MATRIX[::4] else 31
+    assert far(train(*matrix, max_steps=steps, compile=True), train(*matrix, max_steps=steps)) < 1e-10
     assert 1 <= len(graphs) <= 2, "one for whole batches and one for the last of a pass, whatever the length of packs"
     assert capsys.readouterr().err == ""
 
@@ -303,13 +304,15 @@ class Unit(Optimizer):
         return loss
 
 
-def train_parts(folder: Path, between: Callable[[], nn.Module], optimizer: Callable[..., Optimizer], code: bool) -> Run:
-    """Without Hydra; 4 steps a pass, of which the last is smaller."""
+def train_parts(
+    folder: Path, between: Callable[[], nn.Module], optimizer: Callable[..., Optimizer], code: bool, rows: int = 64
+) -> Run:
+    """Without Hydra; 4 steps a pass, of which the last is smaller unless there are 64 rows."""
     options = {"accelerator": "cpu", "devices": 1, "strategy": "auto", "precision": "64-true", "threads": "auto"}
     limits = {"max_epochs": 12, "max_steps": None, "gradient_clip": None, "accumulate": 1, "patience": None}
     return runs.train(
         Experiment(
-            source=Moons(train_size=60, val_size=20, test_size=20, noise=0.1, batch_size=16),
+            source=Moons(train_size=rows, val_size=20, test_size=20, noise=0.1, batch_size=16),
             model=functools.partial(Net, between=between),
             init=initializers.default,
             recipe=Recipe(
@@ -357,15 +360,16 @@ def test_networks_and_optimizers_of_ones_own(
     optimizer: Callable[..., Optimizer],
     why: str | None,
 ) -> None:
-    with_it = train_parts(tmp_path / "with", between, optimizer, True)
+    rows = 60 if isinstance(between, functools.partial) else 64
+    with_it = train_parts(tmp_path / "with", between, optimizer, True, rows)
     said = capsys.readouterr().err
     assert (said == "") if why is None else (why in said and said.count("\n") == 1)
-    assert far(with_it, train_parts(tmp_path / "without", between, optimizer, False)) < 1e-10
+    assert far(with_it, train_parts(tmp_path / "without", between, optimizer, False, rows)) < 1e-10
 
 
 def test_a_network_that_changes_later_ends_the_run(tmp_path: Path, graphs: list[GraphModule]) -> None:
     with pytest.raises(ValueError, match="no longer computes what was compiled"):
-        train_parts(tmp_path / "run", Late, functools.partial(SGD, lr=0.1), True)
+        train_parts(tmp_path / "run", Late, functools.partial(SGD, lr=0.1), True, 60)
     assert graphs
 
 
