@@ -50,7 +50,7 @@ def edit(folder: Path, name: str, **changes: Any) -> None:
 def test_a_repeated_run_has_the_same_figures(one: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["rerun=one"]) == 0
     (two,) = Path("logs/runs").iterdir()
-    assert "figures equal, to the last bit, those of one" in capsys.readouterr().out
+    assert "metrics equal, to the last bit, those of one" in capsys.readouterr().out
     assert (one / "metrics.json").read_bytes() == (two / "metrics.json").read_bytes()
     assert config_of(two) == config_of(one) | {"run_dir": None}
     assert json.loads((two / "status.json").read_text())["rerun"] == "one"
@@ -61,7 +61,7 @@ def test_what_differs_is_said(one: Path, capsys: pytest.CaptureFixture[str]) -> 
     edit(one, "status.json", commit="abc", device="cuda:0", versions=versions)
     assert main(["rerun=one", "run_dir=two", "seed=4"]) == 0
     said = capsys.readouterr().out
-    assert "figures differ from those of one" in said
+    assert "metrics differ from those of one" in said
     for line in (r"commit: abc -> \w+", r"torch: 2\.0\.0 -> 2\.\d+", r"device: cuda:0 -> cpu"):
         assert re.search(line, said), line
     assert "numpy" not in said.partition("what else differs")[2]

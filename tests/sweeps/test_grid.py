@@ -29,7 +29,7 @@ def the(sweep: Path) -> Path:
 
 
 def states(sweep: Path) -> list[str]:
-    jobs = sorted((path for path in the(sweep).iterdir() if path.is_dir()), key=lambda job: int(job.name))
+    jobs = sorted((path for path in the(sweep).iterdir() if path.name.isdecimal()), key=lambda job: int(job.name))
     assert [job.name for job in jobs] == [str(number) for number in range(len(jobs))]
     return [json.loads((job / "status.json").read_text())["state"] for job in jobs]
 
@@ -37,6 +37,19 @@ def states(sweep: Path) -> list[str]:
 def rows(sweep: Path) -> list[dict[str, str]]:
     with (the(sweep) / "leaderboard.csv").open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize(
+    ("word", "sentence"),
+    [
+        ("seed=range(0,3,0)", "seed=range(0,3,0) is no list of values"),
+        ("seed=range(1e9)", "more values than a sweep may have jobs, 100,000"),
+        ("data.seed=range(1000)", "these are 1,000,000 combinations, and a sweep has at most 100,000 jobs"),
+    ],
+)
+def test_a_grid_has_an_end(word: str, sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["-m", word, "optimizer.lr=range(1,1001)"]) == 1
+    assert sentence in capsys.readouterr().err
 
 
 def test_a_grid_is_the_product_of_what_the_words_list() -> None:

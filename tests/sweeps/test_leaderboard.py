@@ -63,7 +63,7 @@ def test_the_files_hold_every_run(tmp_path: Path) -> None:
     text = (tmp_path / "leaderboard.md").read_text("utf-8")
     lines = [line.split(" | ") for line in text.splitlines() if line.startswith("| ")]
     assert ["| 1", "adam", "0.85", "0.2147 to 1.485", "0.071", "2 |"] in lines
-    assert "Adam may be best.\n" in text
+    assert "- adam may be best\n" in text
     assert ["| 2", "failed", "E: no \\| luck at all", "`logs/2` |"] in lines
     assert {len([cell for cell in line if cell]) for line in lines} <= {4, 5, 6}
     found = json.loads((tmp_path / "leaderboard.json").read_text("utf-8"))

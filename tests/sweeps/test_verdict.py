@@ -132,7 +132,7 @@ def test_what_differs_unasked_is_said() -> None:
         for name, rate in (("m0", 0.1), ("m1", 0.2))
     ]
     said = remarks(runs, configs)
-    assert said[0] == "model.lr differs, too, though it was not asked to: 0.1 with model=m0, 0.2 with model=m1"
+    assert said[0] == "model.lr differs as well, although you did not vary it: 0.1 with model=m0, 0.2 with model=m1"
     assert "not the draw of the data" in said[-1]
 
 
@@ -143,6 +143,25 @@ def test_the_edge_of_a_grid_is_said() -> None:
     ]
     said = remarks(Board("val/loss", ["optimizer.lr"], rows), [])
     assert said == ["the best optimizer.lr, 1, is the largest that was tried; try larger ones"]
+
+
+def test_runs_that_diverged_are_not_passed_over() -> None:
+    settings = [("0.1", 1.0), ("0.1", 1.1), ("0.9", 0.1), ("0.9", None), ("1.5", None)]
+    rows = [
+        Row(
+            str(job),
+            "diverged" if value is None else "completed",
+            {"optimizer.lr": rate, "seed": str(job % 2)},
+            {} if value is None else {"val/loss": value},
+            Path("x"),
+        )
+        for job, (rate, value) in enumerate(settings)
+    ]
+    said = remarks(Board("val/loss", ["optimizer.lr", "seed"], rows), [])
+    assert sorted(said[:2]) == [
+        "optimizer.lr=0.9 diverged in 1 of 2 runs, which its mean leaves out",
+        "optimizer.lr=1.5 diverged in 1 of 1 runs, and so has no score",
+    ]
 
 
 def test_a_sweep_ends_with_its_verdict(

@@ -3,6 +3,8 @@
 Nothing here imports torch; what help needs does not even import Hydra.
 """
 
+import itertools
+import math
 import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,6 +28,8 @@ IDENTIFIER = re.compile(r"(?!(true|false|null|nan|inf)$)[a-z_]\w*", re.ASCII | r
 """What it reads as a text."""
 SYNTAX = re.compile(r"[(){}\[\]'\"]")
 """Letters that mean something in that grammar."""
+MOST_JOBS = 100_000
+"""Of a sweep; planning so many takes minutes."""
 FUNCTION = re.compile(r"(choice|range|interval|glob|shuffle|sort|tag|str|int|float|bool)\(.*\)")
 NESTED = re.compile(r"[^\[{'\"]*\$\{[^{}]*\$\{")
 """Begins a reference with another one inside, which it reads in quotes alone."""
@@ -135,9 +139,12 @@ def product(parsed: Sequence["Override"], folders: Sequence[Path]) -> list[list[
     """Expands each of a sweep's overrides into its single values; their combinations are the sweep's jobs.
 
     Raises:
-        ConfigurationError: an override names nothing, or asks for a search, which is not a grid.
+        ConfigurationError: an override names nothing, asks for a search, which is not a grid, or there are too many.
     """
-    return [_values(override, folders) for override in parsed]
+    found = [_values(override, folders) for override in parsed]
+    if (jobs := math.prod(map(len, found))) > MOST_JOBS:
+        raise ConfigurationError(f"these are {jobs:,} combinations, and a sweep has at most {MOST_JOBS:,} jobs")
+    return found
 
 
 def _values(override: "Override", folders: Sequence[Path]) -> list[str]:
@@ -150,13 +157,18 @@ def _values(override: "Override", folders: Sequence[Path]) -> list[str]:
     if isinstance(value, Glob):
         values = value.filter(list(choices(key, folders)))
     elif override.is_discrete_sweep():
-        values = list(override.sweep_string_iterator())
+        try:
+            values = list(itertools.islice(override.sweep_string_iterator(), MOST_JOBS + 1))
+        except ValueError as error:  # as of a range in steps of 0
+            raise ConfigurationError(f"{line} is no list of values: {' '.join(str(error).split())}") from error
     else:
         raise ConfigurationError(
             f"{line} asks for a search, but a grid needs lists: {key}=a,b or range(1,4); to search, add sweep=optuna"
         )
     if not values:
         raise ConfigurationError(f"{line} matches nothing")
+    if len(values) > MOST_JOBS:
+        raise ConfigurationError(f"{line} has more values than a sweep may have jobs, {MOST_JOBS:,}")
     return [f"{key}={value}" for value in values]
 
 

@@ -244,7 +244,9 @@ def differences(one: Path, other: Path) -> list[str]:
         f"  {name}: {before.get(name)} -> {after.get(name)}" for name in names if before.get(name) != after.get(name)
     ]
     equal = _bytes(one / "metrics.json") == _bytes(other / "metrics.json")
-    figures = f"figures {'equal, to the last bit, those' if equal else 'differ from those'} of {one}"
+    how = "equal, to the last bit, those" if equal else "differ from those"
+    in_stack = "" if equal or "stacked" not in before else ", which trained in a stack, so that last digits differ"
+    figures = f"metrics {how} of {one}{in_stack}"
     return [figures, *(["what else differs:", *lines] if lines else [])]
 
 

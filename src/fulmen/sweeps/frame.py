@@ -160,8 +160,15 @@ class SweepResults:
 
         Returns:
             Means with intervals, tests of all pairs, and ranks.
+
+        Raises:
+            ConfigurationError: no run has that metric.
         """
-        return verdict(leaderboard.of_sweep(self._plan, self._runs, score))
+        board = leaderboard.of_sweep(self._plan, self._runs, score)
+        there = dict.fromkeys(name for run in self._runs for name, value in run.metrics.items() if _is_number(value))
+        if not board.groups:
+            raise ConfigurationError(f"no run in {self.folder} has {board.score}{alternatives(board.score, there)}")
+        return verdict(board)
 
     def __repr__(self) -> str:
         states = Counter(run.state for run in self._runs)

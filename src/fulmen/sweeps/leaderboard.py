@@ -214,7 +214,7 @@ def _csv(board: Board) -> str:
 def _markdown(board: Board, found: "Verdict", said: Sequence[str]) -> str:
     better = "smaller" if mode(board.score) == "min" else "larger"
     parts = [f"# Leaderboard\n\nBy `{board.score}`; {better} is better.\n"]
-    parts += [f"{sentence[0].upper()}{sentence[1:]}.\n" for sentence in said]
+    parts.append("".join(f"- {sentence}\n" for sentence in said))
     if board.groups:
         parts.append(_table(*_ranks(board, found)))
     if any(len(group.scores) > 1 for group in board.groups):

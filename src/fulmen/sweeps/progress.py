@@ -72,7 +72,7 @@ class Progress:
 
     def look(self) -> None:
         """Prints which jobs have ended since the last look."""
-        waiting = []
+        waiting, ended = [], []
         for place in self.waiting:
             changed = _changed(place)
             result = read(place) if changed != self.before[place] else None
@@ -81,18 +81,19 @@ class Progress:
                 self.say(f"job {result.number}  {' '.join(self.sweep.own_overrides(result.number))}  {result.error}")
             if result is None or result.state == "interrupted" or not result.ended:
                 waiting.append(place)
-                continue
-            self._count(result)
-            self.new += 1
-            self.say(self._line(result))
+            else:
+                ended.append(result)
         self.waiting = waiting
+        self.new += len(ended)
+        for result in ended:
+            self._count(result)
+            self.say(self._line(result))
 
     def _line(self, result: Result) -> str:
         parts = [f"{self.done} of {self.sweep.jobs} done", f"{self.failed} failed"]
         if self.best is not None:
             parts.append(f"best {self.best.metrics[self.sweep.score]:.4g} (job {self.best.number})")
-        left = self.sweep.jobs - self.done - self.failed
-        if left > 0:
+        if left := len(self.waiting):
             each = (time.monotonic() - self.began) / self.new
             parts.append(f"about {_duration(each * left)} left")
         end = f"{result.state}: {result.error}" if not result.done else self._score(result)

@@ -10,6 +10,7 @@ Shapes: G configurations, S seeds.
 """
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -23,6 +24,8 @@ from fulmen.tasks.names import mode
 
 LEVEL: Final = 0.05
 """How often a difference may be claimed where there is none."""
+LOST: Final = ("diverged", "failed")
+"""States of runs that came to no score."""
 POWER: Final = 0.8
 """How often a difference of the size that was seen is to be found with the seeds that are advised."""
 FEW: Final = 5
@@ -230,7 +233,7 @@ def sentences(found: Verdict) -> list[str]:
     equals = [place for place in found.equals if place > 0]
     worse = len(others) - len(equals)
     if not equals:
-        than = "the other" if worse == 1 else f"all {worse} others"
+        than = {1: "the other", 2: "both others"}.get(worse, f"all {worse} others")
         largest = max(each.p for each in found.comparisons if each.better == 0)
         said = [
             f"{_name(best)} is best, and not by luck: {found.score} {_mean(best)}, better than {than} ({_p(largest)})"
@@ -243,7 +246,8 @@ def sentences(found: Verdict) -> list[str]:
             said.append(f"{'the other is' if worse == 1 else f'the {worse} others are'} worse, and not by luck")
     fewest = min(estimate.seeds for estimate in found.estimates)
     if fewest <= FEW:
-        said.append(f"{fewest} {'seed is' if fewest == 1 else 'seeds are'} few: only a very large difference is seen")
+        few = "one seed is too few to compare" if fewest == 1 else f"{fewest} seeds are few"
+        said.append(f"{few}: only a very large difference shows")
     return said
 
 
@@ -264,7 +268,11 @@ def _apart(found: Verdict, place: int) -> str:
     means = f": {_mean(best)} and {_mean(other)}"
     if pair is None:
         return means
-    more = f"about {pair.needed} seeds would decide" if pair.needed else f"more than {MOST_SEEDS} seeds would be needed"
+    more = (
+        f"about {pair.needed} seeds should be enough to tell"
+        if pair.needed
+        else f"more than {MOST_SEEDS} seeds would be needed"
+    )
     return f"{means}; the difference is {pair.difference:.2g} ({pair.low:.2g} to {pair.high:.2g}, {_p(pair.p)}); {more}"
 
 
@@ -283,13 +291,31 @@ def _p(value: float) -> str:
 
 
 def remarks(board: Board, configs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Returns what to bear in mind: keys that differ unasked, a best value at the edge, what the seeds vary.
+    """Returns what to bear in mind: runs without a score, keys that differ unasked, an edge, what the seeds vary.
 
     Args:
         board: the leaderboard.
         configs: the configurations of a run of each of its configurations, as recorded.
     """
-    return [*_unasked(board, configs), *_edges(board), *_of_seeds(board)]
+    return [*_left_out(board), *_unasked(board, configs), *_edges(board), *_of_seeds(board)]
+
+
+def _left_out(board: Board) -> list[str]:
+    """Returns which configurations have runs that came to no score: a mean over the others flatters them."""
+    keys = [key for key in board.keys if key not in SEEDS]
+    states: dict[str, Counter[str]] = {}
+    for row in board.rows:
+        name = " ".join(f"{key}={short(row.settings[key])}" for key in keys if key in row.settings)
+        states.setdefault(name or "the only configuration", Counter())[row.state] += 1
+    said = []
+    for name, counts in states.items():
+        lost = {state: counts[state] for state in LOST if counts[state]}
+        which = " and ".join(f"{state} in {count}" for state, count in lost.items())
+        if lost and sum(lost.values()) == counts.total():
+            said.append(f"{name} {which} of {counts.total()} runs, and so has no score")
+        elif lost:
+            said.append(f"{name} {which} of {counts.total()} runs, which its mean leaves out")
+    return said
 
 
 def _unasked(board: Board, configs: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -304,7 +330,7 @@ def _unasked(board: Board, configs: Sequence[Mapping[str, Any]]) -> list[str]:
             continue
         values = dict.fromkeys((typed(run[group]), typed(run[key])) for run in runs)
         each = ", ".join(f"{value} with {group}={choice}" for choice, value in values)
-        said.append(f"{key} differs, too, though it was not asked to: {each}")
+        said.append(f"{key} differs as well, although you did not vary it: {each}")
     return said
 
 
@@ -312,7 +338,7 @@ def _edges(board: Board) -> list[str]:
     said = []
     for key in (key for key in board.keys if key not in SEEDS and board.groups):
         try:
-            values = sorted({float(group.settings[key]) for group in board.groups})
+            values = sorted({float(row.settings[key]) for row in board.rows})  # pruned ones were tried, too
             best = float(board.groups[0].settings[key])
         except (KeyError, ValueError):  # no numbers, or not of all
             continue
@@ -328,4 +354,4 @@ def _of_seeds(board: Board) -> list[str]:
     several = any(len(group.by_seed) > 1 for group in board.groups)
     if not several or "data.seed" in board.keys:
         return []
-    return ["seeds vary first weights, batches and dropout, but not the draw of the data, which data.seed varies"]
+    return ["seeds vary first weights and batches, but not the draw of the data, which data.seed varies"]
