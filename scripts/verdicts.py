@@ -32,7 +32,9 @@ KINDS: dict[str, Draw] = {
     "normal, standard deviations 0.3, 1, 2, 3": lambda draw: draw.normal(size=SHAPE) * UNEQUAL,
     "heavy tails (Student's t, 3 degrees of freedom)": lambda draw: draw.standard_t(3, SHAPE),
     "skewed (lognormal)": lambda draw: draw.lognormal(size=SHAPE),
-    "normal, seeds that all share a part": lambda draw: draw.normal(size=SHAPE) + 3 * draw.normal(size=SEEDS),
+    "normal, with a part that all configurations of a seed share": lambda draw: (
+        draw.normal(size=SHAPE) + 3 * draw.normal(size=SEEDS)
+    ),
 }
 
 
@@ -94,24 +96,25 @@ def page(sweeps: int) -> str:
             f"simulated sweeps for each row: {CONFIGURATIONS} configurations with {SEEDS} seeds each.",
             "",
             "A verdict compares every pair of configurations by the paired t-test where they share seeds, else by "
-            "Welch's test, and corrects the p-values for the number of pairs by Holm's method. So of sweeps in which "
-            f"all configurations are the same, at most {100 * LEVEL:.0f}% should claim any difference (the shares "
-            f"below are known to {100 * math.sqrt(LEVEL * (1 - LEVEL) / sweeps):.1f}%, a standard deviation).",
+            "Welch's test, and corrects the p-values for the number of pairs by Holm's method. If all configurations "
+            f"are the same, at most {100 * LEVEL:.0f}% of sweeps should claim a difference (the standard error of the "
+            f"shares below is about {100 * math.sqrt(LEVEL * (1 - LEVEL) / sweeps):.1f} percentage points).",
             "",
             "| scores | sweeps that claim a difference where there is none |",
             "| --- | --- |",
             *claims,
             "",
             "A configuration that is better than all others by one standard deviation (of the differences between two "
-            "configurations with the same seed) should be told from each of them as often as the power of the test "
-            "says. With several pairs the level of Holm's method lies between that of the first and of the last step.",
+            "configurations with the same seed) should be found better than each of them about as often as the test's "
+            "power predicts. With several pairs, Holm's level varies from step to step, so the power is a range.",
             "",
-            "| configurations | told from another | power of the test |",
+            "| configurations | difference found | power of the test |",
             "| --- | --- | --- |",
             *powers,
             "",
             "What is assumed: seeds are independent of each other, and the mean of their scores is about normal. "
-            "Scores with a long tail make verdicts more careful, not less. Seeds vary what the run's `seed` decides: "
+            "Scores with a long tail make verdicts more careful, not less. Runs that diverged or failed are left out "
+            "of the means, and named. Seeds vary what the run's `seed` decides: "
             "first weights, batches and dropout. Whether a difference would hold on other data, only `data.seed` can "
             "tell.",
             "",
