@@ -28,8 +28,7 @@ from fulmen.cli import arguments
 from fulmen.errors import ConfigurationError, command
 from fulmen.runs.files import save_figure
 from fulmen.runs.folder import Record, read, runs_in
-from fulmen.runs.settings import Settings, differing, keys, names, settings, short
-from fulmen.sweeps.leaderboard import SEEDS
+from fulmen.runs.settings import SEEDS, Settings, differing, keys, names, settings, short
 from fulmen.tasks.names import mode
 
 if TYPE_CHECKING:

@@ -11,6 +11,8 @@ PLACES: Final = ("run_dir", "choices")
 LONGEST: Final = 32
 """Letters of a value that are shown; the end of a path or of a name with dots tells more than its beginning."""
 TARGET: Final = "._target_"
+SEEDS: Final = ("seed", "data.seed")
+"""Keys that make another sample and no other configuration."""
 
 
 def settings(config: Mapping[str, Any]) -> Settings:

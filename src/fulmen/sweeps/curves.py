@@ -12,8 +12,8 @@ import numpy as np
 
 from fulmen.errors import ConfigurationError
 from fulmen.runs.folder import read_history
-from fulmen.runs.settings import short
-from fulmen.sweeps.leaderboard import SEEDS, Board, Group
+from fulmen.runs.settings import SEEDS, short
+from fulmen.sweeps.leaderboard import Board, Group
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

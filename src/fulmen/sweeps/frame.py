@@ -19,9 +19,9 @@ from fulmen.errors import ConfigurationError, warn
 from fulmen.rules import alternatives, split_override
 from fulmen.runs import folder as folders
 from fulmen.runs.files import expand_home
+from fulmen.runs.settings import SEEDS
 from fulmen.runs.signals import raising
 from fulmen.sweeps import leaderboard, record, results
-from fulmen.sweeps.leaderboard import SEEDS
 from fulmen.sweeps.sweep import run as run_sweep
 from fulmen.sweeps.verdict import Verdict, verdict
 

@@ -17,7 +17,7 @@ from rich.table import Table
 
 from fulmen.rules import split_override
 from fulmen.runs.files import write_json, write_text
-from fulmen.runs.settings import short
+from fulmen.runs.settings import SEEDS, short
 from fulmen.sweeps.record import Sweep
 from fulmen.sweeps.results import Result
 from fulmen.tasks.names import mode
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
     from fulmen.sweeps.verdict import Verdict
 
-SEEDS: Final = ("seed", "data.seed")
-"""Keys that make another sample and no other configuration."""
 FILE_WIDTH: Final = 1000
 """Letters of a line where no terminal is: nothing needs to be folded in a file."""
 

@@ -18,8 +18,8 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fulmen.runs.settings import TARGET, differing, settings, short, typed
-from fulmen.sweeps.leaderboard import SEEDS, Board, Group
+from fulmen.runs.settings import SEEDS, TARGET, differing, settings, short, typed
+from fulmen.sweeps.leaderboard import Board, Group
 from fulmen.tasks.names import mode
 
 LEVEL: Final = 0.05

@@ -160,7 +160,7 @@ def test_one_picture_that_fails_costs_no_other(
     assert main([*SEARCH, "hydra.sweeper.n_trials=2", RATE]) == 0
     said = capsys.readouterr().out
     assert "a picture is missing: RuntimeError: zero total variance" in said
-    assert {path.name for path in place.folder.glob("*.png")} == {"history.png", "leaderboard.png"}
+    assert {path.name for path in place.folder.glob("*.png")} == {"history.png", "curves.png", "leaderboard.png"}
     assert said.count("leaderboard.png") == 1 and place.go_on() == 0
     assert capsys.readouterr().out.count("\n") == 1, "nothing more to do, not even a picture"
 
