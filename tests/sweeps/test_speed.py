@@ -1,4 +1,4 @@
-"""What a sweep costs beside the training: time, and memory that must not grow."""
+"""What a sweep costs beside the training: planning, and memory that must not grow."""
 
 import json
 import subprocess
@@ -13,46 +13,33 @@ import pytest
 from fulmen.sweeps import grid
 
 MEASURED = """\
-import json, sys, time
+import json
 from pathlib import Path
-from lightning.pytorch import Trainer
 from fulmen.cli.main import main
-from fulmen.sweeps import job, sweep
-fit, train, end, fits, pages = Trainer.fit, job.train, sweep._end, [], []
-def timed(*args, **kwargs):
-    began = time.process_time()
-    fit(*args, **kwargs)
-    fits.append(time.process_time() - began)
+from fulmen.sweeps import job
+train, pages = job.train, []
 def counted(*args, **kwargs):
     train(*args, **kwargs)
     pages.append(int(Path("/proc/self/statm").read_text().split()[1]))
-def ended(*args, **kwargs):
-    began = time.process_time()
-    found = end(*args, **kwargs)
-    fits.append(time.process_time() - began)
-    return found
-Trainer.fit, job.train, sweep._end = timed, counted, ended
-began = time.process_time()
-words = ["-m", "data=circles", "trainer.max_epochs=2", "logger=none", "accelerator=cpu", "seed=range(RUNS)"]
-assert main(words) == 0
-print("\\n" + json.dumps([time.process_time() - began, sum(fits), *pages]))
+job.train = counted
+assert main(["-m", "data=circles", "trainer.max_epochs=2", "logger=none", "accelerator=cpu", "seed=range(RUNS)"]) == 0
+print("\\n" + json.dumps(pages))
 """
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize("runs", [40])
-def test_short_runs_cost_little_beside_their_training(
+def test_short_runs_leave_no_memory_taken(
     runs: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forked: Callable[..., Any]
 ) -> None:
-    """In time of the CPU, which other processes stretch little, without imports and pictures, which all runs share."""
+    """What they cost beside their training is measured in `scripts/benchmark.py`."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "measured.py").write_text(MEASURED.replace("RUNS", str(runs)))
     done = forked(program=tmp_path / "measured.py")
     assert done.wait(250) == 0, done.stderr
-    total, training, *pages = json.loads(done.stdout.splitlines()[-1])
-    assert (total - training) / runs < 0.100
-    assert (pages[-1] - pages[runs // 6]) * 4096 < 10e6
+    pages = json.loads(done.stdout.splitlines()[-1])
+    assert len(pages) == runs and (pages[-1] - pages[runs // 6]) * 4096 < 10e6
 
 
 def test_64_jobs_are_planned_at_once() -> None:
