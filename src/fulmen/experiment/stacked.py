@@ -41,6 +41,7 @@ from fulmen.training import accelerators, compile
 from fulmen.training.callbacks.checkpointing import SECONDS, SHARE
 from fulmen.training.packs import DataModule
 from fulmen.training.stack import networks
+from fulmen.training.stack.checks import check
 from fulmen.training.stack.compiled import saving
 from fulmen.training.stack.fit import Fit
 from fulmen.training.stack.networks import Stack
@@ -114,11 +115,8 @@ def train(experiments: Sequence[Experiment], sessions: Sequence[Session], place:
 
 def _fitting(prepared: Prepared, experiments: Sequence[Experiment], sessions: Sequence[Session]) -> int:
     """Returns how many copies fit into half of the memory that is free; the rest is for what nobody thought of."""
-    net, shape, rows = (
-        prepared.evaluation.net,
-        prepared.data.spec.in_shape,
-        min(prepared.batch_size, prepared.plan.rows),
-    )
+    net, shape = prepared.evaluation.net, prepared.data.spec.in_shape
+    rows = min(prepared.batch_size, prepared.plan.rows)
     numbers = sum(value.numel() for value in net.parameters())
     free = accelerators.free_memory(accelerators.device(prepared.accelerator)) // 2
     if len(experiments) * 8 * (WEIGHT_COPIES * numbers + LAYERS * rows * dry_run.widest(net, shape)) < free // 4:
@@ -224,7 +222,7 @@ def prepare_stack(prepared: Prepared, experiments: Sequence[Experiment], session
     rows = StackedRows(training, which, seeds, plan, device)
     for step in {0, plan.steps_per_epoch - 1}:  # the last batch of a pass may be smaller
         (x, y), _ = rows.pack(step, 1)
-        stack.check(Batch(x, y))
+        check(stack, Batch(x, y))
     rows_at_once = min(prepared.batch_size, plan.rows)
     classes = spec.out_features if spec.task == "multiclass" else 0
     fit = Fit(

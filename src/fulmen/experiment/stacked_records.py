@@ -24,7 +24,7 @@ from fulmen.figures.options import FigureOptions
 from fulmen.models.dry_run import parameter_count
 from fulmen.runs import recording
 from fulmen.runs.files import flush_all, replacing, write_json, write_text
-from fulmen.runs.folder import BEST, LAST, load_status, yaml_text
+from fulmen.runs.folder import BEST, LAST, UNFINISHED, WORKED_IN, load_status, yaml_text
 from fulmen.runs.history import StackedHistory, measured, text_of
 from fulmen.tasks.evaluation import Evaluation
 from fulmen.tasks.predictor import Predictor
@@ -35,8 +35,6 @@ from fulmen.training.packs import DataModule
 from fulmen.training.stack.events import Events
 from fulmen.training.stack.fit import Copy, Fit
 from fulmen.training.trainer import build
-
-RUNNING, UNFINISHED = "running", ("running", "interrupted")
 
 
 class Records:
@@ -73,7 +71,9 @@ class Records:
         self.began = datetime.now(UTC)
         self.before = [load_status(session.folder) for session in sessions]
         """The statuses of copies that had begun already; one that has ended is left as it is."""
-        self.over = {copy for copy, before in enumerate(self.before) if before.get("state", RUNNING) not in UNFINISHED}
+        self.over = {
+            copy for copy, before in enumerate(self.before) if before.get("state", WORKED_IN) not in UNFINISHED
+        }
         """Copies whose record was complete before the stack was stopped."""
         surroundings = recording.environment()
         self.statuses = []

@@ -35,6 +35,8 @@ Dumper: Final = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 """The one in C where PyYAML has it: 1 ms a configuration instead of 5."""
 WORKED_IN = "running"
 """The state of a run whose process is there."""
+UNFINISHED: Final = (WORKED_IN, "interrupted")
+"""States of a run that may go on; `running` is what a killed process could not correct."""
 STATES: Final = (WORKED_IN, "completed", "pruned", "interrupted", "failed", "diverged")
 """Values of `state` in `status.json`."""
 STATUS: Final[Mapping[str, Rule]] = {

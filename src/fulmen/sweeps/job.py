@@ -30,7 +30,7 @@ from fulmen.errors import ConfigurationError, Impossible
 from fulmen.experiment.build import StackedJob, resume, train, train_stack
 from fulmen.rules import split_override
 from fulmen.runs import folder as folders
-from fulmen.runs.folder import SWEEP
+from fulmen.runs.folder import SWEEP, UNFINISHED, WORKED_IN
 from fulmen.runs.signals import TIME_IS_UP, Interrupted, raising
 from fulmen.sweeps import results
 from fulmen.sweeps.progress import watching
@@ -119,10 +119,6 @@ def is_gone(process: int) -> bool:
     return state in ("Z", "X")  # ended, and its parent has not looked
 
 
-UNFINISHED: Final = ("running", "interrupted")
-"""States of a job that resumes from its last checkpoint; `running` is what a killed process could not correct."""
-
-
 SECONDS: Final = 0.2
 """Between two looks at whether the sweep is stopped."""
 
@@ -178,7 +174,7 @@ class Job:
             return
         with folders.lock(folder, ConfigurationError(f"{folder} is held by another process")):
             status = folders.load_status(folder)
-            if status.get("state", UNFINISHED[0]) not in UNFINISHED:
+            if status.get("state", WORKED_IN) not in UNFINISHED:
                 return
             try:
                 (self._go_on if status else self._begin)(folder)
@@ -236,7 +232,7 @@ class Job:
             from fulmen.runs.recording import record_failure
 
             for path in paths:
-                if folders.load_status(path).get("state", UNFINISHED[0]) in UNFINISHED:
+                if folders.load_status(path).get("state", WORKED_IN) in UNFINISHED:
                     record_failure(path, error)
 
     @contextmanager

@@ -378,32 +378,22 @@ def _set_random_state(states: list[Tensor], batch: Batch) -> None:
         torch.cuda.set_rng_state(states[1], batch.x.device)
 
 
-def _mm(a: Tensor, b: Tensor) -> Any:
-    if a.shape[0] * a.shape[1] * b.shape[1] >= SMALL_PRODUCT:
+def _product(a: Tensor, b: Tensor) -> Any:
+    """Returns a matrix product, [..., M, K] · [..., K, N] -> [..., M, N], written out if it is small."""
+    if a.shape[-2] * a.shape[-1] * b.shape[-1] >= SMALL_PRODUCT:
         return NotImplemented
-    return (a.unsqueeze(2) * b.unsqueeze(0)).sum(1)
+    return (a.unsqueeze(-1) * b.unsqueeze(-3)).sum(-2)
 
 
-def _addmm(c: Tensor, a: Tensor, b: Tensor, *, beta: float = 1, alpha: float = 1) -> Any:
-    product = _mm(a, b)
-    return NotImplemented if product is NotImplemented or beta != 1 or alpha != 1 else c + product
-
-
-def _bmm(a: Tensor, b: Tensor) -> Any:
-    if a.shape[1] * a.shape[2] * b.shape[2] >= SMALL_PRODUCT:
-        return NotImplemented
-    return (a.unsqueeze(3) * b.unsqueeze(1)).sum(2)
-
-
-def _baddbmm(c: Tensor, a: Tensor, b: Tensor, *, beta: float = 1, alpha: float = 1) -> Any:
-    product = _bmm(a, b)
+def _added_product(c: Tensor, a: Tensor, b: Tensor, *, beta: float = 1, alpha: float = 1) -> Any:
+    product = _product(a, b)
     return NotImplemented if product is NotImplemented or beta != 1 or alpha != 1 else c + product
 
 
 PRODUCTS: dict[Any, Callable[..., Any]] = {
-    aten.mm.default: _mm,
-    aten.addmm.default: _addmm,
-    aten.bmm.default: _bmm,
-    aten.baddbmm.default: _baddbmm,
+    aten.mm.default: _product,
+    aten.addmm.default: _added_product,
+    aten.bmm.default: _product,
+    aten.baddbmm.default: _added_product,
 }
-"""Matrix products, [M, K] · [K, N], or many of them, as sums that inductor fuses with what comes before and after."""
+"""Matrix products, one or many of them, as sums that inductor fuses with what comes before and after."""

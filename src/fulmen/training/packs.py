@@ -59,6 +59,13 @@ class Pack:
         return self
 
 
+def adapted(length: int, seconds: float) -> int:
+    """Returns the length of the next packs, after one took so long; no result depends on it: the clock may decide."""
+    if seconds > LONG:
+        return max(1, length // 2)
+    return 2 * length if seconds < SHORT else length
+
+
 class Packs:
     """The training batches from where the run stands to the end of the interval, in packs.
 
@@ -87,11 +94,10 @@ class Packs:
                 self.adapt(time.perf_counter() - began)
 
     def adapt(self, seconds: float) -> None:
-        """Doubles or halves the length of packs. Results do not depend on it, so the clock may decide."""
-        if seconds > LONG:
-            self.length = max(1, self.length // 2)
-        elif seconds < SHORT and 2 * self.length * self.plan.batch_rows * self.row_bytes <= LARGEST:
-            self.length *= 2
+        """Chooses the length of the next packs, which take no more than `LARGEST` bytes."""
+        length = adapted(self.length, seconds)
+        if length < self.length or length * self.plan.batch_rows * self.row_bytes <= LARGEST:
+            self.length = length
 
     def pack(self, step: int, count: int) -> Pack:
         """Returns the `count` batches from `step` on: of this device's share of each pass's order."""

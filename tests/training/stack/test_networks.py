@@ -21,6 +21,7 @@ from fulmen.tasks.evaluation import Evaluation
 from fulmen.tasks.penalties import Penalize, Penalty
 from fulmen.tasks.task import Task
 from fulmen.training.recipe import Recipe
+from fulmen.training.stack.checks import check
 from fulmen.training.stack.networks import Stack, obstacle
 
 TASK = Task("regression", 2)
@@ -223,7 +224,7 @@ def stacked(nets: Sequence[nn.Module], of: Sequence[Recipe], batch_size: int = R
 def trained(stack: Stack) -> list[nn.Module]:
     """The networks after some steps of the stack."""
     rates = torch.tensor(RATES, dtype=torch.float64).unsqueeze(1)
-    stack.check(rows(1))
+    check(stack, rows(1))
     for step in range(STEPS):
         stack.step(rows(step), step, rates)
     return [
@@ -268,7 +269,7 @@ def test_a_network_that_cannot_be_stacked_is_named(name: str) -> None:
     make, sentence = REFUSED[name]
     nets = networks(make)
     with pytest.raises(Impossible, match=sentence):
-        stacked(nets, recipes(torch.optim.SGD)).check(rows(1))
+        check(stacked(nets, recipes(torch.optim.SGD)), rows(1))
 
 
 def test_the_stack_leaves_the_networks_as_they_were() -> None:
@@ -276,7 +277,7 @@ def test_the_stack_leaves_the_networks_as_they_were() -> None:
     before = [copy.deepcopy(net.state_dict()) for net in nets]
     stack = stacked(nets, recipes(torch.optim.SGD))
     first, buffers = stack.weights.clone(), {name: values.clone() for name, values in stack.buffers.items()}
-    stack.check(rows(1))
+    check(stack, rows(1))
     assert torch.equal(stack.weights, first)
     assert all(torch.equal(values, buffers[name]) for name, values in stack.buffers.items())
     for net, state in zip(nets, before, strict=True):
@@ -343,8 +344,8 @@ def test_penalties_of_some_runs_do_not_mix_with_weights_that_are_not_used() -> N
     of = recipes(torch.optim.Adam)
     of[1] = Recipe(**{**vars(of[1]), "penalty": Penalty(0.1, 0.0)})
     with pytest.raises(Impossible, match="have a penalty in some runs, and none in others"):
-        stacked(networks(MADE["weights that are not used"]), of).check(rows(1))
-    stacked(networks(tied), of).check(rows(1))
+        check(stacked(networks(MADE["weights that are not used"]), of), rows(1))
+    check(stacked(networks(tied), of), rows(1))
 
 
 @pytest.mark.parametrize(("optimizer", "sentence"), [(torch.optim.Rprop, "Rprop"), (torch.optim.ASGD, "ASGD")])

@@ -26,7 +26,7 @@ from fulmen.tasks.evaluation import like
 from fulmen.tasks.metrics import StreamingMetrics
 from fulmen.training.callbacks.pruning import BEHIND, Pruner
 from fulmen.training.divergence import finite
-from fulmen.training.packs import FIRST_LENGTH, LONG, SHORT
+from fulmen.training.packs import FIRST_LENGTH, adapted
 from fulmen.training.plan import Plan
 from fulmen.training.stack.compiled import CompiledStack
 from fulmen.training.stack.networks import Stack
@@ -129,19 +129,13 @@ class Fit:
             while self.number < end:
                 began, count = time.perf_counter(), min(self.length, self.rows.longest, end - self.number)
                 self._pack(count)
-                self._adapt(time.perf_counter() - began, count)
+                if count == self.length:
+                    self.length = adapted(self.length, time.perf_counter() - began)
                 if self.number < end:
                     after_pack(False)
             self._end_interval(row)
             self._let_leave()
             after_pack(True)
-
-    def _adapt(self, seconds: float, count: int) -> None:
-        """Doubles or halves the length of packs. Results do not depend on it, so the clock may decide."""
-        if seconds > LONG:
-            self.length = max(1, self.length // 2)
-        elif seconds < SHORT and count == self.length:
-            self.length *= 2
 
     def _pack(self, count: int) -> None:
         """Takes `count` steps."""
@@ -240,7 +234,7 @@ class Fit:
         self.total, self.seen = np.zeros(self.copies), 0
         found = {"lr": np.array(self.rates.column()), "train/loss": losses}
         if self.validation is not None:
-            measured = self.measure(self.validation, self.stack.weights, self.stack.buffers)
+            measured = self.seen_by(self.validation, self.stack.weights, self.stack.buffers).arrays()
             found |= {f"val/{name}": self._of_all(values) for name, values in measured.items()}
         row(self.number, np.stack([found[name] for name in self.columns], 1))
         scores = np.where(np.isfinite(found[self.score]), found[self.score], math.nan)
@@ -267,12 +261,6 @@ class Fit:
         self.stack.keep(places)
         self.rows.keep(places)
         self.members = members
-
-    def measure(
-        self, splits: Sequence[Rows], weights: Tensor, buffers: Mapping[str, Tensor]
-    ) -> dict[str, NDArray[np.float64]]:
-        """Returns the loss and the metrics of every copy on its own split, [C] each."""
-        return self.seen_by(splits, weights, buffers).arrays()
 
     def seen_by(self, splits: Sequence[Rows], weights: Tensor, buffers: Mapping[str, Tensor]) -> StreamingMetrics:
         """Measures every copy on its own split; those are of equal sizes."""

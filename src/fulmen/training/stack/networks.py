@@ -11,10 +11,7 @@ Shapes: C copies, n weights of a copy, B rows of a batch, N of a split.
 """
 
 import copy
-import re
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,7 +23,7 @@ from torch.fx import GraphModule
 from torch.optim import Optimizer
 
 from fulmen.data.tensors import Batch
-from fulmen.errors import Impossible, first_line
+from fulmen.errors import Impossible
 from fulmen.models.dropout import Dropout, with_share_as_tensor
 from fulmen.models.dry_run import evaluation_mode, widest
 from fulmen.models.precision import computing
@@ -35,6 +32,7 @@ from fulmen.tasks.penalties import Penalty
 from fulmen.training import optimizers
 from fulmen.training.graph import ELEMENTWISE, Within, named_tensors, shorten
 from fulmen.training.recipe import Recipe, settings
+from fulmen.training.stack.checks import attributes, check_alike, stacking
 
 TENSORS_OF_WEIGHTS = 8
 """Tensors as large as all weights: these, the best, gradient, update, two states, a checkpoint, and new weights."""
@@ -112,7 +110,7 @@ class Stack:
         self.evaluation, self.in_shape, self.device = evaluation, in_shape, device
         self.gradient_clip, self.batch_size, self.parts = gradient_clip, batch_size, -(-batch_rows // batch_size)
         nets = [with_share_as_tensor(net, recipe.seed) for net, recipe in zip(nets, recipes, strict=True)]
-        _check_alike(nets)
+        check_alike(nets)
         self.unused, self.form = nets[0], copy.deepcopy(nets[0]).to(device)
         """The architecture, whose own numbers are never used; as it is before anything went through it, and after."""
         first: dict[int, str] = {}
@@ -175,12 +173,13 @@ class Stack:
         """
         with torch.no_grad():
             count = torch.tensor(number, device=self.device)
-            losses, gradient, *after = self._recorded(batch)(*self._inputs(), count, *batch)
+            losses, gradient, *after = self.recorded(batch)(*self.inputs(), count, *batch)
             self.buffers = dict(zip(self.buffers, after, strict=True))
             self.weights = self.descend(self.weights, gradient, rates, self._updated, self.coefficients)
         return losses
 
-    def _inputs(self) -> list[Tensor]:
+    def inputs(self) -> list[Tensor]:
+        """Returns the first inputs of a recorded graph: weights, buffers and constants."""
         return [self.weights, *self.buffers.values(), *self.present.values()]
 
     def keep(self, places: Tensor) -> None:
@@ -199,7 +198,7 @@ class Stack:
         }
         self.gradients.clear()
 
-    def _recorded(self, batch: Batch) -> Callable[..., Sequence[Tensor]]:
+    def recorded(self, batch: Batch) -> Callable[..., Sequence[Tensor]]:
         """Returns the graph for batches of this shape."""
         shape = (batch.x.shape, batch.y.shape)
         if shape not in self.gradients:
@@ -247,7 +246,7 @@ class Stack:
             weights = weights * (1 - rates * numbers.decay)
         return weights.addcmul_(rates, update)
 
-    def trace(self, batch: Batch, decompositions: Mapping[Any, Callable[..., Any]] | None = None) -> GraphModule:
+    def trace(self, batch: Batch) -> GraphModule:
         """Records what finds losses, [C], gradients, [C, n], and the buffers afterwards.
 
         Its inputs are weights, buffers, constants, the step's number, [] in int64, x and y.
@@ -257,11 +256,11 @@ class Stack:
         """
         from torch.fx.experimental.proxy_tensor import make_fx
 
-        number, before = torch.zeros((), dtype=torch.int64, device=self.device), _attributes(self.form)
-        with _stacking(), computing(self.evaluation.precision, self.device.type):
-            made = make_fx(self.differentiated, dict(decompositions or {}), tracing_mode="fake")
-            found = made(*self._inputs(), number, *batch)
-        after = _attributes(self.form)
+        number, before = torch.zeros((), dtype=torch.int64, device=self.device), attributes(self.form)
+        with stacking(), computing(self.evaluation.precision, self.device.type):
+            made = make_fx(self.differentiated, tracing_mode="fake")
+            found = made(*self.inputs(), number, *batch)
+        after = attributes(self.form)
         if changed := [name for name in after if after[name] != before.get(name)]:
             raise Impossible(f"the network sets {changed[0]} in each pass, and a stack runs its Python only once")
         shorten(found.graph)
@@ -273,7 +272,7 @@ class Stack:
         *rest, number, x, y = others
         buffers, constants = [values.clone() for values in rest[: len(self.buffers)]], rest[len(self.buffers) :]
         own = weights.detach().requires_grad_()
-        axis = int(self._has_own_rows(x))
+        axis = int(self.has_own_rows(x))
         rows, of_rows, total = x.shape[axis], 0 if axis else None, None
         with torch.enable_grad():
             parts = self.split(own)
@@ -303,54 +302,15 @@ class Stack:
         states = TENSORS_OF_WEIGHTS * self.weights.nbytes + sum(values.nbytes for values in self.buffers.values())
         return (most + states) // self.copies
 
-    def check(self, batch: Batch) -> None:
-        """Compares what the first and the last copy find with what each finds by itself.
-
-        That is loss and gradient in training, and scores in evaluation. Weights without a gradient are noted.
+    def leave_out(self, reached: Sequence[bool]) -> None:
+        """Keeps weights that no gradient reaches as they are: an optimizer does nothing with them.
 
         Args:
-            batch: the rows of a step.
+            reached: for each name in `trained` whether a gradient reaches it.
 
         Raises:
-            Impossible: they differ, so that the network does something that a stack cannot.
+            Impossible: some copies have a penalty, which is a gradient, and others have none.
         """
-        with torch.no_grad():
-            losses, gradient, *_ = self._recorded(batch)(*self._inputs(), torch.tensor(1, device=self.device), *batch)
-        with _stacking():
-            scores = self.scores(batch.x, self.weights, self.buffers)
-        tolerance = 1e-3 if batch.x.dtype == torch.float32 else 1e-10
-        for place in {0, self.copies - 1}:
-            rows = Batch(*(values[place] for values in batch)) if self._has_own_rows(batch.x) else batch
-            found = torch.cat([losses[place].view(1), gradient[place], scores[place].flatten()])
-            wanted = self._alone(place, rows)
-            if wanted.isfinite().all() and not (found - wanted).norm() <= tolerance * wanted.norm() + 1e-12:
-                raise Impossible("the network computes something else when it is stacked")
-
-    def _alone(self, place: int, batch: Batch) -> Tensor:
-        """Returns loss, gradient and scores of a copy in step 1, without vmap, one after the other, [...]."""
-        net = copy.deepcopy(self.unused).to(self.device)
-        self._fill(net, place, self.weights[place], {name: values[place] for name, values in self.buffers.items()})
-        with torch.no_grad(), evaluation_mode(net), computing(self.evaluation.precision, self.device.type):
-            scores = net(batch.x)
-        own, task, size = named_tensors(net), self.evaluation.task, self.batch_size
-        parts = zip(torch.split(batch.x, size), torch.split(batch.y, size), strict=True)
-        loss = batch.x.new_zeros(())
-        with torch.enable_grad(), computing(self.evaluation.precision, self.device.type):
-            for index, (x, y) in enumerate(parts):
-                for name in self.counters:
-                    own[name].fill_(self.parts + index)
-                share = 1 if self.sums or len(batch.x) <= size else len(x) / len(batch.x)
-                loss = loss + share * self.evaluation.loss(net(x), y, task)
-            trained = [parameter for parameter in net.parameters() if parameter.requires_grad]
-            objective = loss if self.penalty is None else loss + self.penalty(trained)
-            found = torch.autograd.grad(objective, trained, allow_unused=True)
-        if any(gradient is None for gradient in found):
-            self._leave_out([gradient is not None for gradient in found])
-        gradients = [torch.zeros_like(p) if g is None else g for p, g in zip(trained, found, strict=True)]
-        return torch.cat([loss.detach().view(1), *(each.reshape(-1) for each in gradients), scores.flatten()])
-
-    def _leave_out(self, reached: Sequence[bool]) -> None:
-        """Notes which weights a gradient reaches; an optimizer does nothing with others, but for a penalty of ours."""
         if self.is_penalized.all():
             return
         if self.is_penalized.any():
@@ -369,7 +329,7 @@ class Stack:
             buffers: without an axis of copies.
         """
         net = copy.deepcopy(self.evaluation.net)
-        self._fill(net, place, weights, buffers)
+        self.fill(net, place, weights, buffers)
         return net.eval()
 
     def state_of(self, place: int, weights: Tensor, buffers: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -381,7 +341,8 @@ class Stack:
             for name in self.evaluation.net.state_dict()
         }
 
-    def _fill(self, net: nn.Module, place: int, weights: Tensor, buffers: Mapping[str, Tensor]) -> None:
+    def fill(self, net: nn.Module, place: int, weights: Tensor, buffers: Mapping[str, Tensor]) -> None:
+        """Copies the numbers of a copy into a network; arguments as for `network`."""
         constants = {name: values[place] for name, values in self.constants.items()}
         parts = [part[0] for part in self.split(weights.unsqueeze(0))]
         values = {**dict(zip(self.trained, parts, strict=True)), **constants, **buffers}
@@ -395,7 +356,7 @@ class Stack:
         pieces = torch.split(weights, [shape.numel() for shape in self.shapes], 1)
         return [piece.view(len(weights), *shape) for piece, shape in zip(pieces, self.shapes, strict=True)]
 
-    def _has_own_rows(self, x: Tensor) -> bool:
+    def has_own_rows(self, x: Tensor) -> bool:
         """Returns whether each copy has rows of its own."""
         return x.ndim > 1 + len(self.in_shape)
 
@@ -436,67 +397,7 @@ class Stack:
             return out
 
         with evaluation_mode(self.form), computing(self.evaluation.precision, x.device.type):
-            return vmap(forward, (0, 0 if self._has_own_rows(x) else None))(stacked, x)
-
-
-@contextmanager
-def _stacking() -> Iterator[None]:
-    """Turns whatever code says that meets many networks at once into a sentence.
-
-    Raises:
-        Impossible: says why the network or the loss cannot be stacked.
-    """
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("error", "There is a performance drop")  # a loop over the copies
-            yield
-    except Exception as error:
-        raise Impossible(_why(error)) from error
-
-
-def _why(error: Exception) -> str:
-    """Returns why a network cannot be stacked, given what torch says of it."""
-    said = str(error)
-    if "random" in said and "randomness" in said:
-        return "the network draws random numbers; fulmen.models.dropout.Dropout can be stacked"
-    if "data-dependent" in said or ".item()" in said or "DataDependent" in type(error).__name__:
-        return "the network or the loss decides by values what to do next"
-    if "allow_non_fake_inputs" in said:
-        return "the network uses a tensor that is neither its parameter nor its buffer"
-    if found := re.search("batching rule (?:not implemented )?for ([a-z_:]+)", said, re.IGNORECASE):
-        return f"torch cannot stack {found[1]}"
-    return first_line(error)
-
-
-def _attributes(net: nn.Module) -> dict[str, str]:
-    """Returns what the layers of a network keep beside tensors of its state, as texts by name."""
-    return {
-        f"{name}.{key}" if name else key: re.sub(" at 0x[0-9a-f]+", "", repr(value))
-        for name, layer in net.named_modules()
-        for key, value in vars(layer).items()
-        if key not in MODULE
-    }
-
-
-def _check_alike(nets: Sequence[nn.Module]) -> None:
-    """Checks that networks differ in nothing but tensors of their state: a stack runs the code of one of them.
-
-    Raises:
-        Impossible: they differ in something else.
-    """
-    kinds, attributes = [*map(type, nets[0].modules())], _attributes(nets[0])
-    for net in nets[1:]:
-        if [*map(type, net.modules())] != kinds:
-            raise Impossible("the networks have different layers")
-        others = _attributes(net)
-        # tensors aside: of those the recording of a step says more
-        differ = (name for name in [*attributes, *others] if attributes.get(name) != others.get(name))
-        if (name := next((name for name in differ if "tensor(" not in str(attributes.get(name))), None)) is not None:
-            raise Impossible(f"the networks differ in {name}, which is neither a parameter nor a buffer")
-
-
-MODULE = vars(nn.Module()).keys()
-"""Attributes of a module that torch keeps."""
+            return vmap(forward, (0, 0 if self.has_own_rows(x) else None))(stacked, x)
 
 
 def _of_dropout(net: nn.Module, *kinds: str) -> list[str]:
