@@ -42,12 +42,15 @@ def rows(sweep: Path) -> list[dict[str, str]]:
 @pytest.mark.parametrize(
     ("word", "sentence"),
     [
+        ("seed=rnage(3)", "cannot read 'seed=rnage(3)'; did you mean range?"),
+        ("seed=range(3", "write it as in 'seed=range(1,4)'"),
+        ("seed=1,,2", "a value is missing beside a comma"),
         ("seed=range(0,3,0)", "seed=range(0,3,0) is no list of values"),
         ("seed=range(1e9)", "more values than a sweep may have jobs, 100,000"),
         ("data.seed=range(1000)", "these are 1,000,000 combinations, and a sweep has at most 100,000 jobs"),
     ],
 )
-def test_a_grid_has_an_end(word: str, sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_no_list_of_values_is_refused(word: str, sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["-m", word, "optimizer.lr=range(1,1001)"]) == 1
     assert sentence in capsys.readouterr().err
 

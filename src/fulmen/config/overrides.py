@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from fulmen.config.groups import choices, groups
 from fulmen.errors import ConfigurationError
-from fulmen.rules import alternatives, closest, split_override
+from fulmen.rules import alternatives, closest, did_you_mean, split_override
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
@@ -30,6 +30,16 @@ SYNTAX = re.compile(r"[(){}\[\]'\"]")
 """Letters that mean something in that grammar."""
 MOST_JOBS = 100_000
 """Of a sweep; planning so many takes minutes."""
+FUNCTIONS = {
+    "choice": "choice(a,b)",
+    "range": "range(1,4)",
+    "interval": "interval(0.1,1)",
+    "glob": "glob(a*)",
+    "shuffle": "shuffle(a,b)",
+    "sort": "sort(3,1,2)",
+    "tag": "tag(log, interval(0.001,1))",
+}
+"""What stands for several values, each with an example."""
 FUNCTION = re.compile(r"(choice|range|interval|glob|shuffle|sort|tag|str|int|float|bool)\(.*\)")
 NESTED = re.compile(r"[^\[{'\"]*\$\{[^{}]*\$\{")
 """Begins a reference with another one inside, which it reads in quotes alone."""
@@ -73,6 +83,14 @@ def parse(text: str) -> "Override":
         if not re.fullmatch(r"[\w.+~/@:-]+", key, re.ASCII):
             why = "a key can have only the letters a to z, digits, _ and dots"
             raise ConfigurationError(f"cannot read {text!r}: {why}") from error
+        if re.search(r"^,|,\s*,|,$", value):
+            raise ConfigurationError(f"cannot read {text!r}; a value is missing beside a comma") from error
+        called = re.match(r"(\w+)\(", value)
+        if called is not None and called[1] not in FUNCTIONS and closest(called[1], FUNCTIONS):
+            raise ConfigurationError(f"cannot read {text!r}{did_you_mean(called[1], FUNCTIONS)}") from error
+        if called is not None and called[1] in FUNCTIONS:
+            example = FUNCTIONS[called[1]]
+            raise ConfigurationError(f"cannot read {text!r}; write it as in '{key}={example}'") from error
         typed = shlex.quote(f"{key}={as_value(value)}") if re.search(r"[\\'\"]", value) else f"'{key}=\"{value}\"'"
         raise ConfigurationError(f"cannot read {text!r}; if its value is a text, quote it: {typed}") from error
     if not override.key_or_group:

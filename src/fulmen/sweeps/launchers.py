@@ -119,8 +119,9 @@ class Launcher:
             elif key != CHOICE:
                 others.append(override)
         if through == BASIC and others:
-            near = alternatives(split_override(others[0])[0], [f"{KEYS}copies", f"{KEYS}through"], "vectorized has")
-            raise ConfigurationError(f"there is no key '{split_override(others[0])[0]}'{near}")
+            key = split_override(others[0])[0]
+            near = alternatives(key, [f"{KEYS}copies", f"{KEYS}through"], "vectorized has")
+            raise ConfigurationError(f"there is no key '{key}'{near}; keys of joblib or ray go beside {KEYS}through=")
         self.inner = Launcher([f"{CHOICE}={through}", *others])
 
     @property

@@ -30,6 +30,8 @@ def watching(look: Callable[[], object], seconds: float) -> Iterator[None]:
         thread.join()
 
 
+AT_ONCE: Final = 10
+"""Jobs that end between two looks, of which each has a line; of more, those that fail and the last."""
 SECONDS: Final = 0.5
 """Between two looks at the folders."""
 
@@ -87,7 +89,8 @@ class Progress:
         self.new += len(ended)
         for result in ended:
             self._count(result)
-            self.say(self._line(result))
+            if len(ended) <= AT_ONCE or result is ended[-1] or not result.done:  # of a stack all end at once
+                self.say(self._line(result))
 
     def _line(self, result: Result) -> str:
         parts = [f"{self.done} of {self.sweep.jobs} done", f"{self.failed} failed"]

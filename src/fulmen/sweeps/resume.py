@@ -43,9 +43,9 @@ def read_request(overrides: Sequence[str]) -> Request:
     for name in values:
         if name not in ("resume", "retry", *PERMISSIONS):
             near = did_you_mean(name, ["retry", *PERMISSIONS])
+            beside = f"retry=, hydra/launcher=, {'=, '.join(PERMISSIONS[:-1])}= and {PERMISSIONS[-1]}="
             raise ConfigurationError(
-                f"a sweep is resumed as it was planned; {name}= is none of retry=, hydra/launcher= and "
-                f"{'=, '.join(PERMISSIONS)}={near}"
+                f"a sweep is resumed as it was planned, so leave {name}= out{near}; beside resume= may stand {beside}"
             )
     retry = tuple(values["retry"].split(",")) if "retry" in values else ()
     for state in retry:

@@ -142,8 +142,10 @@ def _times(config: Mapping[str, Any], sizes: Sequence[int]) -> str:
     return f"little faster, because {'they are few' if few else 'arithmetic takes most of their time'}"
 
 
-STEP, STACKED_STEP, STEP_OF_A_COPY, OPERATIONS = 2.5e-4, 4.5e-4, 4.5e-6, 6e10
-"""Seconds of a small network's step, of a stack's step, of each copy in it; operations a second, where those decide."""
+STEP, STACKED_STEP, STEP_OF_A_COPY, OPERATIONS = 1.8e-4, 4.5e-4, 5.6e-6, 4e10
+"""Seconds of a small network's step, of a stack's step, of each copy in it; operations a second, where those decide.
+
+See docs/performance.md, *Stacked sweeps*."""
 WORTHWHILE = 2.0
 LAUNCHER: Final = "hydra/launcher=vectorized"
 

@@ -285,7 +285,10 @@ def _go_on_command(plan: Sweep, folder: Path) -> str:
 
 def _over(plan: Sweep) -> str:
     """Returns the keys that vary, with their values."""
-    factors = [f"{key}={','.join(values)}" for key, values in plan.varying.items()]
+    factors = []
+    for key, values in plan.varying.items():
+        few = values if len(values) <= SHOWN else [*values[:2], "...", values[-1]]
+        factors.append(f"{key}={','.join(few)}")
     return " × ".join(factors) if factors else "one configuration"
 
 
