@@ -367,7 +367,10 @@ def test_copies_that_have_stopped_leave_the_stack(
 
     monkeypatch.setattr(fit.Fit, "_keep", noted)
     words = (*WORDS, "data=regression_3d", "model=deep", *case, "trainer.patience=1", "trainer.max_epochs=20")
-    each = [{"seed": i, "data.seed": i % 3, "optimizer.lr": rate} for i, rate in enumerate([0.3, 0.4, 0.01, 0.5])]
+    each = [
+        {"seed": i, "data.seed": i % 3, "optimizer.lr": rate, "optimizer.weight_decay": 0.03 * i}
+        for i, rate in enumerate([0.3, 0.4, 0.01, 0.5])
+    ]
     whole = stack(words, each)
     assert left and min(map(len, left)) < 3
     assert_equal(whole, alone(words, each))

@@ -141,8 +141,10 @@ def test_the_edge_of_a_grid_is_said() -> None:
         Row(str(i), "completed", {"optimizer.lr": lr}, {"val/loss": 1.0 - i}, Path("x"))
         for i, lr in enumerate(("0.01", "0.1", "1"))
     ]
-    said = remarks(Board("val/loss", ["optimizer.lr"], rows), [])
+    said = remarks(Board("val/loss", ["optimizer.lr"], [*rows]), [])
     assert said == ["the best optimizer.lr, 1, is the largest that was tried; try larger ones"]
+    pruned = Row("3", "pruned", {"optimizer.lr": "3"}, {}, Path("x"))
+    assert remarks(Board("val/loss", ["optimizer.lr"], [*rows, pruned]), []) == [], "larger ones were tried"
 
 
 def test_runs_that_diverged_are_not_passed_over() -> None:

@@ -1,9 +1,9 @@
 """The training of a stack: intervals as a single run has them, a row of the history for each copy, and how each ends.
 
-A copy that diverges, stops early or is pruned is *frozen*: its rate is 0 from then on and what it was is kept, while
-its neighbours go on as if nothing had happened. Copies that have stopped early or were pruned leave the stack once at
-least half of it has. (Last bits of the others may change then, since the processor takes several numbers at once.
-Copies that diverge stay, so that they change nothing.)
+A copy that diverges, stops early or is pruned is *frozen*: what it was then is kept, and what becomes of it in the
+stack no longer counts, while its neighbours go on as if nothing had happened. Copies that have stopped early or were
+pruned leave the stack once at least half of it has. (Last bits of the others may change then, since the processor takes
+several numbers at once. Copies that diverge stay, so that they change nothing.)
 
 Shapes: C copies, n weights of a copy, F columns of a row of the history, M copies that are in the stack.
 """
@@ -100,7 +100,6 @@ class Fit:
         """Copies that are frozen, with the error that froze them; None for one that stopped early."""
         self.kept: dict[int, Copy] = {}
         """Frozen copies as they were."""
-        self.alive = torch.ones(copies, 1, dtype=stack.weights.dtype, device=stack.device)
         self.total, self.seen = np.zeros(copies), 0
         """Losses of the interval added up, [C], and their rows."""
         self.best_score = np.full(copies, math.nan)
@@ -172,8 +171,8 @@ class Fit:
         self.number += count
 
     def _rates(self) -> Tensor:
-        """Returns the rates of the copies that are in the stack, [M, 1]; 0 of those that are frozen."""
-        rates = self.rates.now * self.alive
+        """Returns the rates of the copies that are in the stack, [M, 1]."""
+        rates = self.rates.now
         return rates if len(self.members) == self.copies else rates[self.members]
 
     def _several(self, rates: Tensor, count: int) -> Tensor:
@@ -212,7 +211,6 @@ class Fit:
         """Ends a copy; what it is now is kept."""
         self.kept[copy] = self.copy(copy)
         self.ends[copy] = error
-        self.alive[copy] = 0
 
     def copy(self, copy: int) -> Copy:
         """Returns the numbers of a copy, as it is now or as it was when it was frozen."""
@@ -382,7 +380,6 @@ class Fit:
         self.rates.load_state_dict(state["rates"])
         self.ends = {copy: _error(plain) for copy, plain in state["ends"].items()}
         self.kept = {copy: Copy(**kept) for copy, kept in state["kept"].items()}
-        self.alive[list(self.ends)] = 0
         best, buffers = state["best"]
         self.best_weights = None if best is None else best.to(device)
         self.best_buffers = {name: values.to(device) for name, values in buffers.items()}

@@ -166,7 +166,7 @@ class Stack:
         Args:
             batch: [C, B, ...], or [B, ...] where all copies have the same rows.
             number: the step's.
-            rates: the learning rate of each copy, [C, 1]; of 0 where a copy's weights are to stay.
+            rates: the learning rate of each copy, [C, 1].
 
         Returns:
             The loss of each, [C], without the penalty and before the step.
