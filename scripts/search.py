@@ -17,7 +17,7 @@ from fulmen.cli.main import main as fulmen
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "search.md"
 SEEDS = range(5)
 TRIALS = 30
-WORDS = ("data=circles", "model=mlp", "logger=none", "accelerator=cpu")
+WORDS = ("data=circles", "model=mlp", "trainer.max_epochs=100", "logger=none", "accelerator=cpu")
 SPACE = (
     "optimizer.lr=tag(log, interval(0.0001, 1))",
     "optimizer=sgd,momentum,rmsprop,adam",

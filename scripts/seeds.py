@@ -37,7 +37,15 @@ from fulmen.errors import ConfigurationError
 DOCS = Path(__file__).resolve().parents[1] / "docs" / "pictures"
 SEEDS = {"regions": 100, "rates": 25}
 STACKED = ("hydra/launcher=vectorized", "trainer.threads=1")
-REGIONS = ("data=moons", "data.train_size=100", "data.noise=0.2", "model=mlp", "model.hidden=[10]", "optimizer.lr=0.03")
+REGIONS = (
+    "data=moons",
+    "data.train_size=100",
+    "data.noise=0.2",
+    "model=mlp",
+    "model.hidden=[10]",
+    "optimizer.lr=0.03",
+    "trainer.max_epochs=100",
+)
 RATES = ("data=sine_boundary", "data.train_size=320", "trainer.max_steps=1000")
 TRIED = np.logspace(-4, 1, 20)
 """Learning rates."""

@@ -206,7 +206,7 @@ def _whole(parts: dict[str, float]) -> list[str]:
     rows = [(name, _amount(seconds, "s"), f"{seconds / total:.0%}") for name, seconds in parts.items()]
     return [
         "## A whole run",
-        f"`python train.py` takes {_amount(total, 's')}, with the default model, data and figures.",
+        f"`python train.py` takes {_amount(total, 's')}, with the default model, data and figures, and 100 passes.",
         table(("part", "seconds", "share"), rows),
     ]
 

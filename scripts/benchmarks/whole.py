@@ -43,13 +43,13 @@ finally:
 
 
 def seconds(quick: bool) -> dict[str, float]:
-    """Those of each part of `python train.py`, and of all else together; of several runs the one of median length."""
+    """Those of each part of `python train.py`, 100 passes, and of all else together; the run of median length."""
     runs = sorted((_once(quick) for _ in range(1 if quick else 3)), key=lambda parts: sum(parts.values()))
     return runs[len(runs) // 2]
 
 
 def _once(quick: bool) -> dict[str, float]:
-    words = ("trainer.max_epochs=1",) if quick else ()
+    words = (f"trainer.max_epochs={1 if quick else 100}",)
     with TemporaryDirectory() as folder:
         start = time.time()
         command = (sys.executable, "-c", CODE, str(start), *words)

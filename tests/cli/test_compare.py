@@ -66,7 +66,7 @@ def test_settings_that_differ_stand_side_by_side_and_the_others_are_counted(
     train("data=circles", "model=deep", "optimizer.lr=0.25", max_epochs=2)
     said = compare("run0", "run1")
     there = rows(said)
-    assert there["model"] == ["shallow", "deep"] and there["optimizer.lr"] == ["0.005", "0.25"]
+    assert there["model"] == ["shallow", "deep"] and there["optimizer.lr"] == ["0.01", "0.25"]
     assert there["model.hidden"] == ["[10]", "[20,20]"]
     shown = {key for key in there if key[0].islower() and "/" not in key} - {"parameters"}
     assert shown == {"model", "model.hidden", "model.activation", "optimizer.lr"}

@@ -77,7 +77,7 @@ def test_the_training_loss_is_that_of_each_batch_before_its_step(
     train: Train, history: History, loss: str, sums: bool, pack: int
 ) -> None:
     """Here nothing moves, so it is the loss of the rows: the mean, or for `sse` the sum over one pass."""
-    words = (*STILL, f"loss={loss}", "data=regression_1d", "data.train_size=70", "weights=last")
+    words = (*STILL, f"loss={loss}", "data=regression_1d", "data.scale=none", "data.train_size=70", "weights=last")
     run = train(*words, "trainer.precision=64-true", pack=pack, points=3, max_epochs=8)
     split = rows(*words)["train"]
     with torch.no_grad():
@@ -211,7 +211,14 @@ def exploding(steps: int) -> int:
 
 @pytest.mark.parametrize("pack", [1, 32, "auto"])
 def test_divergence_names_the_step_and_keeps_what_was_good(train: Train, tmp_path: Path, pack: int | str) -> None:
-    words = ("data=regression_1d", "data.batch_size=full", "model=linear", "optimizer=sgd", "optimizer.lr=1e6")
+    words = (
+        "data=regression_1d",
+        "data.scale=none",
+        "data.batch_size=full",
+        "model=linear",
+        "optimizer=sgd",
+        "optimizer.lr=1e6",
+    )
     step = exploding(30)
     with pytest.raises(Diverged, match=rf"at step {step}\b"):
         train(*words, max_epochs=30, pack=pack)
@@ -227,7 +234,14 @@ def test_divergence_names_the_step_and_keeps_what_was_good(train: Train, tmp_pat
 @pytest.mark.parametrize("lr", ["1e25", "1e39"])
 def test_divergence_in_the_very_last_step(train: Train, tmp_path: Path, lr: str) -> None:
     """No loss of a training batch shows it, but the weights do, or the loss of the splits afterwards."""
-    words = ("data=regression_1d", "model=linear", "optimizer=sgd", f"optimizer.lr={lr}", "trainer.precision=32-true")
+    words = (
+        "data=regression_1d",
+        "data.scale=none",
+        "model=linear",
+        "optimizer=sgd",
+        f"optimizer.lr={lr}",
+        "trainer.precision=32-true",
+    )
     with pytest.raises(Diverged):
         train(*words, max_steps=1)
     assert status(tmp_path / "run0")["state"] == "diverged"

@@ -54,11 +54,11 @@ class Case:
 
 
 def adam(parameters: list[nn.Parameter]) -> Optimizer:
-    return Adam(parameters, lr=0.005, fused=True)
+    return Adam(parameters, lr=0.01, fused=True)
 
 
 def adamw(parameters: list[nn.Parameter]) -> Optimizer:
-    return AdamW(parameters, lr=0.005, weight_decay=0.01, fused=True)
+    return AdamW(parameters, lr=0.01, weight_decay=0.01, fused=True)
 
 
 def sgd(parameters: list[nn.Parameter]) -> Optimizer:
@@ -85,7 +85,7 @@ CASES = {
     "lbfgs": Case(("optimizer=lbfgs",), lbfgs, batch=ROWS, steps=10),
     "dropout": Case(("optimizer=adam", "model.dropout=0.3"), adam, dropout=0.3),
     "one_cycle": Case(
-        ("optimizer=adam", "scheduler=one_cycle"), adam, lambda o: OneCycleLR(o, 0.005, 90, pct_start=0.3)
+        ("optimizer=adam", "scheduler=one_cycle"), adam, lambda o: OneCycleLR(o, 0.01, 90, pct_start=0.3)
     ),
     "cosine": Case(("optimizer=momentum", "scheduler=cosine"), momentum, lambda o: half_cosine(o, 90)),
     "step": Case(("optimizer=adam", "scheduler=step", "scheduler.epochs=4"), adam, lambda o: StepLR(o, 36, 0.1)),
