@@ -202,7 +202,7 @@ def _take_step(
         kept.append({name: next(buckets) for name in places})
         states.append({name: layout.for_optimizer(kept[-1][name], bucket, group) for name, bucket in places.items()})
     optimizer = make_optimizer(weights)
-    plain = {name: False for name in ("foreach", "fused") if name in constants}
+    plain = dict.fromkeys({"foreach", "fused"} & constants.keys(), False)
     optimizer.param_groups[0] |= {**constants, **plain, "lr": rate}
     optimizer.state.clear()
     optimizer.state.update(zip(weights, map(dict, states), strict=True))
@@ -320,12 +320,10 @@ class RecordedGradient:
             return self.own(x, y)
         loss = self.own(x, y)
         expected = [loss, *(parameter.grad for parameter in self.parameters), *self.buffers, x, y]
-        self.functions[len(x)] = function if all(map(_equal, [*found, *copies, *rows], expected)) else None
+        pairs = zip([*found, *copies, *rows], expected, strict=True)
+        is_same = all(other is not None and torch.equal(one, other) for one, other in pairs)
+        self.functions[len(x)] = function if is_same else None
         return loss
-
-
-def _equal(one: Tensor, other: Tensor | None) -> bool:
-    return other is not None and torch.equal(one, other)
 
 
 def trace_gradient(

@@ -56,20 +56,15 @@ def make(make_logger: MakeLogger, folder: Path, name: str, history: History, ste
         further = {"sub_dir": name}
         if begun := [*root.rglob("events.*")]:
             further = {"sub_dir": str(begun[0].parent.relative_to(root)), "purge_step": step + 1}
-            _wait_for_a_second_after(begun)
+            # TensorBoard reads files by name, which holds the second of their creation: a new one must sort last
+            if (newest := max(int(path.name.split(".")[3]) for path in begun)) == int(time.time()):
+                time.sleep(newest + 1 - time.time())
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Experiment logs directory .* exists")
         logger = make_logger(save_dir=folder, version="", **further)
         for row_step, row in history.rows() if kind is CSVLogger else ():
             logger.log_metrics(row, row_step)
     return logger
-
-
-def _wait_for_a_second_after(begun: Iterable[Path]) -> None:
-    """Waits until a new file sorts last: TensorBoard reads files by name, which holds the second of their creation."""
-    newest = max(int(path.name.split(".")[3]) for path in begun)
-    if newest == int(time.time()):
-        time.sleep(newest + 1 - time.time())
 
 
 def log(loggers: Iterable[Logger], row: Mapping[str, float], step: int) -> None:

@@ -184,21 +184,18 @@ class DataModule(LightningDataModule):
         """Returns a sentence about a row of a split."""
         return f"{found.what} in {self.source.row_name(split, found.row)}; correct it, or leave the row out"
 
-    def _pack_length(self, devices: int) -> int | None:
-        """Returns the steps of a pack, or None if the clock decides; several devices must take the same packs."""
-        return self.pack if isinstance(self.pack, int) else None if devices == 1 else FIRST_LENGTH
-
     def train_dataloader(self) -> Packs:
         """Brings every split that is held to the device. Each of several devices takes every n-th row of one order."""
         trainer = self.trainer
         assert trainer is not None
         device = trainer.strategy.root_device
         self.splits = {name: split.to(device) for name, split in self.splits.items()}
+        by_clock = None if trainer.world_size == 1 else FIRST_LENGTH  # several devices must take the same packs
         return Packs(
             self.splits["train"],
             self.plan,
             seed=self.seed,
-            length=self._pack_length(trainer.world_size),
+            length=self.pack if isinstance(self.pack, int) else by_clock,
             start=lambda: trainer.global_step,
             share=slice(trainer.global_rank, None, trainer.world_size),
         )

@@ -69,7 +69,12 @@ class Events:
         if self.make_logger is None:
             return
         if not self.is_board:
-            self._send(self.make_logger, folder, rows)
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "Experiment logs directory .* exists")
+                logger = self.make_logger(save_dir=folder, version="")
+                for row in rows:
+                    logger.log_metrics(measured(row), int(row["step"]))
+                logger.finalize("success")
             return
         from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.compat.proto.summary_pb2 import Summary
@@ -105,12 +110,3 @@ class Events:
             written.unlink()
         path = home / f"events.out.tfevents.{int(now)}.{socket.gethostname()}.{os.getpid()}.0"
         path.write_bytes(content.getvalue())
-
-    @staticmethod
-    def _send(make_logger: MakeLogger, folder: Path, rows: Sequence[Mapping[str, float]]) -> None:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Experiment logs directory .* exists")
-            logger = make_logger(save_dir=folder, version="")
-            for row in rows:
-                logger.log_metrics(measured(row), int(row["step"]))
-            logger.finalize("success")

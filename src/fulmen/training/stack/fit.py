@@ -146,8 +146,10 @@ class Fit:
                 alike = sum(1 for _ in itertools.takewhile(size.__eq__, sizes[done:]))
                 if size not in compiled.functions:
                     alike = 1
-                steps = self._several(rates, alike)
-                found += compiled.step(self._rows_of(rows, start, size, alike), size, self.number + done, steps)
+                several = rates.expand(alike, *rates.shape)
+                if self.rates.scheduler is not None:
+                    several = torch.stack([self._next_rates() for _ in range(alike)])
+                found += compiled.step(self._rows_of(rows, start, size, alike), size, self.number + done, several)
                 rates = self._rates()
             else:
                 alike = 1
@@ -175,15 +177,11 @@ class Fit:
         rates = self.rates.now
         return rates if len(self.members) == self.copies else rates[self.members]
 
-    def _several(self, rates: Tensor, count: int) -> Tensor:
-        """Returns the rates of some steps, [steps, C, 1], and moves the schedule on by as many."""
-        if self.rates.scheduler is None:
-            return rates.expand(count, *rates.shape)
-        found = []
-        for _ in range(count):
-            found.append(self._rates())
-            self.rates.step()
-        return torch.stack(found)
+    def _next_rates(self) -> Tensor:
+        """Returns the rates of a step, [M, 1], and moves the schedule on to the next."""
+        rates = self._rates()
+        self.rates.step()
+        return rates
 
     def _rows_of(self, rows: Batch, start: int, size: int, count: int) -> Batch:
         """Returns the rows of some steps of one size, [steps, ...], of which the first begins at row `start`."""
@@ -233,18 +231,14 @@ class Fit:
         found = {"lr": np.array(self.rates.column()), "train/loss": losses}
         if self.validation is not None:
             measured = self.seen_by(self.validation, self.stack.weights, self.stack.buffers).arrays()
-            found |= {f"val/{name}": self._of_all(values) for name, values in measured.items()}
+            for name, values in measured.items():
+                found[f"val/{name}"] = np.full(self.copies, math.nan)  # of copies that have left
+                found[f"val/{name}"][self.members] = values
         row(self.number, np.stack([found[name] for name in self.columns], 1))
         scores = np.where(np.isfinite(found[self.score]), found[self.score], math.nan)
         self._keep_best(scores)
         self._stop(scores)
         self.rates.end_interval(scores.tolist())
-
-    def _of_all(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Returns numbers of the copies in the stack, [M], as numbers of all, [C]: NaN of those that have left."""
-        found = np.full(self.copies, math.nan)
-        found[self.members] = values
-        return found
 
     def _let_leave(self) -> None:
         """Takes frozen copies out of the stack where that pays."""
@@ -319,12 +313,9 @@ class Fit:
         """Freezes copies with a weight that is no longer finite, though the loss before the last step was."""
         for place in (~self.stack.weights.isfinite().all(1)).nonzero().flatten().tolist():
             if (copy := int(self.members[place])) not in self.ends:
-                self.freeze(copy, self._infinite(place))
-
-    def _infinite(self, place: int) -> Diverged:
-        weights = self.stack.split(self.stack.weights[place : place + 1])
-        name = next(name for name, each in zip(self.stack.trained, weights, strict=True) if not each.isfinite().all())
-        return Diverged(f"{name} is no longer finite at step {self.number}")
+                named = zip(self.stack.trained, self.stack.split(self.stack.weights[place : place + 1]), strict=True)
+                name = next(name for name, weights in named if not weights.isfinite().all())
+                self.freeze(copy, Diverged(f"{name} is no longer finite at step {self.number}"))
 
     def chosen(self, weights: Literal["best", "last"]) -> tuple[Tensor, dict[str, Tensor]]:
         """Returns the weights of all copies that are to be evaluated, [C, n], and their buffers."""
@@ -359,7 +350,7 @@ class Fit:
             "buffers": stack.buffers,
             "optimizer": stack.optimizer.state_dict(),
             "rates": self.rates.state_dict(),
-            "ends": {copy: _plain(error) for copy, error in self.ends.items()},
+            "ends": {copy: error and [type(error).__name__, str(error)] for copy, error in self.ends.items()},
             "kept": {copy: vars(kept) for copy, kept in self.kept.items()},
             "total": torch.from_numpy(self.total),
             "seen": self.seen,
@@ -388,10 +379,6 @@ class Fit:
 
 
 ARRAYS = ("best_score", "best_step", "waited", "best_watched")
-
-
-def _plain(error: BaseException | None) -> list[str] | None:
-    return None if error is None else [type(error).__name__, str(error)]
 
 
 def _error(plain: list[str] | None) -> BaseException | None:

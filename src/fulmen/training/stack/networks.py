@@ -332,24 +332,22 @@ class Stack:
         self.fill(net, place, weights, buffers)
         return net.eval()
 
-    def state_of(self, place: int, weights: Tensor, buffers: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Returns the `state_dict` of a copy, on the CPU, with memory of its own; arguments as for `network`."""
-        parts = [part[0] for part in self.split(weights.unsqueeze(0))]
-        own = {**dict(zip(self.trained, parts, strict=True)), **buffers}
-        return {
-            name: (own[of] if (of := self.names[name]) in own else self.constants[of][place]).detach().cpu().clone()
-            for name in self.evaluation.net.state_dict()
-        }
-
     def fill(self, net: nn.Module, place: int, weights: Tensor, buffers: Mapping[str, Tensor]) -> None:
         """Copies the numbers of a copy into a network; arguments as for `network`."""
-        constants = {name: values[place] for name, values in self.constants.items()}
-        parts = [part[0] for part in self.split(weights.unsqueeze(0))]
-        values = {**dict(zip(self.trained, parts, strict=True)), **constants, **buffers}
+        values, tensors = self._tensors_of(place, weights, buffers), named_tensors(net)
         with torch.no_grad():
-            for name, tensor in named_tensors(net).items():
-                if name in values:
-                    tensor.copy_(values[name])
+            for name in values.keys() & tensors.keys():
+                tensors[name].copy_(values[name])
+
+    def state_of(self, place: int, weights: Tensor, buffers: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Returns the `state_dict` of a copy, on the CPU, with memory of its own; arguments as for `network`."""
+        own, names = self._tensors_of(place, weights, buffers), self.evaluation.net.state_dict()
+        return {name: own[self.names[name]].detach().cpu().clone() for name in names}
+
+    def _tensors_of(self, place: int, weights: Tensor, buffers: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        parts = [part[0] for part in self.split(weights.unsqueeze(0))]
+        constants = {name: values[place] for name, values in self.constants.items()}
+        return {**dict(zip(self.trained, parts, strict=True)), **constants, **buffers}
 
     def split(self, weights: Tensor) -> list[Tensor]:
         """Returns the weights of each name in `trained`, [C, ...], as views."""
