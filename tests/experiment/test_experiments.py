@@ -17,7 +17,7 @@ from sklearn.linear_model import LinearRegression
 
 import fulmen
 from fulmen.config import validate
-from fulmen.config.instantiate import make
+from fulmen.config.allowlist import make
 from fulmen.data.scaling import Scaling
 from fulmen.experiment.load import Run
 from fulmen.models.initializers import new_network

@@ -1,8 +1,8 @@
-"""The code that a configuration may run: the targets that the shipped `conf/` names, and modules that the user allows.
+"""The code that a configuration may run, and running it: shipped targets, and modules that the user allows.
 
 A configuration can name any Python callable under `_target_`, so a downloaded file, or an override copied from
 somebody else, could run anything. Prefixes of whole libraries are no boundary (they hold functions that unpickle
-and write files), so the list is exact.
+and write files), so the list of those that the shipped `conf/` names is exact.
 """
 
 import ast
@@ -16,6 +16,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from hydra.errors import HydraException
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -38,7 +40,8 @@ def check(config: DictConfig, typed: Sequence[str]) -> None:
     Raises:
         ConfigurationError: a target is neither shipped nor allowed, or is not what its name says.
     """
-    allowed = _allowed(typed)
+    written = [read(text) for text in typed if text.lstrip("+").startswith("allow_targets=")]
+    allowed = listed(written[-1].value() if written else None)
     if listed(config.allow_targets) != allowed:
         raise ConfigurationError("allow_targets counts only where you type it; a file may not set it")
     check_targets(config, allowed)
@@ -56,6 +59,24 @@ def check_targets(config: DictConfig, allowed: Sequence[str]) -> None:
     for key, target in _targets(config):
         if target not in shipped() and target not in OWN_TARGETS:
             _check_own(key, target, allowed)
+
+
+def make(config: DictConfig) -> Any:
+    """Builds what a part's configuration describes; with `_partial_`, a function still to be called.
+
+    Its targets must have been checked.
+
+    Raises:
+        Exception: whatever the part itself raises.
+    """
+    try:
+        part = instantiate(config, _convert_="all")
+    except HydraException as error:
+        raise (error.__cause__ or error) from None  # what the part itself said, without Hydra's frame around it
+    if not config.get("_partial_", False):
+        return part
+    # Hydra's own partial looks at its block list in every call, 0.4 ms that a loss cannot spare; ours was checked once
+    return functools.partial(part.func, *part.args, **part.keywords)
 
 
 @functools.cache
@@ -77,11 +98,6 @@ def code(config: DictConfig) -> dict[str, str]:
     return found
 
 
-def _allowed(typed: Sequence[str]) -> list[str]:
-    found = [read(text) for text in typed if text.lstrip("+").startswith("allow_targets=")]
-    return listed(found[-1].value() if found else None)
-
-
 def listed(value: Any) -> list[str]:
     """Returns the value of `allow_targets`, where one module may stand without brackets."""
     if value is None:
@@ -89,22 +105,18 @@ def listed(value: Any) -> list[str]:
     return [str(name) for name in (value if OmegaConf.is_list(value) or isinstance(value, list) else [value])]
 
 
-def _targets(config: DictConfig) -> Iterator[tuple[str, str]]:
+def _targets(node: Any, place: str = "") -> Iterator[tuple[str, str]]:
     """Yields key and value of everything that names something to call."""
-    yield from _walk(config, "")
-
-
-def _walk(node: Any, place: str) -> Iterator[tuple[str, str]]:
     if OmegaConf.is_list(node):
         for index in range(len(node)):
-            yield from _walk(_value(node, index), f"{place}[{index}]")
+            yield from _targets(_value(node, index), f"{place}[{index}]")
     elif OmegaConf.is_dict(node):
         for key in node:
             here = f"{place}.{key}" if place else str(key)
             if key == "_target_" or (here.startswith(LOGGING) and key in ("()", "class")):
                 yield here, str(_value(node, key))
             else:
-                yield from _walk(_value(node, key), here)
+                yield from _targets(_value(node, key), here)
 
 
 def _value(node: Any, key: Any) -> Any:

@@ -90,16 +90,15 @@ def _is_value(override: Override, folders: Sequence[Path]) -> bool:
 def _compose_choices(overrides: tuple[str, ...], folder: Path, _files: tuple[tuple[Path, int], ...]) -> bytes:
     """Returns the configuration, pickled: loading a copy takes far less time than Hydra takes to compose it.
 
-    Args:
-        overrides: for Hydra.
-        folder: of choices.
-        _files: those in the folder and when each was written, so that a file that has changed is read again.
+    The folder's files and when each was written are given so that one that has changed is read again.
     """
     return pickle.dumps(_compose_anew(overrides, [folder]))
 
 
 def _compose_anew(overrides: Sequence[str], folders: Sequence[Path]) -> DictConfig:
-    own = [f"hydra.searchpath=[{','.join(_file_url(folder) for folder in folders[1:])}]"] if folders[1:] else []
+    addresses = [str(folder).replace("\\", "/").replace("'", "\\'") for folder in folders[1:]]
+    searched = ",".join(f"'file://{address}'" for address in addresses)
+    own = [f"hydra.searchpath=[{searched}]"] if searched else []
     with beside_host(), hydra.initialize_config_dir(str(folders[0]), version_base="1.3"):
         return hydra.compose("train", [*own, *overrides], return_hydra_config=True)
 
@@ -107,10 +106,6 @@ def _compose_anew(overrides: Sequence[str], folders: Sequence[Path]) -> DictConf
 def for_hydra(overrides: Sequence[str]) -> list[str]:
     """Returns the overrides for Hydra: paths quoted, and without `experiment=null`, a default that it cannot read."""
     return [quoted(override) for override in overrides if override != "experiment=null"]
-
-
-def _file_url(folder: Path) -> str:
-    return "'file://" + str(folder).replace("\\", "/").replace("'", "\\'") + "'"
 
 
 def check_single(override: Override, way_out: str = "give one") -> None:
@@ -208,12 +203,7 @@ def literal(overrides: Iterable[str]) -> list[str]:
 
 
 def _check_file(group: str, choice: str, folders: Sequence[Path]) -> None:
-    """Reads the file of a choice that is not among those shipped.
-
-    Args:
-        group: a group, or a key, which has no file.
-        choice: its choice.
-        folders: of choices, ours first; of two files Hydra takes the first.
+    """Reads the file of a choice that is not among those shipped: of two files Hydra takes the first, ours.
 
     Raises:
         ConfigurationError: the file cannot be read, is no mapping, is an experiment whose keys would end up in the
@@ -226,7 +216,10 @@ def _check_file(group: str, choice: str, folders: Sequence[Path]) -> None:
     content, is_global = _content(path), GLOBAL.search(path.read_text("utf-8")) is not None
     if group == "experiment" and not is_global:
         raise ConfigurationError(f"{path} is an experiment without its first line; add '# @package _global_'")
-    if any(HYDRAS.match(key) for key in [*_chosen(content), *(content if is_global else ())]):
+    defaults = content.get("defaults")
+    entries = [entry for entry in defaults if isinstance(entry, dict)] if isinstance(defaults, list) else []
+    keys = [str(key) for entry in entries for key in entry]  # groups, with `override` or `optional` before them
+    if any(HYDRAS.match(key) for key in [*keys, *(content if is_global else ())]):
         raise ConfigurationError(
             f"{path} sets keys of Hydra itself, which has no effect here; remove 'hydra', "
             "and choose the run's folder with run_dir=<folder>"
@@ -253,11 +246,3 @@ def _content(path: Path) -> dict[str, Any]:
         raise ConfigurationError(f"{path} is a list, but must hold one 'key: value' per line, such as 'seed: 1'")
     plain: Any = OmegaConf.to_container(content, resolve=False)
     return {str(key): value for key, value in plain.items()}
-
-
-def _chosen(content: dict[str, Any]) -> list[str]:
-    """Returns the groups in a defaults list, with `override` or `optional` before them."""
-    entries = content.get("defaults")
-    return (
-        [str(key) for entry in entries if isinstance(entry, dict) for key in entry] if isinstance(entries, list) else []
-    )

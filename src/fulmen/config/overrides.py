@@ -51,11 +51,22 @@ def read(text: str) -> "Override":
     """Parses an override.
 
     Raises:
-        ConfigurationError: Hydra cannot, or the override is about Hydra itself.
+        ConfigurationError: Hydra cannot, or the override sets a key of Hydra itself, which would have no effect: Fulmen
+            makes its folders itself.
     """
     override = parse(text)
-    _check_not_hydras(override)
-    return override
+    line, key = override.input_line, override.key_or_group
+    if re.split("[./]", key)[0] != "hydra":
+        return override
+    if key == "hydra.searchpath":
+        raise ConfigurationError("hydra.searchpath cannot be set; use --config-dir for a folder of your own choices")
+    if re.match("hydra[./]launcher", key):
+        raise ConfigurationError(f"{line} chooses where a sweep runs; add -m")
+    if re.match("hydra[./]sweeper", key):
+        raise ConfigurationError(f"{line} is about a search; add -m sweep=optuna")
+    raise ConfigurationError(
+        f"{line} sets a key of Hydra itself, which has no effect here; choose a run's folder with run_dir=<folder>"
+    )
 
 
 def parse(text: str) -> "Override":
@@ -96,26 +107,6 @@ def parse(text: str) -> "Override":
     if not override.key_or_group:
         raise ConfigurationError(f"cannot read {text!r}; write key=value")
     return override
-
-
-def _check_not_hydras(override: "Override") -> None:
-    """Refuses keys of Hydra itself, which would have no effect: Fulmen makes its folders itself.
-
-    Raises:
-        ConfigurationError: says what to use instead.
-    """
-    line, key = override.input_line, override.key_or_group
-    if re.split("[./]", key)[0] != "hydra":
-        return
-    if key == "hydra.searchpath":
-        raise ConfigurationError("hydra.searchpath cannot be set; use --config-dir for a folder of your own choices")
-    if re.match("hydra[./]launcher", key):
-        raise ConfigurationError(f"{line} chooses where a sweep runs; add -m")
-    if re.match("hydra[./]sweeper", key):
-        raise ConfigurationError(f"{line} is about a search; add -m sweep=optuna")
-    raise ConfigurationError(
-        f"{line} sets a key of Hydra itself, which has no effect here; choose a run's folder with run_dir=<folder>"
-    )
 
 
 def quoted(text: str) -> str:
@@ -205,21 +196,14 @@ def check_choice(override: "Override", folders: Sequence[Path]) -> None:
 
 
 def check_keys(parsed: Sequence["Override"], known: Mapping[str, object], folders: Sequence[Path]) -> None:
-    """Refuses a key that the composed configuration does not have.
-
-    Args:
-        parsed: the overrides.
-        known: every key of the configuration without them, dotted, and the choice made in each group.
-        folders: of choices.
+    """Refuses a key that the composed configuration does not have; `known` are those without the overrides, dotted.
 
     Raises:
         ConfigurationError: names it, what is like it, and which choices do have it.
     """
     for override in parsed:
-        key = override.key_or_group
-        if key in known or key in groups(folders):
-            continue
-        raise ConfigurationError(unknown(key, known, folders))
+        if (key := override.key_or_group) not in known and key not in groups(folders):
+            raise ConfigurationError(unknown(key, known, folders))
 
 
 def unknown(key: str, known: Iterable[str], folders: Sequence[Path]) -> str:

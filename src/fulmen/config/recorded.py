@@ -6,7 +6,7 @@ Permissions do not come from files: `allow_targets` and `trust_checkpoint` count
 import functools
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -68,29 +68,13 @@ def of_record(record: Mapping[str, Any]) -> DictConfig:
     """Returns a recorded configuration as `compose` would: without sizes, with permissions still to be given.
 
     Raises:
-        ConfigurationError: it was recorded by an earlier version of Fulmen.
-    """
-    _check_version(record)
-    config = OmegaConf.create(
-        {name: value for name, value in record.items() if name != "sizes"}
-        | {"overrides": [], "allow_targets": [], "trust_checkpoint": False}
-    )
-    OmegaConf.set_struct(config, True)
-    return config
-
-
-def _check_version(record: Mapping[str, Any]) -> None:
-    """Refuses a configuration whose parts stood in modules that this version no longer has.
-
-    Raises:
-        ConfigurationError: names the part.
+        ConfigurationError: it was recorded by an earlier version of Fulmen, with a part in a module that is gone.
     """
     for part in record.values():
         target = str(part.get("_target_", "")) if isinstance(part, Mapping) else ""
-        package, _, rest = target.partition(".")
-        if package == "fulmen" and target not in allowlist.shipped():
+        if target.startswith("fulmen.") and target not in allowlist.shipped():
             try:
-                found = find_spec(f"fulmen.{rest.rpartition('.')[0]}")
+                found = find_spec(target.rpartition(".")[0])
             except (ImportError, ValueError):  # a package above it is gone as well
                 found = None
             if found is None:
@@ -98,6 +82,12 @@ def _check_version(record: Mapping[str, Any]) -> None:
                     f"this run was recorded by an earlier version of Fulmen, where {target} was; "
                     "train it again, or check out the commit in its status.json"
                 )
+    config = OmegaConf.create(
+        {name: value for name, value in record.items() if name != "sizes"}
+        | {"overrides": [], "allow_targets": [], "trust_checkpoint": False}
+    )
+    OmegaConf.set_struct(config, True)
+    return config
 
 
 def to_resume(folder: Path, overrides: Sequence[str]) -> DictConfig:
@@ -146,7 +136,11 @@ def to_rerun(folder: Path, overrides: Sequence[str], config_dir: str | None) -> 
     if "experiment" in chosen:
         raise ConfigurationError("experiment= is a configuration of its own; leave rerun= out")
     allowed = [text for text in overrides if read(text).key_or_group in PERMISSIONS]
-    typed = [*_typed(folder, before)]
+    # what composes that run's configuration: its experiment, its choice in each group, the keys typed
+    typed = [] if before.experiment is None else [f"experiment={before.experiment}"]
+    typed += [f"{group}={choice}" for group, choice in before.choices.items()]
+    given = folders.load_status(folder).get("overrides") or []
+    typed += [text for text in given if read(text).key_or_group not in (*before.choices, "experiment", *GIVEN_ANEW)]
     kept = [text for text in typed if not _replaced(read(text).key_or_group, chosen)]
     repeated = compose([*typed, *allowed], config_dir)
     for checked in (before, repeated):
@@ -160,16 +154,6 @@ def to_rerun(folder: Path, overrides: Sequence[str], config_dir: str | None) -> 
         if then[key] != value:
             OmegaConf.update(config, key, value, merge=False)
     return config
-
-
-def _typed(folder: Path, before: DictConfig) -> Iterator[str]:
-    """Yields overrides that compose a run's configuration: its experiment, its choice in each group, the keys typed."""
-    if before.experiment is not None:
-        yield f"experiment={before.experiment}"
-    yield from (f"{group}={choice}" for group, choice in before.choices.items())
-    for text in folders.load_status(folder).get("overrides") or []:
-        if read(text).key_or_group not in (*before.choices, "experiment", *GIVEN_ANEW):
-            yield text
 
 
 def without_places(config: DictConfig) -> DictConfig:
@@ -243,15 +227,13 @@ def differences(one: Path, other: Path) -> list[str]:
     lines = [
         f"  {name}: {before.get(name)} -> {after.get(name)}" for name in names if before.get(name) != after.get(name)
     ]
-    equal = _bytes(one / "metrics.json") == _bytes(other / "metrics.json")
+    metrics = [folder / "metrics.json" for folder in (one, other)]
+    first, second = (path.read_bytes() if path.exists() else b"" for path in metrics)
+    equal = first == second
     how = "equal, to the last bit, those" if equal else "differ from those"
     in_stack = "" if equal or "stacked" not in before else ", which trained in a stack, so that last digits differ"
     figures = f"metrics {how} of {one}{in_stack}"
     return [figures, *(["what else differs:", *lines] if lines else [])]
-
-
-def _bytes(path: Path) -> bytes:
-    return path.read_bytes() if path.exists() else b""
 
 
 def plain(config: DictConfig) -> dict[str, Any]:

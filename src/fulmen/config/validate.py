@@ -100,24 +100,17 @@ def check(config: DictConfig) -> Source:
         raise ConfigurationError(sentence(error)) from error
     _check_rules(plain, [*RULES, *(f"figures.{name}" for name in plain["figures"])])
     data = source(config.data)
-    _check_data(data)
     _check_together(plain, data)
     return data
 
 
 def check_again(plain: Mapping[str, Any], changed: Iterable[str], data: Source) -> None:
-    """Checks a configuration that is one checked before, but for some values.
-
-    Args:
-        plain: the configuration, without references.
-        changed: keys of the other values.
-        data: what the `data` section describes, not loaded.
+    """Checks a configuration without references that is one checked before, but for the values of some keys.
 
     Raises:
         ConfigurationError: as `check`.
     """
     _check_rules(plain, changed)
-    _check_data(data)
     _check_together(plain, data)
 
 
@@ -132,9 +125,31 @@ def _check_rules(plain: Mapping[str, Any], keys: Iterable[str]) -> None:
 
 
 def _check_together(plain: Mapping[str, Any], data: Source) -> None:
-    _check_loss(plain, data)
-    _check_score(plain["score"], data)
-    _check_output(plain["model"].get("output_activation", "identity"), data)
+    try:
+        spec = data.spec  # shows a file that is wrong
+    except ValueError as error:
+        raise ConfigurationError(one_line(error)) from error
+    task, choices = spec.task, plain["choices"]
+    if data.scale == "channels" and len(spec.in_shape) != 3:
+        shape = f"rows here have the shape {spec.in_shape}"
+        raise ConfigurationError(f"data.scale=channels is for images, and {shape}; take data.scale=features")
+    if choices["loss"] in {loss for losses in LOSSES.values() for loss in losses} - {*LOSSES[task]}:
+        raise ConfigurationError(
+            f"loss={choices['loss']} does not fit data={choices['data']}, whose task is {task}; "
+            f"these do: {', '.join(['auto', *LOSSES[task]])}"
+        )
+    score, scores = plain["score"], ["val/loss", "train/loss", *(f"val/{name}" for name in METRICS[task])]
+    if score not in scores:
+        raise ConfigurationError(
+            f"score={score} is not measured during training of this {task} task{alternatives(score, scores)}"
+        )
+    activation = plain["model"].get("output_activation", "identity")
+    fitting = {"binary": ("identity", "sigmoid"), "multiclass": ("identity", *PROBABILITIES)}
+    if activation not in fitting.get(task, (activation,)):
+        raise ConfigurationError(
+            f"model.output_activation={activation} makes no class probabilities for this {task} task; "
+            f"take {' or '.join(fitting[task])}"
+        )
 
 
 def source(section: DictConfig) -> Source:
@@ -163,43 +178,3 @@ def source(section: DictConfig) -> Source:
         raise ConfigurationError(one_line(error.__cause__ or error)) from error
     assert isinstance(found, Source)
     return found
-
-
-def _check_data(source: Source) -> None:
-    """Asks a data set for its sizes, which shows a file that is wrong."""
-    try:
-        in_shape = source.spec.in_shape
-    except ValueError as error:
-        raise ConfigurationError(one_line(error)) from error
-    if source.scale == "channels" and len(in_shape) != 3:
-        raise ConfigurationError(
-            f"data.scale=channels is for images, and rows here have the shape {in_shape}; take data.scale=features"
-        )
-
-
-def _check_loss(plain: Mapping[str, Any], source: Source) -> None:
-    task, name = source.spec.task, plain["choices"]["loss"]
-    fitting = LOSSES[task]
-    if name in {loss for losses in LOSSES.values() for loss in losses} and name not in fitting:
-        raise ConfigurationError(
-            f"loss={name} does not fit data={plain['choices']['data']}, whose task is {task}; "
-            f"these do: {', '.join(['auto', *fitting])}"
-        )
-
-
-def _check_score(score: str, source: Source) -> None:
-    there = ["val/loss", "train/loss", *(f"val/{name}" for name in METRICS[source.spec.task])]
-    if score not in there:
-        raise ConfigurationError(
-            f"score={score} is not measured during training of this {source.spec.task} task{alternatives(score, there)}"
-        )
-
-
-def _check_output(activation: str, source: Source) -> None:
-    task = source.spec.task
-    fitting = {"binary": ("identity", "sigmoid"), "multiclass": ("identity", *PROBABILITIES)}
-    if task in fitting and activation not in fitting[task]:
-        raise ConfigurationError(
-            f"model.output_activation={activation} makes no class probabilities for this {task} task; "
-            f"take {' or '.join(fitting[task])}"
-        )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from fulmen.config import allowlist, recorded, validate
-from fulmen.config.instantiate import make
+from fulmen.config.allowlist import make
 from fulmen.data.source import Source
 from fulmen.errors import ConfigurationError, Diverged, Finished, Impossible, is_own, one_line
 from fulmen.experiment import importing
@@ -132,9 +132,8 @@ def _train(
     with importing.at_once():
         from fulmen.experiment import run  # and with it torch and Lightning: seconds
 
-    session = _session(
-        config, source, folder, facts, name, verbose=verbose, resume=resume, threads=threads, pruner=pruner
-    )
+    session = _session(config, source, folder, facts, name)
+    session = replace(session, verbose=verbose, resume=resume, threads=threads, pruner=pruner)
     return run.train(build(config, source), session)
 
 
@@ -176,13 +175,26 @@ def _parts_of_each(
     """Checks and makes the parts of experiments that train as one; arguments as for `train_stack`."""
     allowlist.check(config, typed=config.overrides)
     source = validate.check(config)
-    first, session = build(config, source), _session(config, source, jobs[0].folder, {}, jobs[0].name, verbose=False)
+    first, session = build(config, source), _session(config, source, jobs[0].folder, {}, "")
     made: dict[str, Any] = {repr(session.config["data"]): source}
     allowed = allowlist.listed(config.allow_targets)
+
+    def part(name: str, section: Mapping[str, Any]) -> Any:
+        if (key := repr(section)) not in made:
+            made_of = OmegaConf.create({name: dict(section)})
+            allowlist.check_targets(made_of, allowed)
+            made[key] = validate.source(made_of[name]) if name == "data" else make(made_of[name])
+        return made[key]
+
     experiments, sessions = [], []
     for record, job in zip(records, jobs, strict=True):
         own = _with_differences(session.config, records[0], record)
-        experiments.append(_differing(first, session.config, own, made, allowed))
+        names = ("data", "penalty", "optimizer", "model", "init")
+        differing = {name: part(name, own[name]) for name in names if own[name] != session.config[name]}
+        in_recipe = {name: differing.pop(name) for name in ("penalty", "optimizer") if name in differing}
+        recipe = replace(first.recipe, seed=own["seed"], **in_recipe)
+        source = differing.pop("data", first.source)
+        experiments.append(replace(first, source=source, recipe=recipe, **differing))
         sessions.append(
             replace(
                 session,
@@ -190,6 +202,7 @@ def _parts_of_each(
                 name=readable(job.name),
                 config=own,
                 facts={**session.facts, "overrides": job.overrides},
+                verbose=False,
                 threads=folders.load_status(job.folder).get("threads"),
                 pruner=job.pruner,
             )
@@ -212,43 +225,7 @@ def _with_differences(kept: Mapping[str, Any], first: Mapping[str, Any], other: 
     return found
 
 
-def _differing(
-    first: "Experiment",
-    config: Mapping[str, Any],
-    own: Mapping[str, Any],
-    made: dict[str, Any],
-    allowed: Sequence[str],
-) -> "Experiment":
-    """Returns an experiment with those parts of its own whose configuration differs."""
-
-    def part(name: str) -> Any:
-        key = repr(own[name])
-        if key not in made:
-            section = OmegaConf.create({name: dict(own[name])})
-            allowlist.check_targets(section, allowed)
-            made[key] = validate.source(section[name]) if name == "data" else make(section[name])
-        return made[key]
-
-    def differing(*names: str) -> dict[str, Any]:
-        return {name: part(name) for name in names if own[name] != config[name]}
-
-    recipe = replace(first.recipe, seed=own["seed"], **differing("penalty", "optimizer"))
-    source = {"source": part("data")} if own["data"] != config["data"] else {}
-    return replace(first, recipe=recipe, **source, **differing("model", "init"))
-
-
-def _session(
-    config: DictConfig,
-    source: Source,
-    folder: Path,
-    facts: Mapping[str, Any],
-    name: str,
-    *,
-    verbose: bool,
-    resume: bool = False,
-    threads: int | None = None,
-    pruner: "Pruner | None" = None,
-) -> "Session":
+def _session(config: DictConfig, source: Source, folder: Path, facts: Mapping[str, Any], name: str) -> "Session":
     from fulmen.experiment.experiment import Session
 
     kept = record(config, source)
@@ -256,6 +233,8 @@ def _session(
     variables = {
         name: value for name, value in recorded.environment(config)[0].items() if f"oc.env:{name}" in str(kept)
     }
+    parts = " ".join(config.choices[group] for group in ("data", "model", "optimizer"))
+    usual = parts if config.experiment is None else f"experiment={config.experiment}"
     return Session(
         folder=folder,
         config=kept,
@@ -266,12 +245,8 @@ def _session(
             "code": allowlist.code(config),
             **facts,
         },
-        name=readable(name or _usual_name(config)),
-        verbose=verbose,
-        resume=resume,
-        threads=threads,
+        name=readable(name or usual),
         trust=config.trust_checkpoint is True,
-        pruner=pruner,
     )
 
 
@@ -299,19 +274,8 @@ def build(config: DictConfig, source: Source) -> "Experiment":
     )
 
 
-def _usual_name(config: DictConfig) -> str:
-    if config.experiment is not None:
-        return f"experiment={config.experiment}"
-    return " ".join(config.choices[group] for group in ("data", "model", "optimizer"))
-
-
 def attempt(run: Callable[[Path], object], folder: Path, *, debug: bool = False) -> tuple[int, str]:
-    """Runs, and turns any error into an exit code and a sentence.
-
-    Args:
-        run: trains, given the run's folder.
-        folder: that folder.
-        debug: whether to print tracebacks.
+    """Runs, and turns any error into an exit code and a sentence; with `debug` it prints the traceback.
 
     Returns:
         0 and nothing, or that there is nothing to do; 1 and why it failed; or 3 and where it diverged.
@@ -330,20 +294,15 @@ def attempt(run: Callable[[Path], object], folder: Path, *, debug: bool = False)
     except (Exception, SystemExit) as error:
         if debug:
             traceback.print_exception(error)
-        return (DIVERGED if isinstance(error, Diverged) else FAILED), _sentence(error, folder)
+        code, said = DIVERGED if isinstance(error, Diverged) else FAILED, one_line(error)
+        if is_own(error):  # its message is meant for users
+            return code, said
+        if isinstance(error, OSError) and error.filename is not None:
+            said = f"{type(error).__name__}: {explain(error)}"
+        written = folders.load_status(folder).get("traceback") is not None
+        where = f"the traceback is in {folder / 'status.json'}" if written else "trainer.debug=true shows the traceback"
+        return code, f"{said}; {where}"
     return 0, ""
-
-
-def _sentence(error: BaseException, folder: Path) -> str:
-    """Returns the message alone if it is meant for users, else also the error's type and where to look."""
-    if is_own(error):
-        return one_line(error)
-    said = one_line(error)
-    if isinstance(error, OSError) and error.filename is not None:
-        said = f"{type(error).__name__}: {explain(error)}"
-    written = folders.load_status(folder).get("traceback") is not None
-    where = f"the traceback is in {folder / 'status.json'}" if written else "trainer.debug=true shows the traceback"
-    return f"{said}; {where}"
 
 
 def new_folder(config: DictConfig) -> Path:

@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
 from fulmen.config import allowlist, recorded
-from fulmen.config.instantiate import make
+from fulmen.config.allowlist import make
 from fulmen.data.scaling import Scaling
 from fulmen.data.source import DataSpec, Source
 from fulmen.data.tensors import Rows, chunks
@@ -204,7 +204,7 @@ def check_round_trip(
         model: makes the network.
         predictor: with the trained network, on the CPU.
         rows: of which the first few are predicted.
-        trust: whether the checkpoint may hold more than plain values.
+        trust: as for `checkpoints.load`.
     """
     evaluation = predictor.evaluation
     try:

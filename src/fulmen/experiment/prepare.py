@@ -11,8 +11,9 @@ from torch import nn
 from fulmen.data.tensors import fingerprint
 from fulmen.errors import warn
 from fulmen.experiment import importing
-from fulmen.experiment.baseline import Amounts, Baseline
+from fulmen.experiment.baseline import Baseline
 from fulmen.experiment.experiment import Experiment
+from fulmen.experiment.sklearn_equivalent import Amounts
 from fulmen.models import dry_run, network_check
 from fulmen.models.initializers import new_network
 from fulmen.models.network_check import SmallestBatch

@@ -3,7 +3,7 @@
 import math
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, nullcontext
 from typing import Any
 
@@ -11,7 +11,7 @@ import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers.logger import Logger
 
-from fulmen.errors import Diverged
+from fulmen.errors import Diverged, Finished, warn
 from fulmen.experiment import console
 from fulmen.experiment.baseline import coefficients
 from fulmen.experiment.experiment import Experiment, Session
@@ -20,9 +20,9 @@ from fulmen.experiment.prepare import Prepared, prepare, warn_before
 from fulmen.figures.context import RunContext
 from fulmen.models.dry_run import parameter_count
 from fulmen.models.initializers import load_weights
-from fulmen.runs import checkpoints, recording, resuming
+from fulmen.runs import checkpoints, recording
 from fulmen.runs.files import write_json
-from fulmen.runs.folder import LAST, load_status, read_history, read_metrics
+from fulmen.runs.folder import BEST, LAST, load_status, read_history, read_metrics, read_status
 from fulmen.runs.history import History
 from fulmen.runs.signals import Stop, deferred, raising
 from fulmen.tasks.evaluation import Evaluation
@@ -34,7 +34,6 @@ from fulmen.training.callbacks.histograms import Histograms
 from fulmen.training.callbacks.progress import Progress
 from fulmen.training.callbacks.pruning import Pruning
 from fulmen.training.callbacks.weight_snapshots import WeightSnapshots
-from fulmen.training.first_backward import print_first_backward
 from fulmen.training.learner import Learner
 from fulmen.training.packs import DataModule
 from fulmen.training.trainer import build
@@ -84,7 +83,9 @@ def train(experiment: Experiment, session: Session) -> Run:
                         prepared, session, stop, best, [*([history] if history else []), *boards], snapshots
                     )
                     if experiment.trainer.debug and session.verbose and leads and step == 0:
-                        _print_first_backward(prepared)
+                        batch, by_hand = data.first_batch(prepared.batch_size), prepared.step.by_hand is not None
+                        penalty = experiment.recipe.penalty
+                        console.print_first_backward(prepared.evaluation, penalty, batch, by_hand=by_hand)
                     try:
                         last = None if start is None else checkpointer.last.resolve()
                         trainer.fit(learner, datamodule=data, ckpt_path=last)
@@ -135,18 +136,40 @@ def host_unchanged() -> Iterator[None]:
 
 
 def _checkpoint(prepared: Prepared, session: Session) -> tuple[int | None, dict[str, Any] | None]:
-    """Finds the step to resume from, and the best checkpoint so far; None for each that there is not."""
+    """Finds the step to resume from, and the best checkpoint so far; None for each that there is not.
+
+    Raises:
+        ValueError: the run is completed, and its last checkpoint is gone; or one of its files does not fit, or is
+            damaged.
+        Finished: the run has taken all its steps.
+    """
     if not session.resume:
         return None, None
-    newest, best = resuming.start(session.folder, prepared.plan.total_steps, prepared.fingerprint, session.trust)
+    folder, total_steps = session.folder, prepared.plan.total_steps
+    if (folder / "status.json").exists():
+        read_status(folder)
+    read_metrics(folder)
+    read_history(folder)
+    newest = checkpoints.newest(folder / "checkpoints", trust=session.trust)
+    is_completed = load_status(folder).get("state") == "completed"
+    if newest is None and is_completed:
+        raise ValueError(f"{folder} is completed and has no last.ckpt to resume from; use rerun={folder}")
     if newest is None:
+        warn(f"no checkpoint in {folder}; restarting from step 0 (the result will be the same)")
         return None, None
+    step = newest["global_step"]
+    if step > total_steps or (step == total_steps and is_completed):
+        raise Finished(
+            f"{folder} has taken its {step} steps, and the limits given end at {total_steps}: nothing more to do"
+        )
+    if newest["metadata"]["fingerprint"] != prepared.fingerprint:
+        warn(f"the training data has changed since {folder} started; resuming with the new data")
     weights = {name.removeprefix("net."): value for name, value in newest["state_dict"].items()}
     try:
         load_weights(prepared.evaluation.net, weights)  # as the Trainer would, when the record has been changed
     except ValueError as error:
-        raise ValueError(f"{session.folder} cannot be resumed: {error}; {OTHER_CODE}") from error
-    return newest["global_step"], best
+        raise ValueError(f"{folder} cannot be resumed: {error}; {OTHER_CODE}") from error
+    return step, checkpoints.whole(folder / "checkpoints" / BEST, trust=session.trust)
 
 
 def _lacks_only_figures(session: Session, prepared: Prepared) -> bool:
@@ -240,12 +263,6 @@ def _trainer(
     return learner, trainer, checkpointer
 
 
-def _print_first_backward(prepared: Prepared) -> None:
-    batch = prepared.data.first_batch(prepared.batch_size)
-    by_hand = prepared.step.by_hand is not None
-    print_first_backward(prepared.evaluation, prepared.experiment.recipe.penalty, batch, by_hand=by_hand)
-
-
 def _evaluate(prepared: Prepared, learner: Learner, trainer: Trainer, checkpointer: Checkpointer) -> dict[str, Any]:
     """Measures every split with the weights asked for, which the network keeps, and with the baseline."""
     splits = prepared.data.splits
@@ -254,14 +271,16 @@ def _evaluate(prepared: Prepared, learner: Learner, trainer: Trainer, checkpoint
     if best is not None:
         learner.load_state_dict(best)
     metrics = learner.evaluation.all_metrics(splits)
-    check_final(metrics, prepared.experiment.score, trainer.global_step, prepared.data, learner.evaluation)
+    check_final(metrics, prepared.experiment.score, trainer.global_step, prepared.data, lambda: learner.evaluation)
     metrics |= {"parameters": parameter_count(learner.net)}
     if prepared.baseline is not None and trainer.is_global_zero:
         metrics |= prepared.baseline.metrics(splits)
     return metrics
 
 
-def check_final(metrics: Mapping[str, Any], score: str, step: int, data: DataModule, evaluation: Evaluation) -> None:
+def check_final(
+    metrics: Mapping[str, Any], score: str, step: int, data: DataModule, evaluation: Callable[[], Evaluation]
+) -> None:
     """Checks that the losses and the score of a trained network are finite.
 
     Raises:
@@ -274,6 +293,6 @@ def check_final(metrics: Mapping[str, Any], score: str, step: int, data: DataMod
             if name == "train/loss":
                 raise Diverged(what)
             split = name.partition("/")[0]
-            if (found := data.outlier(split, evaluation)) is not None:
+            if (found := data.outlier(split, evaluation())) is not None:
                 raise ValueError(f"{what}, because {found}")
             raise Diverged(f"{what}, though train/loss and all weights are finite", OUT_OF_RANGE)

@@ -45,7 +45,16 @@ def claim(folder: Path, *, goes_on: bool) -> Iterator[None]:
         yield
         return
     if not goes_on:
-        _make(folder)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            _check_free(folder)
+        except FileExistsError as error:
+            raise _taken(folder) from error
+        except OSError as error:
+            raise ValueError(
+                f"{folder} cannot be made ({error.strerror}); start from a folder that you may write to, or, for a "
+                "single run, name another place with run_dir="
+            ) from error
     refusal = FileExistsError(f"{folder} is held by another process, which is training this run; wait for it to end")
     with folders.lock(folder, refusal):
         if not goes_on:
@@ -58,12 +67,8 @@ def claim(folder: Path, *, goes_on: bool) -> Iterator[None]:
 def claim_all(paths: Sequence[Path], lock: Path) -> Iterator[None]:
     """Holds many folders at once, which are there and were planned by a sweep.
 
-    A lock for each would take a thousand open files. Here each folder's lock is another name of one file, where the
-    file system has such names.
-
-    Args:
-        paths: the folders.
-        lock: that file.
+    A lock for each would take a thousand open files. Here each folder's lock is another name of one file, `lock`, where
+    the file system has such names.
 
     Raises:
         Impossible: another process holds one of them, or one cannot be written to.
@@ -140,13 +145,7 @@ def recording(
 
 
 def opening(before: Mapping[str, Any], facts: Mapping[str, Any], resumed: int | None) -> dict[str, Any]:
-    """Returns the status of a run that begins.
-
-    Args:
-        before: the status that its folder had.
-        facts: further entries.
-        resumed: the step at which the run resumes.
-    """
+    """Returns the status of a run that begins, or resumes at a step, given the status that its folder had."""
     now = datetime.now(UTC).isoformat()
     status: dict[str, Any] = {"state": "running", "error": None, "traceback": None, "started": now, **facts}
     if resumed is not None:
@@ -175,17 +174,6 @@ def has(folder: Path, config: Mapping[str, Any]) -> bool:
         return folders.read_config(folder) == dict(config)
     except ValueError:
         return False
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        _check_free(folder)
-    except FileExistsError as error:
-        raise _taken(folder) from error
-    except OSError as error:
-        way_out = "start from a folder that you may write to, or, for a single run, name another place with run_dir="
-        raise ValueError(f"{folder} cannot be made ({error.strerror}); {way_out}") from error
 
 
 def _check_free(folder: Path) -> None:
@@ -222,11 +210,7 @@ def _readable(text: str) -> str:
 
 def environment() -> dict[str, Any]:
     """Returns the surroundings of a run: commit, versions, host."""
-    return {
-        **commit(),
-        "versions": _versions(),
-        "host": socket.gethostname(),
-    }
+    return {**commit(), "versions": _versions(), "host": socket.gethostname()}
 
 
 @functools.cache

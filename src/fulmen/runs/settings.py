@@ -16,11 +16,7 @@ SEEDS: Final = ("seed", "data.seed")
 
 
 def settings(config: Mapping[str, Any]) -> Settings:
-    """Returns all settings of a run.
-
-    Args:
-        config: the content of its `config.yaml`.
-    """
+    """Returns all settings of a run, given the content of its `config.yaml`."""
     choices = config.get("choices")
     rest = {key: value for key, value in config.items() if key not in PLACES}
     return (choices if isinstance(choices, dict) else {}) | dict(leaves(rest))

@@ -40,10 +40,7 @@ def raising(first: Callable[[], object] = lambda: None) -> Iterator[None]:
     """Signals raise `Interrupted` wherever the program is.
 
     That may be inside a library that takes it for a failure of its own, and reports it or continues; then it is raised
-    again here.
-
-    Args:
-        first: is called before that; a second signal does not wait for it.
+    again here. Before that `first` is called; a second signal does not wait for it.
     """
     came: list[int] = []
 

@@ -86,14 +86,7 @@ def is_small(plan: Plan, row_work: int) -> bool:
 
 
 class Compiled:
-    """Compiled steps of a network's training, one function for each size of batches.
-
-    Args:
-        step: the run's own.
-        optimizer: that trains the network.
-        make_optimizer: makes another one.
-        plan: how the run is divided.
-    """
+    """Compiled steps of a network's training, one function for each size of batches."""
 
     def __init__(self, step: Step, optimizer: Optimizer, make_optimizer: MakeOptimizer, plan: Plan) -> None:
         self.step, self.net, self.plan = step, step.evaluation.net, plan
@@ -113,17 +106,10 @@ class Compiled:
         warn(NOT_POSSIBLE.format(why))
 
     def train(self, own: TrainStep, pack: Pack, index: int, first: int, scheduler: LRScheduler | None) -> Tensor:
-        """Trains on some batches of `pack`, at least one, with the schedule after each.
+        """Trains on batches of `pack` from `index` on, at least one, with the schedule after each.
 
-        Args:
-            own: the run's own step.
-            pack: batches, of which
-            index: is the first to train on.
-            first: number of its step, not 0: the first step of all gives the optimizer its state.
-            scheduler: of the learning rate.
-
-        Returns:
-            Their losses, [steps].
+        The first has the number `first`, not 0: the first step of all gives the optimizer its state. `own` is the run's
+        own step. Returns the losses, [steps].
 
         Raises:
             ValueError: the network no longer computes what was compiled.
@@ -173,7 +159,8 @@ class Compiled:
         except Impossible as error:
             self._give_up(str(error))
             return own(batch, step)
-        rows, random = Batch(*(tensor.clone() for tensor in batch)), _random_state(batch)
+        rows, device = Batch(*(tensor.clone() for tensor in batch)), batch.x.device
+        random = [torch.get_rng_state(), *([torch.cuda.get_rng_state(device)] if batch.x.is_cuda else [])]
         rate, compiled_before = self.optimizer.param_groups[0]["lr"], function is not None
         loss, unseen = (own(batch, step), None) if self.known else self._watched(own, batch, step)
         try:
@@ -183,8 +170,10 @@ class Compiled:
             if unseen is not None:
                 raise Impossible(unseen)
             function = function or self._compile(batch)
-            with torch.random.fork_rng([batch.x.device] if batch.x.is_cuda else []):
-                _set_random_state(random, batch)
+            with torch.random.fork_rng([device] if batch.x.is_cuda else []):
+                torch.set_rng_state(random[0])
+                if batch.x.is_cuda:
+                    torch.cuda.set_rng_state(random[1], device)
                 losses, gradients = self._run(function, before, [rate], step, Batch(rows.x[None], rows.y[None]))
         except Impossible as error:
             self._give_up(str(error))
@@ -207,7 +196,7 @@ class Compiled:
         return losses[0]
 
     def _watched(self, own: TrainStep, batch: Batch, step: int) -> tuple[Tensor, str | None]:
-        """Takes a step; return the loss, and what Python did meanwhile that a graph does not see, or None."""
+        """Takes a step; returns the loss, and what Python did meanwhile that a graph does not see, or None."""
         before, printed = self._attributes(), io.StringIO()
         with contextlib.redirect_stdout(printed):
             loss = own(batch, step)
@@ -246,8 +235,7 @@ class Compiled:
     ) -> tuple[Tensor, dict[int, Tensor]]:
         """Takes compiled steps, which change the tensors of `mutable_state`.
 
-        Returns:
-            The losses, [steps], and the gradients of the last step by the parameter's index.
+        Returns the losses, [steps], and the gradients of the last step by the parameter's index.
         """
         assert self.layout is not None
         numbers = torch.tensor(rates, dtype=torch.float64)
@@ -366,16 +354,6 @@ class Function:
             losses, *found = self.code(*state, *self.constants, self.rates, number(first), number(count), *rows)
         self.steps += count
         return losses[:count], found
-
-
-def _random_state(batch: Batch) -> list[Tensor]:
-    return [torch.get_rng_state(), *([torch.cuda.get_rng_state(batch.x.device)] if batch.x.is_cuda else [])]
-
-
-def _set_random_state(states: list[Tensor], batch: Batch) -> None:
-    torch.set_rng_state(states[0])
-    if batch.x.is_cuda:
-        torch.cuda.set_rng_state(states[1], batch.x.device)
 
 
 def _product(a: Tensor, b: Tensor) -> Any:

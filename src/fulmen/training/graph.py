@@ -70,13 +70,9 @@ class Layout:
     """The tensors of `mutable_state` as a few flat ones: weights, one of their states, buffers.
 
     An elementwise optimizer then has one tensor to update instead of one for each layer, which makes both the graph and
-    its machine code shorter.
+    its machine code shorter. It is made after a step, so that the weights that are trained have a gradient.
 
     Shapes: a flat tensor is [n], as long as its tensors together.
-
-    Args:
-        net: after a step, so that the weights that are trained have a gradient.
-        optimizer: that trains it.
     """
 
     def __init__(self, net: nn.Module, optimizer: Optimizer) -> None:
@@ -282,11 +278,9 @@ def named_tensors(net: nn.Module) -> dict[str, Tensor]:
 
 
 class RecordedGradient:
-    """The gradient by autograd's own operations, recorded once for each number of rows; in place of autograd.
+    """The gradient by autograd's own operations, recorded once for each number of rows; in place of autograd (`own`).
 
-    Args:
-        evaluation: of which `is_known` holds, on its device.
-        own: finds the gradient by autograd.
+    It is for an evaluation of which `is_known` holds, on its device.
     """
 
     def __init__(self, evaluation: Evaluation, own: Differentiate) -> None:
@@ -295,7 +289,7 @@ class RecordedGradient:
         self.functions: dict[int, Function | None] = {}
 
     def __call__(self, x: Tensor, y: Tensor) -> Tensor:
-        """Finds every parameter's `.grad`; return the loss, as `Differentiate` does."""
+        """Finds every parameter's `.grad`; returns the loss, as `Differentiate` does."""
         rows = len(x)
         if rows not in self.functions:
             return self._first(x, y)
@@ -309,7 +303,7 @@ class RecordedGradient:
         return loss
 
     def _first(self, x: Tensor, y: Tensor) -> Tensor:
-        """Finds it by autograd; keep the recorded function if it finds the same, to the last bit."""
+        """Finds it by autograd; keeps the recorded function if it finds the same, to the last bit."""
         copies, rows = [buffer.clone() for buffer in self.buffers], [x.clone(), y.clone()]
         try:
             function = trace_gradient(self.evaluation, self.parameters, self.buffers, x, y)

@@ -124,10 +124,6 @@ def show_charts(logger: Logger, columns: Iterable[str]) -> None:
     """Lays out TensorBoard's custom scalars: a chart for each quantity, with its curves of all splits.
 
     The charts are the same for every run of a task, whatever its splits, because TensorBoard shows unequal ones twice.
-
-    Args:
-        logger: the logger; any but TensorBoard is left alone.
-        columns: names of the curves, such as `val/loss`.
     """
     if isinstance(logger, TensorBoardLogger):
         names = dict.fromkeys(name.rpartition("/")[2] for name in columns if "/" in name)

@@ -19,7 +19,7 @@ class GD(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """Updates every parameter that has a gradient, and return the closure's loss."""
+        """Updates every parameter that has a gradient, and returns the closure's loss."""
         loss = None
         if closure is not None:
             with torch.enable_grad():

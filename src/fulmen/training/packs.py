@@ -156,7 +156,7 @@ class DataModule(LightningDataModule):
         return self.splits["train"].rows
 
     def load(self) -> None:
-        """Loads and scale all splits, before the Trainer starts: a wrong file is the user's to mend, not a failed run.
+        """Loads and scales all splits, before the Trainer starts: a wrong file is the user's to mend, not a failed run.
 
         Raises:
             ValueError: the source cannot be had.

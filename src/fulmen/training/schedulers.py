@@ -27,7 +27,7 @@ def step(optimizer: Optimizer, plan: Plan, *, epochs: int, gamma: float) -> LRSc
 
 
 def cosine(optimizer: Optimizer, plan: Plan, *, eta_min: float) -> LRScheduler:
-    """Lower the learning rate along half a cosine from lr to `eta_min` (Loshchilov and Hutter: SGDR, 2017)."""
+    """Lowers the learning rate along half a cosine from lr to `eta_min` (Loshchilov and Hutter: SGDR, 2017)."""
 
     def factor(lowest: float, step: int) -> float:
         return lowest + (1 - lowest) * (1 + math.cos(math.pi * step / plan.total_steps)) / 2
@@ -38,7 +38,7 @@ def cosine(optimizer: Optimizer, plan: Plan, *, eta_min: float) -> LRScheduler:
 
 
 def one_cycle(optimizer: Optimizer, plan: Plan, *, pct_start: float) -> LRScheduler:
-    """Raises the rate to lr for `pct_start` of the steps, then lower it (Smith and Topin: Super-convergence, 2018)."""
+    """Raises the rate to lr for `pct_start` of the steps, then lowers it (Smith and Topin: Super-convergence, 2018)."""
     peaks = [float(group["lr"]) for group in optimizer.param_groups]
     cycles_momentum = optimizer.defaults.get("momentum", 0) > 0 or "betas" in optimizer.defaults
     steps = max(2, plan.total_steps)

@@ -123,7 +123,7 @@ class Step:
         batch: Batch,
         step: int,
     ) -> tuple[Tensor, Tensor]:
-        """Adds up the gradients of loss and penalty; return the whole batch's loss without and with it, detached."""
+        """Adds up the gradients of loss and penalty; returns the whole batch's loss without and with it, detached."""
         size, rows = self.batch_size, len(batch.x)
         first = step * self.parts  # so that no two passes through the network share a number
         if rows <= size:

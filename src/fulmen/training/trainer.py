@@ -30,9 +30,6 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
     Lightning writes to a folder for temporary files and moves the result: across file systems a stop in between leaves
     a torn file where a good one was.
-
-    Args:
-        trust: whether a checkpoint may hold more than plain values.
     """
 
     def __init__(self, trust: bool = False) -> None:
@@ -120,7 +117,7 @@ def find_accelerator(options: TrainerOptions) -> str:
 def find_threads(
     options: TrainerOptions, net: nn.Module, in_shape: tuple[int, ...], rows: int, classes: int = 0, copies: int = 1
 ) -> int:
-    """Threads to compute with: as said, or by an estimate of a step's work.
+    """Returns the threads to compute with: as said, or by an estimate of a step's work.
 
     From sizes and not from a clock, so that a repeated run has the same: more threads change the last bits of sums.
 
@@ -135,9 +132,8 @@ def find_threads(
     """
     if isinstance(options.threads, int):
         return options.threads
-    operations = (
-        6 * rows * copies * work(net, in_shape)
-    )  # a multiplication and an addition, forward and twice as much backward
+    # a multiplication and an addition, forward and twice as much backward
+    operations = 6 * rows * copies * work(net, in_shape)
     if operations >= LARGE_STEP or rows * widest(net, in_shape) >= LARGE_LAYER:
         return ALL_THREADS
     return min(2, ALL_THREADS) if operations >= SMALL_STEP or rows * classes >= SMALL_SOFTMAX else 1

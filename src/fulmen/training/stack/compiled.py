@@ -25,12 +25,7 @@ def saving(plan: Plan, copies: int) -> float:
 
 
 class CompiledStack:
-    """Compiles and takes the steps of a stack.
-
-    Args:
-        stack: the stack, which has taken a step, so that its optimizer has its state.
-        plan: how the run is divided.
-    """
+    """The compiled steps of a stack, which has taken a step by itself, so that its optimizer has its state."""
 
     def __init__(self, stack: Stack, plan: Plan) -> None:
         self.stack, self.plan, self.full = stack, plan, plan.batch_rows >= plan.rows

@@ -22,14 +22,7 @@ from fulmen.training.loggers import MakeLogger
 
 
 class Events:
-    """The logs of runs with one network architecture.
-
-    Args:
-        make_logger: makes the logger of a single run, or is None.
-        net: the architecture, whose graph is shown.
-        in_shape: of a row.
-        columns: names of the curves.
-    """
+    """The logs of runs with one network architecture; none without a logger."""
 
     def __init__(
         self, make_logger: MakeLogger | None, net: nn.Module, in_shape: tuple[int, ...], columns: Sequence[str]
@@ -56,16 +49,7 @@ class Events:
         metrics: Mapping[str, Any],
         pictures: Mapping[str, bytes],
     ) -> None:
-        """Writes the log of a run.
-
-        Args:
-            folder: the run's.
-            name: the run's in the dashboard.
-            hyperparameters: that tell runs apart.
-            rows: of the history.
-            metrics: the final ones.
-            pictures: PNG files by their names.
-        """
+        """Writes the log of the run in `folder`: rows of its history, final metrics, PNG files by their names."""
         if self.make_logger is None:
             return
         if not self.is_board:

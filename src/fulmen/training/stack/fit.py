@@ -25,9 +25,9 @@ from fulmen.errors import Diverged, Pruned
 from fulmen.tasks.evaluation import like
 from fulmen.tasks.metrics import StreamingMetrics
 from fulmen.training.callbacks.pruning import BEHIND, Pruner
-from fulmen.training.divergence import finite
 from fulmen.training.packs import FIRST_LENGTH, adapted
 from fulmen.training.plan import Plan
+from fulmen.training.running_loss import finite
 from fulmen.training.stack.compiled import CompiledStack
 from fulmen.training.stack.networks import Stack
 from fulmen.training.stack.rates import Rates
@@ -107,8 +107,7 @@ class Fit:
         self.best_weights: Tensor | None = None
         self.best_buffers: dict[str, Tensor] = {}
         self.waited = np.zeros(copies, np.int64)
-        self.best_watched = np.full(copies, math.nan)
-        """Intervals since the score was better than all before, and that score."""
+        """Intervals since the score was better than all before."""
         self.length = FIRST_LENGTH
 
     @property
@@ -139,27 +138,19 @@ class Fit:
     def _pack(self, count: int) -> None:
         """Takes `count` steps."""
         rows, sizes = self.rows.pack(self.number, count)
-        start, done, found, rates = 0, 0, list[Tensor](), self._rates()
+        start, done, found = 0, 0, list[Tensor]()
         while done < count:
-            size, compiled = sizes[done], self.compiled
+            size, alike, compiled = sizes[done], 1, self.compiled
             if compiled is not None and self.number + done > 0 and compiled.takes(size):
-                alike = sum(1 for _ in itertools.takewhile(size.__eq__, sizes[done:]))
-                if size not in compiled.functions:
-                    alike = 1
-                several = rates.expand(alike, *rates.shape)
-                if self.rates.scheduler is not None:
-                    several = torch.stack([self._next_rates() for _ in range(alike)])
-                found += compiled.step(self._rows_of(rows, start, size, alike), size, self.number + done, several)
-                rates = self._rates()
+                if size in compiled.functions:
+                    alike = sum(1 for _ in itertools.takewhile(size.__eq__, sizes[done:]))
+                rates = torch.stack([self._next_rates() for _ in range(alike)])
+                found += compiled.step(self._rows_of(rows, start, size, alike), size, self.number + done, rates)
             else:
-                alike = 1
                 if cycled := self.rates.cycled:
                     self.stack.optimizer.param_groups[0] |= cycled
                 batch = Batch(*(values[0] for values in self._rows_of(rows, start, size, 1)))
-                found.append(self.stack.step(batch, self.number + done, rates))
-                if self.rates.scheduler is not None:
-                    self.rates.step()
-                    rates = self._rates()
+                found.append(self.stack.step(batch, self.number + done, self._next_rates()))
             start, done = start + alike * size, done + alike
         losses = torch.stack(found)
         self._look(losses)
@@ -172,14 +163,9 @@ class Fit:
         self.seen += sum(sizes)
         self.number += count
 
-    def _rates(self) -> Tensor:
-        """Returns the rates of the copies that are in the stack, [M, 1]."""
-        rates = self.rates.now
-        return rates if len(self.members) == self.copies else rates[self.members]
-
     def _next_rates(self) -> Tensor:
         """Returns the rates of a step, [M, 1], and moves the schedule on to the next."""
-        rates = self._rates()
+        rates = self.rates.now if len(self.members) == self.copies else self.rates.now[self.members]
         self.rates.step()
         return rates
 
@@ -275,9 +261,11 @@ class Fit:
         return Batch(*(torch.stack(values)[which] for values in zip(*found, strict=True)))
 
     def _keep_best(self, scores: NDArray[np.float64]) -> None:
-        """Keeps the weights of copies whose score, [C], is better than before."""
-        stack = self.stack
-        better = self._is_better(scores, self.best_score) & ~np.isin(np.arange(self.copies), list(self.ends))
+        """Keeps the weights of copies whose score, [C], is better than before, and counts how long others wait."""
+        stack, runs = self.stack, ~np.isin(np.arange(self.copies), list(self.ends))
+        improved = scores < self.best_score if self.plan.mode == "min" else scores > self.best_score
+        better = runs & np.isfinite(scores) & (np.isnan(self.best_score) | improved)
+        self.waited = np.where(better, 0, self.waited + runs)
         if not better.any():
             return
         if self.best_weights is None:
@@ -291,15 +279,8 @@ class Fit:
             self.best_buffers[name][where] = values[places]
         self.best_score[better], self.best_step[better] = scores[better], self.number
 
-    def _is_better(self, scores: NDArray[np.float64], than: NDArray[np.float64]) -> NDArray[np.bool_]:
-        improved = scores < than if self.plan.mode == "min" else scores > than
-        return np.isfinite(scores) & (np.isnan(than) | improved)
-
     def _stop(self, scores: NDArray[np.float64]) -> None:
         """Freezes copies that no longer improve, or that are far behind others."""
-        improved = self._is_better(scores, self.best_watched)
-        self.best_watched = np.where(improved, scores, self.best_watched)
-        self.waited = np.where(improved, 0, self.waited + 1)
         is_last = self.number >= self.plan.total_steps
         for copy in self.running:
             pruner, score = self.pruners[copy], float(scores[copy])
@@ -378,7 +359,7 @@ class Fit:
             setattr(self, name, state["arrays"][name].numpy())
 
 
-ARRAYS = ("best_score", "best_step", "waited", "best_watched")
+ARRAYS = ("best_score", "best_step", "waited")
 
 
 def _error(plain: list[str] | None) -> BaseException | None:

@@ -305,8 +305,7 @@ class Stack:
     def leave_out(self, reached: Sequence[bool]) -> None:
         """Keeps weights that no gradient reaches as they are: an optimizer does nothing with them.
 
-        Args:
-            reached: for each name in `trained` whether a gradient reaches it.
+        `reached` says for each name in `trained` whether a gradient does.
 
         Raises:
             Impossible: some copies have a penalty, which is a gradient, and others have none.

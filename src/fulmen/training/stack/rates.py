@@ -19,12 +19,8 @@ class Rates:
     """The learning rate of each copy.
 
     An optimizer with a group of parameters for each rate serves all copies, since schedules look at groups one by one.
-    `plateau` goes by a copy's score, so that each copy has a schedule of its own.
-
-    Args:
-        recipes: how each copy is trained; all but the rate is the same.
-        plan: how the run is divided.
-        like: a tensor of the type and device of the weights.
+    `plateau` goes by a copy's score, so that each copy has a schedule of its own. The rates are tensors of the type and
+    on the device of `like`.
     """
 
     def __init__(self, recipes: Sequence[Recipe], plan: Plan, like: Tensor) -> None:
@@ -75,10 +71,10 @@ class Rates:
         return {name: group[name] for name in CYCLED if name in group} if self.scheduler is not None else {}
 
     def step(self) -> None:
-        """Moves the schedule on by one step of the optimizer."""
-        assert self.scheduler is not None
-        self.scheduler.step()
-        self.now = self._read()
+        """Moves the schedule on by one step of the optimizer, if it has steps."""
+        if self.scheduler is not None:
+            self.scheduler.step()
+            self.now = self._read()
 
     def end_interval(self, scores: Sequence[float]) -> None:
         """Moves on by one interval, at whose end the copies have these scores, [C]."""
