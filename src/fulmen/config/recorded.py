@@ -93,12 +93,8 @@ def of_record(record: Mapping[str, Any]) -> DictConfig:
 def to_resume(folder: Path, overrides: Sequence[str]) -> DictConfig:
     """Returns the configuration with which the run in `folder` is resumed.
 
-    Args:
-        folder: the run's.
-        overrides: those of `BESIDE_RESUME`.
-
     Raises:
-        ConfigurationError: another override is given, or as `configuration`.
+        ConfigurationError: an override is not one of `BESIDE_RESUME`, or as `configuration`.
     """
     config = configuration(folder)
     for override in map(read, overrides):
@@ -268,12 +264,8 @@ def environment(config: DictConfig) -> tuple[dict[str, str], ConfigurationError 
 def check_environment(config: DictConfig, folder: Path | None = None, *, trust: bool = False) -> None:
     """Refuses a configuration that reads the environment, which its author could have sent anywhere.
 
-    The values that are there now may be read by whoever knew them: a run in whose folder their hashes are.
-
-    Args:
-        config: recorded.
-        folder: the run's; None for a checkpoint alone.
-        trust: whether to read any variable, and only warn of one that has changed.
+    The values that are there now may be read by whoever knew them: a run in whose folder their hashes are. With `trust`
+    any variable may be read, and one that has changed is only warned of.
 
     Raises:
         ConfigurationError: another variable than `FULMEN_DATA` is named, or has changed, or is not there.

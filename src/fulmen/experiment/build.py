@@ -138,11 +138,7 @@ def _train(
 
 
 def train_stack(
-    config: DictConfig,
-    records: Sequence[Mapping[str, Any]],
-    jobs: Sequence[StackedJob],
-    place: Path,
-    most: int | None,
+    config: DictConfig, records: Sequence[Mapping[str, Any]], jobs: Sequence[StackedJob], place: Path, most: int | None
 ) -> None:
     """Trains many experiments as one, and records each in its folder.
 

@@ -51,12 +51,7 @@ class Exported(nn.Module):
 
 
 def export(predictor: Predictor, features: Features, output: Path) -> float:
-    """Writes `output`, and checks it.
-
-    Args:
-        predictor: the network.
-        features: real rows to check with, [N, *in_shape], not scaled; N at least 1.
-        output: the file; its ending says the form.
+    """Writes a file whose ending says the form, and checks it with real rows, [N, *in_shape], not scaled.
 
     Returns:
         The largest difference between predictions of the file and PyTorch's.

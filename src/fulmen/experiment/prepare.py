@@ -43,7 +43,6 @@ class Prepared:
     step: Step
     accelerator: str
     threads: int
-    """CPU threads."""
     batch_size: int
     """Rows that go through the network at once."""
     compiles: bool
@@ -71,9 +70,7 @@ class Prepared:
 def prepare(experiment: Experiment, threads: int | None = None) -> Prepared:
     """Loads the data, initializes the network and plans the run; writes nothing.
 
-    Args:
-        experiment: the experiment to train.
-        threads: CPU threads of the run that is resumed; None to choose them.
+    A run that is resumed keeps the `threads` that it had.
 
     Raises:
         ValueError: parts do not fit each other or the machine, or the data cannot be loaded.

@@ -26,7 +26,7 @@ from fulmen.runs.folder import BEST, LAST, load_status, read_history, read_metri
 from fulmen.runs.history import History
 from fulmen.runs.signals import Stop, deferred, raising
 from fulmen.tasks.evaluation import Evaluation
-from fulmen.tasks.names import METRICS, mode
+from fulmen.tasks.names import mode
 from fulmen.tasks.predictor import Predictor
 from fulmen.training import loggers
 from fulmen.training.callbacks.checkpointing import Checkpointer
@@ -230,16 +230,14 @@ def _trainer(
     snapshots: WeightSnapshots | None,
 ) -> tuple[Learner, Trainer, Checkpointer]:
     """Makes the learner, and the Trainer with its callbacks."""
-    experiment, plan, data = prepared.experiment, prepared.plan, prepared.data
-    recipe, score = experiment.recipe, experiment.score
-    kept = metadata(session.config, experiment.source, data.scaling, prepared.fingerprint, prepared.threads)
+    experiment, plan, scaling = prepared.experiment, prepared.plan, prepared.data.scaling
+    score = experiment.score
+    kept = metadata(session.config, experiment.source, scaling, prepared.fingerprint, prepared.threads)
     learner = Learner(
         prepared.evaluation,
         step=prepared.step,
-        make_optimizer=recipe.optimizer,
-        make_scheduler=recipe.scheduler,
+        recipe=experiment.recipe,
         plan=plan,
-        metrics=METRICS[data.spec.task],
         score=score,
         compiling=prepared.compiles,
         metadata=kept,

@@ -210,10 +210,10 @@ def prepare_stack(prepared: Prepared, experiments: Sequence[Experiment], session
     rows_at_once = min(prepared.batch_size, plan.rows)
     classes = spec.out_features if spec.task == "multiclass" else 0
     fit = Fit(
-        stack,
-        rows,
-        Rates([experiment.recipe for experiment in experiments], plan, stack.weights),
-        plan,
+        stack=stack,
+        rows=rows,
+        rates=Rates([experiment.recipe for experiment in experiments], plan, stack.weights),
+        plan=plan,
         validation=[_held(module, "val").to(device) for module in data] if "val" in prepared.data.splits else None,
         std=None if std is None else std[which].unsqueeze(1).to(device),
         columns=prepared.columns,

@@ -52,7 +52,9 @@ class History(Logger):
 
     def rows(self) -> Iterator[tuple[int, dict[str, float]]]:
         """Yields the step of every row, and its metrics."""
-        for row in _read(self.path):
+        with self.path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        for row in rows:
             figures = {name: float(value) for name, value in row.items() if value and name not in NO_FIGURES}
             yield int(row["step"]), figures
 
@@ -146,11 +148,6 @@ def measured(row: Mapping[str, float]) -> dict[str, float]:
     """Returns the figures of a row; a metric that is not finite is undefined, but a loss counts whatever it is."""
     figures = {name: value for name, value in row.items() if name not in NO_FIGURES}
     return {name: value for name, value in figures.items() if math.isfinite(value) or name.endswith("/loss")}
-
-
-def _read(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 def _cut(path: Path, step: int) -> list[dict[str, str]]:

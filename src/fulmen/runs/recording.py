@@ -33,9 +33,8 @@ def leads() -> bool:
 def claim(folder: Path, *, goes_on: bool) -> Iterator[None]:
     """Holds a folder for one run while it lasts, against every other process on machines that share the disk.
 
-    Args:
-        folder: made where it is absent, refused where anything is in it but what a sweep planned, unless
-        goes_on: the run is there already.
+    Unless the run is there already and goes on, the folder is made where it is absent, and refused where anything is in
+    it but what a sweep planned.
 
     Raises:
         FileExistsError: another run has the folder, or another process trains this one.
@@ -47,7 +46,8 @@ def claim(folder: Path, *, goes_on: bool) -> Iterator[None]:
     if not goes_on:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            _check_free(folder)
+            if not folders.is_free(folder):
+                raise _taken(folder)
         except FileExistsError as error:
             raise _taken(folder) from error
         except OSError as error:
@@ -57,8 +57,8 @@ def claim(folder: Path, *, goes_on: bool) -> Iterator[None]:
             ) from error
     refusal = FileExistsError(f"{folder} is held by another process, which is training this run; wait for it to end")
     with folders.lock(folder, refusal):
-        if not goes_on:
-            _check_free(folder)  # once more: another process may have come first, and have ended
+        if not goes_on and not folders.is_free(folder):  # another process may have come first, and have ended
+            raise _taken(folder)
         remove_leftovers(folder, recursive=True)
         yield
 
@@ -174,11 +174,6 @@ def has(folder: Path, config: Mapping[str, Any]) -> bool:
         return folders.read_config(folder) == dict(config)
     except ValueError:
         return False
-
-
-def _check_free(folder: Path) -> None:
-    if not folders.is_free(folder):
-        raise _taken(folder)
 
 
 def _taken(folder: Path) -> FileExistsError:

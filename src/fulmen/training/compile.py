@@ -265,10 +265,8 @@ class Function:
     Args:
         one: the graph of a step. It is given the state, which it changes, constants, the rate, the step's number, [] in
             int64, x and y, and returns the losses and further tensors, such as gradients.
-        state: tensors as an example.
+        state, rate, batch: examples of those.
         constants: tensors that no step changes.
-        rate: an example of what `one` takes for a rate.
-        batch: an example.
         full: whether every step is on the same batch.
         known: whether the network needs no further comparison.
     """
@@ -330,16 +328,10 @@ class Function:
         return math.inf if self.known else next((steps for steps in CHECKS if steps >= self.steps), math.inf)
 
     def __call__(self, state: Sequence[Tensor], rates: Tensor, first: int, rows: Batch) -> tuple[Tensor, list[Tensor]]:
-        """Takes a step for each of `rates`.
+        """Takes a step for each of the learning rates, [steps, ...], of which the first has the number `first`.
 
-        Args:
-            state: as it is before.
-            rates: the learning rates, [steps, ...].
-            first: number of the first step.
-            rows: [steps, B, ...], or [1, B, ...] where all steps have the same.
-
-        Returns:
-            The losses, [steps, ...], and what else the last step returned, followed by the state after it.
+        Rows are [steps, B, ...], or [1, B, ...] where all steps have the same. Returns the losses, [steps, ...], and
+        what else the last step returned, followed by the state after it.
         """
         count, number = len(rates), functools.partial(torch.tensor, dtype=torch.int64, device=self.rates.device)
         self.rates[:count] = rates

@@ -354,7 +354,8 @@ def shorten(graph: Graph) -> None:
         before = node.args[0] if node.args else None
         if not isinstance(before, Node):
             continue
-        is_view = node.target in VIEWS and _shape(node) is not None and _shape(node) == _shape(before)
+        shapes = {getattr(each.meta.get("val"), "shape", None) for each in (node, before)}
+        is_view = node.target in VIEWS and len(shapes) == 1 and None not in shapes
         is_times_one = node.target is aten.mul.Scalar and node.args[1] == 1 and not _is_changed(node)
         if node.target is aten.detach.default or is_view or is_times_one:
             node.replace_all_uses_with(before)
@@ -370,7 +371,3 @@ def _is_changed(node: Node) -> bool:
     """Returns whether an operation writes to what `node` gives, which must then be a copy."""
     schemas = [getattr(user.target, "_schema", None) for user in node.users]
     return any(schema is None or schema.is_mutable for schema in schemas)
-
-
-def _shape(node: Node) -> Any:
-    return getattr(node.meta.get("val"), "shape", None)

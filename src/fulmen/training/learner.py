@@ -22,12 +22,13 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from fulmen.errors import Diverged
 from fulmen.tasks.evaluation import Evaluation
+from fulmen.tasks.names import METRICS
 from fulmen.training import graph, loggers, optimizers, schedulers
 from fulmen.training.compile import Compiled
 from fulmen.training.packs import Pack
 from fulmen.training.plan import Plan
+from fulmen.training.recipe import Recipe
 from fulmen.training.running_loss import RunningLoss, finite
-from fulmen.training.schedulers import MakeScheduler
 from fulmen.training.step import Step
 
 
@@ -37,11 +38,9 @@ class Learner(LightningModule):
     Args:
         evaluation: the network, how its output is read and measured, and the loss that is minimized.
         step: how the optimizer takes a step.
-        make_optimizer: makes the optimizer from the parameters.
-        make_scheduler: makes the learning rate's schedule, or None for a constant rate.
+        recipe: makes the optimizer, and the learning rate's schedule.
         plan: how the run is divided.
-        metrics: names of what is measured on the validation rows after each interval.
-        score: which of the figures schedules watch.
+        score: which of the metrics schedules watch.
         metadata: plain values that a checkpoint keeps beside the weights: what one needs to use them.
         compiling: whether to compile the step.
     """
@@ -51,10 +50,8 @@ class Learner(LightningModule):
         evaluation: Evaluation,
         *,
         step: Step,
-        make_optimizer: optimizers.MakeOptimizer,
-        make_scheduler: MakeScheduler | None,
+        recipe: Recipe,
         plan: Plan,
-        metrics: tuple[str, ...],
         score: str,
         metadata: Mapping[str, Any],
         compiling: bool = False,
@@ -62,9 +59,7 @@ class Learner(LightningModule):
         super().__init__()
         self.automatic_optimization = False
         self.evaluation, self.net = evaluation, evaluation.net
-        self.step, self.plan = step, plan
-        self.make_optimizer, self.make_scheduler = make_optimizer, make_scheduler
-        self.metrics, self.score, self.metadata = metrics, score, metadata
+        self.step, self.recipe, self.plan, self.score, self.metadata = step, recipe, plan, score, metadata
         self.interval = RunningLoss()
         self.restored: dict[str, Any] | None = None
         self.compiling = compiling
@@ -77,10 +72,8 @@ class Learner(LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Returns the optimizer, and its schedule if there is one."""
-        optimizer = optimizers.make(self.make_optimizer, list(self.net.parameters()))
-        if self.make_scheduler is None:
-            return optimizer
-        return [optimizer], [self.make_scheduler(optimizer, self.plan)]
+        optimizer, scheduler = optimizers.make(self.recipe.optimizer, [*self.net.parameters()]), self.recipe.scheduler
+        return optimizer if scheduler is None else ([optimizer], [scheduler(optimizer, self.plan)])
 
     def training_step(self, pack: Pack, _index: int) -> None:
         """Takes one step of the optimizer on each batch of `pack`.
@@ -140,10 +133,10 @@ class Learner(LightningModule):
         data = self.trainer.datamodule  # type: ignore[attr-defined]
         validation = data.splits.get("val")
         if validation is not None:
-            metrics = self.evaluation.metrics(validation)
-            row |= {f"val/{name}": value for name, value in metrics.items()}
+            row |= {f"val/{name}": value for name, value in self.evaluation.metrics(validation).items()}
         # a metric that is undefined this time must not keep its last value: checkpoints, patience and pruning read it
-        watched = {f"val/{name}": math.nan for name in self.metrics if validation is not None} | row
+        metrics = METRICS[self.evaluation.task.kind] if validation is not None else ()
+        watched = {f"val/{name}": math.nan for name in metrics} | row
         missing = [name for name in ("val/loss", self.score) if not math.isfinite(watched.get(name, 0.0))]
         if missing and (found := data.outlier("val", self.evaluation)) is not None:
             raise ValueError(f"{missing[0]} is not finite after step {step}, because {found}")
@@ -179,7 +172,7 @@ class Learner(LightningModule):
             torch.set_rng_state(self.restored["random"])
             self.restored = None
         if self.compiling:
-            self.compiled = Compiled(self.step, self._optimizer(), self.make_optimizer, self.plan)
+            self.compiled = Compiled(self.step, self._optimizer(), self.recipe.optimizer, self.plan)
         steps = self.plan.total_steps - self.trainer.global_step
         if steps >= graph.LONG and self._is_plain() and not self.compiling and not torch.is_anomaly_enabled():
             self.step.record_gradient()

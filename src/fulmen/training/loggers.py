@@ -78,10 +78,19 @@ def log(loggers: Iterable[Logger], row: Mapping[str, float], step: int) -> None:
 
 def show_scalars(board: TensorBoardLogger, row: Mapping[str, float], step: int) -> None:
     """Sends metrics to TensorBoard as one event: Lightning makes an event of each, which takes four times as long."""
+    tensorboard_private.add_summary(board, scalars(row), step)
+
+
+def scalars(row: Mapping[str, float]) -> Any:
+    """Returns metrics as TensorBoard's summary."""
     from tensorboard.compat.proto.summary_pb2 import Summary
 
-    values = [Summary.Value(tag=name, simple_value=value) for name, value in row.items()]
-    tensorboard_private.add_summary(board, Summary(value=values), step)
+    return Summary(value=[Summary.Value(tag=name, simple_value=value) for name, value in row.items()])
+
+
+def final(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """Returns final metrics as `final/...`, because one that is named like a curve would add a point to that curve."""
+    return {f"final/{name}": value for name, value in metrics.items() if isinstance(value, float)}
 
 
 def flush(loggers: Iterable[Logger]) -> None:
@@ -151,14 +160,12 @@ def show_hyperparameters(logger: Logger, config: Mapping[str, Any], batch_rows: 
 def show_final_figures(logger: Logger, metrics: Mapping[str, Any], step: int) -> None:
     """Ends the run in TensorBoard's HParams with its final metrics.
 
-    They are called `final/...`, because a metric named like a curve would add a point to that curve. Their step is one
-    after the last row's, so that a run that is killed before its end and resumed has them only once.
+    Their step is one after the last row's, so that a run that is killed before its end and resumed has them only once.
     """
     if isinstance(logger, TensorBoardLogger):
-        final = {f"final/{name}": value for name, value in metrics.items() if isinstance(value, float)}
         from torch.utils.tensorboard.summary import hparams
 
-        show_scalars(logger, final, step + 1)
+        show_scalars(logger, final(metrics), step + 1)
         _, _, ended = hparams({}, {})  # type: ignore[no-untyped-call]
         tensorboard_private.add_summary(logger, ended)
     logger.finalize("success")

@@ -29,12 +29,9 @@ requested from the system each time, and 64 MiB took four times as long."""
 
 
 class Pack:
-    """Consecutive batches. No list, so that Lightning moves it as one thing instead of walking through it.
+    """Consecutive batches: their rows, one after the other, or, if full, each time all rows; and the size of each.
 
-    Args:
-        whole: the rows of all batches, one after the other.
-        sizes: rows in each batch.
-        is_full: whether each batch is `whole` itself, all training rows.
+    It is no list, so that Lightning moves it as one thing instead of walking through it.
     """
 
     def __init__(self, whole: Batch, sizes: list[int], *, is_full: bool = False) -> None:

@@ -74,19 +74,15 @@ class Events:
             event = Event(wall_time=now - last["seconds"] + seconds, step=int(step), summary=summary)
             records.write(event.SerializeToString())
 
-        def scalars(values: Mapping[str, Any]) -> Any:
-            found = {tag: value for tag, value in values.items() if isinstance(value, float)}
-            return Summary(value=[Summary.Value(tag=tag, simple_value=value) for tag, value in found.items()])
-
         _, started, ended = hparams(dict(hyperparameters), {})  # type: ignore[no-untyped-call]
         add(started, 0.0)
         for row in rows:
-            add(scalars(measured(row)), row["seconds"], row["step"])
+            add(loggers.scalars(measured(row)), row["seconds"], row["step"])
         for tag, png in pictures.items():
             image = Summary.Image(encoded_image_string=png, colorspace=3)
             add(Summary(value=[Summary.Value(tag=f"figures/{tag}", image=image)]), last["seconds"], last["step"])
         if metrics:
-            add(scalars({f"final/{tag}": value for tag, value in metrics.items()}), last["seconds"], last["step"] + 1)
+            add(loggers.scalars(loggers.final(metrics)), last["seconds"], last["step"] + 1)
             add(ended, last["seconds"])
         home = Path(self.make_logger(save_dir=folder, version="").root_dir or folder) / name
         home.mkdir(parents=True, exist_ok=True)

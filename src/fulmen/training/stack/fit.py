@@ -12,7 +12,7 @@ import itertools
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -50,50 +50,37 @@ class Copy:
     states: dict[str, Tensor]
     """The optimizer's, [n] each, or [] for a count of steps."""
     rate: float
-    """The learning rate."""
     schedule: dict[str, Any] | None
     """The state of the rate's schedule."""
 
 
+@dataclass(eq=False, kw_only=True)
 class Fit:
-    """Trains a stack to the end of its plan.
+    """The training of a stack to the end of its plan."""
 
-    Args:
-        stack: the networks.
-        rows: their training rows.
-        rates: their learning rates.
-        plan: how the run is divided.
-        validation: the rows to measure after each interval: of all copies, or for each data set its own; or None.
-        std: of the targets of each copy, [C, 1, T], or None where all are in the same units.
-        columns: the names in a row of the history.
-        score: the one of them by which weights are best.
-        patience: intervals without a better score after which a copy stops, or None.
-        pruners: for each copy what decides whether it is worth its time, or None.
-        compiles: whether to compile the step.
-    """
+    stack: Stack
+    rows: StackedRows
+    rates: Rates
+    plan: Plan
+    validation: Sequence[Rows] | None
+    """The rows to measure after each interval: of all copies, or for each data set its own; or None."""
+    std: Tensor | None
+    """Of the targets of each copy, [C, 1, T], or None where all are in the same units."""
+    columns: list[str]
+    """The names in a row of the history."""
+    score: str
+    """The one of them by which weights are best."""
+    patience: int | None
+    """Intervals without a better score after which a copy stops, or None."""
+    pruners: Sequence[Pruner | None]
+    """For each copy what decides whether it is worth its time, or None."""
+    compiles: InitVar[bool]
 
-    def __init__(
-        self,
-        stack: Stack,
-        rows: StackedRows,
-        rates: Rates,
-        plan: Plan,
-        *,
-        validation: Sequence[Rows] | None,
-        std: Tensor | None,
-        columns: Sequence[str],
-        score: str,
-        patience: int | None,
-        pruners: Sequence[Pruner | None],
-        compiles: bool,
-    ) -> None:
-        self.stack, self.rows, self.rates, self.plan = stack, rows, rates, plan
-        self.validation, self.std = validation, std
-        self.columns, self.score, self.patience, self.pruners = list(columns), score, patience, pruners
-        copies = self.copies = stack.copies
+    def __post_init__(self, compiles: bool) -> None:
+        copies = self.copies = self.stack.copies
         self.members = np.arange(copies)
         """The copies that are in the stack, [M]."""
-        self.compiled = CompiledStack(stack, plan) if compiles else None
+        self.compiled = CompiledStack(self.stack, self.plan) if compiles else None
         self.number = 0
         """Steps taken."""
         self.ends: dict[int, BaseException | None] = {}
@@ -118,9 +105,8 @@ class Fit:
     def run(self, row: Callable[[int, NDArray[np.float64]], object], after_pack: Callable[[bool], object]) -> None:
         """Trains until all copies have ended.
 
-        Args:
-            row: is given the step of an interval's end and a row for each copy, [C, F].
-            after_pack: is called after each pack, and told whether it was an interval's last.
+        `row` is given the step of an interval's end and a row for each copy, [C, F]; `after_pack` is told after each
+        pack whether it was an interval's last.
         """
         while self.number < self.plan.total_steps and self.running:
             end = self.plan.interval_end(self.number)
