@@ -41,9 +41,7 @@ LARGEST = 16 + 60_000 * 28 * 28
 class Digits(Sized):
     """Images of 28 by 28 grey values from 0 (paper) to 1 (ink), with their digits."""
 
-    @property
-    def spec(self) -> DataSpec:
-        return DataSpec((1, 28, 28), 10, "multiclass", (), tuple("0123456789"))
+    spec = DataSpec((1, 28, 28), 10, "multiclass", (), tuple("0123456789"))
 
     def encode(self, rows: "pd.DataFrame | NDArray[Any]") -> NDArray[np.floating]:
         """Encodes new images [N, 784] or [N, 28, 28] as [N, 1, 28, 28]; integers are grey values from 0 to 255.
@@ -93,10 +91,6 @@ class Mnist5k(Digits):
         return {name: split(images, labels, part) for name, part in zip(SPLITS, rows, strict=False) if len(part)}
 
 
-class DownloadError(ValueError):
-    """A failure to download a file from every mirror."""
-
-
 @dataclass(kw_only=True)
 class Mnist(Digits):
     """MNIST; train and validation are disjoint parts of its training set, test is drawn from its test set."""
@@ -128,11 +122,7 @@ class Mnist(Digits):
         return splits
 
     def _read(self, name: str) -> NDArray[np.uint8]:
-        """Reads images [N, 28, 28] or labels [N].
-
-        Raises:
-            ValueError: the file is corrupted.
-        """
+        """Reads images [N, 28, 28] or labels [N]."""
         import pooch
 
         root = Path(self.root or pooch.os_cache("fulmen")).expanduser()
@@ -162,7 +152,7 @@ class Mnist(Digits):
                     return Path(pooch.retrieve(url, checksum, f"{name}.gz", folder, progressbar=sys.stderr.isatty()))
             except (OSError, ValueError) as error:  # network errors (requests), or a wrong checksum
                 causes.append(f"{mirror}: {shorten(str(error), 120)}")
-        raise DownloadError(
+        raise ValueError(
             "MNIST is not here and could not be downloaded. Take data=mnist_5k, which needs no download, or put "
             f"MNIST's four files ({', '.join(FILES)}; gzipped or not) in a folder and give data_root=<that folder>. "
             f"For {name}.gz: {'; '.join(causes)}"

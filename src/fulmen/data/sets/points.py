@@ -19,6 +19,8 @@ SAME_POINTS = "with 0, all splits would contain the same points"
 class Circles(Synthetic):
     """Two classes: 0 around the unit circle, 1 around a smaller circle."""
 
+    spec = DataSpec((2,), 1, "binary", ("x1", "x2"), ("outer", "inner"))
+
     factor: float
     """Radius of the smaller circle."""
     noise: float
@@ -28,10 +30,6 @@ class Circles(Synthetic):
         super().__post_init__()
         check("data.factor", self.factor, number("(0, 1)"))
         check("data.noise", self.noise, number("(0, inf)"), SAME_POINTS)
-
-    @property
-    def spec(self) -> DataSpec:
-        return DataSpec((2,), 1, "binary", ("x1", "x2"), ("outer", "inner"))
 
     def draw(self, random: np.random.RandomState, rows: int) -> Split:
         from sklearn.datasets import make_circles
@@ -43,16 +41,14 @@ class Circles(Synthetic):
 class Moons(Synthetic):
     """Two interleaving half circles: class 0 opens downwards, class 1 upwards."""
 
+    spec = DataSpec((2,), 1, "binary", ("x1", "x2"), ("upper", "lower"))
+
     noise: float
     """Standard deviation of the noise, above 0."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check("data.noise", self.noise, number("(0, inf)"), SAME_POINTS)
-
-    @property
-    def spec(self) -> DataSpec:
-        return DataSpec((2,), 1, "binary", ("x1", "x2"), ("upper", "lower"))
 
     def draw(self, random: np.random.RandomState, rows: int) -> Split:
         from sklearn.datasets import make_moons
@@ -68,16 +64,14 @@ class Spirals(Synthetic):
     here they are drawn at random, to have fresh ones for validation and test.
     """
 
+    spec = DataSpec((2,), 1, "binary", ("x1", "x2"), ("first", "second"))
+
     noise: float
     """Standard deviation of the noise; neighbouring spirals are 1/3 apart."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check("data.noise", self.noise, number("[0, inf)"))
-
-    @property
-    def spec(self) -> DataSpec:
-        return DataSpec((2,), 1, "binary", ("x1", "x2"), ("first", "second"))
 
     def draw(self, random: np.random.RandomState, rows: int) -> Split:
         y = np.arange(rows) % 2
@@ -91,6 +85,8 @@ class Spirals(Synthetic):
 class Blobs(Synthetic):
     """Four Gaussian clusters, one class each, whose centres all splits share."""
 
+    spec = DataSpec((2,), 4, "multiclass", ("x1", "x2"), ("blob 0", "blob 1", "blob 2", "blob 3"))
+
     centers: ClassVar = 4
     center_box: ClassVar = (-1.2, 1.2)
     """Range of the uniform distribution of each coordinate of the centres."""
@@ -101,10 +97,6 @@ class Blobs(Synthetic):
     def __post_init__(self) -> None:
         super().__post_init__()
         check("data.std", self.std, number("(0, inf)"), SAME_POINTS)
-
-    @property
-    def spec(self) -> DataSpec:
-        return DataSpec((2,), 4, "multiclass", ("x1", "x2"), ("blob 0", "blob 1", "blob 2", "blob 3"))
 
     def load(self) -> dict[str, Split]:
         from sklearn.datasets import make_blobs
@@ -130,12 +122,10 @@ class BlobsBinary(Blobs):
     Notebook 002 draws its test points around other centres, so its test loss rises.
     """
 
+    spec = DataSpec((2,), 1, "binary", ("x1", "x2"), ("blob 0", "rest"))
+
     centers = 3
     center_box = (-10.0, 10.0)
-
-    @property
-    def spec(self) -> DataSpec:
-        return DataSpec((2,), 1, "binary", ("x1", "x2"), ("blob 0", "rest"))
 
     def load(self) -> dict[str, Split]:
         return {name: Split(x, (y != 0).astype(y.dtype)) for name, (x, y) in super().load().items()}

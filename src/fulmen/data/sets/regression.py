@@ -1,7 +1,6 @@
 """Targets drawn at random: linear in the features (notebooks 001, 003 and 004), a curve, and pure noise."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
@@ -29,9 +28,7 @@ class Linear(Synthetic):
 class Linear1d(Linear):
     """y = 1 + 2 x1 + 0.1 N(0, 1), x1 uniform in [0, 1)."""
 
-    @property
-    def spec(self) -> DataSpec:
-        return DataSpec((1,), 1, "regression", ("x1",), ("y",))
+    spec = DataSpec((1,), 1, "regression", ("x1",), ("y",))
 
     def draw(self, random: np.random.RandomState, rows: int) -> Split:
         x = random.rand(rows, 1)
@@ -41,9 +38,7 @@ class Linear1d(Linear):
 class Linear5d(Linear):
     """y = 1 + x1 + 0.5 x2 + 0.1 x3 + N(0, 1), features from N(0, 1)."""
 
-    @property
-    def spec(self) -> DataSpec:
-        return DataSpec((5,), 1, "regression", ("x1", "x2", "x3", "x4", "x5"), ("y",))
+    spec = DataSpec((5,), 1, "regression", ("x1", "x2", "x3", "x4", "x5"), ("y",))
 
     def draw(self, random: np.random.RandomState, rows: int) -> Split:
         x = random.randn(rows, 5)
@@ -57,9 +52,6 @@ class Regression(Synthetic):
     All splits share w, which is drawn after train's features.
     """
 
-    width: ClassVar[int]
-    """Number of features."""
-
     noise: float
     """Standard deviation of the noise."""
 
@@ -67,14 +59,10 @@ class Regression(Synthetic):
         super().__post_init__()
         check("data.noise", self.noise, number("[0, inf)"))
 
-    @property
-    def spec(self) -> DataSpec:
-        return DataSpec((self.width,), 1, "regression", tuple(f"x{i + 1}" for i in range(self.width)), ("y",))
-
     def load(self) -> dict[str, Split]:
         from sklearn.datasets import make_regression
 
-        rows, features = self.train_size, self.width
+        rows, (features,) = self.train_size, self.spec.in_shape
         x, y, w = make_regression(rows, features, noise=self.noise, coef=True, random_state=self.seed)
         w = w.reshape(features, 1)  # [F, 1]; a scalar if there is one feature
 
@@ -88,21 +76,19 @@ class Regression(Synthetic):
 class Regression1d(Regression):
     """One feature."""
 
-    width = 1
+    spec = DataSpec((1,), 1, "regression", ("x1",), ("y",))
 
 
 class Regression3d(Regression):
     """Three features."""
 
-    width = 3
+    spec = DataSpec((3,), 1, "regression", ("x1", "x2", "x3"), ("y",))
 
 
 class Wiggle(Synthetic):
     """The curve y = x² + 15 sin³ x without noise, x from N(0, 1) in ascending order (notebooks 003 and 004)."""
 
-    @property
-    def spec(self) -> DataSpec:
-        return DataSpec((1,), 1, "regression", ("x",), ("y",))
+    spec = DataSpec((1,), 1, "regression", ("x",), ("y",))
 
     def draw(self, random: np.random.RandomState, rows: int) -> Split:
         x = np.sort(random.randn(rows))[:, None]
@@ -112,10 +98,9 @@ class Wiggle(Synthetic):
 class Gaussian(Synthetic):
     """48 features and 10 targets from N(0, 1), independent of each other: nothing to learn (notebook 002)."""
 
-    @property
-    def spec(self) -> DataSpec:
-        features, targets = (tuple(f"{a}{i + 1}" for i in range(n)) for a, n in (("x", 48), ("y", 10)))
-        return DataSpec((48,), 10, "regression", features, targets)
+    spec = DataSpec(
+        (48,), 10, "regression", tuple(f"x{i + 1}" for i in range(48)), tuple(f"y{i + 1}" for i in range(10))
+    )
 
     def draw(self, random: np.random.RandomState, rows: int) -> Split:
         return Split(random.standard_normal((rows, 48)), random.standard_normal((rows, 10)))

@@ -12,9 +12,7 @@ EDGE = 1 - 1e-5
 class SineBoundary(Synthetic):
     """Class 1 where x2 >= -1/4 + 3/4 sin(pi x1)."""
 
-    @property
-    def spec(self) -> DataSpec:
-        return DataSpec((2,), 1, "binary", ("x1", "x2"), ("below", "above"))
+    spec = DataSpec((2,), 1, "binary", ("x1", "x2"), ("below", "above"))
 
     def draw(self, random: np.random.RandomState, rows: int) -> Split:
         """Draws all x1 first, then all x2: the order of the notebook, hence the same numbers."""
