@@ -17,7 +17,7 @@ from torch.fx import GraphModule
 from torch.optim import SGD, Adafactor, Adam, NAdam, Optimizer
 
 import fulmen
-from fulmen.data.sets.moons import Moons
+from fulmen.data.sets.points import Moons
 from fulmen.errors import Diverged
 from fulmen.experiment import console
 from fulmen.experiment import run as runs

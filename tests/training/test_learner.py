@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 import fulmen
 from fulmen.data import tensors
-from fulmen.data.sets.moons import Moons
+from fulmen.data.sets.points import Moons
 from fulmen.data.source import Split
 from fulmen.errors import Diverged
 from fulmen.experiment import run as runs

@@ -1,8 +1,6 @@
 """New rows for a trained model, converted to the shape and column order of the training data.
 
-The columns of a table with a header are matched by name; arrays and image pixels are matched by position.
-
-Shapes: N rows, F features.
+Shapes: N rows.
 """
 
 from collections.abc import Sequence
@@ -19,30 +17,15 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def features(
-    rows: "pd.DataFrame | NDArray[Any]", in_shape: tuple[int, ...], names: Sequence[str]
-) -> NDArray[np.floating]:
-    """Returns rows as [N, *in_shape], matching the columns of a table by name if there are names, else by position.
-
-    Raises:
-        ValueError: a column is missing, the shape is wrong, or a value is not a finite number.
-    """
-    if names and not isinstance(rows, np.ndarray):
-        rows = named(rows, names)
-    return by_position(array(rows), in_shape)
-
-
 def named(table: "pd.DataFrame", names: Sequence[str]) -> "pd.DataFrame":
     """Selects the columns `names`, in this order.
 
     Raises:
         ValueError: a column is missing.
     """
-    there = set(table.columns)
-    for name in names:
-        if name not in there:
-            near = alternatives(name, table.columns, "the columns are")
-            raise ValueError(f"The rows have no column {name!r}{near}.")
+    if missing := [name for name in names if name not in table.columns]:
+        near = alternatives(missing[0], table.columns, "the columns are")
+        raise ValueError(f"The rows have no column {missing[0]!r}{near}.")
     return table[list(names)]
 
 
@@ -105,13 +88,8 @@ def by_position(values: NDArray[Any], in_shape: tuple[int, ...]) -> NDArray[np.f
         ValueError: the shape fits none of these.
     """
     given = values.shape[1:]
-    flat = given == (prod(in_shape),)
-    if values.ndim == 0 or not (flat or _longer(given) == _longer(in_shape)):
+    long, wanted = ([side for side in shape if side > 1] for shape in (given, in_shape))
+    if values.ndim == 0 or (given != (prod(in_shape),) and long != wanted):
         flattened = "" if len(in_shape) == 1 else f", or {prod(in_shape)} numbers"
         raise ValueError(f"The rows have the shape {given}, and must have {in_shape}{flattened}.")
     return values.reshape(len(values), *in_shape).astype(values.dtype if values.dtype == np.float32 else np.float64)
-
-
-def _longer(shape: tuple[int, ...]) -> list[int]:
-    """Returns the dimensions of a shape that are larger than 1."""
-    return [side for side in shape if side > 1]

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 TaskKind = Literal["regression", "binary", "multiclass"]
 
-
 SPLITS = ("train", "val", "test")
 
 
@@ -118,18 +117,18 @@ class Source(ABC):
         """Restores the output of `state_dict`, so that new rows can be encoded without the training rows."""
 
     def encode(self, rows: "pd.DataFrame | NDArray[Any]") -> NDArray[np.floating]:
-        """Encodes new rows, as read from a file, as features.
+        """Encodes new rows, as read from a file, as features [N, *in_shape], before scaling.
 
-        Args:
-            rows: [N, ...], an array, or a table with a header.
-
-        Returns:
-            [N, *in_shape], before scaling.
+        The columns of a table with a header are matched by name if the features have names, those of an array [N, ...]
+        by position.
 
         Raises:
             ValueError: the shape is wrong, a column is missing, or a value is not a finite number.
         """
-        return new_rows.features(rows, self.spec.in_shape, self.spec.feature_names)
+        names = self.spec.feature_names
+        if names and not isinstance(rows, np.ndarray):
+            rows = new_rows.named(rows, names)
+        return new_rows.by_position(new_rows.array(rows), self.spec.in_shape)
 
 
 def fresh(seed: int, split: str) -> np.random.RandomState:

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fulmen.tasks.task import Task
+from fulmen.tasks.task import TINY, Task
 
 Function = Callable[..., Tensor]
 """Takes raw scores, targets and the task; returns one number, []."""
@@ -118,7 +118,9 @@ def binary_cross_entropy(out: Tensor, y: Tensor, task: Task) -> Tensor:
 
 def class_cross_entropy(out: Tensor, y: Tensor, task: Task) -> Tensor:
     """Returns the mean of -log p of the true class, []."""
-    return F.nll_loss(task.log_probabilities(out), y) if task.gives_probabilities else F.cross_entropy(out, y)
+    if task.gives_probabilities:
+        return F.nll_loss(task.probabilities(out).clamp_min(TINY).log(), y)
+    return F.cross_entropy(out, y)
 
 
 OWN: dict[str, Function] = {

@@ -64,8 +64,8 @@ def final(scores: Tensor, task: Task) -> Tensor:
     Probabilities have a column for each class: [N, 1] of the second of two classes becomes [N, 2].
     """
     if task.kind == "regression":
-        return task.predictions(scores.double())
-    out = task.predictions(scores.float() if scores.dtype == torch.bfloat16 else scores)
+        return task.values(scores.double())
+    out = task.probabilities(scores.float() if scores.dtype == torch.bfloat16 else scores)
     return torch.cat([1 - out, out], 1) if task.kind == "binary" else out
 
 

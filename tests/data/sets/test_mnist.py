@@ -16,7 +16,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from numpy.typing import NDArray
 
 from fulmen.data.sets import mnist
-from fulmen.data.sets.mnist import FILES, DownloadError, Mnist
+from fulmen.data.sets.mnist import FILES, Mnist
 from fulmen.data.source import Source, Split
 
 TRAIN, TEST = 60, 20
@@ -224,7 +224,7 @@ def _assert_holds(made: Made, splits: dict[str, Split]) -> None:
 
 
 def _assert_says_what_to_do(source: Mnist, cause: str) -> None:
-    with pytest.raises(DownloadError, match=re.escape(cause)) as caught:
+    with pytest.raises(ValueError, match=re.escape(cause)) as caught:
         source.load()
     what_to_do, _, causes = str(caught.value).partition("For ")
     assert what_to_do.startswith("MNIST is not here") and cause in causes, "what to do comes first"

@@ -40,14 +40,9 @@ class Column(TypedDict):
 
 
 def fit(train: "pd.DataFrame", written: Mapping[str, str]) -> tuple[list[Column], list[str]]:
-    """Fits the encoding of each column to the training rows.
+    """Fits the encoding of each column to the training rows, and notes what was left out or filled.
 
-    Args:
-        train: the training rows.
-        written: the points and signs of columns of numbers, by name.
-
-    Returns:
-        The encoding of each column, and notes on what was left out or filled.
+    `written` are the points and signs of columns of numbers, by name (`Cells.written`).
 
     Raises:
         ValueError: a column cannot be a feature.
@@ -91,45 +86,30 @@ def feature_names(columns: list[Column]) -> tuple[str, ...]:
 
 
 def encode(table: "pd.DataFrame", columns: list[Column]) -> tuple[NDArray[np.float64], list[str]]:
-    """Encodes rows as features.
-
-    Returns:
-        [N, F], and sentences about texts that no training row has, which are none of the values: all 0.
+    """Encodes rows as features [N, F], and notes texts that no training row has, which are none of the values: all 0.
 
     Raises:
         ValueError: a column is missing, or a number is infinite or none.
     """
+    import pandas as pd
+
     table = named(table, [column["name"] for column in columns]).reset_index(drop=True)
     blocks, notes = [np.empty((len(table), 0))], []
     for column in columns:
         cells = table[column["name"]]
-        if column["kind"] == "text":
-            block, unknown = _texts(cells, column)
-            notes += unknown
-        else:
-            block = _numbers(cells, column)
-        blocks.append(block)
+        if column["kind"] != "text":
+            numbers, missing = floats(cells), cells.isna().to_numpy()
+            refuse(cells, ~missing & ~np.isfinite(numbers))
+            blocks.append(np.where(missing, column["missing"], numbers)[:, None].astype(np.float64))
+            continue
+        values = texts(cells).fillna(column["missing"])
+        values = values.where(values.isin(column["values"]), values.str.replace(r"^(-?\d+)\.0+$", r"\1", regex=True))
+        codes = pd.Index(column["values"], dtype=object).get_indexer(pd.Index(values))  # [N], -1: none of them
+        blocks.append((codes[:, None] == np.arange(len(column["values"]))).astype(np.float64))
+        if unknown := Counter(values[codes == -1]):
+            said = listed([f"{value!r} ({count})" for value, count in unknown.most_common()])
+            notes.append(f"column {column['name']!r} has values that no training row has, read as none: {said}")
     return np.concatenate(blocks, axis=1), notes
-
-
-def _numbers(cells: "pd.Series[Any]", column: Column) -> NDArray[np.float64]:
-    """Encodes a column of numbers as [N, 1]."""
-    values, missing = floats(cells), cells.isna().to_numpy()
-    refuse(cells, ~missing & ~np.isfinite(values))
-    return np.where(missing, column["missing"], values)[:, None].astype(np.float64)
-
-
-def _texts(cells: "pd.Series[Any]", column: Column) -> tuple[NDArray[np.float64], list[str]]:
-    """Encodes a column of texts as [N, K], one column per value; the notes list texts that are none of them."""
-    import pandas as pd
-
-    values = texts(cells).fillna(column["missing"])
-    values = values.where(values.isin(column["values"]), values.str.replace(r"^(-?\d+)\.0+$", r"\1", regex=True))
-    codes = pd.Index(column["values"], dtype=object).get_indexer(pd.Index(values))  # [N], -1: none of them
-    unknown = Counter(values[codes == -1])
-    said = listed([f"{value!r} ({count})" for value, count in unknown.most_common()])
-    notes = [f"column {column['name']!r} has values that no training row has, read as none: {said}"] if unknown else []
-    return (codes[:, None] == np.arange(len(column["values"]))).astype(np.float64), notes
 
 
 def schema_form(form: Form, columns: Sequence[Column]) -> Form:
