@@ -58,6 +58,7 @@ def test_an_allowed_module_does_not_lend_its_name_to_others(allowed: str, target
         ("model/evil", "_target_: os.system\n_partial_: true\n"),
         ("model/evil", "hidden:\n  - _target_: os.system\n"),
         ("model/evil", "target: os.system\n_target_: ${.target}\n"),
+        ("model/evil", 'hidden: ["${oc.create:{_target_: os.system}}"]\n'),
         ("experiment/evil", "# @package _global_\nhydra:\n  callbacks:\n    evil:\n      _target_: os.system\n"),
         ("hydra/job_logging/evil", "version: 1\nhandlers:\n  a:\n    (): os.system\n"),
         ("hydra/hydra_logging/evil", "version: 1\nhandlers:\n  a:\n    class: os.system\n"),

@@ -73,7 +73,7 @@ def _compose(overrides: Sequence[str], folders: Sequence[Path]) -> DictConfig:
         return _compose_anew(given, folders)
     values = [override for override in parsed if _is_value(override, folders)]
     choices = tuple(text for text, override in zip(given, parsed, strict=True) if override not in values)
-    files = tuple((path, path.stat().st_mtime_ns) for path in folders[0].rglob("*.yaml"))
+    files = tuple((str(path), path.stat().st_mtime_ns) for path in folders[0].rglob("*.yaml"))
     config: DictConfig = pickle.loads(_compose_choices(choices, folders[0], files))
     set_values(config, values)
     return config
@@ -87,7 +87,7 @@ def _is_value(override: Override, folders: Sequence[Path]) -> bool:
 
 
 @functools.lru_cache(maxsize=256)
-def _compose_choices(overrides: tuple[str, ...], folder: Path, _files: tuple[tuple[Path, int], ...]) -> bytes:
+def _compose_choices(overrides: tuple[str, ...], folder: Path, _files: tuple[tuple[str, int], ...]) -> bytes:
     """Returns the configuration, pickled: loading a copy takes far less time than Hydra takes to compose it.
 
     The folder's files and when each was written are given so that one that has changed is read again.

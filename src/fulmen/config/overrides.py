@@ -3,6 +3,7 @@
 Nothing here imports torch; what help needs does not even import Hydra.
 """
 
+import functools
 import itertools
 import math
 import re
@@ -69,6 +70,7 @@ def read(text: str) -> "Override":
     )
 
 
+@functools.lru_cache(maxsize=4096)  # each is parsed several times, and Hydra's grammar takes 0.3 ms for it
 def parse(text: str) -> "Override":
     """Parses an override, which may be about Hydra itself.
 
@@ -188,8 +190,8 @@ def check_choice(override: "Override", folders: Sequence[Path]) -> None:
         ConfigurationError: names it, what is like it, and all there are.
     """
     group, value = override.key_or_group, override.value()
-    there = choices(group, folders)
     if group in groups(folders) and not override.is_delete() and (group, value) != ("experiment", None):
+        there = choices(group, folders)
         name = value if isinstance(value, str) else str(override.get_value_element_as_str())
         if name not in there:
             raise ConfigurationError(f"there is no {group}={name}{alternatives(name, there)}")

@@ -1,5 +1,6 @@
 """From a configuration to a run: Hydra makes the parts, and the straight line in `run.py` takes them whole."""
 
+import re
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -225,10 +226,10 @@ def _session(config: DictConfig, source: Source, folder: Path, facts: Mapping[st
     from fulmen.experiment.experiment import Session
 
     kept = record(config, source)
-    # a name that is itself from the environment is in no file, either
-    variables = {
-        name: value for name, value in recorded.environment(config)[0].items() if f"oc.env:{name}" in str(kept)
-    }
+    variables: dict[str, str] = {}
+    if re.search(r"oc\.env:(?!FULMEN_DATA[,}])", text := str(kept)):  # else there is none, and no need to resolve all
+        # a name that is itself from the environment is in no file, either
+        variables = {name: value for name, value in recorded.environment(config)[0].items() if f"oc.env:{name}" in text}
     parts = " ".join(config.choices[group] for group in ("data", "model", "optimizer"))
     usual = parts if config.experiment is None else f"experiment={config.experiment}"
     return Session(

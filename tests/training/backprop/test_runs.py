@@ -19,7 +19,7 @@ Train = Callable[..., Run]
 BY_HAND = ("tensors", "numpy")
 DATA: dict[TaskKind, str] = {"regression": "wiggle", "binary": "moons", "multiclass": "blobs"}
 WORDS = ("data.train_size=70", "data.val_size=20", "data.test_size=20", "trainer.precision=64-true", "weights=last")
-STEPS = ("model=mlp", "model.hidden=[6,4]", "trainer.max_steps=50")
+STEPS = ("model=mlp", "model.hidden=[6,4]", "trainer.max_steps=50", "trainer.points=2")
 
 
 def assert_agree(train: Train, *words: str) -> None:
