@@ -67,7 +67,7 @@ def main(argv: Sequence[str]) -> int:
     for row in board.failures:
         print(f"{row.folder}  {row.state}: {row.error}")
     print(f"files: {output / 'leaderboard.csv'}, .md and .json")
-    save_figure(leaderboard.picture(board), output / "leaderboard.png")
+    save_figure(leaderboard.picture(board, compared), output / "leaderboard.png")
     print(f"picture: {output / 'leaderboard.png'}")
     return int(any(row.state == results.DAMAGED for row in board.rows))
 

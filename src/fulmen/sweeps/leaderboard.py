@@ -6,7 +6,9 @@ leads are none. This file imports neither SciPy nor torch.
 
 import csv
 import io
+import math
 import statistics
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,8 +31,8 @@ if TYPE_CHECKING:
 
 FILE_WIDTH: Final = 1000
 """Letters of a line where no terminal is: nothing needs to be folded in a file."""
-
-
+LOST: Final = ("diverged", "failed")
+"""States of runs that came to no score."""
 METHOD: Final = """\
 The score is the mean over the seeds, the interval Student's for that mean, the spread the seeds' standard deviation.
 Configurations are compared in pairs, by the paired t-test where they share seeds, else by Welch's; p-values are
@@ -147,17 +149,37 @@ def plain(board: Board, found: "Verdict", said: Sequence[str]) -> dict[str, Any]
     return {"verdict": list(said), **found.plain(), "runs": runs}
 
 
-def picture(board: Board) -> "Figure":
-    """Draws the groups, of which there are some."""
-    from fulmen.figures.plots import ranking  # and with it matplotlib
+def picture(board: Board, found: "Verdict | None" = None) -> "Figure":
+    """Draws the configurations, in the order typed, of which some have a score.
+
+    Args:
+        board: the runs.
+        found: how they compare; without it only the best mean is shown as best.
+    """
+    from fulmen.figures.plots import Configuration, ranking  # and with it matplotlib
     from fulmen.figures.plots.letters import letters
 
     keys = [key for key in board.keys if key not in SEEDS]
-    settings = [[group.settings.get(key, "") for key in keys] for group in board.groups]
-    spreads = [group.spread or 0.0 for group in board.groups]
-    with letters([*keys, *(value for row in settings for value in row)]):
-        means, seeds = [group.mean for group in board.groups], [group.scores for group in board.groups]
-        return ranking(keys, settings, means, spreads, board.score, seeds)
+    groups = {tuple(map(group.settings.get, keys)): place for place, group in enumerate(board.groups)}
+    means = [group.mean for group in board.groups]
+    best = {place for place, mean in enumerate(means) if mean == means[0]}
+    best |= set(found.equals) if found is not None and found.comparisons else set()
+    states: dict[tuple[str | None, ...], Counter[str]] = {}
+    for row in sorted(board.rows, key=lambda row: (len(row.job), row.job)):  # as numbers
+        of_one = states.setdefault(tuple(map(row.settings.get, keys)), Counter())
+        of_one[row.state] += row.state in LOST
+    configurations = []
+    for settings, counts in states.items():
+        values, place = [value or "" for value in settings], groups.get(settings)
+        lost = [state for state in LOST if counts[state]]
+        if place is None:
+            configurations.append(Configuration(values, math.nan, lost=" or ".join(lost)))
+        else:
+            group, some = board.groups[place], ", ".join(f"{counts[state]} {state}" for state in lost)
+            said = Configuration(values, group.mean, group.spread or 0.0, group.scores, some, place in best)
+            configurations.append(said)
+    with letters([*keys, *(value for each in configurations for value in each.settings)]):
+        return ranking(keys, configurations, board.score)
 
 
 def is_current(board: Board, folder: Path) -> bool:

@@ -217,7 +217,7 @@ def _end(plan: Sweep, folder: Path, study: "Study | None") -> list[Result]:
     if unwritten is not None:
         raise unwritten
     say(f"leaderboard: {folder / 'leaderboard.md'}, .csv and .json")
-    _draw(board, folder, study)
+    _draw(board, compared, folder, study)
     say(f"see them:    tensorboard --logdir {folder}")
     return found
 
@@ -243,7 +243,7 @@ def _said(plan: Sweep, board: Board, compared: Verdict) -> list[str]:
     return said + remarks(board, configs)
 
 
-def _draw(board: Board, folder: Path, study: "Study | None") -> None:
+def _draw(board: Board, compared: Verdict, folder: Path, study: "Study | None") -> None:
     """Draws what there is to see, the leaderboard last, as `is_current` knows. Each picture can be missed."""
     wanted: dict[str, Callable[[], Figure | None]] = {}
     drawn = []
@@ -255,7 +255,7 @@ def _draw(board: Board, folder: Path, study: "Study | None") -> None:
         if metrics:
             curves.write_events(metrics, folder)
     wanted |= {"curves": lambda: curves.picture(metrics)} if metrics else {}
-    wanted |= {"leaderboard": lambda: leaderboard.picture(board)} if board.groups else {}
+    wanted |= {"leaderboard": lambda: leaderboard.picture(board, compared)} if board.groups else {}
     for name, picture in wanted.items():
         with _missed():
             if (figure := picture()) is not None:

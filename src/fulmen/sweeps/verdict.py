@@ -19,13 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fulmen.runs.settings import SEEDS, TARGET, differing, settings, short, typed
-from fulmen.sweeps.leaderboard import Board, Group
+from fulmen.sweeps.leaderboard import LOST, Board, Group
 from fulmen.tasks.names import mode
 
 LEVEL: Final = 0.05
 """How often a difference may be claimed where there is none."""
-LOST: Final = ("diverged", "failed")
-"""States of runs that came to no score."""
 POWER: Final = 0.8
 """How often a difference of the size that was seen is to be found with the seeds that are advised."""
 FEW: Final = 5
