@@ -70,7 +70,7 @@ def test_the_files_hold_every_run(tmp_path: Path) -> None:
     assert ["| 1", "adam", "0.85", "0.2147 to 1.485", "0.071", "2 |"] in lines
     assert "- adam may be best\n" in text
     assert ["| 2", "failed", "E: no \\| luck at all", "`logs/2` |"] in lines
-    assert {len([cell for cell in line if cell]) for line in lines} <= {4, 5, 6}
+    assert {len([cell for cell in line if cell]) for line in lines} <= {4, 5, 6, 7}
     found = json.loads((tmp_path / "leaderboard.json").read_text("utf-8"))
     assert found["verdict"] == ["adam may be best"] and found["configurations"][0]["mean"] == pytest.approx(0.85)
     assert [run["run"] for run in found["runs"]] == ["4", "3", "1", "0", "2"]

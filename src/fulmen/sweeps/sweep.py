@@ -194,7 +194,7 @@ def _end(plan: Sweep, folder: Path, study: "Study | None") -> list[Result]:
     board = leaderboard.of_sweep(plan, found)
     unwritten: OSError | None = None
     compared = verdict(board)
-    verdict_lines = _said(plan, board, compared)
+    verdict_lines = in_words(plan, board, compared)
     try:
         leaderboard.write(board, compared, verdict_lines, folder)
     except OSError as error:
@@ -222,7 +222,7 @@ def _end(plan: Sweep, folder: Path, study: "Study | None") -> list[Result]:
     return found
 
 
-def _said(plan: Sweep, board: Board, compared: Verdict) -> list[str]:
+def in_words(plan: Sweep, board: Board, compared: Verdict) -> list[str]:
     """Returns the verdict in sentences, with the command for more seeds where those would help."""
     said = sentences(compared)
     count = advised_seeds(compared)
@@ -230,7 +230,8 @@ def _said(plan: Sweep, board: Board, compared: Verdict) -> list[str]:
         seeds = f"seed=range({count})"
         names = [split_override(word)[0] for word in plan.words]
         words = [seeds if name == "seed" else word for name, word in zip(names, plan.words, strict=True)]
-        said.append(f"for more seeds: {command('-m', *words, *([] if 'seed' in names else [seeds]))}")
+        own = [] if plan.config_dir is None else ["--config-dir", plan.config_dir]
+        said.append(f"for more seeds: {command(*own, '-m', *words, *([] if 'seed' in names else [seeds]))}")
     firsts: dict[int, Path] = {}
     for row in board.rows:
         for place, group in enumerate(board.groups):
