@@ -96,7 +96,8 @@ def page(sweeps: int) -> str:
             f"simulated sweeps for each row: {CONFIGURATIONS} configurations with {SEEDS} seeds each.",
             "",
             "A verdict compares every pair of configurations by the paired t-test where they share seeds, else by "
-            "Welch's test, and corrects the p-values for the number of pairs by Holm's method. If all configurations "
+            "Welch's test (where all seeds show the same difference, by the exact permutation test), and corrects the "
+            "p-values for the number of pairs by Holm's method. If all configurations "
             f"are the same, at most {100 * LEVEL:.0f}% of sweeps should claim a difference (the standard error of the "
             f"shares below is about {100 * math.sqrt(LEVEL * (1 - LEVEL) / sweeps):.1f} percentage points).",
             "",

@@ -2,7 +2,7 @@
 
 From Python: `cfg = fulmen.compose(["model=deep"])`, `run = fulmen.train(cfg)`, then `run.metrics`, `run.model`,
 `run.folder` and `run.predict(rows)`; `fulmen.load(folder)` loads a run, `fulmen.resume(folder)` resumes it.
-`found = fulmen.sweep(["seed=range(10)"])` trains many, then `found.frame` and `found.curves("val/loss")`;
+`found = fulmen.sweep(["seed=range(10)"])` trains many, then `found.frame` and `found.curves`;
 `fulmen.load_sweep(folder)` loads them.
 """
 

@@ -79,7 +79,8 @@ def test_settings_that_differ_stand_side_by_side_and_the_others_are_counted(
 
 def test_the_best_of_each_row_is_marked(train: Train, compare: Callable[..., str]) -> None:
     runs = [train("model=deep", "optimizer.lr=" + lr, max_epochs=2) for lr in ("0.001", "0.02", "0.005")]
-    there = rows(compare("run0", "run1", "run2"))
+    said = compare("run0", "run1", "run2")
+    there = rows(said)
     for split in ("train", "val", "test"):
         for metric, best in (("loss", min), ("accuracy", max), ("f1", max), ("auroc", max)):
             figure = [run.metrics[f"{split}/{metric}"] for run in runs]
@@ -87,6 +88,7 @@ def test_the_best_of_each_row_is_marked(train: Train, compare: Callable[..., str
             expected = [f"{value:.4g}" + " *" * (value == best(figure)) for value in figure]
             assert there[f"{split}/{metric}"] == expected
     assert there["parameters"] == ["501"] * 3, "neither more nor fewer are better"
+    assert "one run each, so the best may be luck" in said
     assert "train/confusion_matrix" not in there
 
 
@@ -243,7 +245,8 @@ def test_seeds_are_a_band(compare: Callable[..., str], monkeypatch: pytest.Monke
     assert main(["-m", *words, "seed=range(3)", "optimizer=sgd,adam"]) == 0
     (sweep,) = (tmp_path / "logs" / "sweeps").iterdir()
     made.clear()
-    compare(str(sweep))
+    said = compare(str(sweep))
+    assert "*" not in said and "fulmen leaderboard with these folders compares configurations" in said
     (found,) = made
     assert {metric: [(each.name, each.seeds) for each in of] for metric, of in found.items()} == {
         "val/loss": [("optimizer=sgd", 3), ("optimizer=adam", 3)],
@@ -251,6 +254,10 @@ def test_seeds_are_a_band(compare: Callable[..., str], monkeypatch: pytest.Monke
     }
     expected = [read(sweep / str(job)).history["val/loss"] for job in (0, 2, 4)]
     np.testing.assert_allclose(found["val/loss"][0].mean, np.mean(expected, 0))
+    compare(f"{sweep}/0", f"{sweep}/1", f"{sweep}/2", f"{sweep}/3")
+    assert [(each.name, each.seeds) for each in made[1]["val/loss"]] == [("optimizer=sgd", 2), ("optimizer=adam", 2)]
+    compare(f"{sweep}/0", f"{sweep}/2")
+    assert len(made) == 2, "two runs are two curves"
 
 
 def test_runs_without_a_row_have_no_picture(train: Train, compare: Callable[..., str], tmp_path: Path) -> None:

@@ -1,15 +1,18 @@
 """Verdicts against SciPy's own tests, a formula of Holm's written out, and simulated sweeps of known truth."""
 
+import io
+import json
 import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from rich.console import Console
 from scipy import stats
 
 from fulmen.cli.main import main
-from fulmen.sweeps.leaderboard import Board, Row
+from fulmen.sweeps.leaderboard import Board, Row, table
 from fulmen.sweeps.verdict import advised_seeds, remarks, sentences, verdict
 
 
@@ -115,9 +118,44 @@ def test_three_seeds_are_few() -> None:
 def test_one_seed_says_nothing_of_luck() -> None:
     found = verdict(board(np.array([[1.0], [2.0]])))
     assert sentences(found) == [
-        "model=m0 has the best val/loss, 1; each configuration ran with one seed, so that may be luck"
+        "one seed each cannot tell which configuration is best: the lowest val/loss, 1, is that of model=m0, and may "
+        "be luck"
     ]
     assert advised_seeds(found) == 10 and found.comparisons == []
+    alike = sentences(verdict(board(np.array([[1.0], [1.0], [2.0]]))))
+    assert alike[0].endswith("the lowest val/loss, 1, is that of model=m0 and model=m1 alike")
+
+
+def test_configurations_that_are_the_same_have_no_order() -> None:
+    """Neither ranks nor a sentence: of one seed each, and of several that all have the same score."""
+    for scores in (np.array([[1.0], [1.0]]), np.ones((2, 5)), np.array([[1.0, 2, 3], [1.0, 2, 3]])):
+        runs = board(scores)
+        found = verdict(runs)
+        console = Console(file=io.StringIO(), width=200)
+        console.print(table(runs, found, 10))
+        assert isinstance(console.file, io.StringIO)
+        rows = [line.split("│")[1:-1] for line in console.file.getvalue().splitlines() if "m0" in line or "m1" in line]
+        firsts = {row[0].strip() for row in rows}
+        assert firsts == ({"1"} if scores.shape[1] > 1 else {"m0", "m1"})
+        said = " ".join(sentences(found))
+        assert "cannot" in said and "m0 is best" not in said and "luck" not in said and "1000 seeds" not in said
+
+
+def test_a_difference_that_never_varies_is_no_proof_of_few_seeds() -> None:
+    """Accuracies on few rows: three seeds with the same difference are as likely as three coins with the same side."""
+    for seeds in (3, 10):
+        (found,) = verdict(board(np.stack([np.full(seeds, 0.1 + 0.2), np.full(seeds, 0.1) + 0.25]))).comparisons
+        expected = stats.permutation_test((np.full(seeds, 0.05),), np.mean, permutation_type="samples")
+        assert found.test == "permutation test" and found.p == pytest.approx(expected.pvalue) == 2 / 2**seeds
+        assert found.is_clear is (seeds == 10)
+    few = verdict(board(np.array([[0.3] * 3, [0.35] * 3])))
+    needed = advised_seeds(few)
+    assert needed is not None and stats.binomtest(needed, needed).pvalue < 0.05 <= stats.binomtest(5, 5).pvalue
+    apart = np.full((2, 7), np.nan)
+    apart[0, :3], apart[1, 3:] = 0.3, 0.35
+    (unpaired,) = verdict(board(apart)).comparisons
+    expected = stats.permutation_test(([0.3] * 3, [0.35] * 4), lambda a, b: np.mean(a) - np.mean(b))
+    assert unpaired.test == "permutation test" and unpaired.p == pytest.approx(expected.pvalue)
 
 
 def test_equal_scores_are_no_difference() -> None:
@@ -134,6 +172,46 @@ def test_what_differs_unasked_is_said() -> None:
     said = remarks(runs, configs)
     assert said[0] == "model.lr differs as well, although you did not vary it: 0.1 with model=m0, 0.2 with model=m1"
     assert "not the draw of the data" in said[-1]
+
+
+def test_training_that_differs_with_an_experiment_or_with_data_is_said_by_what_decides_it() -> None:
+    rows = [
+        Row(name + seed, "completed", {"experiment": name, "seed": seed}, {}, Path()) for name in "ab" for seed in "01"
+    ]
+    configs = [
+        {
+            "choices": {"experiment": None, "data": data, "optimizer": "sgd"},
+            "optimizer": {"lr": rate},
+            "trainer": {"max_epochs": epochs},
+            "data": {"noise": rate, "batch_size": 32},
+            "sizes": {"in_shape": [epochs]},
+            "experiment": name,
+        }
+        for name, data, rate, epochs in (("a", "circles", 0.1, 20), ("b", "moons", 0.2, 20), ("c", "moons", 0.2, 30))
+    ]
+    assert remarks(Board("val/loss", ["experiment", "seed"], rows), configs) == [
+        "data differs as well, although you did not vary it: circles with experiment=a, moons with experiment=b, moons "
+        "with experiment=c",
+        "optimizer.lr differs as well, although you did not vary it: 0.1 with experiment=a, 0.2 with experiment=b, 0.2 "
+        "with experiment=c",
+        "trainer.max_epochs differs as well, although you did not vary it: 20 with experiment=a, 20 with experiment=b, "
+        "30 with experiment=c",
+    ], "but not what follows from the data"
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        (["seed"], "not the draw of the data"),
+        (["data.seed"], "first weights and batches are the same"),
+        (["seed", "data.seed"], "seeds vary first weights, batches and the draw of the data"),
+        ([], ""),
+    ],
+)
+def test_it_is_said_what_the_seeds_vary(keys: list[str], said: str) -> None:
+    rows = [Row(str(job), "completed", dict.fromkeys(keys, str(job)), {"val/loss": 1.0}, Path()) for job in range(2)]
+    found = remarks(Board("val/loss", keys, rows), [])
+    assert said in found[-1] if said else found == []
 
 
 def test_the_edge_of_a_grid_is_said() -> None:
@@ -177,4 +255,27 @@ def test_a_sweep_ends_with_its_verdict(
     (sweep,) = Path("logs/sweeps").iterdir()
     assert "3 seeds are few" in (sweep / "leaderboard.md").read_text("utf-8").replace("\n", " ")
     assert main(["leaderboard", str(sweep), "json=true"]) == 0
-    assert '"correction": "Holm"' in capsys.readouterr().out
+    found = json.loads(capsys.readouterr().out)
+    assert found["correction"] == "Holm" and "Welch" in found["method"] and "Assumed" in found["method"]
+    assert {"effect", "p", "needed", "low", "high", "test"} < set(found["comparisons"][0])
+    text = (sweep / "leaderboard.md").read_text("utf-8")
+    assert "## Differences from the best mean" in text and "| effect | p |" in text
+
+
+def test_the_command_says_what_the_sweep_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ("data=circles", "figures=none", "logger=none", "trainer.max_epochs=1", "accelerator=cpu")
+    assert main(["-m", *words, "optimizer=sgd,adam"]) == 0
+    (sweep,) = Path("logs/sweeps").iterdir()
+    before = {path.name: path.read_bytes() for path in sweep.glob("leaderboard.[!p]*")}
+    capsys.readouterr()
+    assert main(["leaderboard", str(sweep)]) == 0
+    said = capsys.readouterr().out
+    assert "for more seeds: fulmen -m data=circles" in said and "'seed=range(10)'" in said
+    assert "optimizer.lr differs as well, although you did not vary it" in said
+    assert {path.name: path.read_bytes() for path in sweep.glob("leaderboard.[!p]*")} == before
+    runs = [str(path.parent) for path in sorted(sweep.glob("*/status.json"))]
+    assert main(["leaderboard", *runs, "output=out"]) == 0
+    assert "optimizer.lr differs as well" in capsys.readouterr().out

@@ -15,8 +15,9 @@ as in
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -28,6 +29,7 @@ from fulmen.runs.files import save_figure
 from fulmen.runs.settings import TARGET, Settings, differing, settings, typed
 from fulmen.sweeps import leaderboard, record, results
 from fulmen.sweeps.leaderboard import Board, Row
+from fulmen.sweeps.sweep import in_words
 from fulmen.sweeps.verdict import remarks, sentences, verdict
 
 OPTIONS = {"score": "what to rank by", "output": "the folder of the files", "json": "true or false"}
@@ -46,7 +48,12 @@ def main(argv: Sequence[str]) -> int:
         raise ConfigurationError(f"name folders of runs or sweeps, as in {command('leaderboard', 'logs/runs')}")
     subjects = [Path(subject) for subject in given.subjects]
     score = given.options.get("score")
-    board = _of_one_sweep(subjects[0], score) if _is_sweep(subjects) else _of_runs(subjects, score)
+    plan, configs = None, list[Mapping[str, Any]]()
+    if _is_sweep(subjects):
+        plan = record.read(subjects[0])
+        board = leaderboard.of_sweep(plan, results.read_all(subjects[0], plan.jobs), score)
+    else:
+        board, configs = _of_runs(subjects, score)
     if not board.groups:
         figures = dict.fromkeys(name for row in board.rows for name in row.metrics if "/" in name)
         raise ConfigurationError(
@@ -55,7 +62,7 @@ def main(argv: Sequence[str]) -> int:
         )
     output = _output(given, subjects)
     compared = verdict(board)
-    said = sentences(compared) + remarks(board, [])
+    said = sentences(compared) + remarks(board, configs) if plan is None else in_words(plan, board, compared)
     leaderboard.write(board, compared, said, output)
     if arguments.one_of("json", given.options.get("json", "false"), ("true", "false")) == "true":
         print(json.dumps(leaderboard.plain(board, compared, said), indent=2, ensure_ascii=False))
@@ -67,7 +74,7 @@ def main(argv: Sequence[str]) -> int:
     for row in board.failures:
         print(f"{row.folder}  {row.state}: {row.error}")
     print(f"files: {output / 'leaderboard.csv'}, .md and .json")
-    save_figure(leaderboard.picture(board), output / "leaderboard.png")
+    save_figure(leaderboard.picture(board, compared), output / "leaderboard.png")
     print(f"picture: {output / 'leaderboard.png'}")
     return int(any(row.state == results.DAMAGED for row in board.rows))
 
@@ -76,15 +83,11 @@ def _is_sweep(subjects: Sequence[Path]) -> bool:
     return len(subjects) == 1 and (subjects[0] / folders.SWEEP).is_file()
 
 
-def _of_one_sweep(folder: Path, score: str | None) -> Board:
-    sweep = record.read(folder)
-    return leaderboard.of_sweep(sweep, results.read_all(folder, sweep.jobs), score)
-
-
-def _of_runs(subjects: Sequence[Path], score: str | None) -> Board:
-    """Returns the leaderboard of any runs: what varies is what differs in their configurations."""
+def _of_runs(subjects: Sequence[Path], score: str | None) -> tuple[Board, list[Mapping[str, Any]]]:
+    """Returns the leaderboard of any runs, and their configurations: what varies is what differs in those."""
     places = list({path.resolve(): path for subject in subjects for path in _runs_in(subject)}.values())
-    configs, damaged = [], []
+    configs: list[Mapping[str, Any]] = []
+    damaged = []
     for path in places:
         try:
             configs.append(folders.read_config(path))
@@ -104,7 +107,7 @@ def _of_runs(subjects: Sequence[Path], score: str | None) -> Board:
         found = results.read(path)
         varying = {key: typed(run[key]) for key in keys if key in run}
         rows.append(Row(path.name, found.state, varying, found.metrics, path, found.error))
-    return Board(score or scores[0], keys, [*rows, *damaged])
+    return Board(score or scores[0], keys, [*rows, *damaged]), configs
 
 
 def _decided(runs: Sequence[Settings], key: str) -> bool:

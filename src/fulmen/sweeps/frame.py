@@ -1,4 +1,4 @@
-"""Sweeps from Python: the runs of one as a pandas DataFrame, and their curves as arrays.
+"""Sweeps from Python: the runs of one as a pandas DataFrame, their curves as another, and how they compare.
 
 All of it is read from the sweep's folder, so it is the same for one that has just run and for one of last year.
 """
@@ -8,10 +8,9 @@ from collections import Counter
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fulmen.config.hydra_private import beside_host
 from fulmen.config.overrides import read as read_override
@@ -67,15 +66,6 @@ def load_sweep(folder: str | Path) -> "SweepResults":
     return SweepResults(folder)
 
 
-class Curves(NamedTuple):
-    """A metric during training. Shapes: R runs, I intervals."""
-
-    steps: NDArray[np.int64]
-    """The steps at which a run was measured, [I], ascending."""
-    values: NDArray[np.float64]
-    """[R, I], in the order of the jobs; NaN where a run was not measured at that step, or not any more."""
-
-
 class SweepResults:
     """The runs of a sweep, as its folder has them when this is made.
 
@@ -113,29 +103,25 @@ class SweepResults:
         columns["folder"] = [str(run.folder) for run in self._runs]
         return pd.DataFrame(columns, index=pd.Index([run.number for run in self._runs], name="job"))
 
-    @property
-    def curve_names(self) -> list[str]:
-        """The names that `curves` takes: the columns of `history.csv`."""
-        return list(dict.fromkeys(name for history in self._histories for name in history if name != "step"))
+    @cached_property
+    def curves(self) -> "pd.DataFrame":
+        """A row for each value that a run measured during training, in the order of the jobs and of their steps.
 
-    def curves(self, name: str) -> Curves:
-        """Returns a metric of all runs during training; runs measured at other steps than others have gaps there.
-
-        Args:
-            name: one of `curve_names`, such as `val/loss`.
-
-        Raises:
-            ConfigurationError: no run has a curve of that name.
+        Its columns are `job`, the keys that vary, `step`, `metric`, which is a column of `history.csv`, and `value`,
+        NaN where the metric is undefined.
         """
-        if name not in self.curve_names:
-            why = alternatives(name, self.curve_names) if self.curve_names else "; none of them has been measured yet"
-            raise ConfigurationError(f"no run in {self.folder} has a curve {name}{why}")
-        steps = np.unique([step for history in self._histories if name in history for step in history["step"]])
-        values = np.full((len(self._runs), len(steps)), np.nan)
-        for row, history in zip(values, self._histories, strict=True):
-            if name in history:
-                row[np.searchsorted(steps, history["step"])] = history[name]
-        return Curves(steps.astype(np.int64), values)
+        import pandas as pd
+
+        parts = []
+        for run, history in zip(self._runs, self._histories, strict=True):
+            values = pd.DataFrame(history, dtype=float)
+            if not values.empty:
+                part = values.melt("step", var_name="metric")
+                part = part.sort_values("step", kind="stable").astype({"step": int})
+                parts.append(part.assign(job=run.number))
+        curves = pd.concat(parts) if parts else pd.DataFrame(columns=["step", "metric", "value", "job"])
+        keys = [*self._plan.varying]
+        return curves.join(self.frame[keys], on="job").reset_index(drop=True)[["job", *keys, "step", "metric", "value"]]
 
     @cached_property
     def _histories(self) -> list[dict[str, list[float]]]:
@@ -174,11 +160,11 @@ class SweepResults:
         states = Counter(run.state for run in self._runs)
         counts = ", ".join(f"{count} {state}" for state, count in states.items()) or "no runs yet"
         score = self._plan.score
-        best = results.best((run for run in self._runs if _is_number(run.metrics.get(score))), score)
-        if best is None:
+        found = [run.metrics[score] for run in self._runs if _is_number(run.metrics.get(score))]
+        if not found:
             return f"<sweep {self.folder}: {counts}>"
-        which = " ".join([f"job {best.number}", *self._plan.own_overrides(best.number)])
-        return f"<sweep {self.folder}: {counts}; best {score} {best.metrics[score]:.4g} by {which}>"
+        span = f"{score} from {min(found):.4g} to {max(found):.4g}"
+        return f"<sweep {self.folder}: {counts}; {span}; compare() tells which configurations differ>"
 
 
 def _is_number(value: object) -> bool:

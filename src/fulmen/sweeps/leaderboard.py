@@ -6,7 +6,9 @@ leads are none. This file imports neither SciPy nor torch.
 
 import csv
 import io
+import math
 import statistics
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,16 +27,19 @@ from fulmen.tasks.names import mode
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from fulmen.sweeps.verdict import Verdict
+    from fulmen.sweeps.verdict import Comparison, Verdict
 
 FILE_WIDTH: Final = 1000
 """Letters of a line where no terminal is: nothing needs to be folded in a file."""
-
-
+LOST: Final = ("diverged", "failed")
+"""States of runs that came to no score."""
 METHOD: Final = """\
 The score is the mean over the seeds, the interval Student's for that mean, the spread the seeds' standard deviation.
-Configurations are compared in pairs, by the paired t-test where they share seeds, else by Welch's; p-values are
-corrected for the number of pairs (Holm). Configurations of the same rank cannot be told apart.
+Configurations are compared in pairs: by the paired t-test where they share seeds, else by Welch's (1947), and by the
+exact permutation test (Fisher, 1935) where all seeds show the same difference. The p-values are corrected for the
+number of pairs (Holm, 1979). The effect is the difference in standard deviations, and the seeds needed are those with
+which the same test finds it in 80% of sweeps (Cohen, 1988). SciPy computes all distributions. Assumed is that seeds are
+independent and their mean is about normal. Configurations of the same rank cannot be told apart.
 """
 
 
@@ -144,20 +149,40 @@ def plain(board: Board, found: "Verdict", said: Sequence[str]) -> dict[str, Any]
         }
         for row in board.rows
     ]
-    return {"verdict": list(said), **found.plain(), "runs": runs}
+    return {"verdict": list(said), "method": " ".join(METHOD.split()), **found.plain(), "runs": runs}
 
 
-def picture(board: Board) -> "Figure":
-    """Draws the groups, of which there are some."""
-    from fulmen.figures.plots import ranking  # and with it matplotlib
+def picture(board: Board, found: "Verdict | None" = None) -> "Figure":
+    """Draws the configurations, in the order typed, of which some have a score.
+
+    Args:
+        board: the runs.
+        found: how they compare; without it only the best mean is shown as best.
+    """
+    from fulmen.figures.plots import Configuration, ranking  # and with it matplotlib
     from fulmen.figures.plots.letters import letters
 
     keys = [key for key in board.keys if key not in SEEDS]
-    settings = [[group.settings.get(key, "") for key in keys] for group in board.groups]
-    spreads = [group.spread or 0.0 for group in board.groups]
-    with letters([*keys, *(value for row in settings for value in row)]):
-        means, seeds = [group.mean for group in board.groups], [group.scores for group in board.groups]
-        return ranking(keys, settings, means, spreads, board.score, seeds)
+    groups = {tuple(map(group.settings.get, keys)): place for place, group in enumerate(board.groups)}
+    means = [group.mean for group in board.groups]
+    best = {place for place, mean in enumerate(means) if mean == means[0]}
+    best |= set(found.equals) if found is not None and found.comparisons else set()
+    states: dict[tuple[str | None, ...], Counter[str]] = {}
+    for row in sorted(board.rows, key=lambda row: (len(row.job), row.job)):  # as numbers
+        of_one = states.setdefault(tuple(map(row.settings.get, keys)), Counter())
+        of_one[row.state] += row.state in LOST
+    configurations = []
+    for settings, counts in states.items():
+        values, place = [value or "" for value in settings], groups.get(settings)
+        lost = [state for state in LOST if counts[state]]
+        if place is None:
+            configurations.append(Configuration(values, math.nan, lost=" or ".join(lost)))
+        else:
+            group, some = board.groups[place], ", ".join(f"{counts[state]} {state}" for state in lost)
+            said = Configuration(values, group.mean, group.spread or 0.0, group.scores, some, place in best)
+            configurations.append(said)
+    with letters([*keys, *(value for each in configurations for value in each.settings)]):
+        return ranking(keys, configurations, board.score)
 
 
 def is_current(board: Board, folder: Path) -> bool:
@@ -176,24 +201,37 @@ def table(board: Board, found: "Verdict", most: int) -> Table:
     shown = Table(*map(escape, header), title=title)
     for row in rows[:most]:
         shown.add_row(*map(escape, row))
-    if len(rows) > most:
-        shown.caption = f"{len(rows) - most} more in leaderboard.md"
+    ranks = [estimate.rank for estimate in found.estimates]
+    captions = (
+        ["those of the same rank cannot be told apart"] if found.comparisons and len({*ranks}) < len(ranks) else []
+    )
+    captions += [f"{len(rows) - most} more in leaderboard.md"] if len(rows) > most else []
+    shown.caption = "; ".join(captions) or None
     return shown
 
 
 def _ranks(board: Board, found: "Verdict") -> tuple[list[str], list[list[str]]]:
-    """Returns the header and the rows of the configurations; those that cannot be told apart have the same rank."""
+    """Returns the header and the rows of the configurations.
+
+    Those that cannot be told apart have the same rank, and there are no ranks where each ran with one seed.
+    """
     keys = [key for key in board.keys if key not in SEEDS]
     several = any(estimate.std is not None for estimate in found.estimates)
-    header = ["", *keys, board.score, *(["95% interval", "spread", "seeds"] if several else [])]
+    ranked = bool(found.comparisons)
+    header = [
+        *(["rank"] if ranked else []),
+        *keys,
+        board.score,
+        *(["95% interval", "spread", "seeds"] if several else []),
+    ]
     rows = []
-    for place, estimate in enumerate(found.estimates, start=1):
+    for estimate in found.estimates:
         beside = []
         if several:
             interval = "" if estimate.low is None else f"{estimate.low:.4g} to {estimate.high:.4g}"
             beside = [interval, "" if estimate.std is None else f"{estimate.std:.2g}", str(estimate.seeds)]
-        rank = str(estimate.rank if found.comparisons else place)
-        rows.append([rank, *(short(estimate.settings.get(key, "")) for key in keys), f"{estimate.mean:.4g}", *beside])
+        rank = [str(estimate.rank)] if ranked else []
+        rows.append([*rank, *(short(estimate.settings.get(key, "")) for key in keys), f"{estimate.mean:.4g}", *beside])
     return header, rows
 
 
@@ -215,6 +253,8 @@ def _markdown(board: Board, found: "Verdict", said: Sequence[str]) -> str:
     parts.append("".join(f"- {sentence}\n" for sentence in said))
     if board.groups:
         parts.append(_table(*_ranks(board, found)))
+    if pairs := [each for each in found.comparisons if each.better == 0]:
+        parts.append("## Differences from the best mean\n\n" + _table(*_differences(board, found, pairs)))
     if any(len(group.scores) > 1 for group in board.groups):
         parts.append(METHOD)
     header = ["run", "state", board.score, *board.keys]
@@ -227,6 +267,18 @@ def _markdown(board: Board, found: "Verdict", said: Sequence[str]) -> str:
         causes = [[row.job, row.state, row.error, f"`{row.folder.as_posix()}`"] for row in board.failures]
         parts.append("## Failures\n\n" + _table(["run", "state", "why", "folder"], causes))
     return "\n".join(parts)
+
+
+def _differences(board: Board, found: "Verdict", pairs: Sequence["Comparison"]) -> tuple[list[str], list[list[str]]]:
+    """Returns the header and the rows of the comparisons with the configuration whose mean is best."""
+    keys = [key for key in board.keys if key not in SEEDS]
+    rows = []
+    for each in pairs:
+        settings = found.estimates[each.worse].settings
+        interval, seeds = f"{each.low:.2g} to {each.high:.2g}", "" if each.needed is None else str(each.needed)
+        figures = [f"{each.difference:.2g}", interval, f"{each.effect:.2g}", f"{each.p:.2g}", each.test, seeds]
+        rows.append([*(short(settings.get(key, "")) for key in keys), *figures])
+    return [*keys, "difference", "95% interval", "effect", "p", "test", "seeds needed"], rows
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -194,7 +194,7 @@ def _end(plan: Sweep, folder: Path, study: "Study | None") -> list[Result]:
     board = leaderboard.of_sweep(plan, found)
     unwritten: OSError | None = None
     compared = verdict(board)
-    verdict_lines = _said(plan, board, compared)
+    verdict_lines = in_words(plan, board, compared)
     try:
         leaderboard.write(board, compared, verdict_lines, folder)
     except OSError as error:
@@ -217,12 +217,12 @@ def _end(plan: Sweep, folder: Path, study: "Study | None") -> list[Result]:
     if unwritten is not None:
         raise unwritten
     say(f"leaderboard: {folder / 'leaderboard.md'}, .csv and .json")
-    _draw(board, folder, study)
+    _draw(board, compared, folder, study)
     say(f"see them:    tensorboard --logdir {folder}")
     return found
 
 
-def _said(plan: Sweep, board: Board, compared: Verdict) -> list[str]:
+def in_words(plan: Sweep, board: Board, compared: Verdict) -> list[str]:
     """Returns the verdict in sentences, with the command for more seeds where those would help."""
     said = sentences(compared)
     count = advised_seeds(compared)
@@ -230,7 +230,8 @@ def _said(plan: Sweep, board: Board, compared: Verdict) -> list[str]:
         seeds = f"seed=range({count})"
         names = [split_override(word)[0] for word in plan.words]
         words = [seeds if name == "seed" else word for name, word in zip(names, plan.words, strict=True)]
-        said.append(f"for more seeds: {command('-m', *words, *([] if 'seed' in names else [seeds]))}")
+        own = [] if plan.config_dir is None else ["--config-dir", plan.config_dir]
+        said.append(f"for more seeds: {command(*own, '-m', *words, *([] if 'seed' in names else [seeds]))}")
     firsts: dict[int, Path] = {}
     for row in board.rows:
         for place, group in enumerate(board.groups):
@@ -243,7 +244,7 @@ def _said(plan: Sweep, board: Board, compared: Verdict) -> list[str]:
     return said + remarks(board, configs)
 
 
-def _draw(board: Board, folder: Path, study: "Study | None") -> None:
+def _draw(board: Board, compared: Verdict, folder: Path, study: "Study | None") -> None:
     """Draws what there is to see, the leaderboard last, as `is_current` knows. Each picture can be missed."""
     wanted: dict[str, Callable[[], Figure | None]] = {}
     drawn = []
@@ -255,7 +256,7 @@ def _draw(board: Board, folder: Path, study: "Study | None") -> None:
         if metrics:
             curves.write_events(metrics, folder)
     wanted |= {"curves": lambda: curves.picture(metrics)} if metrics else {}
-    wanted |= {"leaderboard": lambda: leaderboard.picture(board)} if board.groups else {}
+    wanted |= {"leaderboard": lambda: leaderboard.picture(board, compared)} if board.groups else {}
     for name, picture in wanted.items():
         with _missed():
             if (figure := picture()) is not None:

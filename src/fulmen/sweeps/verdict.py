@@ -1,10 +1,12 @@
 """Which configuration is best, and whether that is luck: intervals and tests over seeds.
 
 Of each configuration the mean over its seeds has a 95% interval by Student's t. Every pair is compared: by the paired
-t-test on the seeds that they share, or by Welch's test (1947) where they share too few. The p-values are corrected for
-their number by Holm's method (1979), so that among configurations that are all the same a difference is claimed in 5%
-of sweeps, and not in 5% of pairs. The seeds that a difference would need follow from the power of the same test
-(Cohen: Statistical power analysis, 1988). Assumed is that seeds are independent and their mean about normal.
+t-test on the seeds that they share, or by Welch's test (1947) where they share too few. Where all seeds show the same
+difference, as accuracies on few rows do, t would be infinite, however few they are: the exact permutation test takes
+its place (Fisher: The design of experiments, 1935). The p-values are corrected for their number by Holm's method
+(1979), so that among configurations that are all the same a difference is claimed in 5% of sweeps, and not in 5% of
+pairs. The seeds that a difference would need follow from the power of the same test (Cohen: Statistical power analysis,
+1988). Assumed is that seeds are independent and their mean about normal.
 
 Shapes: G configurations, S seeds.
 """
@@ -18,20 +20,26 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fulmen.runs.settings import SEEDS, TARGET, differing, settings, short, typed
-from fulmen.sweeps.leaderboard import Board, Group
+from fulmen.runs.settings import SEEDS, TARGET, Settings, differing, settings, short, typed
+from fulmen.sweeps.leaderboard import LOST, Board, Group
 from fulmen.tasks.names import mode
 
 LEVEL: Final = 0.05
 """How often a difference may be claimed where there is none."""
-LOST: Final = ("diverged", "failed")
-"""States of runs that came to no score."""
 POWER: Final = 0.8
 """How often a difference of the size that was seen is to be found with the seeds that are advised."""
 FEW: Final = 5
 """Seeds up to which they are said to be few."""
 MOST_SEEDS: Final = 1000
 """Seeds that are advised at most."""
+ROUNDING: Final = 1e-9
+"""A standard error so small beside the difference is none: the same difference, rounded in other ways."""
+TRAINING: Final = ("optimizer", "scheduler", "trainer", "penalty", "init", "backprop")
+"""Groups whose keys are worth a remark where they differ unasked; those of data and model follow from the choice."""
+CHOICES: Final = ("data", "data.batch_size", "model", "loss")
+"""Further keys that are."""
+MOST_VALUES: Final = 5
+"""Values of a key that a remark lists."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +66,7 @@ class Comparison:
     better: int
     """The one with the better mean."""
     worse: int
-    test: Literal["paired t-test", "Welch's t-test"]
+    test: Literal["paired t-test", "Welch's t-test", "permutation test"]
     seeds: int
     """Pairs, or those of the one that has fewer."""
     difference: float
@@ -67,7 +75,7 @@ class Comparison:
     """The 95% interval of that, for this pair alone."""
     high: float
     effect: float
-    """The difference in standard deviations: of the differences of pairs, or pooled (Cohen's d)."""
+    """The difference in standard deviations: of the differences of pairs, or pooled (Cohen's d); 0 where all agree."""
     p: float
     """How often so large a difference comes about by luck, corrected by Holm's method."""
     needed: int | None
@@ -147,10 +155,11 @@ def _comparisons(scores: NDArray[np.float64]) -> list[Comparison]:
     from scipy.special import stdtr, stdtrit
 
     found = np.array([_difference(scores[one], scores[two]) for one, two in pairs])
-    means, errors, freedoms, effects, shared, paired = found.T
+    means, errors, freedoms, effects, shared, paired, least = found.T
+    varies = errors > ROUNDING * np.abs(means)
     with np.errstate(divide="ignore", invalid="ignore"):
         p = 2 * stdtr(freedoms, -np.abs(means) / errors)
-    p = np.where(errors > 0, p, np.where(means == 0, 1.0, 0.0))
+    p = np.where(varies, p, np.where(means == 0, 1.0, least))
     corrected = _holm(p)
     halves = stdtrit(freedoms, 1 - LEVEL / 2) * errors
     level = LEVEL / len(pairs)  # the first step of Holm's method, which the smallest p-value must pass
@@ -158,14 +167,18 @@ def _comparisons(scores: NDArray[np.float64]) -> list[Comparison]:
         Comparison(
             better=one,
             worse=two,
-            test="paired t-test" if paired[index] else "Welch's t-test",
+            test=("paired t-test" if paired[index] else "Welch's t-test") if varies[index] else "permutation test",
             seeds=int(shared[index]),
             difference=float(means[index]),
             low=float(means[index] - halves[index]),
             high=float(means[index] + halves[index]),
-            effect=float(effects[index]),
+            effect=float(effects[index] * varies[index]),
             p=float(corrected[index]),
-            needed=_needed(float(effects[index]), level, bool(paired[index]), int(shared[index]))
+            needed=(
+                _needed(float(effects[index]), level, bool(paired[index]), int(shared[index]))
+                if varies[index] or means[index] == 0
+                else math.ceil(1 - math.log2(level))  # of pairs; unpaired seeds are at least as many
+            )
             if one == several[0] and corrected[index] >= LEVEL  # of others nobody asks
             else None,
         )
@@ -173,12 +186,14 @@ def _comparisons(scores: NDArray[np.float64]) -> list[Comparison]:
     ]
 
 
-def _difference(one: NDArray[np.float64], two: NDArray[np.float64]) -> tuple[float, float, float, float, int, bool]:
+def _difference(
+    one: NDArray[np.float64], two: NDArray[np.float64]
+) -> tuple[float, float, float, float, int, bool, float]:
     """Compares two rows, [S] each, in pairs where every seed of the one that has fewer is the other's, too.
 
     Returns:
-        How much larger the mean of `two` is, its standard error and degrees of freedom, the effect, the seeds, and
-        whether they are pairs.
+        How much larger the mean of `two` is, its standard error and degrees of freedom, the effect, the seeds,
+        whether they are pairs, and the p-value of the exact permutation test if all seeds show the same difference.
     """
     both = np.isfinite(one) & np.isfinite(two)
     a, b = one[np.isfinite(one)], two[np.isfinite(two)]
@@ -186,13 +201,14 @@ def _difference(one: NDArray[np.float64], two: NDArray[np.float64]) -> tuple[flo
     if count == min(len(a), len(b)):
         differences = two[both] - one[both]
         mean, std = float(differences.mean()), float(differences.std(ddof=1))
-        return mean, std / math.sqrt(count), count - 1, mean / std if std > 0 else 0.0, count, True
+        return mean, std / math.sqrt(count), count - 1, mean / std if std > 0 else 0.0, count, True, 2.0 ** (1 - count)
     parts = a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)
     mean, error = float(b.mean() - a.mean()), math.sqrt(sum(parts))
     below = parts[0] ** 2 / (len(a) - 1) + parts[1] ** 2 / (len(b) - 1)
     freedom = error**4 / below if below > 0 else len(a) + len(b) - 2
     pooled = math.sqrt((a.var(ddof=1) + b.var(ddof=1)) / 2)
-    return mean, error, freedom, mean / pooled if pooled > 0 else 0.0, min(len(a), len(b)), False
+    least = 2 / math.comb(len(a) + len(b), len(a))
+    return mean, error, freedom, mean / pooled if pooled > 0 else 0.0, min(len(a), len(b)), False, least
 
 
 def _holm(p: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -226,9 +242,14 @@ def sentences(found: Verdict) -> list[str]:
     if not others:
         return [f"{found.score} is {_mean(best)}"]
     if not found.comparisons:
+        end = "lowest" if mode(found.score) == "min" else "highest"
+        same = [_name(each) for each in found.estimates if each.mean == best.mean]
+        whose = f"{same[0]}, and may be luck" if len(same) == 1 else " and ".join(same[:2]) + " alike"
+        if len(same) > 2:
+            whose = f"{len(same)} configurations alike, such as {' and '.join(same[:2])}"
         return [
-            f"{_name(best)} has the best {found.score}, {best.mean:.4g}; each configuration ran with one seed, so that "
-            "may be luck"
+            f"one seed each cannot tell which configuration is best: the {end} {found.score}, {best.mean:.4g}, is that "
+            f"of {whose}"
         ]
     equals = [place for place in found.equals if place > 0]
     worse = len(others) - len(equals)
@@ -268,6 +289,8 @@ def _apart(found: Verdict, place: int) -> str:
     means = f": {_mean(best)} and {_mean(other)}"
     if pair is None:
         return means
+    if pair.low == pair.high == 0:
+        return f"{means}; each seed has the same score with both"
     more = (
         f"about {pair.needed} seeds should be enough to tell"
         if pair.needed
@@ -319,19 +342,33 @@ def _left_out(board: Board) -> list[str]:
 
 
 def _unasked(board: Board, configs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Returns which keys of the training differ along with those that vary, as a rate does with its optimizer."""
     runs = [settings(config) for config in configs]
-    keys = [key for key in differing(runs) if key not in board.keys and not key.endswith(TARGET)]
-    keys = [key for key in keys if all(key in run for run in runs) and key not in (*SEEDS, "experiment", "overrides")]
-    asked = [key for key in board.keys if key not in SEEDS]
+    asked = [key for key in board.keys if key not in SEEDS and all(key in run for run in runs)]
     said = []
-    for key in keys:
+    for key in differing(runs):
         group = key.partition(".")[0]
-        if group not in asked:  # it follows from something else that varies, as sizes do from the data
+        is_telling = group in (*asked, *TRAINING) or key in CHOICES
+        if (
+            not is_telling
+            or key in (*board.keys, *SEEDS)
+            or key.endswith(TARGET)
+            or any(key not in run for run in runs)
+        ):
             continue
-        values = dict.fromkeys((typed(run[group]), typed(run[key])) for run in runs)
-        each = ", ".join(f"{value} with {group}={choice}" for choice, value in values)
-        said.append(f"{key} differs as well, although you did not vary it: {each}")
+        # Runs that share a value of the key that decides it share this one's. Where no key does, all of them are named.
+        decisive = [one for one in asked if _pairs(runs, one, key) == _pairs(runs, one, one)]
+        by = [group] if group in decisive else decisive[:1] or asked
+        pairs = ((typed(run[key]), " ".join(f"{one}={short(run[one])}" for one in by)) for run in runs)
+        each = [f"{value} with {choice}" if choice else value for value, choice in dict.fromkeys(pairs)]
+        listed = ", ".join(each[:MOST_VALUES]) + (", ..." if len(each) > MOST_VALUES else "")
+        said.append(f"{key} differs as well, although you did not vary it: {listed}")
     return said
+
+
+def _pairs(runs: Sequence[Settings], one: str, other: str) -> int:
+    """Returns how many different pairs of values two keys have."""
+    return len({(typed(run[one]), typed(run[other])) for run in runs})
 
 
 def _edges(board: Board) -> list[str]:
@@ -351,7 +388,10 @@ def _edges(board: Board) -> list[str]:
 
 
 def _of_seeds(board: Board) -> list[str]:
-    several = any(len(group.by_seed) > 1 for group in board.groups)
-    if not several or "data.seed" in board.keys:
+    if not any(len(group.by_seed) > 1 for group in board.groups):
         return []
-    return ["seeds vary first weights and batches, but not the draw of the data, which data.seed varies"]
+    if "data.seed" not in board.keys:
+        return ["seeds vary first weights and batches, but not the draw of the data, which data.seed varies"]
+    if "seed" not in board.keys:
+        return ["data.seed varies the draw of the data, but first weights and batches are the same, which seed varies"]
+    return ["seeds vary first weights, batches and the draw of the data"]

@@ -22,3 +22,10 @@ def test_importance_begins_with_the_most_important() -> None:
 def test_the_front_is_joined_in_order() -> None:
     (axes,) = plots.front([[3, 1], [1, 3], [3, 3]], [True, True, False], ["val/loss", "parameters"]).axes
     assert np.asarray(axes.lines[1].get_xydata()).tolist() == [[1, 3], [3, 1]]
+
+
+def test_objectives_more_than_ten_times_apart_have_logarithmic_axes() -> None:
+    (axes,) = plots.front([[300, 1], [10, 3], [50, 3]], [True, True, False], ["parameters", "val/loss"]).axes
+    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "linear")
+    (axes,) = plots.history([0, 1], [0.5, 7.0], "val/loss", "min").axes
+    assert axes.get_yscale() == "log"

@@ -53,15 +53,16 @@ def bands(metrics: Mapping[str, Sequence[Band]]) -> Figure:
     """Plots metrics side by side; the first configurations in colours, all others in grey.
 
     Args:
-        metrics: for each metric a band of each configuration, the best first.
+        metrics: for each metric a band of each configuration, the best mean first.
     """
     names = list(dict.fromkeys(each.name for found in metrics.values() for each in found))
     figure = sheet(figsize=(1 + 4.2 * len(metrics) + 3 * (len(names) > 1), 4.4), dpi=150)
     colour = {name: COLOURS[place] if place < len(COLOURS) else "0.75" for place, name in enumerate(names)}
     for place, (metric, found) in enumerate(metrics.items(), start=1):
         _draw(figure.add_subplot(1, len(metrics), place, xlabel="step", ylabel=plain(metric)), found, colour)
-    seeds = max((each.seeds for found in metrics.values() for each in found), default=1)
-    title = f"mean over {seeds} seeds; the band holds 80% of them (10th to 90th percentile)" if seeds > 1 else None
+    counts = sorted({each.seeds for found in metrics.values() for each in found}) or [1]
+    seeds = f"{counts[-1]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    title = f"mean over {seeds} seeds; the band holds 80% of them (10th to 90th percentile)" if counts[-1] > 1 else None
     handles = [Line2D([], [], color=colour[name], linewidth=3, label=short(name, 40)) for name in names[: len(COLOURS)]]
     if (rest := len(names) - len(COLOURS)) > 0:
         handles.append(Line2D([], [], color="0.75", linewidth=3, label=f"{rest} others"))
