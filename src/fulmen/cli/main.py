@@ -21,7 +21,7 @@ from fulmen.runs.signals import Interrupted, raising
 
 HYDRAS_FLAGS = ("--cfg", "--info", "--resolve", "--package", "--shell-completion", "--hydra-help")
 HYDRAS_SHORT = ("-c", "-i", "-p", "-sc")
-COMMANDS = ("evaluate", "predict", "export", "compare", "leaderboard", "clean")
+COMMANDS = ("evaluate", "predict", "export", "compare", "leaderboard", "report", "clean")
 """The commands beside training; each is a file beside this one."""
 REFUSED = ("--config-name", "--config-path", "-cn", "-cp", "--experimental-rerun")
 

@@ -30,6 +30,8 @@ LAST, PREVIOUS, BEST = "last.ckpt", "previous.ckpt", "best.ckpt"
 """Files in `checkpoints/`."""
 LOCK = ".lock"
 """In a run's folder; the process that runs holds an OS lock on it, which ends with the process, however that ends."""
+REPORT: Final = "report.html"
+"""In a run's or a sweep's folder; a sweep writes it last of all."""
 SWEEP = "sweep.yaml"
 """In a sweep's folder, once all its jobs are planned."""
 Dumper: Final = getattr(yaml, "CSafeDumper", yaml.SafeDumper)

@@ -19,6 +19,7 @@ from rich.table import Table
 
 from fulmen.rules import split_override
 from fulmen.runs.files import write_json, write_text
+from fulmen.runs.folder import REPORT
 from fulmen.runs.settings import SEEDS, short
 from fulmen.sweeps.record import Sweep
 from fulmen.sweeps.results import Result
@@ -186,11 +187,11 @@ def picture(board: Board, found: "Verdict | None" = None) -> "Figure":
 
 
 def is_current(board: Board, folder: Path) -> bool:
-    """Returns whether a sweep's leaderboard was written and drawn after all its jobs had ended."""
-    last = folder / ("leaderboard.png" if board.groups else "leaderboard.md")
+    """Returns whether a sweep's leaderboard and report were written and drawn after all its jobs had ended."""
+    lasts = [folder / ("leaderboard.png" if board.groups else "leaderboard.md"), folder / REPORT]
     statuses = [row.folder / "status.json" for row in board.rows]
-    return last.exists() and all(
-        path.stat().st_mtime_ns <= last.stat().st_mtime_ns for path in statuses if path.exists()
+    return all(last.exists() for last in lasts) and all(
+        path.stat().st_mtime_ns <= last.stat().st_mtime_ns for path in statuses if path.exists() for last in lasts
     )
 
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from fulmen.errors import ConfigurationError, Finished, command
 from fulmen.rules import split_override
 from fulmen.runs.files import explain, save_figure
-from fulmen.runs.folder import read_config
+from fulmen.runs.folder import REPORT, read_config
 from fulmen.sweeps import curves, leaderboard, record, resume, stacking
 from fulmen.sweeps import grid as presets
 from fulmen.sweeps import job as gpus
@@ -217,7 +217,12 @@ def _end(plan: Sweep, folder: Path, study: "Study | None") -> list[Result]:
     if unwritten is not None:
         raise unwritten
     say(f"leaderboard: {folder / 'leaderboard.md'}, .csv and .json")
-    _draw(board, compared, folder, study)
+    metrics = _draw(board, compared, folder, study)
+    with _missed("the report"):
+        from fulmen.sweeps import report  # and with it matplotlib
+
+        report.write(plan, board, compared, verdict_lines, metrics, folder, folder / REPORT)
+        say(f"report:      {folder / REPORT}")
     say(f"see them:    tensorboard --logdir {folder}")
     return found
 
@@ -244,8 +249,8 @@ def in_words(plan: Sweep, board: Board, compared: Verdict) -> list[str]:
     return said + remarks(board, configs)
 
 
-def _draw(board: Board, compared: Verdict, folder: Path, study: "Study | None") -> None:
-    """Draws what there is to see, the leaderboard last, as `is_current` knows. Each picture can be missed."""
+def _draw(board: Board, compared: Verdict, folder: Path, study: "Study | None") -> dict[str, list["Band"]]:
+    """Draws what there is to see, each picture of which can be missed, and returns the curves."""
     wanted: dict[str, Callable[[], Figure | None]] = {}
     drawn = []
     with _missed():
@@ -264,15 +269,16 @@ def _draw(board: Board, compared: Verdict, folder: Path, study: "Study | None") 
                 drawn.append(str(folder / f"{name}.png"))
     if drawn:
         say(f"pictures:    {', '.join(drawn)}")
+    return metrics
 
 
 @contextmanager
-def _missed() -> Iterator[None]:
+def _missed(what: str = "a picture") -> Iterator[None]:
     """Lets a picture that cannot be drawn cost no other one, nor what is in words."""
     try:
         yield
     except Exception as error:  # of the disk, of matplotlib or of Optuna
-        say(f"a picture is missing: {type(error).__name__}: {' '.join(str(error).split())}")
+        say(f"{what} is missing: {type(error).__name__}: {' '.join(str(error).split())}")
 
 
 def _rerun_command(plan: Sweep, result: Result) -> str:
