@@ -17,6 +17,7 @@ usage: {command} [group=choice ...] [key=value ...]
   {command} model=deep optimizer=adam        another model, another optimizer
   {command} -m optimizer=sgd,adam seed=0,1   a run for every combination
   {command} sweep=seeds model=deep           a sweep whose overrides are listed in a file
+  {command} tune lr data=moons               a learning rate for a run, recommended
 
 options
   -m, --multirun        run every combination of the listed values; hydra/launcher=joblib: several at once
