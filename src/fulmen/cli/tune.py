@@ -3,9 +3,9 @@
 usage: fulmen tune lr [group=choice ...] [key=value ...]
        fulmen tune batch_size [group=choice ...] [key=value ...]
 
-lr: rates from a thousandth of optimizer.lr to a thousand times as much begin the run, each with three seeds.
-Those that are behind are dropped after 2, 5, 10 and 30% of its steps, and the last one is recommended; altogether
-that takes a tenth of the steps of thirteen whole runs with three seeds.
+lr: thirteen rates, from a thousandth of optimizer.lr to a thousand times as much, begin the run with three
+seeds each. After 5% of its steps three rates go on, and the best of them after 25% is recommended. That takes a
+tenth of the steps of all those runs. If the best rate is the last one, others beyond it follow.
 
 batch_size: steps on 1, 2, 4 ... rows are timed, and the smallest batch is recommended in which a row takes
 hardly longer than in any other.
@@ -110,6 +110,8 @@ def _rate(config: DictConfig, source: Source) -> Found:
             f"{best.rate:g} is at the end of what was tried, and a better rate may lie beyond it; "
             f"optimizer.lr={best.rate:g} among the words tries rates on both sides of it"
         )
+    if found.why_alone is not None:
+        caveats.append(f"with one seed the lead may be luck; more would take long one by one ({found.why_alone})")
     if config.choices.scheduler != "constant":
         caveats.append(f"scheduler={config.choices.scheduler} changes the rate later than the test lasted")
     curves = [(f"after {step} steps", found.scores_at(step)) for step in found.stages]

@@ -35,16 +35,19 @@ from fulmen.training.stack.fit import Fit
 
 DECADES = 3
 """Between the rate of the configuration and either end of what is tried."""
-PER_DECADE, PER_DECADE_ALONE = 4, 2
+PER_DECADE = 2
 SEEDS = 3
-RUNGS = ((0.02, 8), (0.05, 4), (0.1, 2), (0.3, 1))
+RUNGS = ((0.05, 3), (0.25, 1))
 """Shares of the run's steps, and how many rates are left after them."""
+TIED = 0.02
+"""Share of the best score within which a short test tells nothing: of such rates the largest ones go on, since they are
+the first to leave a plateau, where all look alike."""
 ALONE = 0.1
 """Share of the run for which networks train that cannot be stacked."""
 WIDER = 2
 """Times that the range is moved on where the best rate is the last in it."""
-MEASURED = 50
-"""Times that a run is measured, were it trained to its end."""
+MEASURED = 40
+"""Times that a run would be measured, were it trained to its end."""
 
 
 @dataclass(frozen=True)
@@ -151,7 +154,7 @@ def find(experiment: Experiment, why_alone: str | None, say: Callable[[str], obj
         if why_alone is not None:
             seeds = seeds[:1]
             say(f"the networks train one by one, for {ALONE:.0%} of the run each: {why_alone}")
-            more, total_steps = _one_by_one(experiment, _rates(around, low, high, PER_DECADE_ALONE), say)
+            more, total_steps = _one_by_one(experiment, _rates(around, low, high, PER_DECADE), say)
         known = {each.rate for each in tested}
         tested = sorted([*tested, *(each for each in more if each.rate not in known)], key=lambda each: each.rate)
         found = RateTest(experiment.score, total_steps, seeds, tested, why_alone)
@@ -185,9 +188,16 @@ def _with(experiment: Experiment, rate: float, seed: int) -> Experiment:
 class _OftenMeasured(Plan):
     """The plan of a run that is measured in the middle of a pass as well, unless its rate depends on passes."""
 
-    @property
-    def steps_per_interval(self) -> int:
-        return super().steps_per_interval if self.every_pass else math.ceil(self.total_steps / MEASURED)
+    def interval_end(self, step: int) -> int:
+        if self.every_pass:
+            return super().interval_end(step)
+        length = math.ceil(self.total_steps / MEASURED)
+        return min((step // length + 1) * length, *(end for end, _ in rungs(self) if end > step), self.total_steps)
+
+
+def rungs(plan: Plan) -> list[tuple[int, int]]:
+    """Returns steps, and how many rates are left after them."""
+    return [(max(1, int(share * plan.total_steps)), left) for share, left in RUNGS]
 
 
 def _together(
@@ -229,7 +239,7 @@ class _Halving:
         self.column = fit.columns.index(fit.score)
         self.best = np.full(fit.copies, math.inf)
         """The best scores so far, [C], of which less is better."""
-        self.rungs = [(math.ceil(share * fit.plan.total_steps), left) for share, left in RUNGS]
+        self.rungs = rungs(fit.plan)
         self.left = list(range(len(rates)))
         self.first: NDArray[np.float64] | None = None
         self.ends: dict[int, int] = {}
@@ -248,15 +258,19 @@ class _Halving:
             if self.first is None:
                 self.first = self.best.copy()
             ordered = sorted(self.left, key=lambda place: means[place])
-            self.left = ordered[:count]
+            best = means[ordered[0]]
+            if self.rungs and math.isfinite(best):
+                tied = [place for place in self.left if means[place] <= best + TIED * abs(best)]
+                ordered = [*sorted(tied, reverse=True), *(place for place in ordered if place not in tied)]
+            self.left = sorted(ordered[:count])
             dropped = ordered[count:] if self.rungs else ordered
             self.ends |= dict.fromkeys(dropped, step)
             for place in dropped:
                 for copy in range(place * self.seeds, (place + 1) * self.seeds):
                     if copy not in self.fit.ends:
                         self.fit.freeze(copy, None)
-            shown = f"best {self.fit.score} {self.sign * means[ordered[0]]:.4g} at {self.rates[ordered[0]]:g}"
-            self.say(f"step {step} of {self.fit.plan.total_steps}: {len(ordered)} rates, {shown}")
+            kept = ", ".join(f"{self.rates[place]:g}" for place in self.left)
+            self.say(f"step {step} of {self.fit.plan.total_steps}: of {len(ordered)} rates {kept} left")
 
     @property
     def tested(self) -> list[Tested]:
