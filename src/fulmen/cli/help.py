@@ -18,6 +18,7 @@ usage: {command} [group=choice ...] [key=value ...]
   {command} -m optimizer=sgd,adam seed=0,1   a run for every combination
   {command} sweep=seeds model=deep           a sweep whose overrides are listed in a file
   {command} report FOLDER                    a page on a run or a sweep, to open in a browser
+  {command} tune lr data=moons               a learning rate for a run, recommended
 
 options
   -m, --multirun        run every combination of the listed values; hydra/launcher=joblib: several at once

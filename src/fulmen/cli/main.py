@@ -21,7 +21,7 @@ from fulmen.runs.signals import Interrupted, raising
 
 HYDRAS_FLAGS = ("--cfg", "--info", "--resolve", "--package", "--shell-completion", "--hydra-help")
 HYDRAS_SHORT = ("-c", "-i", "-p", "-sc")
-COMMANDS = ("evaluate", "predict", "export", "compare", "leaderboard", "report", "clean")
+COMMANDS = ("evaluate", "predict", "export", "compare", "leaderboard", "report", "tune", "clean")
 """The commands beside training; each is a file beside this one."""
 REFUSED = ("--config-name", "--config-path", "-cn", "-cp", "--experimental-rerun")
 
@@ -91,7 +91,7 @@ def _command(config_dir: str | None, name: str, *arguments: str) -> int:
     if config_dir is not None:
         search_path(config_dir)  # makes Python files of the user's own importable
     try:
-        code: int = module.main(arguments)
+        code: int = module.main(arguments, config_dir) if name == "tune" else module.main(arguments)
     except OSError as error:
         return _say(" ".join(str(error).split()))
     except Exception as error:  # what a user can mend, or what nobody has thought of, of somebody's own parts perhaps

@@ -17,7 +17,7 @@ from hydra.errors import MissingConfigException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from fulmen.config import allowlist
+from fulmen.config import allowlist, tuned
 from fulmen.config.groups import groups, search_path
 from fulmen.config.hydra_private import beside_host, set_values
 from fulmen.config.overrides import COLUMNS, check_choice, check_keys, parse, quoted, read, unknown
@@ -59,6 +59,7 @@ def compose(overrides: Iterable[str] = (), config_dir: str | Path | None = None)
     if any(override.type is not OverrideType.CHANGE or override.key_or_group == "experiment" for override in parsed):
         _check_against_choices(config, folders)
     allowlist.check(config, typed=overrides)
+    tuned.check(config)
     try:
         return _finish(config, overrides)
     except OmegaConfBaseException as error:  # a value that is missing, or refers to what is not there

@@ -28,7 +28,7 @@ from fulmen.runs.settings import leaves
 PERMISSIONS = ("allow_targets", "trust_checkpoint")
 NOT_SET = ("choices", "experiment")
 """Entries that follow from overrides and are not set by a key."""
-GIVEN_ANEW = (*PERMISSIONS, "run_dir")
+GIVEN_ANEW = (*PERMISSIONS, "run_dir", "tuned")
 """Keys that a repeated run does not take from the first one."""
 BESIDE_RESUME = ("trainer.max_epochs", "trainer.max_steps", "accelerator", *PERMISSIONS)
 """All keys that may be given beside `resume=`: how long and where a run continues, and what it may do."""

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from fulmen import rules
-from fulmen.config import allowlist
+from fulmen.config import allowlist, tuned
 from fulmen.config.omegaconf_private import sentence
 from fulmen.data.source import Source
 from fulmen.errors import ConfigurationError, one_line
@@ -33,6 +33,7 @@ RULES: Mapping[str, Rule] = {
     "weights": one_of("best", "last"),
     "score": text(),
     "run_dir": text(or_null=True),
+    "tuned": text(or_null=True),
     "data_root": text(or_null=True),
     "trust_checkpoint": yes_no,
     "model.hidden": many(whole(1)),
@@ -111,6 +112,7 @@ def check_again(plain: Mapping[str, Any], changed: Iterable[str], data: Source) 
         ConfigurationError: as `check`.
     """
     _check_rules(plain, changed)
+    tuned.check(plain)
     _check_together(plain, data)
 
 

@@ -89,7 +89,7 @@ def train(experiments: Sequence[Experiment], sessions: Sequence[Session], place:
                 try:  # what is wrong may be so in one of them alone, which is named when it trains by itself
                     prepared = prepare(experiments[start], sessions[start].threads)
                     if start == 0 and most is not None:
-                        size = most or _fitting(prepared, experiments, sessions)
+                        size = most or fitting(prepared, experiments, sessions)
                     some, of_those = experiments[start : start + size], sessions[start : start + size]
                     stack = prepare_stack(prepared, some, of_those)
                 except Impossible:
@@ -111,7 +111,7 @@ def train(experiments: Sequence[Experiment], sessions: Sequence[Session], place:
             place.rmdir()
 
 
-def _fitting(prepared: Prepared, experiments: Sequence[Experiment], sessions: Sequence[Session]) -> int:
+def fitting(prepared: Prepared, experiments: Sequence[Experiment], sessions: Sequence[Session]) -> int:
     """Returns how many copies fit into half of the memory that is free; the rest is for what nobody thought of."""
     net, shape = prepared.evaluation.net, prepared.data.spec.in_shape
     rows = min(prepared.batch_size, prepared.plan.rows)

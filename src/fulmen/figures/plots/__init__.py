@@ -19,3 +19,5 @@ from fulmen.figures.plots.regions import regions as regions
 from fulmen.figures.plots.search import front as front
 from fulmen.figures.plots.search import history as history
 from fulmen.figures.plots.search import importance as importance
+from fulmen.figures.plots.tuning import batch_sizes as batch_sizes
+from fulmen.figures.plots.tuning import learning_rates as learning_rates

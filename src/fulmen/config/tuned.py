@@ -1,0 +1,39 @@
+"""Where a rate or a batch size came from: `tuned=FOLDER` names what `fulmen tune` found, and is checked against it."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from fulmen.errors import ConfigurationError
+from fulmen.runs.files import expand_home
+
+FILE = "tune.json"
+
+
+def check(config: Mapping[Any, Any]) -> None:
+    """Checks that the value a new run uses is the one that was found.
+
+    Args:
+        config: of the run; its `tuned` is the folder that `fulmen tune` wrote, or None.
+
+    Raises:
+        ConfigurationError: the folder holds no result of `fulmen tune`, or another value is used.
+    """
+    tuned = config["tuned"]
+    if tuned is None:
+        return
+    file = expand_home(str(tuned)) / FILE
+    try:
+        found = json.loads(file.read_text("utf-8"))
+        key, value = str(found["key"]), found["value"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigurationError(
+            f"tuned={tuned} must be a folder that `fulmen tune` wrote, and {file} cannot be read ({error}); "
+            "name such a folder, or leave tuned= out"
+        ) from error
+    section, _, name = key.partition(".")
+    used = config.get(section, {}).get(name)
+    if used != value:
+        raise ConfigurationError(
+            f"{key} is {used}, but {tuned} recommends {value}; take {key}={value}, or leave tuned= out"
+        )
