@@ -28,19 +28,19 @@ ALL = "figures=all"
 FEW = ("data.train_size=200", "data.val_size=50", "data.test_size=50", "trainer.max_epochs=1")
 
 FITTING = {
-    ("data=wiggle",): "fit nodes curves activations",
-    ("data=wiggle", "model=deep"): "fit curves activations",
-    ("data=wiggle", "model.output_activation=tanh"): "fit curves activations",
-    ("data=linear_5d",): "curves activations pairs",
-    ("data=regression_1d", "model=linear"): "fit curves",
-    ("data=circles",): "regions confusion curves activations pairs",
-    ("data=blobs", "model=linear"): "regions confusion curves pairs",
-    ("data=iris_species",): "confusion curves activations pairs",
-    ("data=iris_petals", "model=two_layer"): "curves activations pairs",
-    ("data=gaussian",): "curves activations",
-    ("data=mnist_5k", "model=linear", *FEW): "confusion weights mistakes curves",
-    ("data=mnist_5k", "model=mlp", *FEW): "confusion weights mistakes curves activations",
-    ("data=mnist_5k", "model=lenet", *FEW): "confusion mistakes curves activations",
+    ("data=wiggle",): "fit nodes curves activations inside",
+    ("data=wiggle", "model=deep"): "fit curves activations inside",
+    ("data=wiggle", "model.output_activation=tanh"): "fit curves activations inside",
+    ("data=linear_5d",): "curves activations pairs inside",
+    ("data=regression_1d", "model=linear"): "fit curves inside",
+    ("data=circles",): "regions confusion curves activations pairs inside",
+    ("data=blobs", "model=linear"): "regions confusion curves pairs inside",
+    ("data=iris_species",): "confusion curves activations pairs inside",
+    ("data=iris_petals", "model=two_layer"): "curves activations pairs inside",
+    ("data=gaussian",): "curves activations inside",
+    ("data=mnist_5k", "model=linear", *FEW): "confusion weights mistakes curves inside",
+    ("data=mnist_5k", "model=mlp", *FEW): "confusion weights mistakes curves activations inside",
+    ("data=mnist_5k", "model=lenet", *FEW): "confusion mistakes curves activations inside",
 }
 
 

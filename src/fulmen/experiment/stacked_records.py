@@ -146,7 +146,7 @@ class Records:
                 predictor = Predictor(evaluation, data.spec, data.scaling, experiment.source.encode)
                 history = [(int(row["step"]), measured(row)) for row in rows]
                 context = RunContext(predictor, data.splits, metrics, history)
-                missing = experiment.figures.draw(context, None, folder / "figures", [], copied.step)
+                missing = experiment.figures.draw(context, folder / "figures", [], copied.step)
                 status |= {"missing_figures": missing} if missing else {}
                 pictures = {path.stem: path.read_bytes() for path in sorted((folder / "figures").glob("*.png"))}
             if copy == 0 and evaluation is not None:  # the others have the same code

@@ -5,7 +5,7 @@ Shapes: N rows, T targets, K classes.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -15,6 +15,10 @@ from torch import Tensor, nn
 from fulmen.data.source import DataSpec
 from fulmen.data.tensors import Rows
 from fulmen.tasks.predictor import Predictor, final
+from fulmen.training.callbacks.weight_snapshots import WeightSnapshots
+
+if TYPE_CHECKING:
+    from fulmen.training.callbacks.layer_statistics import LayerStatistics
 
 MAX_POINTS = 1000
 """Points of a split shown at most. A larger split is cut into this many parts, and one row is drawn from each."""
@@ -31,12 +35,16 @@ class RunContext:
         splits: rows as the network receives them, on any device.
         metrics: the content of `metrics.json`.
         history: rows of `history.csv`: step and metrics.
+        snapshots: weights during training, if they were kept.
+        statistics: statistics of layers during training, if they were measured.
     """
 
     predictor: Predictor
     splits: Mapping[str, Rows]
     metrics: Mapping[str, Any]
     history: Sequence[tuple[int, Mapping[str, float]]]
+    snapshots: WeightSnapshots | None = None
+    statistics: "LayerStatistics | None" = None
 
     @property
     def spec(self) -> DataSpec:
