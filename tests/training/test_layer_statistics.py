@@ -83,7 +83,8 @@ def test_outputs_are_saturated_at_the_ends_of_tanh_and_sigmoid_at_each_call() ->
             self.scale = nn.Parameter(torch.ones(()))
 
         def forward(self, x: Tensor) -> Tensor:
-            return self.scale * (self.tanh(x) + self.tanh(10 * x) + self.sigmoid(x))
+            out: Tensor = self.scale * (self.tanh(x) + self.tanh(10 * x) + self.sigmoid(x))
+            return out
 
     x = torch.tensor([[-5.0], [-2], [0], [2.2], [4]])
     found = measure(Evaluation(Twice(), VALUES, losses.mse(), "64-true"), Batch(x.double(), torch.zeros(5, 1).double()))

@@ -107,7 +107,8 @@ def train(experiment: Experiment, session: Session) -> Run:
                 predictor = Predictor(learner.evaluation, data.spec, data.scaling, experiment.source.encode)
                 if history is not None:
                     write_json(session.folder / "metrics.json", metrics)
-                    context = RunContext(predictor, data.splits, metrics, list(history.rows()), *watching)
+                    groups = experiment.source.feature_groups
+                    context = RunContext(predictor, data.splits, metrics, list(history.rows()), *watching, groups)
                     figures = session.folder / "figures"
                     missing = experiment.figures.draw(context, figures, boards, trainer.global_step)
                     status |= {"missing_figures": missing} if missing else {}
@@ -183,7 +184,8 @@ def _draw_missing(prepared: Prepared, session: Session) -> Run:
             callback.load_state_dict(kept[callback.state_key])
     history = History(folder / "history.csv", prepared.columns, prepared.plan.steps_per_epoch, status["steps"])
     boards = _boards(prepared, session, history, status["steps"])
-    context = RunContext(run.predictor, prepared.data.splits, run.metrics, list(history.rows()), *watching)
+    splits, groups = prepared.data.splits, prepared.data.source.feature_groups
+    context = RunContext(run.predictor, splits, run.metrics, list(history.rows()), *watching, groups)
     status["missing_figures"] = options.draw(context, folder / "figures", boards, status["steps"])
     for logger in (history, *boards):
         logger.finalize("success")
@@ -198,7 +200,7 @@ def _watching(figures: FigureOptions) -> "tuple[WeightSnapshots | None, LayerSta
         from fulmen.training.callbacks.layer_statistics import LayerStatistics  # most runs do without
 
         statistics = LayerStatistics()
-    return WeightSnapshots() if figures.animation else None, statistics
+    return WeightSnapshots() if figures.animation or figures.landscape else None, statistics
 
 
 def _boards(prepared: Prepared, session: Session, history: History, step: int) -> list[Logger]:

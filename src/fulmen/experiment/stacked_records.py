@@ -145,7 +145,8 @@ class Records:
             if evaluation is not None:
                 predictor = Predictor(evaluation, data.spec, data.scaling, experiment.source.encode)
                 history = [(int(row["step"]), measured(row)) for row in rows]
-                context = RunContext(predictor, data.splits, metrics, history)
+                groups = data.source.feature_groups
+                context = RunContext(predictor, data.splits, metrics, history, feature_groups=groups)
                 missing = experiment.figures.draw(context, folder / "figures", [], copied.step)
                 status |= {"missing_figures": missing} if missing else {}
                 pictures = {path.stem: path.read_bytes() for path in sorted((folder / "figures").glob("*.png"))}

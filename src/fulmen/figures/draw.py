@@ -47,7 +47,7 @@ FIGURES: Final[Mapping[str, Callable[[RunContext], Figure | None]]] = {
     "curves": curves,
     "activations": activations,
     "pairs": pairs,
-    **{name: _from_file(name) for name in ("inside",)},
+    **{name: _from_file(name) for name in ("inside", "landscape", "calibration", "importance")},
 }
 """The figures by key, which is also the file name. Each function returns None for a run that it does not apply to."""
 ANIMATION: Final = "training"

@@ -25,6 +25,9 @@ class FigureOptions:
     activations: bool = False
     pairs: bool = False
     inside: bool = False
+    landscape: bool = False
+    calibration: bool = False
+    importance: bool = False
     animation: bool = False
     histograms: bool = False
 

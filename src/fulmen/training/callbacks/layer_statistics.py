@@ -110,7 +110,7 @@ class LayerStatistics(Callback):
 def probe(rows: Rows) -> Batch:
     """Returns at most `PROBE` rows of a split, evenly spaced; fewer, if they are large."""
     count = min(PROBE, rows.rows, chunk_rows(rows.take(slice(0, 1)).x))
-    return rows.take(torch.linspace(0, rows.rows - 1, count).long())
+    return rows.take(torch.linspace(0, rows.rows - 1, count, dtype=torch.float64).long())
 
 
 def update_ratios(before: nn.Module, now: nn.Module, steps: int) -> Row:
