@@ -111,6 +111,8 @@ def test_a_run_imports_what_it_needs_and_looking_at_it_no_torch(tmp_path: Path) 
     assert "scipy.signal._signaltools" in signal, "it is only put off"
     assert not [name for name in lean if name.startswith(("fulmen.figures.plots", "fulmen.figures.draw"))]
     assert packages(default) <= packages(lightnings) | RUN | TENSORBOARD | S3
+    on_demand = {"layer_statistics", "inside", "landscape", "calibration", "importance"}
+    assert not [name for name in default if name.startswith("fulmen.") and name.rpartition(".")[2] in on_demand]
     assert "sklearn" in packages(circles)
     assert (tmp_path / "default" / "figures" / "curves.png").exists()
 

@@ -35,7 +35,7 @@ RUN = (*WORDS, "logger=none", "figures=none", *NETWORK, "trainer.max_epochs=20",
 PLACES = {"in a pack's middle": (7, 31), "at a pass's end": (9, 45), "at an interval's end": (9, 54)}
 """Length of packs and the step that is never taken: at 31 the last checkpoint is of step 25, else of that very step."""
 
-EVERYWHERE: list[tuple[str, ...]] = [BOARD, ("trainer.patience=3",)]
+EVERYWHERE: list[tuple[str, ...]] = [(*BOARD, "figures.inside=true"), ("trainer.patience=3",)]
 EVERYWHERE += [("scheduler=plateau", "optimizer=momentum", "logger=csv")]
 """What counts passes or writes at their ends is killed at each of the places; the others at the first one."""
 ONCE: list[tuple[str, ...]] = [

@@ -18,7 +18,7 @@ from fulmen.data.source import Split
 from fulmen.data.tensors import tensors
 from fulmen.experiment.build import resume
 from fulmen.experiment.load import Run
-from fulmen.figures import classification, draw, network, regression
+from fulmen.figures import classification, draw, landscape, network, regression
 from fulmen.figures.context import RunContext
 from fulmen.figures.options import FigureOptions
 from fulmen.training.callbacks import weight_snapshots
@@ -28,19 +28,19 @@ ALL = "figures=all"
 FEW = ("data.train_size=200", "data.val_size=50", "data.test_size=50", "trainer.max_epochs=1")
 
 FITTING = {
-    ("data=wiggle",): "fit nodes curves activations",
-    ("data=wiggle", "model=deep"): "fit curves activations",
-    ("data=wiggle", "model.output_activation=tanh"): "fit curves activations",
-    ("data=linear_5d",): "curves activations pairs",
-    ("data=regression_1d", "model=linear"): "fit curves",
-    ("data=circles",): "regions confusion curves activations pairs",
-    ("data=blobs", "model=linear"): "regions confusion curves pairs",
-    ("data=iris_species",): "confusion curves activations pairs",
-    ("data=iris_petals", "model=two_layer"): "curves activations pairs",
-    ("data=gaussian",): "curves activations",
-    ("data=mnist_5k", "model=linear", *FEW): "confusion weights mistakes curves",
-    ("data=mnist_5k", "model=mlp", *FEW): "confusion weights mistakes curves activations",
-    ("data=mnist_5k", "model=lenet", *FEW): "confusion mistakes curves activations",
+    ("data=wiggle",): "fit nodes curves activations inside landscape",
+    ("data=wiggle", "model=deep"): "fit curves activations inside landscape",
+    ("data=wiggle", "model.output_activation=tanh"): "fit curves activations inside landscape",
+    ("data=linear_5d",): "curves activations pairs inside landscape importance",
+    ("data=regression_1d", "model=linear"): "fit curves inside landscape",
+    ("data=circles",): "regions confusion curves activations pairs inside landscape calibration importance",
+    ("data=blobs", "model=linear"): "regions confusion curves pairs inside landscape calibration importance",
+    ("data=iris_species",): "confusion curves activations pairs inside landscape calibration importance",
+    ("data=iris_petals", "model=two_layer"): "curves activations pairs inside landscape importance",
+    ("data=gaussian",): "curves activations inside landscape importance",
+    ("data=mnist_5k", "model=linear", *FEW): "confusion weights mistakes curves inside landscape calibration",
+    ("data=mnist_5k", "model=mlp", *FEW): "confusion weights mistakes curves activations inside calibration",
+    ("data=mnist_5k", "model=lenet", *FEW): "confusion mistakes curves activations inside calibration",
 }
 
 
@@ -71,7 +71,8 @@ def test_all_that_fits_is_drawn(words: tuple[str, ...], train: Train, monkeypatc
     """Painting takes long, so figures that other words have, too, are made and not painted."""
     if words not in PAINTED:
         monkeypatch.setattr(draw, "pixels", lambda _: np.zeros((480, 640, 3), np.uint8))
-    run = train(*words, ALL, "figures.animation=false", max_epochs=1)
+        monkeypatch.setattr(landscape, "GRID", 3)
+    run = train(*words, ALL, "figures.animation=false", max_epochs=2)
     assert names(run) == {f"{name}.png" for name in FITTING[words].split()}
     for path in (run.folder / "figures").iterdir():
         with Image.open(path) as image:

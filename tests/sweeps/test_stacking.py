@@ -92,6 +92,7 @@ def test_a_share_of_dropout_may_differ_but_not_be_none() -> None:
         ("trainer=debug", "looks at each operation"),
         ("trainer.precision=bf16-mixed", "bf16-mixed is not stacked"),
         ("figures.animation=true", "how weights change"),
+        ("figures.inside=true", "how weights change"),
     ],
 )
 def test_what_trains_by_itself_says_why(words: str, why: str) -> None:

@@ -109,6 +109,11 @@ class Source(ABC):
         """A table of text about the columns that were read, its header first; empty if there is nothing to say."""
         return []
 
+    @property
+    def feature_groups(self) -> dict[str, list[int]]:
+        """The features that come from each column, by its name; empty for images."""
+        return {name: [index] for index, name in enumerate(self.spec.feature_names)}
+
     def state_dict(self) -> dict[str, Any]:
         """Returns what the source learned from the training rows, as plain values, for a checkpoint."""
         return {}

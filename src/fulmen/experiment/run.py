@@ -3,12 +3,13 @@
 import math
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, nullcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers.logger import Logger
 
 from fulmen.errors import Diverged, Finished, warn
@@ -18,6 +19,7 @@ from fulmen.experiment.experiment import Experiment, Session
 from fulmen.experiment.load import OTHER_CODE, Run, check_round_trip, load, metadata
 from fulmen.experiment.prepare import Prepared, prepare, warn_before
 from fulmen.figures.context import RunContext
+from fulmen.figures.options import FigureOptions
 from fulmen.models.dry_run import parameter_count
 from fulmen.models.initializers import load_weights
 from fulmen.runs import checkpoints, recording
@@ -37,6 +39,9 @@ from fulmen.training.callbacks.weight_snapshots import WeightSnapshots
 from fulmen.training.learner import Learner
 from fulmen.training.packs import DataModule
 from fulmen.training.trainer import build
+
+if TYPE_CHECKING:
+    from fulmen.training.callbacks.layer_statistics import LayerStatistics
 
 OUT_OF_RANGE = "check the rows of that split, or use data.scale=both or trainer.precision=64-true"
 
@@ -77,10 +82,10 @@ def train(experiment: Experiment, session: Session) -> Run:
                 path = session.folder / "history.csv"
                 history = History(path, prepared.columns, plan.steps_per_epoch, step) if leads else None
                 boards = [] if history is None else _boards(prepared, session, history, step)
-                snapshots = WeightSnapshots() if experiment.figures.animation else None
+                watching = _watching(experiment.figures)
                 with nullcontext() if history is None else closing(history.file), deferred() as stop:
                     learner, trainer, checkpointer = _trainer(
-                        prepared, session, stop, best, [*([history] if history else []), *boards], snapshots
+                        prepared, session, stop, best, [*([history] if history else []), *boards], watching
                     )
                     if experiment.trainer.debug and session.verbose and leads and step == 0:
                         batch, by_hand = data.first_batch(prepared.batch_size), prepared.step.by_hand is not None
@@ -103,9 +108,10 @@ def train(experiment: Experiment, session: Session) -> Run:
                 predictor = Predictor(learner.evaluation, data.spec, data.scaling, experiment.source.encode)
                 if history is not None:
                     write_json(session.folder / "metrics.json", metrics)
-                    context = RunContext(predictor, data.splits, metrics, list(history.rows()))
+                    groups = experiment.source.feature_groups
+                    context = RunContext(predictor, data.splits, metrics, list(history.rows()), *watching, groups)
                     figures = session.folder / "figures"
-                    missing = experiment.figures.draw(context, snapshots, figures, boards, trainer.global_step)
+                    missing = experiment.figures.draw(context, figures, boards, trainer.global_step)
                     status |= {"missing_figures": missing} if missing else {}
                     rows = data.splits.get("val", data.splits["train"])
                     check_round_trip(
@@ -194,19 +200,30 @@ def _draw_missing(prepared: Prepared, session: Session) -> Run:
     """Draws the figures that a completed run could not write; of its record only the list of those changes."""
     folder, options = session.folder, prepared.experiment.figures
     run = load(folder, trust_checkpoint=session.trust, allow_targets=session.config.get("allow_targets") or ())
-    status, snapshots = load_status(folder), None
-    if options.animation:
-        snapshots = WeightSnapshots()
+    status, watching = load_status(folder), _watching(options)
+    if any(watching):
         kept = checkpoints.load(folder / "checkpoints" / LAST, trust=session.trust)["callbacks"]
-        snapshots.load_state_dict(kept[snapshots.state_key])
+        for callback in filter(None, watching):
+            callback.load_state_dict(kept[callback.state_key])
     history = History(folder / "history.csv", prepared.columns, prepared.plan.steps_per_epoch, status["steps"])
     boards = _boards(prepared, session, history, status["steps"])
-    context = RunContext(run.predictor, prepared.data.splits, run.metrics, list(history.rows()))
-    status["missing_figures"] = options.draw(context, snapshots, folder / "figures", boards, status["steps"])
+    splits, groups = prepared.data.splits, prepared.data.source.feature_groups
+    context = RunContext(run.predictor, splits, run.metrics, list(history.rows()), *watching, groups)
+    status["missing_figures"] = options.draw(context, folder / "figures", boards, status["steps"])
     for logger in (history, *boards):
         logger.finalize("success")
     write_json(folder / "status.json", status)
     return run
+
+
+def _watching(figures: FigureOptions) -> "tuple[WeightSnapshots | None, LayerStatistics | None]":
+    """Makes the callbacks that keep what figures show of the training."""
+    statistics = None
+    if figures.inside:
+        from fulmen.training.callbacks.layer_statistics import LayerStatistics  # most runs do without
+
+        statistics = LayerStatistics()
+    return WeightSnapshots() if figures.animation or figures.landscape else None, statistics
 
 
 def _boards(prepared: Prepared, session: Session, history: History, step: int) -> list[Logger]:
@@ -227,7 +244,7 @@ def _trainer(
     stop: Stop,
     best: dict[str, Any] | None,
     records: list[Logger],
-    snapshots: WeightSnapshots | None,
+    watching: Iterable[Callback | None],
 ) -> tuple[Learner, Trainer, Checkpointer]:
     """Makes the learner, and the Trainer with its callbacks."""
     experiment, plan, scaling = prepared.experiment, prepared.plan, prepared.data.scaling
@@ -245,7 +262,7 @@ def _trainer(
     checkpointer = Checkpointer(session.folder / "checkpoints", score=score, mode=mode(score), stop=stop, best=best)
     callbacks = [
         Progress(plan.total_steps, score) if session.verbose else None,
-        snapshots,
+        *watching,
         Histograms() if experiment.figures.histograms else None,
         checkpointer,
         None if session.pruner is None else Pruning(session.pruner, score, plan.total_steps),

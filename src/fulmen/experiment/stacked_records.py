@@ -120,8 +120,9 @@ class Records:
             if copy == 0 or experiment.baseline is not None or experiment.figures != FigureOptions():
                 predictor = Predictor(evaluation(), data.spec, data.scaling, experiment.source.encode)
                 history = [(int(row["step"]), measured(row)) for row in rows]
-                context = RunContext(predictor, data.splits, metrics, history)
-                missing = experiment.figures.draw(context, None, folder / "figures", [], copied.step)
+                groups = data.source.feature_groups
+                context = RunContext(predictor, data.splits, metrics, history, feature_groups=groups)
+                missing = experiment.figures.draw(context, folder / "figures", [], copied.step)
                 status |= {"missing_figures": missing} if missing else {}
                 pictures = {path.stem: path.read_bytes() for path in sorted((folder / "figures").glob("*.png"))}
                 if copy == 0:  # the others have the same code

@@ -3,6 +3,7 @@
 A figure that fails is reported in a warning; the run and the other figures are not affected.
 """
 
+import importlib
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -25,6 +26,17 @@ from fulmen.runs.files import explain, replacing
 from fulmen.training import loggers
 from fulmen.training.callbacks.weight_snapshots import LARGEST, WeightSnapshots
 
+
+def _from_file(name: str) -> Callable[[RunContext], Figure | None]:
+    """Returns the function called `name` in the file of that name, which is imported when it is called."""
+
+    def draw_it(context: RunContext) -> Figure | None:
+        found: Figure | None = getattr(importlib.import_module(f"fulmen.figures.{name}"), name)(context)
+        return found
+
+    return draw_it
+
+
 FIGURES: Final[Mapping[str, Callable[[RunContext], Figure | None]]] = {
     "fit": fit,
     "nodes": nodes,
@@ -35,6 +47,7 @@ FIGURES: Final[Mapping[str, Callable[[RunContext], Figure | None]]] = {
     "curves": curves,
     "activations": activations,
     "pairs": pairs,
+    **{name: _from_file(name) for name in ("inside", "landscape", "calibration", "importance")},
 }
 """The figures by key, which is also the file name. Each function returns None for a run that it does not apply to."""
 ANIMATION: Final = "training"
@@ -44,7 +57,6 @@ ANIMATION: Final = "training"
 def draw(
     options: FigureOptions,
     context: RunContext,
-    snapshots: WeightSnapshots | None,
     folder: Path,
     boards: Iterable[Logger],
     step: int,
@@ -57,13 +69,13 @@ def draw(
     unwritten: dict[str, str] = {}
     wanted = [name for name in FIGURES if getattr(options, name)]
     with letters([*context.spec.feature_names, *context.spec.target_names] if wanted else []):
-        for name in wanted if snapshots is None else [*wanted, ANIMATION]:
+        for name in [*wanted, ANIMATION] if options.animation and context.snapshots is not None else wanted:
             try:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")  # for example, glyphs missing from a font
                     if name == ANIMATION:
-                        assert snapshots is not None
-                        _animate(snapshots, context, folder, boards)
+                        assert context.snapshots is not None
+                        _animate(context.snapshots, context, folder, boards)
                     else:
                         _draw(name, context, folder, boards, step)
             except OSError as error:

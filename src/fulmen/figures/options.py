@@ -9,7 +9,6 @@ if TYPE_CHECKING:
     from lightning.pytorch.loggers.logger import Logger
 
     from fulmen.figures.context import RunContext
-    from fulmen.training.callbacks.weight_snapshots import WeightSnapshots
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,20 +24,17 @@ class FigureOptions:
     curves: bool = False
     activations: bool = False
     pairs: bool = False
+    inside: bool = False
+    landscape: bool = False
+    calibration: bool = False
+    importance: bool = False
     animation: bool = False
     histograms: bool = False
 
-    def draw(
-        self,
-        context: "RunContext",
-        snapshots: "WeightSnapshots | None",
-        folder: Path,
-        boards: Iterable["Logger"],
-        step: int,
-    ) -> list[str]:
+    def draw(self, context: "RunContext", folder: Path, boards: Iterable["Logger"], step: int) -> list[str]:
         """Draws the requested figures of a finished run; see `fulmen.figures.draw`."""
         if replace(self, histograms=False) == FigureOptions():
             return []
         from fulmen.figures.draw import draw  # imports matplotlib
 
-        return draw(self, context, snapshots, folder, boards, step)
+        return draw(self, context, folder, boards, step)

@@ -116,6 +116,15 @@ class Table(Source):
     def summary(self) -> list[tuple[str, ...]]:
         return self._contents.summary
 
+    @property
+    def feature_groups(self) -> dict[str, list[int]]:
+        found, start = dict[str, list[int]](), 0
+        for column in self._schema.columns:
+            end = start + (len(column["values"]) or 1)
+            found[column["name"]] = list(range(start, end))
+            start = end
+        return found
+
     def state_dict(self) -> dict[str, Any]:
         return self._schema.plain()
 
