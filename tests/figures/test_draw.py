@@ -286,6 +286,19 @@ def test_missing_figures_are_drawn_only_of_the_rows_and_the_record_of_the_run(
     assert json.loads(status.read_text())["missing_figures"] == []
 
 
+def test_figures_of_the_training_are_drawn_again_from_the_checkpoint(train: Train) -> None:
+    """As where there was no room for them."""
+    run = train("data=circles", "figures.inside=true", "figures.landscape=true", max_epochs=3, patience=9)
+    whole = {path.name: path.read_bytes() for path in (run.folder / "figures").iterdir()}
+    assert whole.keys() == {"inside.png", "landscape.png"}
+    for name in whole:
+        (run.folder / "figures" / name).unlink()
+    status = run.folder / "status.json"
+    status.write_text(json.dumps({**json.loads(status.read_text()), "missing_figures": ["inside", "landscape"]}))
+    resume(run.folder, verbose=False)
+    assert {path.name: path.read_bytes() for path in (run.folder / "figures").iterdir()} == whole
+
+
 def test_sweeps_draw_only_what_is_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     words = ["-m", "data=circles", "logger=none", "trainer.max_epochs=1", "seed=0"]
