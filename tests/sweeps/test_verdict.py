@@ -279,3 +279,17 @@ def test_the_command_says_what_the_sweep_said(
     runs = [str(path.parent) for path in sorted(sweep.glob("*/status.json"))]
     assert main(["leaderboard", *runs, "output=out"]) == 0
     assert "optimizer.lr differs as well" in capsys.readouterr().out
+
+
+def test_a_run_that_was_resumed_longer_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ("data=circles", "figures=none", "logger=none", "trainer.max_epochs=1", "accelerator=cpu")
+    assert main(["-m", *words, "seed=range(3)"]) == 0
+    (sweep,) = Path("logs/sweeps").iterdir()
+    assert main([f"resume={sweep / '1'}", "trainer.max_epochs=3"]) == 0
+    assert "resumed with" not in capsys.readouterr().out
+    assert main(["leaderboard", str(sweep)]) == 0
+    sentence = "run 1 was resumed with trainer.max_epochs=3, and not trained as long as the others"
+    assert sentence in capsys.readouterr().out and sentence in (sweep / "leaderboard.md").read_text("utf-8")

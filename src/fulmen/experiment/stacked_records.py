@@ -112,6 +112,10 @@ class Records:
             with suppress(OSError):  # why it ended matters more
                 write_json(folder / "status.json", self.statuses[copy] | why | ending, flush=False)
 
+    def fail_one(self, copy: int, error: Exception) -> None:
+        """Notes for `close` why the record of one run could not be written."""
+        self.statuses[copy] |= recording.failure(error) | recording.ending(self.before[copy], self.began)
+
     def write(
         self, copy: int, metrics: dict[str, Any], make_evaluation: Callable[[], Evaluation], data: DataModule
     ) -> None:
