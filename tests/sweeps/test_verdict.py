@@ -223,6 +223,9 @@ def test_the_edge_of_a_grid_is_said() -> None:
     assert said == ["the best optimizer.lr, 1, is the largest that was tried; try larger ones"]
     pruned = Row("3", "pruned", {"optimizer.lr": "3"}, {}, Path("x"))
     assert remarks(Board("val/loss", ["optimizer.lr"], [*rows, pruned]), []) == [], "larger ones were tried"
+    settings = [({"penalty.weight": weight}, float(weight)) for weight in ("0", "0.1", "1")]
+    rows = [Row("0", "completed", weight, {"val/loss": score}, Path("x")) for weight, score in settings]
+    assert remarks(Board("val/loss", ["penalty.weight"], rows), []) == [], "nothing is smaller than no penalty"
 
 
 def test_runs_that_diverged_are_not_passed_over() -> None:

@@ -399,7 +399,7 @@ def _edges(board: Board) -> list[str]:
             best = float(board.groups[0].settings[key])
         except (KeyError, ValueError):  # no numbers, or not of all
             continue
-        if len(values) > 2 and best in (values[0], values[-1]):
+        if len(values) > 2 and best in (values[0], values[-1]) and not best == values[0] == 0:  # no penalty is the end
             which, way = ("smallest", "smaller") if best == values[0] else ("largest", "larger")
             said.append(
                 f"the best {key}, {board.groups[0].settings[key]}, is the {which} that was tried; try {way} ones"
