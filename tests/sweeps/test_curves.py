@@ -43,6 +43,20 @@ def test_the_first_configurations_have_colours_and_the_rest_is_grey() -> None:
     assert [text.get_text() for text in figure.legends[0].get_texts()][-1] == "3 others"
 
 
+@pytest.mark.parametrize(
+    ("metric", "awful"), [("val/loss", 1e6), ("val/accuracy", 0.1), ("val/loss", np.inf), ("val/r2", -1e9)]
+)
+def test_what_ends_far_worse_leaves_the_axes_to_the_others(metric: str, awful: float) -> None:
+    steps, ends = np.arange(3.0), [0.95, 0.93, 0.9, 0.92]
+    found = [Band(f"lr={end}", 2, steps, steps * 0 + end, steps * 0 + end - 0.01, steps * 0 + end) for end in ends]
+    far = Band("lr=9", 2, steps, steps * 0 + awful, steps * 0 + awful, steps * 0 + awful)
+    (axes,) = bands({metric: [*found, far]}).axes
+    low, high = axes.get_ylim()
+    assert 0.8 < low < 0.89 and 0.95 < high < 1 and axes.get_title().startswith("1 of 5 end far worse")
+    (axes,) = bands({metric: found}).axes
+    assert axes.get_title() == ""
+
+
 def test_a_sweep_has_a_picture_and_charts_of_its_configurations(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

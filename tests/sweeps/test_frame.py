@@ -140,6 +140,8 @@ def test_refusals_are_sentences(found: SweepResults, tmp_path: Path, monkeypatch
     }.items():
         with pytest.raises(ConfigurationError, match=why):
             fulmen.sweep(words.split())
+    with pytest.raises(ConfigurationError, match=r"not one text; give \['seed=1,2', 'model=deep'\]"):
+        fulmen.sweep("seed=1,2 model=deep")
     assert not list(tmp_path.iterdir()), "nothing is written"
 
 

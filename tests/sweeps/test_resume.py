@@ -84,7 +84,9 @@ def test_a_signal_stops_a_sweep_cleanly(
     assert place.sweep("model.number=range(3)") == code
     folder = place.folder.relative_to(place.here)
     assert place.states() == {0: "completed", 1: "interrupted"}
-    assert f"fulmen -m resume={folder} 'allow_targets=[moody]'" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"fulmen -m resume={folder} 'allow_targets=[moody]'" in said
+    assert said.count("job 1  ") == 1 and "2 runs not begun or not ended" in said, "each job is listed once"
     assert [row["state"] for row in place.board()] == ["completed", "interrupted", "planned"]
     assert main([f"resume={folder}"]) == 1
     assert "is a sweep, not a run; to resume it, add -m" in capsys.readouterr().err

@@ -4,6 +4,7 @@ import errno
 import itertools
 import json
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,9 +19,11 @@ from fulmen.cli.main import main
 from fulmen.data.tensors import Batch
 from fulmen.experiment import stacked
 from fulmen.runs import checkpoints
+from fulmen.runs.files import write_text
 from fulmen.runs.signals import Interrupted
 from fulmen.sweeps import stacking
 from fulmen.sweeps.grid import records
+from fulmen.sweeps.launchers import Launcher
 from fulmen.training.stack import networks
 
 STACKED = ("-m", "hydra/launcher=vectorized", "figures=none", "logger=none")
@@ -129,6 +132,45 @@ def test_a_stack_fits_into_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     assert main([*STACKED, "seed=range(5)", "trainer.max_epochs=1"]) == 0
     sizes = [status.get("stacked") for status in statuses()]
     assert all(size is not None and 1 <= size < 5 for size in sizes)
+
+
+def test_stacks_that_train_at_once_share_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    def copies(processes: int) -> list[Any]:
+        monkeypatch.setattr(Launcher, "processes", processes)
+        assert main([*STACKED, "seed=range(12)", "optimizer=sgd,adam", "trainer.max_epochs=1"]) == 0
+        shutil.move("logs", f"logs-{processes}")
+        found = sorted(Path(f"logs-{processes}").glob("sweeps/*/*/status.json"))
+        return [json.loads(path.read_text("utf-8")).get("stacked") for path in found]
+
+    monkeypatch.setattr("fulmen.training.accelerators.free_memory", lambda _device: 100_000)
+    alone, together = copies(1), copies(4)
+    assert max(alone) > 3 and max(together) == max(alone) // 2, "two stacks, so each has half"
+
+
+@pytest.mark.parametrize(("count", "processes"), [(3, 3), (-1, os.cpu_count()), (-10_000, 1)])
+def test_joblib_runs_as_many_at_once_as_it_has_workers(count: int, processes: int) -> None:
+    launcher = Launcher([STACKED[1], "hydra.launcher.through=joblib", f"hydra.launcher.n_jobs={count}"])
+    assert launcher.inner is not None and launcher.inner.processes == processes
+    assert Launcher([]).processes == 1
+
+
+def test_a_run_whose_folder_cannot_be_written_to_costs_no_other(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def write_but_one(path: Path, *args: Any, **named: Any) -> None:
+        if path.parts[-2:] == ("1", "history.csv"):
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+        write_text(path, *args, **named)
+
+    with monkeypatch.context() as failing:
+        failing.setattr("fulmen.experiment.stacked_records.write_text", write_but_one)
+        assert main([*STACKED, "seed=range(3)", "trainer.max_epochs=1"]) == 1
+    assert [status["state"] for status in statuses()] == ["completed", "failed", "completed"]
+    assert "Input/output error" in statuses()[1]["error"] and statuses()[1]["ended"]
+    assert "2 of 3 runs completed" in capsys.readouterr().out
+    (sweep,) = Path("logs/sweeps").iterdir()
+    assert main(["-m", f"resume={sweep}", "retry=failed"]) == 0
+    assert [status["state"] for status in statuses()] == ["completed"] * 3
 
 
 def test_many_that_end_at_once_have_one_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -223,6 +223,9 @@ def test_the_edge_of_a_grid_is_said() -> None:
     assert said == ["the best optimizer.lr, 1, is the largest that was tried; try larger ones"]
     pruned = Row("3", "pruned", {"optimizer.lr": "3"}, {}, Path("x"))
     assert remarks(Board("val/loss", ["optimizer.lr"], [*rows, pruned]), []) == [], "larger ones were tried"
+    settings = [({"penalty.weight": weight}, float(weight)) for weight in ("0", "0.1", "1")]
+    rows = [Row("0", "completed", weight, {"val/loss": score}, Path("x")) for weight, score in settings]
+    assert remarks(Board("val/loss", ["penalty.weight"], rows), []) == [], "nothing is smaller than no penalty"
 
 
 def test_runs_that_diverged_are_not_passed_over() -> None:
@@ -279,3 +282,17 @@ def test_the_command_says_what_the_sweep_said(
     runs = [str(path.parent) for path in sorted(sweep.glob("*/status.json"))]
     assert main(["leaderboard", *runs, "output=out"]) == 0
     assert "optimizer.lr differs as well" in capsys.readouterr().out
+
+
+def test_a_run_that_was_resumed_longer_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ("data=circles", "figures=none", "logger=none", "trainer.max_epochs=1", "accelerator=cpu")
+    assert main(["-m", *words, "seed=range(3)"]) == 0
+    (sweep,) = Path("logs/sweeps").iterdir()
+    assert main([f"resume={sweep / '1'}", "trainer.max_epochs=3"]) == 0
+    assert "resumed with" not in capsys.readouterr().out
+    assert main(["leaderboard", str(sweep)]) == 0
+    sentence = "run 1 was resumed with trainer.max_epochs=3, and not trained as long as the others"
+    assert sentence in capsys.readouterr().out and sentence in (sweep / "leaderboard.md").read_text("utf-8")

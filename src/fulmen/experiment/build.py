@@ -139,7 +139,12 @@ def _train(
 
 
 def train_stack(
-    config: DictConfig, records: Sequence[Mapping[str, Any]], jobs: Sequence[StackedJob], place: Path, most: int | None
+    config: DictConfig,
+    records: Sequence[Mapping[str, Any]],
+    jobs: Sequence[StackedJob],
+    place: Path,
+    most: int | None,
+    at_once: int = 1,
 ) -> None:
     """Trains many experiments as one, and records each in its folder.
 
@@ -152,6 +157,7 @@ def train_stack(
         jobs: of each, what is its own beside that.
         place: the folder of what a stack resumes from.
         most: how many train at once; 0 for as many as fit into memory, None for all.
+        at_once: how many stacks share the memory.
 
     Raises:
         Impossible, Interrupted: as `stacked.train`.
@@ -163,7 +169,7 @@ def train_stack(
         experiments, sessions = _parts_of_each(config, records, jobs)
     except Exception as error:  # whatever code of the user's own may raise
         raise Impossible(one_line(error)) from error
-    stacked.train(experiments, sessions, place, most)
+    stacked.train(experiments, sessions, place, most, at_once)
 
 
 def _parts_of_each(

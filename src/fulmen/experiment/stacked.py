@@ -68,7 +68,9 @@ class PreparedStack:
     threads: int
 
 
-def train(experiments: Sequence[Experiment], sessions: Sequence[Session], place: Path, most: int | None) -> None:
+def train(
+    experiments: Sequence[Experiment], sessions: Sequence[Session], place: Path, most: int | None, at_once: int = 1
+) -> None:
     """Trains experiments as one and records each in its folder.
 
     Args:
@@ -76,6 +78,7 @@ def train(experiments: Sequence[Experiment], sessions: Sequence[Session], place:
         sessions: of each, with its folder, which is there.
         place: the folder of what a stack that was stopped resumes from.
         most: how many train at once; 0 for as many as fit into memory, None for all.
+        at_once: how many stacks share the memory.
 
     Raises:
         Impossible: they cannot train as one, or one of them cannot train; of those that are left nothing is written.
@@ -89,7 +92,7 @@ def train(experiments: Sequence[Experiment], sessions: Sequence[Session], place:
                 try:  # what is wrong may be so in one of them alone, which is named when it trains by itself
                     prepared = prepare(experiments[start], sessions[start].threads)
                     if start == 0 and most is not None:
-                        size = most or fitting(prepared, experiments, sessions)
+                        size = most or fitting(prepared, experiments, sessions, at_once)
                     some, of_those = experiments[start : start + size], sessions[start : start + size]
                     stack = prepare_stack(prepared, some, of_those)
                 except Impossible:
@@ -111,12 +114,17 @@ def train(experiments: Sequence[Experiment], sessions: Sequence[Session], place:
             place.rmdir()
 
 
-def fitting(prepared: Prepared, experiments: Sequence[Experiment], sessions: Sequence[Session]) -> int:
-    """Returns how many copies fit into half of the memory that is free; the rest is for what nobody thought of."""
+def fitting(
+    prepared: Prepared, experiments: Sequence[Experiment], sessions: Sequence[Session], at_once: int = 1
+) -> int:
+    """Returns how many copies fit into half of the memory that is free; the rest is for what nobody thought of.
+
+    Stacks that train at once share the memory; where each has a GPU of its own, it takes less than it could.
+    """
     net, shape = prepared.evaluation.net, prepared.data.spec.in_shape
     rows = min(prepared.batch_size, prepared.plan.rows)
     numbers = sum(value.numel() for value in net.parameters())
-    free = accelerators.free_memory(accelerators.device(prepared.accelerator)) // 2
+    free = accelerators.free_memory(accelerators.device(prepared.accelerator)) // (2 * at_once)
     if len(experiments) * 8 * (WEIGHT_COPIES * numbers + LAYERS * rows * dry_run.widest(net, shape)) < free // 4:
         return len(experiments)
     stack = prepare_stack(prepared, experiments[:2], sessions[:2]).fit
@@ -369,6 +377,13 @@ def _publish(stack: PreparedStack, records: Records) -> None:
         splits = [_held(module, name).to(fit.stack.device) for module in stack.data]
         for found, more in zip(metrics, entries(name, fit.seen_by(splits, weights, buffers)), strict=True):
             found |= more
+    failed = []
     for copy, measured in enumerate(metrics):
-        records.write(copy, measured, weights[copy], {name: values[copy] for name, values in buffers.items()})
+        try:
+            records.write(copy, measured, weights[copy], {name: values[copy] for name, values in buffers.items()})
+        except OSError as error:  # of one folder, or of the whole disk
+            records.fail_one(copy, error)
+            failed.append(error)
+    if len(failed) == len(stack.which):
+        raise failed[0]
     records.close()

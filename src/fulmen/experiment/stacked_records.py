@@ -82,6 +82,10 @@ class Records:
         for copy, status in self.statuses.items():
             write_json(self.stack.sessions[copy].folder / "status.json", status, flush=False)
 
+    def fail_one(self, copy: int, error: Exception) -> None:
+        """Notes for `close` why the record of one run could not be written."""
+        self.statuses[copy] |= recording.failure(error) | recording.ending(self.before[copy], self.began)
+
     def write(self, copy: int, metrics: dict[str, Any], weights: Tensor, buffers: Mapping[str, Tensor]) -> None:
         """Writes all that the folder of a copy holds but for the state, which `close` writes.
 

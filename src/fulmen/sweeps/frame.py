@@ -4,6 +4,7 @@ All of it is read from the sweep's folder, so it is the same for one that has ju
 """
 
 import os
+import shlex
 from collections import Counter
 from collections.abc import Iterable
 from functools import cached_property
@@ -39,11 +40,13 @@ def sweep(overrides: Iterable[str], config_dir: str | Path | None = None) -> "Sw
         config_dir: a folder of the user's own with further choices, as for `fulmen.compose`.
 
     Raises:
-        ConfigurationError: a job's configuration is wrong; nothing is written then. Or the folder can no longer be
-            written to; says how to resume.
+        ConfigurationError: a job's configuration is wrong, or the overrides are one text; nothing is written then. Or
+            the folder can no longer be written to; says how to resume.
         fulmen.errors.Finished: the study of a search, in a database, has all its runs.
         fulmen.runs.signals.Interrupted: a signal came; what has run is kept.
     """
+    if isinstance(overrides, str):  # which is iterable, too: its letters would be taken for overrides
+        raise ConfigurationError(f"fulmen.sweep takes a list of overrides, not one text; give {shlex.split(overrides)}")
     threads = os.environ.get("OMP_NUM_THREADS")
     try:
         with raising(), beside_host():

@@ -2,7 +2,7 @@
 
 import os
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -161,17 +161,17 @@ def _run(plan: Sweep, folder: Path, pending: Sequence[int], launcher: Launcher, 
                 plan = loop.run(plan, folder, study, launcher, job, say)
     except OSError as error:
         with suppress(OSError):  # that of the leaderboard is no news
-            _end(plan, folder, study)
+            _end(plan, folder, study, progress.interrupted)
         raise _unwritable(error, plan, folder) from error
     except BaseException:
         with suppress(OSError):
-            _end(plan, folder, study)
+            _end(plan, folder, study, progress.interrupted)
         if launcher.outlived:
             say("jobs already submitted to Slurm keep running; squeue lists them, and scancel cancels them")
         say(f"stopped; resume with: {_go_on_command(plan, folder)}")
         raise
     try:
-        return _end(plan, folder, study)
+        return _end(plan, folder, study, progress.interrupted)
     except OSError as error:
         raise _unwritable(error, plan, folder) from error
 
@@ -184,8 +184,8 @@ def _unwritable(error: OSError, plan: Sweep, folder: Path) -> ConfigurationError
     )
 
 
-def _end(plan: Sweep, folder: Path, study: "Study | None") -> list[Result]:
-    """Writes the leaderboard, and says what has become of the jobs.
+def _end(plan: Sweep, folder: Path, study: "Study | None", interrupted: Collection[int] = frozenset()) -> list[Result]:
+    """Writes the leaderboard, and says what has become of the jobs, but of those interrupted that has been said.
 
     Raises:
         OSError: it cannot be written; all else has been said then.
@@ -208,11 +208,13 @@ def _end(plan: Sweep, folder: Path, study: "Study | None") -> list[Result]:
     completed = sum(result.done for result in found) - pruned
     say(f"{completed} of {runs(plan.jobs)} completed" + (f", {pruned} pruned" if pruned else ""))
     for result in failures(found):
+        if result.state == "interrupted" and result.number in interrupted:
+            continue
         overrides = " ".join(plan.own_overrides(result.number))
         say(f"job {result.number}  {overrides}  {result.state}: {result.error}")
         if result.state != "interrupted":  # which is resumed with the sweep
             say(f"  alone: {_rerun_command(plan, result)}")
-    if waiting := [result for result in found if not result.ended]:
+    if waiting := [result for result in found if not result.over]:
         say(f"{runs(len(waiting))} not begun or not ended")
     if unwritten is not None:
         raise unwritten

@@ -20,6 +20,8 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from fulmen.rules import split_override
+from fulmen.runs.folder import load_status
 from fulmen.runs.settings import SEEDS, TARGET, Settings, differing, settings, short, typed
 from fulmen.sweeps.leaderboard import LOST, Board, Group
 from fulmen.tasks.names import mode
@@ -38,6 +40,8 @@ TRAINING: Final = ("optimizer", "scheduler", "trainer", "penalty", "init", "back
 """Groups whose keys are worth a remark where they differ unasked; those of data and model follow from the choice."""
 CHOICES: Final = ("data", "data.batch_size", "model", "loss")
 """Further keys that are."""
+LENGTH: Final = ("trainer.max_epochs", "trainer.max_steps")
+"""Keys that a run may be resumed with."""
 MOST_VALUES: Final = 5
 """Values of a key that a remark lists."""
 
@@ -314,13 +318,29 @@ def _p(value: float) -> str:
 
 
 def remarks(board: Board, configs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Returns what to bear in mind: runs without a score, keys that differ unasked, an edge, what the seeds vary.
+    """Returns what to bear in mind: runs without a score or of another length, unasked differences, an edge, seeds.
 
     Args:
         board: the leaderboard.
         configs: the configurations of a run of each of its configurations, as recorded.
     """
-    return [*_left_out(board), *_unasked(board, configs), *_edges(board), *_of_seeds(board)]
+    return [*_left_out(board), *_longer(board), *_unasked(board, configs), *_edges(board), *_of_seeds(board)]
+
+
+def _longer(board: Board) -> list[str]:
+    """Returns which runs were resumed by themselves with another length than their neighbours have."""
+    found: dict[str, list[str]] = {}
+    for row in filter(board.scored, board.rows):
+        resumed = load_status(row.folder).get("resumed") or []
+        words = [split_override(word) for each in resumed for word in each.get("overrides") or []]
+        changed = {key: value for key, value in words if key in LENGTH and key not in board.keys}
+        if changed:
+            found.setdefault(" ".join(f"{key}={value}" for key, value in changed.items()), []).append(row.job)
+    return [
+        f"{'run' if len(jobs) == 1 else 'runs'} {', '.join(jobs)} {'was' if len(jobs) == 1 else 'were'} resumed with "
+        f"{words}, and not trained as long as the others with which the score is averaged and compared"
+        for words, jobs in found.items()
+    ]
 
 
 def _left_out(board: Board) -> list[str]:
@@ -379,7 +399,7 @@ def _edges(board: Board) -> list[str]:
             best = float(board.groups[0].settings[key])
         except (KeyError, ValueError):  # no numbers, or not of all
             continue
-        if len(values) > 2 and best in (values[0], values[-1]):
+        if len(values) > 2 and best in (values[0], values[-1]) and not best == values[0] == 0:  # no penalty is the end
             which, way = ("smallest", "smaller") if best == values[0] else ("largest", "larger")
             said.append(
                 f"the best {key}, {board.groups[0].settings[key]}, is the {which} that was tried; try {way} ones"

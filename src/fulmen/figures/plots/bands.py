@@ -9,7 +9,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
+from fulmen.figures.plots.ranking import furthest
 from fulmen.figures.plots.style import COLOURS, plain, sheet, short, spans_decades
+from fulmen.tasks.names import mode
 
 BAND: Final = (10, 90)
 """Percentiles over seeds between which the band lies."""
@@ -59,7 +61,7 @@ def bands(metrics: Mapping[str, Sequence[Band]]) -> Figure:
     figure = sheet(figsize=(1 + 4.2 * len(metrics) + 3 * (len(names) > 1), 4.4), dpi=150)
     colour = {name: COLOURS[place] if place < len(COLOURS) else "0.75" for place, name in enumerate(names)}
     for place, (metric, found) in enumerate(metrics.items(), start=1):
-        _draw(figure.add_subplot(1, len(metrics), place, xlabel="step", ylabel=plain(metric)), found, colour)
+        _draw(figure.add_subplot(1, len(metrics), place, xlabel="step", ylabel=plain(metric)), metric, found, colour)
     counts = sorted({each.seeds for found in metrics.values() for each in found}) or [1]
     seeds = f"{counts[-1]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     title = f"mean over {seeds} seeds; the band holds 80% of them (10th to 90th percentile)" if counts[-1] > 1 else None
@@ -73,13 +75,26 @@ def bands(metrics: Mapping[str, Sequence[Band]]) -> Figure:
     return figure
 
 
-def _draw(axes: Axes, found: Sequence[Band], colour: Mapping[str, str]) -> None:
+def _draw(axes: Axes, metric: str, found: Sequence[Band], colour: Mapping[str, str]) -> None:
+    """Draws a metric; what ends far worse than the rest may leave the axes, so that the rest can be told apart."""
     for place, each in reversed(list(enumerate(found))):  # the best on top
         is_grey = place >= len(COLOURS)
         if each.seeds > 1 and not is_grey:
             axes.fill_between(each.steps, each.low, each.high, color=colour[each.name], alpha=0.2, linewidth=0)
         dots = "." if len(each.steps) == 1 else ""  # a single point draws no line
         axes.plot(each.steps, each.mean, marker=dots, color=colour[each.name], linewidth=0.8 if is_grey else 1.6)
-    values = np.concatenate([np.concatenate([each.low, each.high]) for each in found] or [np.empty(0)])
-    axes.set_yscale("log" if spans_decades(values) else "linear")
+    ends = np.array([each.mean[-1] if each.mean.size else np.nan for each in found])
+    finite = ends[np.isfinite(ends)]
+    limit = furthest(finite, metric) if finite.size else np.nan
+    beyond = ends > limit if mode(metric) == "min" else ends < limit
+    shown = [each for each, is_beyond in zip(found, beyond, strict=True) if not is_beyond]
+    values = np.concatenate([np.concatenate([each.low, each.high]) for each in shown] or [np.empty(0)])
+    is_logarithmic = spans_decades(values)
+    axes.set_yscale("log" if is_logarithmic else "linear")
+    if beyond.any():
+        sizes = values[np.isfinite(values) & ((values > 0) | (not is_logarithmic))]
+        ends = np.log(sizes) if is_logarithmic else sizes
+        low, high = ends.min() - 0.05 * np.ptp(ends), ends.max() + 0.05 * np.ptp(ends)
+        axes.set_ylim(*(np.exp([low, high]) if is_logarithmic else (low, high)))
+        axes.set_title(f"{beyond.sum()} of {len(found)} end far worse, beyond the axis", fontsize=8)
     axes.grid(alpha=0.3)

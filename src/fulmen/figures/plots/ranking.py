@@ -78,21 +78,32 @@ def _scale(means: Values, score: str) -> Scale:
     said = [f"{'lower' if is_loss else 'higher'} is better"]
     if not means.size:
         return Scale(Normalize(0, 1), colours, f"{plain(score)} ({said[0]})", "neither")
-    is_logarithmic = is_loss and bool(means.min() > 0) and spans_decades(means, DECADE)
-    sizes = np.log(means) if is_logarithmic else means
-    best, worst = (sizes.min(), sizes.max()) if is_loss else (sizes.max(), sizes.min())
-    limit = best + REACH * (np.median(sizes) - best)
-    is_beyond = bool(limit != best and (worst > limit if is_loss else worst < limit))
-    low, high = sorted((best, limit if is_beyond else worst))
-    if is_logarithmic:
-        low, high = np.exp(low), np.exp(high)
-        is_logarithmic = bool(high > DECADE * low)
+    best, worst = (means.min(), means.max()) if is_loss else (means.max(), means.min())
+    limit = furthest(means, score)
+    is_beyond = limit != worst
+    low, high = sorted((float(best), limit))
+    is_logarithmic = is_loss and low > 0 and high > DECADE * low
     said += ["logarithmic"] if is_logarithmic else []
     label = f"{plain(score)} ({', '.join(said)})"
     label += f"\nworse than {high if is_loss else low:.3g}: the last colour" if is_beyond else ""
     norm = (LogNorm if is_logarithmic else Normalize)(float(low), float(high) if high > low else float(low) + 1e-12)
     beyond = ("max" if is_loss else "min") if is_beyond else "neither"
     return Scale(norm, colours, label, beyond)
+
+
+def furthest(means: Values, score: str) -> float:
+    """Returns the worst mean that is drawn to scale, of finite means [G]: the worst of all, unless it is awful.
+
+    Where losses span more than a decade, distances are those of their logarithms.
+    """
+    is_loss = mode(score) == "min"
+    is_logarithmic = is_loss and bool(means.min() > 0) and spans_decades(means, DECADE)
+    sizes = np.log(means) if is_logarithmic else means
+    best, worst = (sizes.min(), sizes.max()) if is_loss else (sizes.max(), sizes.min())
+    limit = best + REACH * (np.median(sizes) - best)
+    if limit == best or (worst <= limit if is_loss else worst >= limit):
+        return float(means.max() if is_loss else means.min())
+    return float(np.exp(limit) if is_logarithmic else limit)
 
 
 def _curve(key: str, configurations: Sequence[Configuration], score: str) -> Figure:
