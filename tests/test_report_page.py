@@ -170,7 +170,7 @@ def test_a_range_of_an_axis_is_marked(opened: Callable[..., Page]) -> None:
     x, top, height = box["x"] + box["width"] / 2, box["y"], box["height"]
     page.mouse.move(x, top)
     page.mouse.down()
-    page.mouse.move(x, top + 0.35 * height, steps=3)
+    page.mouse.move(x, top + 0.4 * height, steps=3)
     page.mouse.up()
     inside = [float(text) for text in column(table, "optimizer.lr")]
     assert sorted(set(inside)) == [0.02, 0.05, 0.1, 0.5] and len(inside) == 8
