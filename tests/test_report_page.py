@@ -244,3 +244,9 @@ def test_names_do_nothing_and_the_file_is_small(opened: Callable[..., Page], swe
     assert page.locator("img[src=x]").count() == 0
     assert EVIL in column(page.locator(".table").first, "init")
     assert (sweep / "report.html").stat().st_size < 5e6
+
+
+def test_the_page_may_ask_nothing_of_a_network(opened: Callable[..., Page]) -> None:
+    opened().evaluate("fetch('https://localhost:9/').catch(() => null)")
+    assert FAULTS and all("Content Security Policy" in fault for fault in FAULTS)
+    FAULTS.clear()
