@@ -170,7 +170,7 @@ def test_a_range_of_an_axis_is_marked(opened: Callable[..., Page]) -> None:
     x, top, height = box["x"] + box["width"] / 2, box["y"], box["height"]
     page.mouse.move(x, top)
     page.mouse.down()
-    page.mouse.move(x, top + 0.35 * height, steps=3)
+    page.mouse.move(x, top + 0.4 * height, steps=3)
     page.mouse.up()
     inside = [float(text) for text in column(table, "optimizer.lr")]
     assert sorted(set(inside)) == [0.02, 0.05, 0.1, 0.5] and len(inside) == 8
@@ -244,3 +244,9 @@ def test_names_do_nothing_and_the_file_is_small(opened: Callable[..., Page], swe
     assert page.locator("img[src=x]").count() == 0
     assert EVIL in column(page.locator(".table").first, "init")
     assert (sweep / "report.html").stat().st_size < 5e6
+
+
+def test_the_page_may_ask_nothing_of_a_network(opened: Callable[..., Page]) -> None:
+    opened().evaluate("fetch('https://localhost:9/').catch(() => null)")
+    assert FAULTS and all("Content Security Policy" in fault for fault in FAULTS)
+    FAULTS.clear()

@@ -10,7 +10,7 @@ from matplotlib.image import imread
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.mark.parametrize("name", ["search", "screenshots"])
+@pytest.mark.parametrize("name", ["search", "screenshots", "reports"])
 def test_a_script_that_takes_no_words_refuses_them(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", [f"{name}.py", "--help"])
     with pytest.raises(SystemExit, match=f"{name}: --help is one word too many"):

@@ -190,6 +190,19 @@ def test_a_run_that_diverged_and_one_without_figures(train: Train, written: Call
     assert "Figures" not in page.headings and "Metrics" not in page.headings and "details" in page.tags
 
 
+def test_a_run_that_still_runs(
+    train: Train, written: Callable[..., Page], tmp_path: Path, hold: Callable[[Path], None]
+) -> None:
+    train("data=circles", max_epochs=2)
+    status = json.loads((tmp_path / "run0" / "status.json").read_text())
+    (tmp_path / "run0" / "status.json").write_text(json.dumps(status | {"state": "running"}))
+    (tmp_path / "run0" / "metrics.json").unlink()
+    hold(tmp_path / "run0")
+    page = written("run0")
+    assert "the run has not ended" in (tmp_path / "run0" / "report.html").read_text("utf-8")
+    assert "Metrics" not in page.headings and "Curves" in page.headings
+
+
 def test_names_stay_text(train: Train, written: Callable[..., Page], tmp_path: Path) -> None:
     train("data=circles", max_epochs=1)
     evil = "</script><script>document.title='taken'</script><img src=x onerror=alert(1)>"

@@ -247,7 +247,7 @@ def test_what_is_wrong_is_said_in_a_sentence(words: str, here: Path, refused: Ca
     assert re.search(WRONG[words], refused(*words.split()))
 
 
-@pytest.mark.parametrize("command", ["evaluate", "predict", "export", "compare", "clean"])
+@pytest.mark.parametrize("command", ["evaluate", "predict", "export", "compare", "report", "clean"])
 def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([command, "--help"]) == 0
     said = capsys.readouterr().out

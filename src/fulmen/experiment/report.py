@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from fulmen.config.recorded import PERMISSIONS
 from fulmen.data.source import SPLITS
 from fulmen.errors import command
 from fulmen.figures.plots.style import spans_decades
@@ -24,6 +25,7 @@ from fulmen.figures.report.page import (
     sentences,
     table,
 )
+from fulmen.rules import split_override
 from fulmen.runs.folder import UNFINISHED, Record, read, yaml_text
 
 NO_METRICS: Final = ("step", "epoch", "seconds")
@@ -126,12 +128,14 @@ def _commands(run: Record) -> str:
 
 
 def _lines(run: Record, folder: str) -> Iterator[tuple[str, str]]:
+    overrides = run.status.get("overrides", [])
     before = [f"rerun={run.status['rerun']}"] if "rerun" in run.status else []
-    if words := [*before, *run.status.get("overrides", [])]:
-        yield "as it was started", command(*words)
-    yield "to run it again, in a new folder", command(f"rerun={folder}")
+    allowed = [word for word in overrides if split_override(word)[0] in PERMISSIONS]  # they count only where typed
+    if before or overrides:
+        yield "as it was started", command(*before, *overrides)
+    yield "to run it again, in a new folder", command(f"rerun={folder}", *allowed)
     if run.status["state"] in UNFINISHED:
-        yield "to resume it", command(f"resume={folder}")
+        yield "to resume it", command(f"resume={folder}", *allowed)
     if any((run.folder / "checkpoints").glob("*.ckpt")):
-        yield "to evaluate its network", command("evaluate", folder)
+        yield "to evaluate its network", command("evaluate", folder, *allowed)
     yield "to write this page again", command("report", folder)

@@ -32,6 +32,7 @@ from fulmen.figures.report.page import (
 from fulmen.runs.files import write_text
 from fulmen.runs.folder import load_status, read_config, yaml_text
 from fulmen.runs.settings import SEEDS, short
+from fulmen.sweeps.curves import MOST
 from fulmen.sweeps.leaderboard import Board, Row
 from fulmen.sweeps.record import Sweep
 from fulmen.sweeps.results import DONE, PLANNED, runs
@@ -77,7 +78,7 @@ def write(
     sections = [
         Section("Verdict", sentences(said)),
         Section("Configurations", _configurations(board, found)),
-        Section("Curves", _curves(bands)),
+        Section("Curves", _curves(bands, len(board.groups))),
         Section("Parallel coordinates", _parallel(board, found)),
         Section("Runs", _runs(board)),
         Section("Failures", _failures(plan, board)),
@@ -113,7 +114,8 @@ def _configurations(board: Board, found: "Verdict") -> str:
     return table(f"Mean {board.score} of each configuration, the best first", header, rows, CONFIGURATIONS)
 
 
-def _curves(bands: Mapping[str, Sequence["Band"]]) -> str:
+def _curves(bands: Mapping[str, Sequence["Band"]], count: int) -> str:
+    """Returns the curves of the best of `count` configurations."""
     charts = []
     for metric, found in bands.items():
         lines = [
@@ -124,8 +126,9 @@ def _curves(bands: Mapping[str, Sequence["Band"]]) -> str:
         ]
         charts.append(Chart(metric, lines, spans_decades(np.concatenate([each.mean for each in found]))))
     seeds = max((each.seeds for found in bands.values() for each in found), default=1)
-    hint = f"mean over {seeds} seeds; a band holds 80% of them (10th to 90th percentile)"
-    return (sentences([hint]) if seeds > 1 else "") + curves(charts) if charts else ""
+    hints = [f"mean over {seeds} seeds; a band holds 80% of them (10th to 90th percentile)"] if seeds > 1 else []
+    hints += [f"the {MOST} best of {count} configurations"] if count > MOST else []
+    return sentences(hints) + curves(charts) if charts else ""
 
 
 def _parallel(board: Board, found: "Verdict") -> str:

@@ -53,18 +53,18 @@ const draw = (parent, name, attributes) => {
 const round = value => Number(value.toPrecision(4)).toString();
 const brief = text => (text.length > 18 ? `…${text.slice(-17)}` : text);
 
-function scale(values, top, bottom) {
+function scale(values, top, bottom, few) { // up to so many numbers are levels of a grid, which stand equally far apart
   const place = share => bottom - share * (bottom - top);
-  if (values.every(value => typeof value === "number")) {
+  const numeric = values.every(value => typeof value === "number");
+  if (numeric && new Set(values).size > few) {
     const low = Math.min(...values), high = Math.max(...values), log = low > 0 && high >= 10 * low;
     const on = log ? Math.log : value => value;
     const at = value => place(high > low ? (on(value) - on(low)) / (on(high) - on(low)) : 0.5);
-    const distinct = [...new Set(values)].sort((a, b) => a - b);
     const back = share => (log ? low * (high / low) ** share : low + share * (high - low));
-    const ticks = distinct.length <= 6 ? distinct : [0, 0.25, 0.5, 0.75, 1].map(back);
+    const ticks = high > low ? [0, 0.25, 0.5, 0.75, 1].map(back) : [low];
     return { at, ticks: ticks.map(value => [at(value), round(value)]) };
   }
-  const names = [...new Set(values)], at = value => place((names.indexOf(value) + 0.5) / names.length);
+  const names = numeric ? [...new Set(values)].sort((a, b) => a - b) : [...new Set(values)], at = value => place((names.indexOf(value) + 0.5) / names.length);
   const every = Math.ceil(names.length / 20);
   return { at, ticks: names.filter((_, place) => place % every === 0).map(name => [at(name), brief(String(name))]) };
 }
@@ -74,7 +74,7 @@ function parallel(box) {
   const height = 360, top = 44, bottom = 340, gap = Math.max(130, 1000 / axes.length), width = gap * axes.length;
   const svg = draw(box, "svg", { viewBox: `0 0 ${width} ${height}`, style: `min-width: ${100 * axes.length}px`, role: "img" });
   svg.setAttribute("aria-label", `Parallel coordinates of ${axes.map(axis => axis.name).join(", ")}`);
-  const scales = axes.map(axis => scale(axis.values, top, bottom)), x = place => gap * (place + 0.5);
+  const scales = axes.map((axis, place) => scale(axis.values, top, bottom, place + 1 < axes.length ? 12 : 0)), x = place => gap * (place + 0.5);
   const count = axes[0].values.length, score = axes.at(-1);
   const paths = Array.from({ length: count }, (_, row) => {
     const points = axes.map((axis, place) => `${x(place)},${scales[place].at(axis.values[row])}`);
@@ -209,7 +209,7 @@ function curves(box) {
       button.ariaPressed = String(logs[place]);
       show(place);
     });
-    grid.append(make("div", { className: "chart" }, button, plot));
+    grid.append(make("div", { className: "chart", role: "group", ariaLabel: charts[place].title }, button, plot));
   }
   box.append(legend, grid);
   return () => Promise.all(plots.map((_, place) => show(place)));
@@ -226,6 +226,8 @@ function curves(box) {
       addEventListener(event, () => { document.documentElement.classList.toggle("print", is); redraw(); });
     }
   }
-  performance.mark("drawn");
   document.documentElement.dataset.drawn = Math.round(performance.now()); // milliseconds since the page was opened
-})();
+})().catch(error => {
+  document.querySelector(".curves").append(make("p", {}, `The curves cannot be drawn by this browser: ${error}`));
+  throw error;
+});
