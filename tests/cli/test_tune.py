@@ -1,5 +1,6 @@
 """`fulmen tune`: the rate it recommends against a plain loop, its record, and what it refuses."""
 
+import csv
 import json
 import math
 import os
@@ -75,6 +76,10 @@ def test_the_rate_is_near_the_best_of_a_plain_loop_and_a_run_records_where_it_is
     assert typed == [*words, f"optimizer.lr={rate:g}", f"tuned={folder}"]
     assert main([*typed, "run_dir=run", "figures=none", "logger=none"]) == 0
     assert (Path("run") / "config.yaml").read_text("utf-8").count(f"tuned: {folder}\n") == 1
+    with Path("run/history.csv").open(newline="", encoding="utf-8") as file:
+        losses = [float(row["val/loss"]) for row in csv.DictReader(file) if int(row["step"]) <= 0.3 * STEPS]
+    (of_best,) = (each for each in found["tested"] if each["rate"] == rate)
+    assert of_best["steps"] == 0.3 * STEPS and of_best["scores"][0] == pytest.approx(min(losses), rel=1e-5)
     shutil.rmtree(folder)  # which a recorded run no longer needs
     assert main(["resume=run", "trainer.max_epochs=70"]) == 0
     assert main(["rerun=run", "run_dir=again"]) == 0

@@ -37,11 +37,12 @@ DECADES = 3
 """Between the rate of the configuration and either end of what is tried."""
 PER_DECADE = 2
 SEEDS = 3
-RUNGS = ((0.05, 3), (0.25, 1))
-"""Shares of the run's steps, and how many rates are left after them."""
+RUNGS = ((0.05, 3), (0.15, 2), (0.3, 1))
+"""Shares of the run's steps, and how many rates are left after them: first the best one and its neighbours, then the
+best."""
 TIED = 0.02
-"""Share of the best score within which a short test tells nothing: of such rates the largest ones go on, since they are
-the first to leave a plateau, where all look alike."""
+"""Share of the best score within which the first rung tells nothing. Of such rates it takes the largest for the best:
+that one is the first to leave a plateau, where all look alike."""
 ALONE = 0.1
 """Share of the run for which networks train that cannot be stacked."""
 WIDER = 2
@@ -259,9 +260,10 @@ class _Halving:
                 self.first = self.best.copy()
             ordered = sorted(self.left, key=lambda place: means[place])
             best = means[ordered[0]]
-            if self.rungs and math.isfinite(best):
-                tied = [place for place in self.left if means[place] <= best + TIED * abs(best)]
-                ordered = [*sorted(tied, reverse=True), *(place for place in ordered if place not in tied)]
+            if len(ordered) == len(self.rates) and math.isfinite(best):
+                middle = max(place for place in ordered if means[place] <= best + TIED * abs(best))
+                ordered.sort(key=lambda place: abs(place - middle))
+                count = sum(abs(place - middle) <= 1 for place in ordered)
             self.left = sorted(ordered[:count])
             dropped = ordered[count:] if self.rungs else ordered
             self.ends |= dict.fromkeys(dropped, step)
