@@ -139,8 +139,9 @@ Thirteen rates, two in each decade, from a thousandth of `optimizer.lr` to a tho
 run that the words describe, with three seeds each: the same batches, schedule and length, only that they are
 stopped. After 5% of the steps the best rate and its two neighbours go on, after 15% the better two of these, and
 after 30% the better one is recommended. What counts is the best `score` so far, a mean over the seeds, because a
-run keeps its best weights. A rate with a seed that diverged comes last. If the best rate is the last one of the
-range, the range moves on by three decades, twice at most.
+run keeps its best weights; with `weights=last` it is the last one. No rate is dropped before the tenth step. A rate
+with a seed that diverged comes last. If the best rate is the last one of the range, the range moves on by three
+decades, twice at most.
 
 This is successive halving (Jamieson and Talwalkar, *Non-stochastic best arm identification and hyperparameter
 optimization*, AISTATS 2016), applied to the range test of Smith (*Cyclical learning rates for training neural
