@@ -26,6 +26,15 @@ def seeds(*words: str, monkeypatch: pytest.MonkeyPatch) -> int:
     return ended.value.code
 
 
+def test_the_script_that_measures_rates_refuses_other_words(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["tuning.py", "data=moons"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(ROOT / "scripts" / "tuning.py"), run_name="__main__")
+    assert ended.value.code == 1 and "tuning: there is no option data=" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("picture", "runs"), [("regions", 2), ("rates", 40)])
 def test_a_picture_of_seeds_is_drawn(
     picture: str, runs: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -4,8 +4,9 @@ usage: fulmen tune lr [group=choice ...] [key=value ...]
        fulmen tune batch_size [group=choice ...] [key=value ...]
 
 lr: thirteen rates, from a thousandth of optimizer.lr to a thousand times as much, begin the run with three
-seeds each. After 5% of its steps three rates go on, and the best of them after 25% is recommended. That takes a
-tenth of the steps of all those runs. If the best rate is the last one, others beyond it follow.
+seeds each. After 5% of its steps the best one and its two neighbours go on, after 15% two of them, and the
+better one after 30% is recommended. That takes a tenth of the steps of all those runs. If the best rate is the
+last one, others beyond it follow.
 
 batch_size: steps on 1, 2, 4 ... rows are timed, and the smallest batch is recommended in which a row takes
 hardly longer than in any other.
@@ -19,6 +20,7 @@ folder, under logs/tune, are tune.json, table.csv and tune.png.
 
 import csv
 import io
+import math
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -124,6 +126,10 @@ def _rate(config: DictConfig, source: Source) -> Found:
         "seeds": found.seeds,
         "steps_of_a_run": found.total_steps,
         "steps_of_all_copies": found.steps,
+        "tested": [
+            {"rate": each.rate, "steps": each.steps, "scores": _finite(each.scores), "first": _finite(each.first)}
+            for each in found.tested
+        ],
         "one_by_one_because": found.why_alone,
     }
     figure = plots.learning_rates(rates, curves, best.rate, found.score)
@@ -148,8 +154,13 @@ def _batch_size(config: DictConfig, source: Source) -> Found:
         rows.append([str(size), str(-(-found.rows // size)), f"{1e6 * seconds:.3g}", f"{seconds / min(medians):.2f}"])
     fits = "all rows fit into memory" if found.most >= found.rows else f"{found.most} rows fit into memory"
     facts = {"rows": found.rows, "most_rows": found.most, "ends": found.ends}
-    figure = plots.batch_sizes(found.sizes, found.seconds, best)
+    figure = plots.batch_sizes(found.sizes, found.seconds, found.medians, best)
     return Found("data.batch_size", best, f"{found.reason}; {fits}", caveat, rows, facts, figure)
+
+
+def _finite(scores: Sequence[float]) -> list[float | None]:
+    """Returns scores as JSON has them: null where a network diverged."""
+    return [score if math.isfinite(score) else None for score in scores]
 
 
 def _write(found: Found, facts: Mapping[str, Any]) -> Path:

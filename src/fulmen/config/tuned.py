@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fulmen.errors import ConfigurationError
-from fulmen.runs.files import expand_home
+from fulmen.runs.files import expand_home, explain
 
 FILE = "tune.json"
 
@@ -27,9 +27,9 @@ def check(config: Mapping[Any, Any]) -> None:
         found = json.loads(file.read_text("utf-8"))
         key, value = str(found["key"]), found["value"]
     except (OSError, ValueError, KeyError, TypeError) as error:
+        why = explain(error) if isinstance(error, OSError) else f"{file} is damaged"
         raise ConfigurationError(
-            f"tuned={tuned} must be a folder that `fulmen tune` wrote, and {file} cannot be read ({error}); "
-            "name such a folder, or leave tuned= out"
+            f"tuned={tuned} is no folder of a result of fulmen tune ({why}); name such a folder, or leave tuned= out"
         ) from error
     section, _, name = key.partition(".")
     used = config.get(section, {}).get(name)

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fulmen.errors import ConfigurationError, Diverged, Impossible, Pruned
+from fulmen.errors import ConfigurationError, Diverged, Impossible, Pruned, one_line
 from fulmen.experiment import run, stacked
 from fulmen.experiment.experiment import Experiment, Session
 from fulmen.experiment.prepare import prepare
@@ -37,11 +37,14 @@ DECADES = 3
 """Between the rate of the configuration and either end of what is tried."""
 PER_DECADE = 2
 SEEDS = 3
-RUNGS = ((0.05, 3), (0.25, 1))
-"""Shares of the run's steps, and how many rates are left after them."""
+RUNGS = ((0.05, 3), (0.15, 2), (0.3, 1))
+"""Shares of the run's steps, and how many rates are left after them: first the best one and its neighbours, then the
+best."""
+FEWEST = 10
+"""Steps before a rate is dropped, at least: after one or two all are alike."""
 TIED = 0.02
-"""Share of the best score within which a short test tells nothing: of such rates the largest ones go on, since they are
-the first to leave a plateau, where all look alike."""
+"""Share of the best score within which the first rung tells nothing. Of such rates it takes the largest for the best:
+that one is the first to leave a plateau, where all look alike."""
 ALONE = 0.1
 """Share of the run for which networks train that cannot be stacked."""
 WIDER = 2
@@ -58,7 +61,7 @@ class Tested:
     steps: int
     """After which it was dropped, or the test ended."""
     scores: list[float]
-    """The best score of each seed up to then, [S]; infinite, or minus that, where it diverged."""
+    """The score of each seed, [S], the best up to then unless `weights=last`; infinite where it diverged."""
     first: list[float]
     """The same when the first rates were dropped, [S]."""
 
@@ -197,7 +200,7 @@ class _OftenMeasured(Plan):
 
 def rungs(plan: Plan) -> list[tuple[int, int]]:
     """Returns steps, and how many rates are left after them."""
-    return [(max(1, int(share * plan.total_steps)), left) for share, left in RUNGS]
+    return [(max(int(share * plan.total_steps), min(FEWEST, plan.total_steps)), left) for share, left in RUNGS]
 
 
 def _together(
@@ -214,11 +217,16 @@ def _together(
         prepared = replace(prepared, plan=_OftenMeasured(**vars(prepared.plan)))
         experiments = [_with(prepared.experiment, rate, seed) for rate in rates for seed in seeds]
         sessions = [Session(folder=Path()) for _ in experiments]  # in which nothing is written
-        if stacked.fitting(prepared, experiments, sessions) < len(experiments):
-            raise Impossible(f"{len(experiments)} copies of the network do not fit into memory")
-        stack = stacked.prepare_stack(prepared, experiments, sessions)
+        try:
+            if stacked.fitting(prepared, experiments, sessions) < len(experiments):
+                raise Impossible(f"{len(experiments)} copies of the network do not fit into memory")
+            stack = stacked.prepare_stack(prepared, experiments, sessions)
+        except Impossible:
+            raise
+        except Exception as error:  # whatever a network's code may raise; if it is wrong, it is so by itself as well
+            raise Impossible(one_line(error)) from error
         torch.set_num_threads(stack.threads)
-        halving = _Halving(stack.fit, rates, len(seeds), say)
+        halving = _Halving(stack.fit, rates, len(seeds), say, keeps_best=experiment.weights == "best")
         stack.fit.run(halving, lambda _: None)
     return halving.tested, prepared.plan.total_steps
 
@@ -231,14 +239,17 @@ class _Halving:
         rates: [R].
         seeds: S.
         say: is told which rates are left.
+        keeps_best: whether the best score so far counts; else the last one.
     """
 
-    def __init__(self, fit: Fit, rates: Sequence[float], seeds: int, say: Callable[[str], object]) -> None:
-        self.fit, self.rates, self.seeds, self.say = fit, rates, seeds, say
+    def __init__(
+        self, fit: Fit, rates: Sequence[float], seeds: int, say: Callable[[str], object], *, keeps_best: bool
+    ) -> None:
+        self.fit, self.rates, self.seeds, self.say, self.keeps_best = fit, rates, seeds, say, keeps_best
         self.sign = 1 if fit.plan.mode == "min" else -1
         self.column = fit.columns.index(fit.score)
         self.best = np.full(fit.copies, math.inf)
-        """The best scores so far, [C], of which less is better."""
+        """The scores that count, [C], of which less is better."""
         self.rungs = rungs(fit.plan)
         self.left = list(range(len(rates)))
         self.first: NDArray[np.float64] | None = None
@@ -247,9 +258,9 @@ class _Halving:
 
     def __call__(self, step: int, rows: NDArray[np.float64]) -> None:
         """Takes the scores of all copies at a step, in rows of the history, [C, F]."""
-        scores = self.sign * rows[:, self.column]
+        scores = np.where(np.isfinite(rows[:, self.column]), self.sign * rows[:, self.column], math.inf)
         running = self.fit.running
-        self.best[running] = np.fmin(self.best[running], np.where(np.isfinite(scores), scores, math.inf)[running])
+        self.best[running] = np.minimum(self.best, scores)[running] if self.keeps_best else scores[running]
         diverged = [copy for copy, error in self.fit.ends.items() if isinstance(error, Diverged)]
         self.best[diverged] = math.inf
         means = self.best.reshape(len(self.rates), self.seeds).mean(1)
@@ -259,9 +270,10 @@ class _Halving:
                 self.first = self.best.copy()
             ordered = sorted(self.left, key=lambda place: means[place])
             best = means[ordered[0]]
-            if self.rungs and math.isfinite(best):
-                tied = [place for place in self.left if means[place] <= best + TIED * abs(best)]
-                ordered = [*sorted(tied, reverse=True), *(place for place in ordered if place not in tied)]
+            if len(ordered) == len(self.rates) and math.isfinite(best):
+                middle = max(place for place in ordered if means[place] <= best + TIED * abs(best))
+                ordered.sort(key=lambda place: abs(place - middle))
+                count = sum(abs(place - middle) <= 1 for place in ordered)
             self.left = sorted(ordered[:count])
             dropped = ordered[count:] if self.rungs else ordered
             self.ends |= dict.fromkeys(dropped, step)
@@ -307,7 +319,7 @@ def _one_by_one(
             except Pruned:
                 pass
             steps = int(folders.load_status(folder)["steps"])
-        best = sign * min(seen)
+        best = sign * (min(seen) if plain.weights == "best" else seen[-1])
         found.append(Tested(rate, steps, [best], [best]))
         say(f"{rate:g}: {experiment.score} {best:.4g} after {steps} of {total_steps} steps")
     return found, total_steps

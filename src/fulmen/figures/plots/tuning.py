@@ -42,18 +42,19 @@ def learning_rates(
     return figure
 
 
-def batch_sizes(sizes: Sequence[int], seconds: Values, best: int) -> Figure:
+def batch_sizes(sizes: Sequence[int], seconds: Values, medians: Values, best: int) -> Figure:
     """Plots the time that a row takes over the size of its batch. Shapes: N sizes, K measurements of each.
 
     Args:
         sizes: [N].
         seconds: of a row, [N, K].
+        medians: of them, [N].
         best: the size that is recommended.
     """
     figure = sheet()
     axes = figure.add_subplot(xlabel="rows in a batch", ylabel="microseconds per row", xscale="log", yscale="log")
     axes.fill_between(sizes, 1e6 * seconds.min(1), 1e6 * seconds.max(1), color=COLOURS[0], alpha=0.2, linewidth=0)
-    axes.plot(sizes, 1e6 * np.median(seconds, 1), "o-", color=COLOURS[0], markersize=4)
+    axes.plot(sizes, 1e6 * medians, "o-", color=COLOURS[0], markersize=4)
     axes.axvline(best, color="0.3", linestyle="--", linewidth=1, label=f"recommended: {best}")
     axes.grid(alpha=0.3)
     axes.legend()

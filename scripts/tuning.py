@@ -1,0 +1,230 @@
+"""Measures how good the rates are that `fulmen tune lr` recommends, against a grid, and writes docs/tuning.md.
+
+usage: python scripts/tuning.py [output=FOLDER]
+"""
+
+import contextlib
+import csv
+import json
+import os
+import platform
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from fulmen.cli import arguments
+from fulmen.cli.main import main as fulmen
+from fulmen.errors import ConfigurationError
+from fulmen.runs.files import write_text
+
+PAGE = "tuning.md"
+DATA = ("moons", "circles", "iris_species", "iris_petals", "regression_3d", "sine_boundary", "spirals", "mnist_5k")
+OPTIMIZERS = ("sgd", "adam", "rmsprop")
+SEEDS, OTHERS = (0, 1, 2), (3, 4, 5)
+"""Seeds that a test trains with, and as many others."""
+NEAR, FLOOR = 0.1, 0.01
+"""Shares of the best loss, and of that of networks that have hardly trained, by which a loss may be worse."""
+PLAIN = ("figures=none", "logger=none", "accelerator=cpu")
+
+
+@dataclass(frozen=True)
+class Case:
+    """A data set and an optimizer: what was recommended, and what each rate of the grid came to."""
+
+    words: list[str]
+    rate: float
+    losses: dict[float, list[float]]
+    """val/loss of each rate after whole runs, a mean over the seeds of the test, and one over others."""
+    untrained: float
+    steps: int
+    """Of all copies in the test."""
+    grid_steps: int
+    seconds: float
+    grid_seconds: float
+
+    def best(self, group: int) -> float:
+        """Returns the least loss, with the seeds of the test (0) or others (1)."""
+        return min(losses[group] for losses in self.losses.values())
+
+    def within(self, group: int) -> str:
+        """Returns whether the recommended rate is as good as the best, but for what is allowed."""
+        loss, near = self.losses[self.rate][group], (1 + NEAR) * self.best(group)
+        return "yes" if loss <= near else "by the floor" if loss <= near + FLOOR * self.untrained else "no"
+
+
+def measured(data: str, optimizer: str) -> tuple[Case, bytes]:
+    """Tunes, then trains all rates of the grid to the end; returns also the picture of the test."""
+    words = [f"data={data}", f"optimizer={optimizer}"]
+    before = {*Path("logs/tune").glob("*")}
+    run("tune", "lr", *words, "accelerator=cpu")
+    (folder,) = {*Path("logs/tune").glob("*")} - before
+    found = json.loads((folder / "tune.json").read_text("utf-8"))
+    with (folder / "table.csv").open(newline="", encoding="utf-8") as file:
+        rates = [float(row["rate"]) for row in csv.DictReader(file)]
+    began = time.perf_counter()
+    losses = grid(words, rates)
+    seconds = (time.perf_counter() - began) / 2 * 13 / len(rates)
+    case = Case(
+        words,
+        found["value"],
+        losses,
+        float(np.mean(found["tested"][0]["first"])),
+        found["steps_of_all_copies"],
+        13 * len(SEEDS) * found["steps_of_a_run"],
+        found["seconds"],
+        seconds,
+    )
+    return case, (folder / "tune.png").read_bytes()
+
+
+def grid(words: Sequence[str], rates: Sequence[float]) -> dict[float, list[float]]:
+    """Returns the losses of each rate, see `Case`; infinite where a run diverged."""
+    before = {*Path("logs/sweeps").glob("*")}
+    lists = [f"optimizer.lr={','.join(map(repr, rates))}", f"seed={','.join(map(str, SEEDS + OTHERS))}"]
+    run("-m", "hydra/launcher=vectorized", *words, *lists, *PLAIN)
+    (folder,) = {*Path("logs/sweeps").glob("*")} - before
+    found: dict[float, dict[int, float]] = {rate: {} for rate in rates}
+    with (folder / "leaderboard.csv").open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            loss = float(row["score"]) if row["state"] == "completed" else np.inf
+            found[float(row["optimizer.lr"])][int(row["seed"])] = loss
+    return {
+        rate: [float(np.mean([by_seed[seed] for seed in group])) for group in (SEEDS, OTHERS)]
+        for rate, by_seed in found.items()
+    }
+
+
+def run(*words: str) -> None:
+    """Runs the command without its output; runs that diverge are part of a grid."""
+    with contextlib.redirect_stdout(None), contextlib.redirect_stderr(None):
+        fulmen(list(words))
+
+
+def page(cases: Sequence[Case]) -> str:
+    """Returns the page's text."""
+    lines = []
+    for each in cases:
+        cells = [f"`{' '.join(each.words)}`", f"{each.rate:g}"]
+        for group in (0, 1):
+            loss, best = each.losses[each.rate][group], each.best(group)
+            cells += [f"{loss:.4g}", f"{best:.4g}", each.within(group)]
+        cells += [f"{each.steps / each.grid_steps:.1%}", f"{each.seconds:.1f}", f"{each.grid_seconds:.1f}"]
+        lines.append(f"| {' | '.join(cells)} |")
+    same, other = ([each.within(group) for each in cases] for group in (0, 1))
+    said = [
+        f"{len(cases) - found.count('no')} of {len(cases)} ({found.count('by the floor')} of them by the floor)"
+        for found in (same, other)
+    ]
+    steps = sum(each.steps for each in cases) / sum(each.grid_steps for each in cases)
+    seconds = sum(each.seconds for each in cases) / sum(each.grid_seconds for each in cases)
+    libraries = ", ".join(f"{name} {version(name)}" for name in ("torch", "lightning", "fulmen"))
+    machine = f"{os.cpu_count()} cores ({platform.machine()}, {platform.system()})"
+    table = "\n".join(lines)
+    return f"""# Tuning
+
+`fulmen tune lr` and `fulmen tune batch_size` recommend, print why, and print what to type. They train nothing with
+what they found. Each writes a folder under `logs/tune` with `tune.json`, `table.csv` and `tune.png`; a run that is
+given it as `tuned=<folder>` is refused if it uses another value, and else keeps the word in its `config.yaml`.
+
+## A learning rate
+
+Thirteen rates, two in each decade, from a thousandth of `optimizer.lr` to a thousand times as much, begin the very
+run that the words describe, with three seeds each: the same batches, schedule and length, only that they are
+stopped. After 5% of the steps the best rate and its two neighbours go on, after 15% the better two of these, and
+after 30% the better one is recommended. What counts is the best `score` so far, a mean over the seeds, because a
+run keeps its best weights; with `weights=last` it is the last one. No rate is dropped before the tenth step. A rate
+with a seed that diverged comes last. If the best rate is the last one of the range, the range moves on by three
+decades, twice at most.
+
+This is successive halving (Jamieson and Talwalkar, *Non-stochastic best arm identification and hyperparameter
+optimization*, AISTATS 2016), applied to the range test of Smith (*Cyclical learning rates for training neural
+networks*, WACV 2017). It was chosen on recorded runs, {CHOSEN} Two things made a difference there. Neighbours go on
+rather than the next best, since the loss over the logarithm of the rate has one valley, whose floor moves to
+smaller rates in the course of a run. And at 5%, rates within 2% of the best count as equal, of which the largest is
+taken for the best: on a plateau all look alike, and large rates are the first to leave it.
+
+What is assumed: that a rate which leads after 30% of the steps leads at the end. Where the loss stays on a plateau
+for longer than that, where a few seeds differ more than the rates do, or where a schedule changes the rate later,
+it may not. Networks that cannot be stacked ([stacking.md](stacking.md)) train one by one, each rate with one seed
+for a tenth of the run, which says less.
+
+![The validation loss of thirteen learning rates after 5% of a run, and of two after 30%](pictures/tuning.png)
+
+## A batch size
+
+Steps on 1, 2, 4, ... and all rows are timed as runs take them, in five rounds through all sizes, and each size is
+compared with the fastest in the same round. The smallest size is recommended whose median time per row is within
+10% of the least. Sizes that would take more than half of the free memory, by an estimate from the sizes of the
+layers, are left out; on a GPU a size that does not fit ends the measurement. This is about speed alone: a larger
+batch takes fewer steps in a pass, and learns differently in each. Tune the rate again afterwards.
+
+## Rates that were recommended, measured
+
+Written by `python scripts/tuning.py` on {datetime.now(UTC):%Y-%m-%d}, on {machine}, with Python
+{platform.python_version()}, {libraries}. Over the last quarter of an hour {os.getloadavg()[2]:.1f} processes ran on
+average, one of them this, so that seconds say little.
+
+For each data set and optimizer `fulmen tune lr` recommends a rate, and a stacked sweep trains all rates that it
+tried to the end, with the seeds of the test, {", ".join(map(str, SEEDS))}, and with others,
+{", ".join(map(str, OTHERS))}. Losses are `val/loss` as runs report it, with the best weights, means over three
+seeds. A rate is *within* if its loss is at most {NEAR:.0%} above the least of all rates with the same seeds; *by the
+floor*, if it is with {FLOOR:.0%} of the loss of networks that have hardly trained added to that (the smallest rate
+after 5% of the run), since two losses of nearly nothing need not be alike. Steps are those of all copies, as a share
+of the grid, which is thirteen rates with three seeds.
+
+{HEADER}
+{table}
+
+Within are {said[0]} with the seeds of the test, and {said[1]} with others. The tests took {steps:.1%} of the steps of
+the grids and {seconds:.0%} of their seconds. The grids were stacked, which is many times faster than one run after the
+other.
+"""
+
+
+HEADER = """\
+| words | rate | loss | least | within | loss, other seeds | least | within | steps | seconds | of the grid |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"""
+CHOSEN = """\
+those of twelve data sets with `sgd`, `adam` and `rmsprop`
+(25 rates, six to eight seeds, whole runs), on which variants that take a tenth of the grid were replayed."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Measures all cases, in a folder that is deleted afterwards, and writes the page."""
+    try:
+        given = arguments.parse(argv, {"output": "the folder of the page"})
+        if given.subjects:
+            raise ConfigurationError(f"{given.subjects[0]} is one word too many; there is output= alone")
+        default = Path(__file__).resolve().parents[1] / "docs"
+        output = Path(given.options.get("output", default)).resolve()
+    except ConfigurationError as error:
+        print(f"tuning: {error}", file=sys.stderr)
+        return 1
+    home, cases, pictures = Path.cwd(), list[Case](), list[bytes]()
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        try:
+            run("tune", "lr", "data=moons", "trainer.max_epochs=2", "accelerator=cpu")  # imports
+            for data in DATA:
+                for optimizer in OPTIMIZERS:
+                    case, picture = measured(data, optimizer)
+                    cases.append(case)
+                    pictures.append(picture)
+                    print(case, flush=True)
+        finally:
+            os.chdir(home)
+    write_text(output / PAGE, page(cases))
+    (output / "pictures").mkdir(exist_ok=True)
+    (output / "pictures" / "tuning.png").write_bytes(pictures[1])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
