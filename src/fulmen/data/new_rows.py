@@ -36,7 +36,7 @@ def array(rows: "pd.DataFrame | NDArray[Any]") -> NDArray[Any]:
         ValueError: a value is not a finite number; for a table the message names its column and row.
     """
     if not isinstance(rows, np.ndarray):
-        return np.stack([numbers(rows[name]) for name in rows], axis=1) if rows.shape[1] else np.empty(rows.shape)
+        return np.stack([_numbers(rows[name]) for name in rows], axis=1) if rows.shape[1] else np.empty(rows.shape)
     if not (np.issubdtype(rows.dtype, np.number) or rows.dtype == bool) or np.iscomplexobj(rows):
         raise ValueError(f"The array holds values of type {rows.dtype}: give an array of real numbers.")
     wrong = np.argwhere(~np.isfinite(rows))
@@ -46,12 +46,8 @@ def array(rows: "pd.DataFrame | NDArray[Any]") -> NDArray[Any]:
     return rows
 
 
-def numbers(column: "pd.Series[Any]") -> NDArray[Any]:
-    """Returns a column as finite numbers [N]; integers stay integers.
-
-    Raises:
-        ValueError: a value is missing, infinite or not a number.
-    """
+def _numbers(column: "pd.Series[Any]") -> NDArray[Any]:
+    """Returns a column as finite numbers [N]; integers stay integers."""
     import pandas as pd
 
     if pd.api.types.is_integer_dtype(column.dtype) and column.notna().all():

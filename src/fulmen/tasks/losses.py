@@ -15,7 +15,6 @@ from fulmen.tasks.task import TINY, Task
 
 Function = Callable[..., Tensor]
 """Takes raw scores, targets and the task; returns one number, []."""
-Reduction = Literal["mean", "sum"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ class Loss:
 
     name: str
     function: Function
-    reduction: Reduction = "mean"
+    reduction: Literal["mean", "sum"] = "mean"
     options: Mapping[str, float] = field(default_factory=dict, hash=False)
 
     def __call__(self, out: Tensor, y: Tensor, task: Task) -> Tensor:

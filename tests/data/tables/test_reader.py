@@ -186,10 +186,10 @@ def test_very_many_columns_are_refused_at_once(tmp_path: Path, columns: int, fin
     if fine:
         assert read(path).shape == (1, columns)
         return
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(ValueError, match=rf"has {columns} columns, and at most {MOST} can be taken"):
         read(path)
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 1
 
 
 def test_very_many_columns_of_parquet_are_refused(tmp_path: Path) -> None:

@@ -128,7 +128,13 @@ class Mnist(Digits):
         root = Path(self.root or pooch.os_cache("fulmen")).expanduser()
         paths = [folder / file for folder in (root, root / "mnist") for file in (name, f"{name}.gz")]
         path = next((path for path in paths if path.is_file()), None) or self._download(name, root / "mnist")
-        content = _unpacked(path)
+        try:
+            with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+                content = file.read(LARGEST + 1)  # one byte more than MNIST's largest shows that it is another file
+        except (gzip.BadGzipFile, EOFError, zlib.error):  # truncated or not gzip: the checksum will not match
+            content = b""
+        except OSError as error:
+            raise ValueError(f"{path} cannot be read: {error.strerror}") from error
         found, (_, published) = md5(content, usedforsecurity=False).hexdigest(), FILES[name]
         if found != published:
             raise ValueError(
@@ -169,14 +175,3 @@ def _if_needed(folder: Path) -> Iterator[None]:
         with suppress(OSError):  # stops at the first that is not empty
             for path in new:
                 path.rmdir()
-
-
-def _unpacked(path: Path) -> bytes:
-    """Reads a file, gzipped or not; of one larger than any of MNIST's, as much as shows that it is none."""
-    try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            return file.read(LARGEST + 1)
-    except (gzip.BadGzipFile, EOFError, zlib.error):  # truncated or not gzip: the checksum will not match
-        return b""
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read: {error.strerror}") from error

@@ -95,7 +95,13 @@ class Texts:
         self.missing = self._missing(WORDS)
         self.numbers = {text: Number.of(text) for text in self.texts if text not in self.missing}
         self.is_typed = self.name in form.types
-        self.type: Type = form.types[self.name] if self.is_typed else self._type()
+        self.type: Type = "text"  # unless all texts fit another type
+        if self.is_typed:
+            self.type = form.types[self.name]
+        elif all(text in BOOLEANS for text in self.numbers):
+            self.type = "yes_no"
+        elif all(number and not number.unit for number in self.numbers.values()):
+            self.type = "number"
         dates = all(re.fullmatch(DATE, text) for text in self.numbers)
         if self.type == "text" and (self.is_typed or not dates):  # words may be texts among texts
             self.missing = self._missing(EMPTY)
@@ -119,12 +125,6 @@ class Texts:
             or text in (given or ())
             or (PLAIN.fullmatch(text) and float(text) in numbers)
         }
-
-    def _type(self) -> Type:
-        """Finds the type that all texts fit."""
-        if all(text in BOOLEANS for text in self.numbers):
-            return "yes_no"
-        return "number" if all(number and not number.unit for number in self.numbers.values()) else "text"
 
     @property
     def is_odd_in_first_row(self) -> bool:
