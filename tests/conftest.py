@@ -43,7 +43,7 @@ hydras = compose._compose_choices
 def _sections(choice: str, *folder: Any) -> dict[str, Any]:
     """The sections of a configuration in which one choice differs from the defaults."""
     found, usual = (pickle.loads(hydras(words, *folder)) for words in ((choice,), ()))
-    one, other = (OmegaConf.to_container(config, resolve=False) for config in (found, usual))
+    one, other = (dict[Any, Any](OmegaConf.to_container(config)) for config in (found, usual))  # type: ignore[arg-type]
     return {key: found[key] for key in found if key != "hydra" and one[key] != other.get(key)}
 
 
@@ -70,7 +70,7 @@ def composed_of_sections(choices: tuple[str, ...], *folder: Any) -> bytes:
     return pickle.dumps(config)
 
 
-compose._compose_choices = composed_of_sections  # type: ignore[assignment]
+compose._compose_choices = composed_of_sections
 
 
 @pytest.fixture

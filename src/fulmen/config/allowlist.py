@@ -28,6 +28,7 @@ from fulmen.errors import ConfigurationError
 
 LOGGING = ("hydra.job_logging", "hydra.hydra_logging")
 """Where `()` and `class` name callables, too."""
+REFERENCE = re.compile(r"\s*\$\{.*\}\s*", re.DOTALL)
 
 
 def check(config: DictConfig, typed: Sequence[str]) -> None:
@@ -114,8 +115,8 @@ def listed(value: Any) -> list[str]:
 def _targets(config: Any, place: str = "") -> Iterator[tuple[str, str]]:
     """Yields key and value of everything that names something to call.
 
-    They are looked for among plain values, which is far quicker than in the configuration; only references are resolved
-    there, and of those only what may be a target or hold one: a reference beside other text is a text.
+    They are looked for among plain values, which is far quicker than in the configuration. There, only references are
+    resolved that may be a target or hold one: not one beside other text, nor one to a node, which has its own turn.
     """
     yield from _walk(OmegaConf.to_container(config, resolve=False), place, config, ())
 
@@ -128,7 +129,7 @@ def _walk(node: Any, place: str, config: Any, keys: tuple[Any, ...]) -> Iterator
             yield here, str(_value(config, (*keys, key)))
         elif isinstance(value, (dict, list)):
             yield from _walk(value, here, config, (*keys, key))
-        elif isinstance(value, str) and value.strip().startswith("${") and value.strip().endswith("}"):
+        elif isinstance(value, str) and REFERENCE.fullmatch(value) and (":" in value or here.startswith(LOGGING)):
             found = _value(config, (*keys, key))
             if OmegaConf.is_config(found):
                 yield from _targets(found, here)
