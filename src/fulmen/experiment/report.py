@@ -51,7 +51,7 @@ def html(folder: Path) -> str:
             Section("How it ended", ending(run.status)),
             Section("Metrics", _metrics(run.metrics)),
             Section("Curves", curves(charts(run.history))),
-            Section("Figures", pictures(sorted((folder / "figures").glob("*.png")))),
+            Section("Figures", pictures({path.stem: path for path in sorted((folder / "figures").glob("*.png"))})),
             Section("Configuration", folded("config.yaml", yaml_text(run.config))),
             Section("Environment", facts(environment([run.status]))),
             Section("Commands", _commands(run)),

@@ -72,8 +72,10 @@ def write(
         OSError: the page cannot be written.
     """
     best = next((row for row in board.rows if board.scored(row)), None)
-    drawn = [path for path in sorted(folder.glob("*.png")) if path.name != "curves.png" or not bands]
-    here = [] if best is None else sorted((best.folder / "figures").glob("*.png"))
+    figures = {path.stem: path for path in sorted(folder.glob("*.png")) if path.name != "curves.png" or not bands}
+    if best is not None:
+        of_best = sorted((best.folder / "figures").glob("*.png"))
+        figures |= {f"{path.stem} of the best run, {best.job}": path for path in of_best}
     there = [load_status(row.folder) for row in board.rows if row.state != PLANNED]
     sections = [
         Section("Verdict", sentences(said)),
@@ -82,8 +84,7 @@ def write(
         Section("Parallel coordinates", _parallel(board, found)),
         Section("Runs", _runs(board)),
         Section("Failures", _failures(plan, board)),
-        Section("Figures", pictures(drawn)),
-        Section(f"Figures of the best run, {best.job}" if best else "", pictures(here)),
+        Section("Figures", pictures(figures)),
         Section("Configuration", _configuration(plan, best)),
         Section("Environment", facts(environment(there))),
         Section("Commands", _commands(plan, board, best, folder)),

@@ -224,7 +224,7 @@ def test_a_search_is_extended(place: Any, capsys: pytest.CaptureFixture[str]) ->
     before = place.times(0, 1)
     assert place.go_on() == 0
     assert "is complete: nothing more to do" in capsys.readouterr().out
-    drawn = ("history.png", "leaderboard.png", "leaderboard.md")
+    drawn = ("history.png", "leaderboard.png", "leaderboard.md", "report.html")
     for name in drawn:
         (place.folder / name).unlink()  # as if it had been stopped while it drew
     assert place.go_on() == 0

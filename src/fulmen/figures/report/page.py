@@ -162,10 +162,13 @@ def _numbers(values: Sequence[float]) -> list[float | None]:
     return [float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None for value in values]
 
 
-def pictures(paths: Sequence[Path]) -> str:
-    """Returns pictures, embedded and made smaller where they are large; those for which there is no room are named."""
+def pictures(paths: Mapping[str, Path]) -> str:
+    """Returns PNG files by their captions, embedded and made smaller where they are large.
+
+    Those that cannot be read, or for which there is no room, are named.
+    """
     room, shown, left_out = ROOM, [], []
-    for path in paths:
+    for caption, path in paths.items():
         try:
             data = _picture(path)
         except (OSError, ValueError):
@@ -175,7 +178,7 @@ def pictures(paths: Sequence[Path]) -> str:
             left_out.append(f"{path.name} is too large for this page")
             continue
         room -= len(data)
-        name = escape(path.stem.replace("_", " "))
+        name = escape(caption)
         source = f"data:image/png;base64,{data}"
         shown.append(f'<figure><img src="{source}" alt="{name}"><figcaption>{name}</figcaption></figure>')
     return (f'<div class="pictures">{"".join(shown)}</div>' if shown else "") + sentences(left_out)
