@@ -336,7 +336,7 @@ class _Saver:
         self.stack, self.place, self.history, self.stop = stack, place, history, stop
         self.due = time.monotonic() + SECONDS
 
-    def __call__(self, is_last_of_interval: bool) -> None:
+    def __call__(self) -> None:
         if self.stop.noted is None and time.monotonic() < self.due:
             return
         began, fit = time.monotonic(), self.stack.fit

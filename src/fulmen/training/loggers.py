@@ -58,7 +58,7 @@ def make(make_logger: MakeLogger, folder: Path, name: str, history: History, ste
             further = {"sub_dir": str(begun[0].parent.relative_to(root)), "purge_step": step + 1}
             # TensorBoard reads files by name, which holds the second of their creation: a new one must sort last
             if (newest := max(int(path.name.split(".")[3]) for path in begun)) == int(time.time()):
-                time.sleep(newest + 1 - time.time())
+                time.sleep(max(0.0, newest + 1 - time.time()))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Experiment logs directory .* exists")
         logger = make_logger(save_dir=folder, version="", **further)

@@ -102,11 +102,11 @@ class Fit:
         """The copies that are not frozen."""
         return [copy for copy in range(self.copies) if copy not in self.ends]
 
-    def run(self, row: Callable[[int, NDArray[np.float64]], object], after_pack: Callable[[bool], object]) -> None:
+    def run(self, row: Callable[[int, NDArray[np.float64]], object], after_pack: Callable[[], object]) -> None:
         """Trains until all copies have ended.
 
-        `row` is given the step of an interval's end and a row for each copy, [C, F]; `after_pack` is told after each
-        pack whether it was an interval's last.
+        `row` is given the step of an interval's end and a row for each copy, [C, F]; `after_pack` is called after each
+        pack, of an interval's last one after its row.
         """
         while self.number < self.plan.total_steps and self.running:
             end = self.plan.interval_end(self.number)
@@ -116,10 +116,10 @@ class Fit:
                 if count == self.length:
                     self.length = adapted(self.length, time.perf_counter() - began)
                 if self.number < end:
-                    after_pack(False)
+                    after_pack()
             self._end_interval(row)
             self._let_leave()
-            after_pack(True)
+            after_pack()
 
     def _pack(self, count: int) -> None:
         """Takes `count` steps."""
