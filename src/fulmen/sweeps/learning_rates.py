@@ -227,7 +227,7 @@ def _together(
             raise Impossible(one_line(error)) from error
         torch.set_num_threads(stack.threads)
         halving = _Halving(stack.fit, rates, len(seeds), say, keeps_best=experiment.weights == "best")
-        stack.fit.run(halving, lambda _: None)
+        stack.fit.run(halving, lambda: None)
     return halving.tested, prepared.plan.total_steps
 
 
