@@ -14,12 +14,17 @@ from torch import Tensor, nn
 
 from fulmen.data.source import SPLITS
 from fulmen.data.tensors import Batch
+from fulmen.errors import command
 from fulmen.experiment.baseline import Coefficient
+from fulmen.experiment.convergence import is_improving
 from fulmen.models.dry_run import layers, parameter_count
 from fulmen.models.precision import computing
+from fulmen.runs.history import History
 from fulmen.runs.settings import typed
 from fulmen.tasks.evaluation import Evaluation
+from fulmen.tasks.names import mode
 from fulmen.tasks.penalties import Penalize
+from fulmen.training.plan import Plan
 
 MOST_COEFFICIENTS = 20
 """Rows of the table; if there are more, those that differ most."""
@@ -141,6 +146,17 @@ def print_final_metrics(metrics: Mapping[str, Any], folder: Path) -> None:
     console.print(f"run folder: {folder}", highlight=False, soft_wrap=True)
     if (folder / "tensorboard").exists():
         console.print(f"see it:     tensorboard --logdir {folder.parent}", highlight=False, soft_wrap=True)
+
+
+def print_improving(history: History, score: str, plan: Plan, folder: Path) -> None:
+    """Prints how to train a run twice as long, if its score was still improving when it ended."""
+    if not is_improving([row[score] for _, row in history.rows() if score in row], mode(score)):
+        return
+    steps = {"max_epochs": plan.steps_per_epoch, "max_steps": 1}  # in one of each
+    limits = [(name, getattr(plan, name)) for name in steps]
+    words = [f"trainer.{name}={2 * most}" for name, most in limits if most and most * steps[name] == plan.total_steps]
+    said = f"{score} was still improving; to train longer: {command(f'resume={folder}', *words)}"
+    Console().print(f"hint:       {said}", highlight=False, soft_wrap=True, markup=False)
 
 
 def print_metrics(metrics: Mapping[str, Any], title: str) -> None:

@@ -121,6 +121,8 @@ def train(experiment: Experiment, session: Session) -> Run:
                     loggers.show_final_figures(board, metrics, trainer.global_step)
         if session.verbose and leads:
             console.print_final_metrics(metrics, session.folder)
+            if history is not None and not status["stopped_early"]:
+                console.print_improving(history, experiment.score, plan, session.folder)
             if prepared.baseline is not None:
                 console.print_coefficients(coefficients(net, prepared.baseline.estimator, data.spec))
         return Run(metrics, net, session.folder, predictor)
