@@ -24,7 +24,11 @@ TIMES = np.arange(1, 41) / 40
     ids=" ".join,
 )
 def test_the_advice_to_train_longer_improves_the_score(
-    words: list[str], longer: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    words: list[str],
+    longer: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     score = next((word.removeprefix("score=") for word in words if word.startswith("score=")), "val/loss")
@@ -49,7 +53,7 @@ def test_the_advice_to_train_longer_improves_the_score(
     ids=" ".join,
 )
 def test_a_run_that_has_converged_gives_no_advice(
-    words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert main([*LINE, *words, "optimizer.lr=1"]) == 0
