@@ -6,20 +6,18 @@ import gc
 import itertools
 import multiprocessing
 import os
-import pickle
 import runpy
 import sys
 from collections.abc import Callable, Generator, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 import fulmen
 from fulmen.cli.main import main
-from fulmen.config import compose
 from fulmen.experiment.importing import at_once
 from fulmen.runs import recording
 
@@ -35,48 +33,6 @@ os.fsync = os.fstat  # type: ignore[assignment]  # also raises for a file that i
 # Every run asks for the commit, and every Trainer for plugins of installed packages; neither changes while tests run.
 recording.commit = functools.cache(recording.commit)
 metadata.entry_points = functools.cache(metadata.entry_points)  # type: ignore[assignment]
-
-hydras = compose._compose_choices
-
-
-@functools.cache
-def _sections(choice: str, *folder: Any) -> dict[str, Any]:
-    """The sections of a configuration in which one choice differs from the defaults."""
-    found, usual = (pickle.loads(hydras(words, *folder)) for words in ((choice,), ()))
-    one, other = (dict[Any, Any](OmegaConf.to_container(config)) for config in (found, usual))  # type: ignore[arg-type]
-    return {key: found[key] for key in found if key != "hydra" and one[key] != other.get(key)}
-
-
-@functools.cache
-def composed_of_sections(choices: tuple[str, ...], *folder: Any) -> bytes:
-    """What Hydra composes of these choices, put together from what it composes of each: it takes 0.1 s each time.
-
-    It composes them itself where two set the same section, and where there is more than a file of one section each.
-    `test_compose.py` compares the two ways.
-    """
-    names = [choice.partition("=")[0] for choice in choices]
-    are_files = all((folder[0] / f"{choice.replace('=', '/', 1)}.yaml").is_file() for choice in choices)
-    if not are_files or {"experiment", "hydra"} & {name.partition("/")[0] for name in names}:
-        return hydras(choices, *folder)
-    sections = [_sections(choice, *folder) for choice in choices]
-    changed, config = [key for section in sections for key in section], pickle.loads(hydras((), *folder))
-    if len({*changed}) < len(changed) or len({*names}) < len(names) or not {*changed} <= {*config}:
-        return hydras(choices, *folder)
-    for choice, section in zip(choices, sections, strict=True):
-        for key, value in section.items():
-            config[key] = value
-        name, _, value = choice.partition("=")
-        config.hydra.runtime.choices[name] = value
-    return pickle.dumps(config)
-
-
-compose._compose_choices = composed_of_sections
-
-
-@pytest.fixture
-def both_ways() -> Callable[..., tuple[DictConfig, DictConfig]]:
-    """Composes choices as most tests do and as Hydra does."""
-    return lambda *arguments: (pickle.loads(composed_of_sections(*arguments)), pickle.loads(hydras(*arguments)))
 
 
 class Forked:

@@ -4,10 +4,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import hydra
 import pytest
@@ -44,23 +42,6 @@ def main(_config):
 
 main()
 """
-
-
-@pytest.mark.parametrize(
-    "choices",
-    [
-        ("model=lenet", "data=mnist_5k", "optimizer=lbfgs", "loss=huber", "penalty=l1", "init=normal", "logger=none"),
-        ("accelerator=cpu", "scheduler=plateau", "figures=all", "backprop=numpy", "baseline=sklearn", "data=table"),
-        ("trainer=debug", "accelerator=cpu"),
-        ("experiment=iris_petals_adam", "figures=none"),
-    ],
-)
-def test_tests_put_together_what_hydra_composes(choices: tuple[str, ...], both_ways: Callable[..., Any]) -> None:
-    one, other = both_ways(choices, conf_dir(), ())
-    assert one.hydra.runtime.choices == other.hydra.runtime.choices
-    assert OmegaConf.is_struct(one) and one.model._get_flag("struct") is other.model._get_flag("struct")
-    one.hydra = other.hydra
-    assert OmegaConf.to_yaml(one) == OmegaConf.to_yaml(other)
 
 
 def test_composing_leaves_a_host_of_hydra_as_it_was(tmp_path: Path) -> None:
