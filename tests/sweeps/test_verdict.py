@@ -3,6 +3,7 @@
 import io
 import json
 import math
+import time
 from pathlib import Path
 
 import numpy as np
@@ -161,6 +162,38 @@ def test_a_difference_that_never_varies_is_no_proof_of_few_seeds() -> None:
 def test_equal_scores_are_no_difference() -> None:
     found = verdict(board(np.ones((2, 5))))
     assert found.comparisons[0].p == 1.0 and found.equals == [0, 1]
+
+
+def test_the_better_mean_is_not_best_where_it_is_worse_on_every_seed_that_both_have() -> None:
+    shared = np.array([1.0, 1.1, 1.2, 1.05, 1.15])
+    scores = np.full((2, 10), np.nan)
+    scores[0, :5], scores[0, 5:] = shared, 0.1  # of the other one these seeds diverged
+    scores[1, :5] = shared - 0.3 + 0.01 * np.arange(5)
+    found = verdict(board(scores))
+    assert found.comparisons[0].difference == pytest.approx(-0.28)
+    assert [each.rank for each in found.estimates] == [1, 1]
+    (said, *_) = sentences(found)
+    assert "cannot be told apart" in said
+    assert "over the 5 seeds that both have, the mean of the latter is better" in said
+
+
+def test_sums_that_are_rounded_in_other_ways_are_no_difference() -> None:
+    scores = np.float32(0.25) + np.zeros((2, 10))
+    scores[1] += 3e-8 + 1e-9 * np.random.default_rng(6).normal(size=10)
+    found = verdict(board(scores))
+    assert found.comparisons[0].p == 1 and found.comparisons[0].needed is None
+    assert sentences(found)[0].endswith("each seed has the same score with both")
+    assert verdict(board(scores - 0.25)).comparisons[0].is_clear, "beside scores near 0 the same difference is large"
+
+
+def test_many_configurations_are_compared_quickly() -> None:
+    scores = ordered(np.random.default_rng(7).normal(size=(400, 3)))
+    found, before = board(scores), time.process_time()
+    pairs = verdict(found).comparisons
+    assert time.process_time() - before < 2
+    expected = stats.ttest_rel(scores[399], scores[398])
+    assert len(pairs) == 400 * 399 / 2 and (pairs[-1].better, pairs[-1].worse) == (398, 399)
+    assert pairs[-1].low == pytest.approx(expected.confidence_interval().low)
 
 
 def test_what_differs_unasked_is_said() -> None:

@@ -241,11 +241,11 @@ def in_words(plan: Sweep, board: Board, compared: Verdict) -> list[str]:
         said.append(f"for more seeds: {command(*own, '-m', *words, *([] if 'seed' in names else [seeds]))}")
     firsts: dict[int, Path] = {}
     for row in board.rows:
-        for place, group in enumerate(board.groups):
+        for place, group in enumerate(board.groups[:COMPARED]):
             if place not in firsts and group.settings.items() <= row.settings.items():
                 firsts[place] = row.folder
     configs = []
-    for place in sorted(firsts)[:COMPARED]:
+    for place in sorted(firsts):
         with suppress(ConfigurationError):  # a damaged one is listed as that
             configs.append(read_config(firsts[place]))
     return said + remarks(board, configs)
