@@ -247,6 +247,48 @@ def test_it_is_said_what_the_seeds_vary(keys: list[str], said: str) -> None:
     assert said in found[-1] if said else found == []
 
 
+def test_runs_that_share_a_draw_of_the_data_are_one_sample() -> None:
+    """Nothing differs but by the draw: 5 draws of the data are 5 samples, however many seeds each of them has."""
+    draw, false = np.random.default_rng(8), 0
+    for _ in range(200):
+        shift = draw.normal(size=(2, 5))
+        rows = [
+            Row(
+                f"{m}-{d}-{s}",
+                "completed",
+                {"model": f"m{m}", "data.seed": str(d), "seed": str(s)},
+                {"val/loss": x},
+                Path(),
+            )
+            for m in range(2)
+            for d in range(5)
+            for s in range(4)
+            for x in [shift[m, d] + 0.1 * draw.normal()]
+        ]
+        found = Board("val/loss", ["model", "data.seed", "seed"], rows)
+        compared = verdict(found)
+        false += compared.comparisons[0].is_clear
+        assert [each.seeds for each in compared.estimates] == [5, 5]
+    assert false / 200 <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / 200)
+    assert "the score of each data.seed is the mean over up to 4 values of seed" in remarks(found, [])[-1]
+
+
+def test_a_draw_of_the_data_that_follows_the_seed_is_said_and_more_draws_are_advised(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ("data=circles", "figures=none", "logger=none", "trainer.max_epochs=1", "accelerator=cpu")
+    assert main(["-m", *words, "data.seed=${seed}", "seed=0,1"]) == 0
+    assert "seeds vary first weights, batches and the draw of the data" in capsys.readouterr().out
+    assert main(["-m", *words, "data.seed=0,1", "optimizer.lr=0.01,0.0101"]) == 0
+    said = capsys.readouterr().out
+    assert (
+        "data.seed varies the draw" in said
+        and "'data.seed=range(" in said
+        and " seed=" not in said.split("for more")[1]
+    )
+
+
 def test_the_edge_of_a_grid_is_said() -> None:
     rows = [
         Row(str(i), "completed", {"optimizer.lr": lr}, {"val/loss": 1.0 - i}, Path("x"))
@@ -254,6 +296,8 @@ def test_the_edge_of_a_grid_is_said() -> None:
     ]
     said = remarks(Board("val/loss", ["optimizer.lr"], [*rows]), [])
     assert said == ["the best optimizer.lr, 1, is the largest that was tried; try larger ones"]
+    equal = [Row(row.job, row.state, row.settings, {"val/loss": 1.0}, Path("x")) for row in rows]
+    assert remarks(Board("val/loss", ["optimizer.lr"], equal), []) == [], "none is the best"
     pruned = Row("3", "pruned", {"optimizer.lr": "3"}, {}, Path("x"))
     assert remarks(Board("val/loss", ["optimizer.lr"], [*rows, pruned]), []) == [], "larger ones were tried"
     settings = [({"penalty.weight": weight}, float(weight)) for weight in ("0", "0.1", "1")]

@@ -15,14 +15,16 @@ import bisect
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fulmen.errors import ConfigurationError
 from fulmen.rules import split_override
-from fulmen.runs.folder import load_status
+from fulmen.runs.folder import load_status, read_config
 from fulmen.runs.settings import SEEDS, TARGET, Settings, differing, settings, short, typed
 from fulmen.sweeps.leaderboard import LOST, Board, Group
 from fulmen.tasks.names import mode
@@ -422,10 +424,11 @@ def _edges(board: Board) -> list[str]:
     for key in (key for key in board.keys if key not in SEEDS and board.groups):
         try:
             values = sorted({float(row.settings[key]) for row in board.rows})  # pruned ones were tried, too
-            best = float(board.groups[0].settings[key])
+            best, *ties = {float(group.settings[key]) for group in board.groups if group.mean == board.groups[0].mean}
         except (KeyError, ValueError):  # no numbers, or not of all
             continue
-        if len(values) > 2 and best in (values[0], values[-1]) and not best == values[0] == 0:  # no penalty is the end
+        is_end = best in (values[0], values[-1]) and not best == values[0] == 0  # no penalty is the end
+        if len(values) > 2 and is_end and not ties:
             which, way = ("smallest", "smaller") if best == values[0] else ("largest", "larger")
             said.append(
                 f"the best {key}, {board.groups[0].settings[key]}, is the {which} that was tried; try {way} ones"
@@ -434,10 +437,26 @@ def _edges(board: Board) -> list[str]:
 
 
 def _of_seeds(board: Board) -> list[str]:
-    if not any(len(group.by_seed) > 1 for group in board.groups):
+    group = max(board.groups, key=lambda group: len(group.by_seed), default=None)
+    if group is None or len(group.by_seed) < 2:
         return []
-    if "data.seed" not in board.keys:
-        return ["seeds vary first weights and batches, but not the draw of the data, which data.seed varies"]
-    if "seed" not in board.keys:
+    values = {key: {row.settings.get(key) for row in group.rows} for key in SEEDS}
+    (other,) = {*SEEDS} - {board.seed}
+    if len({tuple(map(row.settings.get, SEEDS)) for row in group.rows}) > len(values[board.seed]):
+        return [
+            f"{board.seed} and {other} both vary: the score of each {board.seed} is the mean over up to "
+            f"{len(values[other])} values of {other}, because runs that share one are not independent"
+        ]
+    if len(values["seed"]) == 1:
         return ["data.seed varies the draw of the data, but first weights and batches are the same, which seed varies"]
+    if len(values["data.seed"]) == 1 and not _data_follows(group, board.seed):
+        return ["seeds vary first weights and batches, but not the draw of the data, which data.seed varies"]
     return ["seeds vary first weights, batches and the draw of the data"]
+
+
+def _data_follows(group: Group, seed: str) -> bool:
+    """Returns whether data.seed is another in two runs of a configuration, as with data.seed=${seed}."""
+    folders = {row.settings.get(seed): row.folder for row in group.rows}
+    with suppress(ConfigurationError):  # a damaged one is listed as that
+        return len({settings(read_config(folder)).get("data.seed") for folder in [*folders.values()][:2]}) > 1
+    return False
