@@ -95,6 +95,16 @@ class RateTest:
         return self.best.rate in (self.tested[0].rate, self.tested[-1].rate)
 
     @property
+    def rivals(self) -> list[Tested]:
+        """The rates that came as far as the best one."""
+        return [each for each in self.tested if each.steps == self.best.steps and each is not self.best]
+
+    @property
+    def is_tied(self) -> bool:
+        """True if another rate has the very same score, as an accuracy that no rate has moved."""
+        return any(each.mean == self.best.mean for each in self.rivals)
+
+    @property
     def steps(self) -> int:
         """The steps of all copies together."""
         return sum(each.steps * len(each.scores) for each in self.tested)
@@ -118,10 +128,9 @@ class RateTest:
         said += f"{self.score} after {best.steps} of {self.total_steps} steps: {best.mean:.4g}"
         if len(self.seeds) > 1:
             said += f", the mean over the seeds {seeds}"
-        rivals = [each for each in self.tested if each.steps == best.steps and each is not best]
-        if rivals:
+        if self.rivals:
             sign = 1 if mode(self.score) == "min" else -1
-            rival = min(rivals, key=lambda each: sign * each.mean)
+            rival = min(self.rivals, key=lambda each: sign * each.mean)
             said += f"; next came {rival.rate:g} with {rival.mean:.4g}"
         return said
 
