@@ -120,10 +120,11 @@ def test_what_cannot_be_told_apart_is_said_and_no_caveat_is_made_up(
     monkeypatch.chdir(tmp_path)
     words = ("data=circles", "data.batch_size=full", "trainer.max_epochs=2", "score=val/accuracy", "accelerator=cpu")
     monkeypatch.setattr(learning_rates, "DECADES", 1)
-    folder, found = tune("lr", *words, "init=zeros", "scheduler=step", "++optimizer.lr=1e-5")
+    folder, found = tune("lr", *words, "init=zeros", "scheduler=step", "++optimizer.lr=1e-5", "figures=all")
     said = capsys.readouterr().out
+    assert found["one_by_one_because"] is None, "no figures are drawn, for which networks would train one by one"
     assert f"the next one came as far, so the test does not tell them apart\nfolder: {folder}" in said
-    assert f" scheduler=step optimizer.lr={found['value']} tuned=" in said
+    assert f" scheduler=step figures=all optimizer.lr={found['value']} tuned=" in said
 
 
 def test_rates_that_all_diverge_get_a_sentence(refused: Callable[..., str]) -> None:

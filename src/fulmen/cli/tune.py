@@ -105,7 +105,7 @@ def _rate(config: DictConfig, source: Source) -> Found:
         from fulmen.figures import plots
         from fulmen.sweeps import learning_rates, stacking
 
-    why_alone = stacking.obstacle(build.record(config, source))
+    why_alone = stacking.obstacle({**build.record(config, source), "figures": {}})  # none are drawn
     found = learning_rates.find(build.build(config, source), why_alone, lambda line: print(line, flush=True))
     best, caveats = found.best, []
     if found.is_at_edge:

@@ -155,6 +155,7 @@ def find(experiment: Experiment, why_alone: str | None, say: Callable[[str], obj
             f"rates are tested on one device; leave out trainer.devices={experiment.trainer.devices}, and for as many "
             "rows in a step multiply data.batch_size by it"
         )
+    experiment = replace(experiment, logger=None, baseline=None, figures=FigureOptions())
     seeds = [(experiment.recipe.seed + index) % 2**32 for index in range(SEEDS)]
     tested, low, high = list[Tested](), -DECADES, DECADES
     for _ in range(1 + WIDER):
@@ -222,7 +223,7 @@ def _together(
     """
     with run.host_unchanged():
         options = replace(experiment.trainer, compile=False)
-        prepared = prepare(replace(experiment, trainer=options, baseline=None))
+        prepared = prepare(replace(experiment, trainer=options))
         prepared = replace(prepared, plan=_OftenMeasured(**vars(prepared.plan)))
         experiments = [_with(prepared.experiment, rate, seed) for rate in rates for seed in seeds]
         sessions = [Session(folder=Path()) for _ in experiments]  # in which nothing is written
@@ -308,9 +309,8 @@ def _one_by_one(
     experiment: Experiment, rates: Sequence[float], say: Callable[[str], object]
 ) -> tuple[list[Tested], int]:
     """Tests rates in runs of their own, in a folder that is deleted; returns what `_together` does."""
-    sign, found = (1 if mode(experiment.score) == "min" else -1), list[Tested]()
-    plain = replace(experiment, logger=None, baseline=None, figures=FigureOptions())
-    total_steps = prepare(plain).plan.total_steps
+    sign, seed, found = (1 if mode(experiment.score) == "min" else -1), experiment.recipe.seed, list[Tested]()
+    total_steps = prepare(experiment).plan.total_steps
     for rate in rates:
         seen = list[float]()
 
@@ -322,13 +322,13 @@ def _one_by_one(
             folder = Path(name, "run")
             session = Session(folder=folder, verbose=False, pruner=is_enough)
             try:
-                seen.append(sign * run.train(_with(plain, rate, experiment.recipe.seed), session).metrics[plain.score])
+                seen.append(sign * run.train(_with(experiment, rate, seed), session).metrics[experiment.score])
             except Diverged:
                 seen = [math.inf]
             except Pruned:
                 pass
             steps = int(folders.load_status(folder)["steps"])
-        best = sign * (min(seen) if plain.weights == "best" else seen[-1])
+        best = sign * (min(seen) if experiment.weights == "best" else seen[-1])
         found.append(Tested(rate, steps, [best], [best]))
         say(f"{rate:g}: {experiment.score} {best:.4g} after {steps} of {total_steps} steps")
     return found, total_steps
