@@ -196,6 +196,27 @@ def test_many_configurations_are_compared_quickly() -> None:
     assert pairs[-1].low == pytest.approx(expected.confidence_interval().low)
 
 
+def test_different_losses_are_no_measure_of_what_is_best() -> None:
+    rows = [
+        Row(
+            f"{loss}-{seed}", "completed", {"loss": loss, "seed": str(seed)}, {"val/loss": x, "val/mse": 2.0}, Path("x")
+        )
+        for loss, x in (("mae", 1.0), ("mse", 4.0))
+        for seed in range(6)
+    ]
+    found = verdict(of_loss := Board("val/loss", ["loss", "seed"], [*rows]))
+    assert found.comparisons == [] and advised_seeds(found) is None
+    (said,) = sentences(found)
+    assert "val/loss measures something else with each loss, so no configuration is best" in said
+    shown = io.StringIO()
+    Console(file=shown, width=200).print(table(of_loss, found, 9))
+    assert "rank" not in shown.getvalue()
+    assert len(verdict(Board("val/mse", ["loss", "seed"], [*rows])).comparisons) == 1
+    assert verdict(Board("val/loss", ["seed"], rows[:6])).is_comparable
+    data = [Row(row.job, row.state, {"data": row.settings["loss"]}, row.metrics, row.folder) for row in rows]
+    assert remarks(Board("val/mse", ["data"], data), [])[0].startswith("the data sets differ")
+
+
 def test_what_differs_unasked_is_said() -> None:
     runs = board(np.array([[1.0, 1.1], [2.0, 2.1]]))
     configs = [

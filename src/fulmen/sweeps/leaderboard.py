@@ -186,6 +186,7 @@ def picture(board: Board, found: "Verdict | None" = None) -> "Figure":
     groups = {tuple(map(group.settings.get, keys)): place for place, group in enumerate(board.groups)}
     means = [group.mean for group in board.groups]
     best = {place for place, mean in enumerate(means) if mean == means[0]}
+    best = best if found is None or found.is_comparable else set()
     best |= set(found.equals) if found is not None and found.comparisons else set()
     states: dict[tuple[str | None, ...], Counter[str]] = {}
     for row in sorted(board.rows, key=lambda row: (len(row.job), row.job)):  # as numbers

@@ -14,7 +14,7 @@ Shapes: G configurations, S seeds.
 import bisect
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -105,7 +105,12 @@ class Verdict:
     estimates: list[Estimate]
     """In the order of their means."""
     comparisons: list[Comparison]
-    """Of all pairs of configurations with several seeds."""
+    """Of all pairs of configurations with several seeds; of none if the score is a loss, and the losses differ."""
+
+    @property
+    def is_comparable(self) -> bool:
+        """False if the score is a loss, and the losses differ."""
+        return _has_one_meaning(self.score, [key for estimate in self.estimates for key in estimate.settings])
 
     @property
     def equals(self) -> list[int]:
@@ -136,9 +141,14 @@ def verdict(board: Board) -> Verdict:
     for row, group in zip(scores, groups, strict=True):
         for seed, score in zip(group.by_seed, group.scores, strict=True):
             row[column[seed]] = score
-    found = _comparisons(sign * scores)
+    found = _comparisons(sign * scores) if _has_one_meaning(board.score, board.keys) else []
     better = Counter(each.worse for each in found if each.is_clear)
     return Verdict(board.score, [_estimate(group, 1 + better[place]) for place, group in enumerate(groups)], found)
+
+
+def _has_one_meaning(score: str, keys: Iterable[str]) -> bool:
+    """Returns False if the score is a loss, and the keys that vary choose it."""
+    return not score.endswith("/loss") or all(key.partition(".")[0] != "loss" for key in keys)
 
 
 def _estimate(group: Group, rank: int) -> Estimate:
@@ -270,6 +280,11 @@ def sentences(found: Verdict) -> list[str]:
     best, *others = found.estimates
     if not others:
         return [f"{found.score} is {_mean(best)}"]
+    if not found.is_comparable:
+        return [
+            f"{found.score} measures something else with each loss, so no configuration is best by it; rank them by a "
+            "metric, as with score=val/accuracy or score=val/mse"
+        ]
     if not found.comparisons:
         end = "lowest" if mode(found.score) == "min" else "highest"
         same = [_name(each) for each in found.estimates if each.mean == best.mean]
@@ -303,7 +318,7 @@ def sentences(found: Verdict) -> list[str]:
 
 def advised_seeds(found: Verdict) -> int | None:
     """Returns how many seeds to run next: those that would tell the two best apart, or enough for a first look."""
-    if len(found.estimates) < 2:
+    if len(found.estimates) < 2 or not found.is_comparable:
         return None
     if not found.comparisons:
         return 2 * FEW
@@ -352,7 +367,11 @@ def remarks(board: Board, configs: Sequence[Mapping[str, Any]]) -> list[str]:
         board: the leaderboard.
         configs: the configurations of a run of each of its configurations, as recorded.
     """
-    return [*_left_out(board), *_longer(board), *_unasked(board, configs), *_edges(board), *_of_seeds(board)]
+    edges = _edges(board) if _has_one_meaning(board.score, board.keys) else []
+    tasks = [f"the data sets differ, and with them how hard it is to reach a good {board.score}"] * (
+        "data" in board.keys
+    )
+    return [*_left_out(board), *_longer(board), *tasks, *_unasked(board, configs), *edges, *_of_seeds(board)]
 
 
 def _longer(board: Board) -> list[str]:
