@@ -134,7 +134,8 @@ def page(cases: Sequence[Case]) -> str:
 
 `fulmen tune lr` and `fulmen tune batch_size` recommend, print why, and print what to type. They train nothing with
 what they found. Each writes a folder under `logs/tune` with `tune.json`, `table.csv` and `tune.png`; a run that is
-given it as `tuned=<folder>` is refused if it uses another value, and else keeps the word in its `config.yaml`.
+given it as `tuned=<folder>` is refused if it uses another value, data set, model or optimizer, and else keeps the word
+in its `config.yaml`.
 
 ## A learning rate
 

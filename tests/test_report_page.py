@@ -12,6 +12,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 from fulmen.cli.main import main
+from fulmen.figures.report import page as report
 from fulmen.sweeps import record
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -105,6 +106,22 @@ def test_a_click_on_a_column_sorts_by_numbers(opened: Callable[..., Page]) -> No
             expect(header).to_have_attribute("aria-sort", direction)
             assert [float(text) for text in column(table, name)] == order
         assert table.locator("th[aria-sort]").count() == 1
+
+
+def test_numbers_among_words_are_sorted_as_numbers(browser: Browser, tmp_path: Path) -> None:
+    """As of trainer.gradient_clip=null,1e-5,0.001,10, in a table and along an axis, in the order of the scores."""
+    values = ["0.001", "null", "10", "1e-5", "2"]
+    html = report.table("Clipped", ["clip", "run"], [[value, run] for run, value in enumerate(values)])
+    axes = [report.Axis("clip", values), report.Axis("loss", [0.1, 0.2, 0.3, 0.4, 0.5])]
+    sections = [report.Section("Table", html), report.Section("Axes", report.parallel(axes, ""))]
+    file = tmp_path / "page.html"
+    file.write_text(report.page("Title", "", sections), "utf-8")
+    shown = browser.new_page()
+    shown.goto(file.as_uri())
+    shown.get_by_role("button", name="clip").click()
+    assert column(shown.locator(".table"), "clip") == ["1e-5", "0.001", "2", "10", "null"]
+    marks = shown.locator(".parallel svg text").all_text_contents()
+    assert [text for text in marks if text in values] == ["1e-5", "0.001", "2", "10", "null"]
 
 
 def test_letters_filter_the_rows(opened: Callable[..., Page]) -> None:

@@ -148,6 +148,12 @@ def test_a_sweep_writes_its_report_when_it_ends(
     assert main([*again, "trainer.max_epochs=1"]) == 0, "the command that repeats the best run does"
 
 
+def test_one_seed_each_has_no_ranks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = Page(sweep("optimizer.lr=0.1,0.01") / "report.html")
+    assert page.table("Mean val/loss")[0].keys() == {"optimizer.lr", "val/loss"}
+
+
 def test_a_report_that_cannot_be_written_costs_a_sweep_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

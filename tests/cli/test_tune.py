@@ -84,12 +84,22 @@ def test_the_rate_is_near_the_best_of_a_plain_loop_and_a_run_records_where_it_is
 
 
 def test_what_a_run_says_of_its_rate_must_be_true(tmp_path: Path, refused: Callable[..., str]) -> None:
+    choices = {"data": "sine_boundary", "model": "shallow", "optimizer": "sgd"}
     (tmp_path / "found").mkdir()
-    (tmp_path / "found" / "tune.json").write_text(json.dumps({"key": "optimizer.lr", "value": 0.03}))
-    assert refused("optimizer.lr=0.1", "tuned=found") == (
+    (tmp_path / "found" / "tune.json").write_text(
+        json.dumps({"key": "optimizer.lr", "value": 0.03, "choices": choices})
+    )
+    assert refused("optimizer=sgd", "optimizer.lr=0.1", "tuned=found") == (
         "fulmen: optimizer.lr is 0.1, but found recommends 0.03; take optimizer.lr=0.03, or leave tuned= out"
     )
-    assert "optimizer.lr is 0.1, but found recommends 0.03" in refused("-m", "optimizer.lr=0.03,0.1", "tuned=found")
+    assert "optimizer.lr is 0.1, but found recommends 0.03" in refused(
+        "-m", "optimizer=sgd", "optimizer.lr=0.03,0.1", "tuned=found"
+    )
+    assert refused("optimizer=adam", "optimizer.lr=0.03", "tuned=found") == (
+        "fulmen: found recommends optimizer.lr=0.03 for optimizer=sgd, but this run has optimizer=adam; tune again, or "
+        "leave tuned= out"
+    )
+    assert "for data=sine_boundary" in refused("-m", "data=moons", "optimizer=sgd", "optimizer.lr=0.03", "tuned=found")
     assert "nowhere/tune.json: No such file or directory); name such a folder" in refused("tuned=nowhere")
 
 
@@ -101,6 +111,20 @@ def test_a_rate_at_the_end_of_the_range_moves_it_on(
     _, found = tune("lr", *LINEAR, *words, "optimizer.lr=1e-5")
     assert found["value"] > 1e-2
     assert "the best rate, 0.01, is the last one: the range is moved up" in capsys.readouterr().out
+
+
+def test_what_cannot_be_told_apart_is_said_and_no_caveat_is_made_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Full batches and two steps: no rate has moved the accuracy of constant targets, and the test is the whole run."""
+    monkeypatch.chdir(tmp_path)
+    words = ("data=circles", "data.batch_size=full", "trainer.max_epochs=2", "score=val/accuracy", "accelerator=cpu")
+    monkeypatch.setattr(learning_rates, "DECADES", 1)
+    folder, found = tune("lr", *words, "init=zeros", "scheduler=step", "++optimizer.lr=1e-5", "figures=all")
+    said = capsys.readouterr().out
+    assert found["one_by_one_because"] is None, "no figures are drawn, for which networks would train one by one"
+    assert f"the next one came as far, so the test does not tell them apart\nfolder: {folder}" in said
+    assert f" scheduler=step figures=all optimizer.lr={found['value']} tuned=" in said
 
 
 def test_rates_that_all_diverge_get_a_sentence(refused: Callable[..., str]) -> None:

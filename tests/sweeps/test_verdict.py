@@ -3,6 +3,7 @@
 import io
 import json
 import math
+import time
 from pathlib import Path
 
 import numpy as np
@@ -163,6 +164,59 @@ def test_equal_scores_are_no_difference() -> None:
     assert found.comparisons[0].p == 1.0 and found.equals == [0, 1]
 
 
+def test_the_better_mean_is_not_best_where_it_is_worse_on_every_seed_that_both_have() -> None:
+    shared = np.array([1.0, 1.1, 1.2, 1.05, 1.15])
+    scores = np.full((2, 10), np.nan)
+    scores[0, :5], scores[0, 5:] = shared, 0.1  # of the other one these seeds diverged
+    scores[1, :5] = shared - 0.3 + 0.01 * np.arange(5)
+    found = verdict(board(scores))
+    assert found.comparisons[0].difference == pytest.approx(-0.28)
+    assert [each.rank for each in found.estimates] == [1, 1]
+    (said, *_) = sentences(found)
+    assert "cannot be told apart" in said
+    assert "over the 5 seeds that both have, the mean of the latter is better" in said
+
+
+def test_sums_that_are_rounded_in_other_ways_are_no_difference() -> None:
+    scores = np.float32(0.25) + np.zeros((2, 10))
+    scores[1] += 3e-8 + 1e-9 * np.random.default_rng(6).normal(size=10)
+    found = verdict(board(scores))
+    assert found.comparisons[0].p == 1 and found.comparisons[0].needed is None
+    assert sentences(found)[0].endswith("each seed has the same score with both")
+    assert verdict(board(scores - 0.25)).comparisons[0].is_clear, "beside scores near 0 the same difference is large"
+
+
+def test_many_configurations_are_compared_quickly() -> None:
+    scores = ordered(np.random.default_rng(7).normal(size=(400, 3)))
+    found, before = board(scores), time.process_time()
+    pairs = verdict(found).comparisons
+    assert time.process_time() - before < 2
+    expected = stats.ttest_rel(scores[399], scores[398])
+    assert len(pairs) == 400 * 399 / 2 and (pairs[-1].better, pairs[-1].worse) == (398, 399)
+    assert pairs[-1].low == pytest.approx(expected.confidence_interval().low)
+
+
+def test_different_losses_are_no_measure_of_what_is_best() -> None:
+    rows = [
+        Row(
+            f"{loss}-{seed}", "completed", {"loss": loss, "seed": str(seed)}, {"val/loss": x, "val/mse": 2.0}, Path("x")
+        )
+        for loss, x in (("mae", 1.0), ("mse", 4.0))
+        for seed in range(6)
+    ]
+    found = verdict(of_loss := Board("val/loss", ["loss", "seed"], [*rows]))
+    assert found.comparisons == [] and advised_seeds(found) is None
+    (said,) = sentences(found)
+    assert "val/loss measures something else with each loss, so no configuration is best" in said
+    shown = io.StringIO()
+    Console(file=shown, width=200).print(table(of_loss, found, 9))
+    assert "rank" not in shown.getvalue()
+    assert len(verdict(Board("val/mse", ["loss", "seed"], [*rows])).comparisons) == 1
+    assert verdict(Board("val/loss", ["seed"], rows[:6])).is_comparable
+    data = [Row(row.job, row.state, {"data": row.settings["loss"]}, row.metrics, row.folder) for row in rows]
+    assert remarks(Board("val/mse", ["data"], data), [])[0].startswith("the data sets differ")
+
+
 def test_what_differs_unasked_is_said() -> None:
     runs = board(np.array([[1.0, 1.1], [2.0, 2.1]]))
     configs = [
@@ -214,6 +268,48 @@ def test_it_is_said_what_the_seeds_vary(keys: list[str], said: str) -> None:
     assert said in found[-1] if said else found == []
 
 
+def test_runs_that_share_a_draw_of_the_data_are_one_sample() -> None:
+    """Nothing differs but by the draw: 5 draws of the data are 5 samples, however many seeds each of them has."""
+    draw, false = np.random.default_rng(8), 0
+    for _ in range(200):
+        shift = draw.normal(size=(2, 5))
+        rows = [
+            Row(
+                f"{m}-{d}-{s}",
+                "completed",
+                {"model": f"m{m}", "data.seed": str(d), "seed": str(s)},
+                {"val/loss": x},
+                Path(),
+            )
+            for m in range(2)
+            for d in range(5)
+            for s in range(4)
+            for x in [shift[m, d] + 0.1 * draw.normal()]
+        ]
+        found = Board("val/loss", ["model", "data.seed", "seed"], rows)
+        compared = verdict(found)
+        false += compared.comparisons[0].is_clear
+        assert [each.seeds for each in compared.estimates] == [5, 5]
+    assert false / 200 <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / 200)
+    assert "the score of each data.seed is the mean over up to 4 values of seed" in remarks(found, [])[-1]
+
+
+def test_a_draw_of_the_data_that_follows_the_seed_is_said_and_more_draws_are_advised(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ("data=circles", "figures=none", "logger=none", "trainer.max_epochs=1", "accelerator=cpu")
+    assert main(["-m", *words, "data.seed=${seed}", "seed=0,1"]) == 0
+    assert "seeds vary first weights, batches and the draw of the data" in capsys.readouterr().out
+    assert main(["-m", *words, "data.seed=0,1", "optimizer.lr=0.01,0.0101"]) == 0
+    said = capsys.readouterr().out
+    assert (
+        "data.seed varies the draw" in said
+        and "'data.seed=range(" in said
+        and " seed=" not in said.split("for more")[1]
+    )
+
+
 def test_the_edge_of_a_grid_is_said() -> None:
     rows = [
         Row(str(i), "completed", {"optimizer.lr": lr}, {"val/loss": 1.0 - i}, Path("x"))
@@ -221,6 +317,8 @@ def test_the_edge_of_a_grid_is_said() -> None:
     ]
     said = remarks(Board("val/loss", ["optimizer.lr"], [*rows]), [])
     assert said == ["the best optimizer.lr, 1, is the largest that was tried; try larger ones"]
+    equal = [Row(row.job, row.state, row.settings, {"val/loss": 1.0}, Path("x")) for row in rows]
+    assert remarks(Board("val/loss", ["optimizer.lr"], equal), []) == [], "none is the best"
     pruned = Row("3", "pruned", {"optimizer.lr": "3"}, {}, Path("x"))
     assert remarks(Board("val/loss", ["optimizer.lr"], [*rows, pruned]), []) == [], "larger ones were tried"
     settings = [({"penalty.weight": weight}, float(weight)) for weight in ("0", "0.1", "1")]

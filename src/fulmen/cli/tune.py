@@ -82,9 +82,10 @@ def main(argv: Sequence[str], config_dir: str | None = None) -> int:
     source = validate.check(config)
     found = TUNERS[name](config, source)
     facts = {"key": found.key, "value": found.value, "reason": found.reason, "overrides": overrides, **found.facts}
+    facts["choices"] = {group: config.choices[group] for group in tuned.GROUPS}
     facts |= {"seconds": round(time.perf_counter() - began, 3), **recording.environment()}
     folder = _write(found, facts)
-    kept = [text for text in overrides if split_override(text)[0] not in (found.key, "tuned")]
+    kept = [text for text in overrides if split_override(text)[0].strip("+~") not in (found.key, "tuned")]
     own = [] if config_dir is None else ["--config-dir", config_dir]
     typed = command(*own, *kept, f"{found.key}={found.value}", f"tuned={folder}")
     console = Console()
@@ -104,7 +105,7 @@ def _rate(config: DictConfig, source: Source) -> Found:
         from fulmen.figures import plots
         from fulmen.sweeps import learning_rates, stacking
 
-    why_alone = stacking.obstacle(build.record(config, source))
+    why_alone = stacking.obstacle({**build.record(config, source), "figures": {}})  # none are drawn
     found = learning_rates.find(build.build(config, source), why_alone, lambda line: print(line, flush=True))
     best, caveats = found.best, []
     if found.is_at_edge:
@@ -114,7 +115,9 @@ def _rate(config: DictConfig, source: Source) -> Found:
         )
     if found.why_alone is not None:
         caveats.append(f"with one seed the lead may be luck; more would take long one by one ({found.why_alone})")
-    if config.choices.scheduler != "constant":
+    if found.is_tied:
+        caveats.append("the next one came as far, so the test does not tell them apart")
+    if config.choices.scheduler != "constant" and best.steps < found.total_steps:
         caveats.append(f"scheduler={config.choices.scheduler} changes the rate later than the test lasted")
     curves = [(f"after {step} steps", found.scores_at(step)) for step in found.stages]
     rates = [each.rate for each in found.tested]

@@ -59,11 +59,12 @@ def compose(overrides: Iterable[str] = (), config_dir: str | Path | None = None)
     if any(override.type is not OverrideType.CHANGE or override.key_or_group == "experiment" for override in parsed):
         _check_against_choices(config, folders)
     allowlist.check(config, typed=overrides)
-    tuned.check(config)
     try:
-        return _finish(config, overrides)
+        config = _finish(config, overrides)
     except OmegaConfBaseException as error:  # a value that is missing, or refers to what is not there
         raise ConfigurationError(_sentence(error, folders)) from error
+    tuned.check(config)
+    return config
 
 
 def _compose(overrides: Sequence[str], folders: Sequence[Path]) -> DictConfig:

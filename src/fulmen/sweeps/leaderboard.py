@@ -63,8 +63,10 @@ class Group:
     """Runs of one configuration, which differ in their seeds."""
 
     settings: Mapping[str, str]
-    by_seed: dict[tuple[str | None, ...], list[float]]
-    """The scores of each seed's runs."""
+    rows: list[Row]
+    """In the order of their scores."""
+    by_seed: dict[str | None, list[float]]
+    """The scores of each seed's runs, by the seed's value."""
 
     @property
     def scores(self) -> list[float]:
@@ -90,19 +92,32 @@ class Board:
     """Those that vary."""
     rows: list[Row]
     """In the order of their scores; then those that have none."""
+    seed: str = field(init=False)
+    """The key whose values are samples: of several seeds that vary, the one with the most values.
+
+    Over the others a sample is the mean: runs that share a draw of the data or first weights are not independent.
+    """
     groups: list[Group] = field(init=False)
     """In the order of their means."""
 
     def __post_init__(self) -> None:
         sign = 1 if mode(self.score) == "min" else -1
         self.rows.sort(key=lambda row: sign * row.metrics[self.score] if self.scored(row) else float("inf"))
-        found: dict[tuple[str | None, ...], Group] = {}
         keys = [key for key in self.keys if key not in SEEDS]
+        found: dict[tuple[str | None, ...], list[Row]] = {}
         for row in filter(self.scored, self.rows):
-            settings = {key: row.settings[key] for key in keys if key in row.settings}
-            group = found.setdefault(tuple(map(settings.get, keys)), Group(settings, {}))
-            group.by_seed.setdefault(tuple(map(row.settings.get, SEEDS)), []).append(row.metrics[self.score])
-        object.__setattr__(self, "groups", sorted(found.values(), key=lambda group: sign * group.mean))
+            found.setdefault(tuple(map(row.settings.get, keys)), []).append(row)
+        most = {key: max((len(_values(rows, key)) for rows in found.values()), default=0) for key in SEEDS}
+        seed = max(SEEDS, key=lambda key: most[key])
+        groups = []
+        for rows in found.values():
+            by_seed: dict[str | None, list[float]] = {}
+            for row in rows:
+                by_seed.setdefault(row.settings.get(seed), []).append(row.metrics[self.score])
+            settings = {key: rows[0].settings[key] for key in keys if key in rows[0].settings}
+            groups.append(Group(settings, rows, by_seed))
+        object.__setattr__(self, "seed", seed)
+        object.__setattr__(self, "groups", sorted(groups, key=lambda group: sign * group.mean))
 
     def scored(self, row: Row) -> bool:
         """Returns whether the row has a score."""
@@ -112,6 +127,10 @@ class Board:
     @property
     def failures(self) -> list[Row]:
         return [row for row in self.rows if row.error]
+
+
+def _values(rows: Sequence[Row], key: str) -> set[str | None]:
+    return {row.settings.get(key) for row in rows}
 
 
 def of_sweep(sweep: Sweep, results: Iterable[Result], score: str | None = None) -> Board:
@@ -167,6 +186,7 @@ def picture(board: Board, found: "Verdict | None" = None) -> "Figure":
     groups = {tuple(map(group.settings.get, keys)): place for place, group in enumerate(board.groups)}
     means = [group.mean for group in board.groups]
     best = {place for place, mean in enumerate(means) if mean == means[0]}
+    best = best if found is None or found.is_comparable else set()
     best |= set(found.equals) if found is not None and found.comparisons else set()
     states: dict[tuple[str | None, ...], Counter[str]] = {}
     for row in sorted(board.rows, key=lambda row: (len(row.job), row.job)):  # as numbers

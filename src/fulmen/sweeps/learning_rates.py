@@ -95,6 +95,16 @@ class RateTest:
         return self.best.rate in (self.tested[0].rate, self.tested[-1].rate)
 
     @property
+    def rivals(self) -> list[Tested]:
+        """The rates that came as far as the best one."""
+        return [each for each in self.tested if each.steps == self.best.steps and each is not self.best]
+
+    @property
+    def is_tied(self) -> bool:
+        """True if another rate has the very same score, as an accuracy that no rate has moved."""
+        return any(each.mean == self.best.mean for each in self.rivals)
+
+    @property
     def steps(self) -> int:
         """The steps of all copies together."""
         return sum(each.steps * len(each.scores) for each in self.tested)
@@ -118,10 +128,9 @@ class RateTest:
         said += f"{self.score} after {best.steps} of {self.total_steps} steps: {best.mean:.4g}"
         if len(self.seeds) > 1:
             said += f", the mean over the seeds {seeds}"
-        rivals = [each for each in self.tested if each.steps == best.steps and each is not best]
-        if rivals:
+        if self.rivals:
             sign = 1 if mode(self.score) == "min" else -1
-            rival = min(rivals, key=lambda each: sign * each.mean)
+            rival = min(self.rivals, key=lambda each: sign * each.mean)
             said += f"; next came {rival.rate:g} with {rival.mean:.4g}"
         return said
 
@@ -146,6 +155,7 @@ def find(experiment: Experiment, why_alone: str | None, say: Callable[[str], obj
             f"rates are tested on one device; leave out trainer.devices={experiment.trainer.devices}, and for as many "
             "rows in a step multiply data.batch_size by it"
         )
+    experiment = replace(experiment, logger=None, baseline=None, figures=FigureOptions())
     seeds = [(experiment.recipe.seed + index) % 2**32 for index in range(SEEDS)]
     tested, low, high = list[Tested](), -DECADES, DECADES
     for _ in range(1 + WIDER):
@@ -213,7 +223,7 @@ def _together(
     """
     with run.host_unchanged():
         options = replace(experiment.trainer, compile=False)
-        prepared = prepare(replace(experiment, trainer=options, baseline=None))
+        prepared = prepare(replace(experiment, trainer=options))
         prepared = replace(prepared, plan=_OftenMeasured(**vars(prepared.plan)))
         experiments = [_with(prepared.experiment, rate, seed) for rate in rates for seed in seeds]
         sessions = [Session(folder=Path()) for _ in experiments]  # in which nothing is written
@@ -299,9 +309,8 @@ def _one_by_one(
     experiment: Experiment, rates: Sequence[float], say: Callable[[str], object]
 ) -> tuple[list[Tested], int]:
     """Tests rates in runs of their own, in a folder that is deleted; returns what `_together` does."""
-    sign, found = (1 if mode(experiment.score) == "min" else -1), list[Tested]()
-    plain = replace(experiment, logger=None, baseline=None, figures=FigureOptions())
-    total_steps = prepare(plain).plan.total_steps
+    sign, seed, found = (1 if mode(experiment.score) == "min" else -1), experiment.recipe.seed, list[Tested]()
+    total_steps = prepare(experiment).plan.total_steps
     for rate in rates:
         seen = list[float]()
 
@@ -313,13 +322,13 @@ def _one_by_one(
             folder = Path(name, "run")
             session = Session(folder=folder, verbose=False, pruner=is_enough)
             try:
-                seen.append(sign * run.train(_with(plain, rate, experiment.recipe.seed), session).metrics[plain.score])
+                seen.append(sign * run.train(_with(experiment, rate, seed), session).metrics[experiment.score])
             except Diverged:
                 seen = [math.inf]
             except Pruned:
                 pass
             steps = int(folders.load_status(folder)["steps"])
-        best = sign * (min(seen) if plain.weights == "best" else seen[-1])
+        best = sign * (min(seen) if experiment.weights == "best" else seen[-1])
         found.append(Tested(rate, steps, [best], [best]))
         say(f"{rate:g}: {experiment.score} {best:.4g} after {steps} of {total_steps} steps")
     return found, total_steps

@@ -103,12 +103,13 @@ def _configurations(board: Board, found: "Verdict") -> str:
     if not found.estimates:
         return sentences([f"no run has {board.score} yet"])
     keys = [key for key in board.keys if key not in SEEDS]
-    header = ["rank", *keys, board.score, "95% from", "to", "spread", "seeds"]
+    ranked = bool(found.comparisons)  # one seed each tells none
+    header = [*(["rank"] if ranked else []), *keys, board.score, "95% from", "to", "spread", "seeds"]
     rows: list[list[Cell]] = []
-    for place, each in enumerate(found.estimates, start=1):
-        rank = each.rank if found.comparisons else place
+    for each in found.estimates:
         settings = [each.settings.get(key, "") for key in keys]
-        rows.append([rank, *settings, each.mean, each.low, each.high, each.std, each.seeds])
+        rank = [each.rank] if ranked else []
+        rows.append([*rank, *settings, each.mean, each.low, each.high, each.std, each.seeds])
     several = any(each.std is not None for each in found.estimates)
     if not several:
         header, rows = header[:-4], [row[:-4] for row in rows]

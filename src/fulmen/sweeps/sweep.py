@@ -234,20 +234,15 @@ def in_words(plan: Sweep, board: Board, compared: Verdict) -> list[str]:
     said = sentences(compared)
     count = advised_seeds(compared)
     if count is not None and plan.search is None:
-        seeds = f"seed=range({count})"
+        seeds = f"{board.seed}=range({count})"
         names = [split_override(word)[0] for word in plan.words]
-        words = [seeds if name == "seed" else word for name, word in zip(names, plan.words, strict=True)]
+        words = [seeds if name == board.seed else word for name, word in zip(names, plan.words, strict=True)]
         own = [] if plan.config_dir is None else ["--config-dir", plan.config_dir]
-        said.append(f"for more seeds: {command(*own, '-m', *words, *([] if 'seed' in names else [seeds]))}")
-    firsts: dict[int, Path] = {}
-    for row in board.rows:
-        for place, group in enumerate(board.groups):
-            if place not in firsts and group.settings.items() <= row.settings.items():
-                firsts[place] = row.folder
+        said.append(f"for more seeds: {command(*own, '-m', *words, *([] if board.seed in names else [seeds]))}")
     configs = []
-    for place in sorted(firsts)[:COMPARED]:
+    for group in board.groups[:COMPARED]:
         with suppress(ConfigurationError):  # a damaged one is listed as that
-            configs.append(read_config(firsts[place]))
+            configs.append(read_config(group.rows[0].folder))
     return said + remarks(board, configs)
 
 

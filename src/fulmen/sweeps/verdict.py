@@ -11,17 +11,20 @@ pairs. The seeds that a difference would need follow from the power of the same 
 Shapes: G configurations, S seeds.
 """
 
+import bisect
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fulmen.errors import ConfigurationError
 from fulmen.rules import split_override
-from fulmen.runs.folder import load_status
+from fulmen.runs.folder import load_status, read_config
 from fulmen.runs.settings import SEEDS, TARGET, Settings, differing, settings, short, typed
 from fulmen.sweeps.leaderboard import LOST, Board, Group
 from fulmen.tasks.names import mode
@@ -36,6 +39,8 @@ MOST_SEEDS: Final = 1000
 """Seeds that are advised at most."""
 ROUNDING: Final = 1e-9
 """A standard error so small beside the difference is none: the same difference, rounded in other ways."""
+SAME: Final = 1e-6
+"""A difference so small beside the scores is none: sums in single precision that were rounded in other ways."""
 TRAINING: Final = ("optimizer", "scheduler", "trainer", "penalty", "init", "backprop")
 """Groups whose keys are worth a remark where they differ unasked; those of data and model follow from the choice."""
 CHOICES: Final = ("data", "data.batch_size", "model", "loss")
@@ -74,7 +79,7 @@ class Comparison:
     seeds: int
     """Pairs, or those of the one that has fewer."""
     difference: float
-    """How much better the mean is."""
+    """How much better the mean is; of pairs, over the seeds that both have, and so it may be negative."""
     low: float
     """The 95% interval of that, for this pair alone."""
     high: float
@@ -88,7 +93,8 @@ class Comparison:
 
     @property
     def is_clear(self) -> bool:
-        return self.p < LEVEL
+        """True if the better one is better, and not by luck."""
+        return self.p < LEVEL and self.difference > 0
 
 
 @dataclass(frozen=True)
@@ -99,7 +105,12 @@ class Verdict:
     estimates: list[Estimate]
     """In the order of their means."""
     comparisons: list[Comparison]
-    """Of all pairs of configurations with several seeds."""
+    """Of all pairs of configurations with several seeds; of none if the score is a loss, and the losses differ."""
+
+    @property
+    def is_comparable(self) -> bool:
+        """False if the score is a loss, and the losses differ."""
+        return _has_one_meaning(self.score, [key for estimate in self.estimates for key in estimate.settings])
 
     @property
     def equals(self) -> list[int]:
@@ -130,9 +141,14 @@ def verdict(board: Board) -> Verdict:
     for row, group in zip(scores, groups, strict=True):
         for seed, score in zip(group.by_seed, group.scores, strict=True):
             row[column[seed]] = score
-    found = _comparisons(sign * scores)
-    better = [sum(each.is_clear for each in found if each.worse == place) for place in range(len(groups))]
-    return Verdict(board.score, [_estimate(group, 1 + n) for group, n in zip(groups, better, strict=True)], found)
+    found = _comparisons(sign * scores) if _has_one_meaning(board.score, board.keys) else []
+    better = Counter(each.worse for each in found if each.is_clear)
+    return Verdict(board.score, [_estimate(group, 1 + better[place]) for place, group in enumerate(groups)], found)
+
+
+def _has_one_meaning(score: str, keys: Iterable[str]) -> bool:
+    """Returns False if the score is a loss, and the keys that vary choose it."""
+    return not score.endswith("/loss") or all(key.partition(".")[0] != "loss" for key in keys)
 
 
 def _estimate(group: Group, rank: int) -> Estimate:
@@ -151,68 +167,85 @@ def _comparisons(scores: NDArray[np.float64]) -> list[Comparison]:
     Args:
         scores: [G, S], smaller is better, the smallest mean first; NaN where a configuration lacks a seed.
     """
-    counts = np.isfinite(scores).sum(1)
-    several = np.flatnonzero(counts > 1)
-    pairs = [(int(one), int(two)) for at, one in enumerate(several) for two in several[at + 1 :]]
-    if not pairs:
+    several = np.flatnonzero(np.isfinite(scores).sum(1) > 1)
+    if len(several) < 2:
         return []
     from scipy.special import stdtr, stdtrit
 
-    found = np.array([_difference(scores[one], scores[two]) for one, two in pairs])
-    means, errors, freedoms, effects, shared, paired, least = found.T
+    rows = scores[several]
+    first, second = np.triu_indices(len(rows), 1)
+    found = np.concatenate([_differences(row, rows[place + 1 :]) for place, row in enumerate(rows[:-1])], axis=1)
+    means, errors, freedoms, effects, shared, paired, least = found
+    sizes = np.abs(np.nanmean(rows, 1))
+    is_rounding = np.maximum(np.abs(means), errors) <= SAME * np.minimum(sizes[first], sizes[second])
+    means, errors, effects = np.where(is_rounding, 0.0, (means, errors, effects))
     varies = errors > ROUNDING * np.abs(means)
     with np.errstate(divide="ignore", invalid="ignore"):
         p = 2 * stdtr(freedoms, -np.abs(means) / errors)
-    p = np.where(varies, p, np.where(means == 0, 1.0, least))
-    corrected = _holm(p)
+    corrected = _holm(np.where(varies, p, np.where(means == 0, 1.0, least)))
     halves = stdtrit(freedoms, 1 - LEVEL / 2) * errors
-    level = LEVEL / len(pairs)  # the first step of Holm's method, which the smallest p-value must pass
-    return [
-        Comparison(
-            better=one,
-            worse=two,
-            test=("paired t-test" if paired[index] else "Welch's t-test") if varies[index] else "permutation test",
-            seeds=int(shared[index]),
-            difference=float(means[index]),
-            low=float(means[index] - halves[index]),
-            high=float(means[index] + halves[index]),
-            effect=float(effects[index] * varies[index]),
-            p=float(corrected[index]),
-            needed=(
+    level = LEVEL / len(means)  # the first step of Holm's method, which the smallest p-value must pass
+    needed: list[int | None] = [None] * len(means)
+    for index in range(len(rows) - 1):  # the pairs of the best; of others nobody asks
+        if corrected[index] >= LEVEL:
+            needed[index] = (
                 _needed(float(effects[index]), level, bool(paired[index]), int(shared[index]))
                 if varies[index] or means[index] == 0
                 else math.ceil(1 - math.log2(level))  # of pairs; unpaired seeds are at least as many
             )
-            if one == several[0] and corrected[index] >= LEVEL  # of others nobody asks
-            else None,
-        )
-        for index, (one, two) in enumerate(pairs)
+    tests: list[Literal["paired t-test", "Welch's t-test", "permutation test"]] = [
+        ("paired t-test" if is_paired else "Welch's t-test") if differs else "permutation test"
+        for is_paired, differs in zip(paired, varies, strict=True)
+    ]
+    columns = (
+        several[first], several[second], shared.astype(int), means, means - halves, means + halves, effects * varies,
+        corrected,
+    )  # fmt: skip
+    values = zip(*(column.tolist() for column in columns), tests, needed, strict=True)
+    return [
+        Comparison(one, two, test, seeds, mean, low, high, effect, p_value, seeds_needed)
+        for one, two, seeds, mean, low, high, effect, p_value, test, seeds_needed in values
     ]
 
 
-def _difference(
-    one: NDArray[np.float64], two: NDArray[np.float64]
-) -> tuple[float, float, float, float, int, bool, float]:
-    """Compares two rows, [S] each, in pairs where every seed of the one that has fewer is the other's, too.
+def _differences(one: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Compares a row, [S], with N others, [N, S], in pairs if each seed of the row that has fewer is the other's, too.
 
     Returns:
-        How much larger the mean of `two` is, its standard error and degrees of freedom, the effect, the seeds,
-        whether they are pairs, and the p-value of the exact permutation test if all seeds show the same difference.
+        [7, N]: how much larger the other's mean is, its standard error and degrees of freedom, the effect, the seeds,
+        1 if they are pairs, and the p-value of the exact permutation test if all seeds show the same difference.
     """
-    both = np.isfinite(one) & np.isfinite(two)
-    a, b = one[np.isfinite(one)], two[np.isfinite(two)]
-    count = int(both.sum())
-    if count == min(len(a), len(b)):
-        differences = two[both] - one[both]
-        mean, std = float(differences.mean()), float(differences.std(ddof=1))
-        return mean, std / math.sqrt(count), count - 1, mean / std if std > 0 else 0.0, count, True, 2.0 ** (1 - count)
-    parts = a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)
-    mean, error = float(b.mean() - a.mean()), math.sqrt(sum(parts))
-    below = parts[0] ** 2 / (len(a) - 1) + parts[1] ** 2 / (len(b) - 1)
-    freedom = error**4 / below if below > 0 else len(a) + len(b) - 2
-    pooled = math.sqrt((a.var(ddof=1) + b.var(ddof=1)) / 2)
-    least = 2 / math.comb(len(a) + len(b), len(a))
-    return mean, error, freedom, mean / pooled if pooled > 0 else 0.0, min(len(a), len(b)), False, least
+    from scipy.special import binom
+
+    pairs, own = _Moments(others - one), _Moments(one[None])
+    there = _Moments(others)
+    fewer = np.minimum(own.count, there.count)
+    parts = own.var / own.count, there.var / there.count
+    below = parts[0] ** 2 / (own.count - 1) + parts[1] ** 2 / (there.count - 1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        freedom = np.where(below > 0, (parts[0] + parts[1]) ** 2 / below, own.count + there.count - 2)
+    unpaired = [there.mean - own.mean, np.sqrt(parts[0] + parts[1]), freedom, np.sqrt((own.var + there.var) / 2)]
+    least = 2 / binom(own.count + there.count, own.count)
+    paired = [pairs.mean, np.sqrt(pairs.var / np.maximum(pairs.count, 1)), pairs.count - 1.0, np.sqrt(pairs.var)]
+    is_paired = pairs.count == fewer
+    mean, error, freedom, std = np.where(is_paired, paired, unpaired)
+    effect = np.divide(mean, std, out=np.zeros_like(mean), where=std > 0)
+    return np.stack([mean, error, freedom, effect, fewer, is_paired, np.where(is_paired, 2.0 ** (1 - fewer), least)])
+
+
+class _Moments:
+    """Count, mean and variance of the finite values of each row.
+
+    Args:
+        values: [N, S].
+    """
+
+    def __init__(self, values: NDArray[np.float64]) -> None:
+        finite = np.isfinite(values)
+        self.count = finite.sum(1).astype(float)
+        self.mean = np.where(finite, values, 0.0).sum(1) / np.maximum(self.count, 1)
+        squares = np.where(finite, values - self.mean[:, None], 0.0) ** 2
+        self.var = squares.sum(1) / np.maximum(self.count - 1, 1)
 
 
 def _holm(p: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -230,12 +263,14 @@ def _needed(effect: float, level: float, paired: bool, there: int) -> int | None
         return None
     from scipy.special import nctdtr, stdtrit
 
-    seeds = np.arange(there + 1, MOST_SEEDS + 1)
-    freedom = seeds - 1 if paired else 2 * (seeds - 1)
-    shift = effect * np.sqrt(seeds if paired else seeds / 2)
-    power = 1 - nctdtr(freedom, shift, stdtrit(freedom, 1 - level / 2))
-    enough = np.flatnonzero(np.nan_to_num(power, nan=1.0) >= POWER)
-    return int(seeds[enough[0]]) if len(enough) else None
+    def finds(seeds: int) -> bool:
+        freedom = seeds - 1 if paired else 2 * (seeds - 1)
+        shift = effect * math.sqrt(seeds if paired else seeds / 2)
+        power = 1 - float(nctdtr(freedom, shift, stdtrit(freedom, 1 - level / 2)))
+        return power >= POWER or math.isnan(power)  # so it is where the effect is very large
+
+    seeds = there + 1 + bisect.bisect_left(range(there + 1, MOST_SEEDS + 1), True, key=finds)
+    return seeds if seeds <= MOST_SEEDS else None
 
 
 def sentences(found: Verdict) -> list[str]:
@@ -245,6 +280,11 @@ def sentences(found: Verdict) -> list[str]:
     best, *others = found.estimates
     if not others:
         return [f"{found.score} is {_mean(best)}"]
+    if not found.is_comparable:
+        return [
+            f"{found.score} measures something else with each loss, so no configuration is best by it; rank them by a "
+            "metric, as with score=val/accuracy or score=val/mse"
+        ]
     if not found.comparisons:
         end = "lowest" if mode(found.score) == "min" else "highest"
         same = [_name(each) for each in found.estimates if each.mean == best.mean]
@@ -278,7 +318,7 @@ def sentences(found: Verdict) -> list[str]:
 
 def advised_seeds(found: Verdict) -> int | None:
     """Returns how many seeds to run next: those that would tell the two best apart, or enough for a first look."""
-    if len(found.estimates) < 2:
+    if len(found.estimates) < 2 or not found.is_comparable:
         return None
     if not found.comparisons:
         return 2 * FEW
@@ -295,6 +335,9 @@ def _apart(found: Verdict, place: int) -> str:
         return means
     if pair.low == pair.high == 0:
         return f"{means}; each seed has the same score with both"
+    if pair.difference < 0:
+        by = f"{-pair.difference:.2g} ({-pair.high:.2g} to {-pair.low:.2g}, {_p(pair.p)})"
+        return f"{means}; over the {pair.seeds} seeds that both have, the mean of the latter is better by {by}"
     more = (
         f"about {pair.needed} seeds should be enough to tell"
         if pair.needed
@@ -324,7 +367,11 @@ def remarks(board: Board, configs: Sequence[Mapping[str, Any]]) -> list[str]:
         board: the leaderboard.
         configs: the configurations of a run of each of its configurations, as recorded.
     """
-    return [*_left_out(board), *_longer(board), *_unasked(board, configs), *_edges(board), *_of_seeds(board)]
+    edges = _edges(board) if _has_one_meaning(board.score, board.keys) else []
+    tasks = [f"the data sets differ, and with them how hard it is to reach a good {board.score}"] * (
+        "data" in board.keys
+    )
+    return [*_left_out(board), *_longer(board), *tasks, *_unasked(board, configs), *edges, *_of_seeds(board)]
 
 
 def _longer(board: Board) -> list[str]:
@@ -396,10 +443,11 @@ def _edges(board: Board) -> list[str]:
     for key in (key for key in board.keys if key not in SEEDS and board.groups):
         try:
             values = sorted({float(row.settings[key]) for row in board.rows})  # pruned ones were tried, too
-            best = float(board.groups[0].settings[key])
+            best, *ties = {float(group.settings[key]) for group in board.groups if group.mean == board.groups[0].mean}
         except (KeyError, ValueError):  # no numbers, or not of all
             continue
-        if len(values) > 2 and best in (values[0], values[-1]) and not best == values[0] == 0:  # no penalty is the end
+        is_end = best in (values[0], values[-1]) and not best == values[0] == 0  # no penalty is the end
+        if len(values) > 2 and is_end and not ties:
             which, way = ("smallest", "smaller") if best == values[0] else ("largest", "larger")
             said.append(
                 f"the best {key}, {board.groups[0].settings[key]}, is the {which} that was tried; try {way} ones"
@@ -408,10 +456,26 @@ def _edges(board: Board) -> list[str]:
 
 
 def _of_seeds(board: Board) -> list[str]:
-    if not any(len(group.by_seed) > 1 for group in board.groups):
+    group = max(board.groups, key=lambda group: len(group.by_seed), default=None)
+    if group is None or len(group.by_seed) < 2:
         return []
-    if "data.seed" not in board.keys:
-        return ["seeds vary first weights and batches, but not the draw of the data, which data.seed varies"]
-    if "seed" not in board.keys:
+    values = {key: {row.settings.get(key) for row in group.rows} for key in SEEDS}
+    (other,) = {*SEEDS} - {board.seed}
+    if len({tuple(map(row.settings.get, SEEDS)) for row in group.rows}) > len(values[board.seed]):
+        return [
+            f"{board.seed} and {other} both vary: the score of each {board.seed} is the mean over up to "
+            f"{len(values[other])} values of {other}, because runs that share one are not independent"
+        ]
+    if len(values["seed"]) == 1:
         return ["data.seed varies the draw of the data, but first weights and batches are the same, which seed varies"]
+    if len(values["data.seed"]) == 1 and not _data_follows(group, board.seed):
+        return ["seeds vary first weights and batches, but not the draw of the data, which data.seed varies"]
     return ["seeds vary first weights, batches and the draw of the data"]
+
+
+def _data_follows(group: Group, seed: str) -> bool:
+    """Returns whether data.seed is another in two runs of a configuration, as with data.seed=${seed}."""
+    folders = {row.settings.get(seed): row.folder for row in group.rows}
+    with suppress(ConfigurationError):  # a damaged one is listed as that
+        return len({settings(read_config(folder)).get("data.seed") for folder in [*folders.values()][:2]}) > 1
+    return False

@@ -10,6 +10,11 @@ const data = element => JSON.parse(element.querySelector("script").textContent);
 
 // Tables: sorted by a click on a column's name, filtered by words.
 const valueOf = cell => cell.dataset.value ?? cell.textContent;
+const isNumber = text => text !== "" && !Number.isNaN(Number(text));
+const compare = (a, b) => { // numbers first, as of `null, 0.001, 1e-05`
+  if (isNumber(a) && isNumber(b)) return a - b;
+  return isNumber(b) - isNumber(a) || String(a).localeCompare(b, "en", { numeric: true });
+};
 const marked = new Map(); // by the id of a table: the rows that parallel coordinates let through
 
 function filter(box) {
@@ -29,8 +34,6 @@ function sort(header) {
   const body = header.closest("table").tBodies[0], rows = [...body.rows];
   const values = new Map(rows.map(row => [row, valueOf(row.cells[column])]));
   const full = rows.filter(row => values.get(row) !== ""), empty = rows.filter(row => values.get(row) === "");
-  const numeric = full.every(row => !Number.isNaN(Number(values.get(row))));
-  const compare = numeric ? (a, b) => a - b : (a, b) => a.localeCompare(b, "en", { numeric: true });
   full.sort((a, b) => (rising ? 1 : -1) * compare(values.get(a), values.get(b)));
   body.append(...full, ...empty); // what has no value comes last either way
 }
@@ -64,7 +67,7 @@ function scale(values, top, bottom, few) { // up to so many numbers are levels o
     const ticks = high > low ? [0, 0.25, 0.5, 0.75, 1].map(back) : [low];
     return { at, ticks: ticks.map(value => [at(value), round(value)]) };
   }
-  const names = numeric ? [...new Set(values)].sort((a, b) => a - b) : [...new Set(values)], at = value => place((names.indexOf(value) + 0.5) / names.length);
+  const names = [...new Set(values)].sort(compare), at = value => place((names.indexOf(value) + 0.5) / names.length);
   const every = Math.ceil(names.length / 20);
   return { at, ticks: names.filter((_, place) => place % every === 0).map(name => [at(name), brief(String(name))]) };
 }
