@@ -283,6 +283,20 @@ def test_any_runs_are_ranked_by_what_differs(
         assert f"{statistics.fmean(run.metrics['test/accuracy'] for run in of_one):.4g}" in said
 
 
+def test_sizes_that_follow_from_the_data_are_no_settings(
+    train: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nor are losses of different tasks ranked by each other."""
+    for data in ("circles", "linear_5d"):
+        train(f"data={data}", max_epochs=1)
+    monkeypatch.chdir(tmp_path)
+    assert main(["leaderboard", ".", "json=true"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [list(each["settings"]) for each in found["configurations"]] == [["data"], ["data"]]
+    assert "val/loss is not the same function in all of these runs" in found["verdict"][0]
+    assert "compare runs with the same loss" in found["verdict"][0], "these tasks share no metric"
+
+
 def test_long_settings_that_end_alike_are_two(
     train: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -301,6 +315,8 @@ def test_long_settings_that_end_alike_are_two(
         (["none"], "there is no folder none"),
         (["run0", "score=val/acuracy"], "did you mean val/accuracy?"),
         (["run0", "scor=val/loss"], "did you mean score?"),
+        (["run0", "score=val/confusion_matrix"], "val/confusion_matrix is no number, so it ranks nothing"),
+        (["run0", "json=yes"], "json is 'yes', but must be one of true, false"),
     ],
     ids=str,
 )

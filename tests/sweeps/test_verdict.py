@@ -228,6 +228,39 @@ def test_the_edge_of_a_grid_is_said() -> None:
     assert remarks(Board("val/loss", ["penalty.weight"], rows), []) == [], "nothing is smaller than no penalty"
 
 
+def test_an_edge_is_said_only_where_all_else_was_equal() -> None:
+    settings = [("1", "sgd", 0.1), ("2", "adam", 0.2), ("4", "adam", 0.3)]
+    rows = [
+        Row(str(job), "completed", {"trainer.max_epochs": epochs, "optimizer": name}, {"val/loss": loss}, Path("x"))
+        for job, (epochs, name, loss) in enumerate(settings)
+    ]
+    assert remarks(Board("val/loss", ["trainer.max_epochs", "optimizer"], rows), []) == []
+
+
+def test_losses_of_different_kinds_rank_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ("hydra/launcher=vectorized", "figures=none", "logger=none", "trainer.max_epochs=1", "data=linear_1d")
+    assert main(["-m", *words, "seed=0,1", "loss=auto,mse,mae"]) == 0
+    said = capsys.readouterr().out
+    (sweep,) = Path("logs/sweeps").iterdir()
+    advice = f"fulmen leaderboard {sweep} score=val/mse"
+    assert "not the same function in all of these runs" in said
+    assert "(mae, mse)" in said or "(mse, mae)" in said, "auto is mse here"
+    assert advice in said and "is best" not in said and "cannot be told apart by" not in said
+    assert main(advice.split()[1:]) == 0
+    said = capsys.readouterr().out
+    assert "not the same function" not in said and "val/mse, smallest first" in said
+
+
+def test_a_verdict_is_printed_in_sentences() -> None:
+    board = Board("val/loss", ["optimizer.lr"], [])
+    assert str(verdict(board)) == "no run has a score"
+    rows = [Row(rate, "completed", {"optimizer.lr": rate}, {"val/loss": float(rate)}, Path("x")) for rate in ("1", "2")]
+    assert str(verdict(Board("val/loss", ["optimizer.lr"], rows))).startswith("one seed each cannot tell")
+
+
 def test_runs_that_diverged_are_not_passed_over() -> None:
     settings = [("0.1", 1.0), ("0.1", 1.1), ("0.9", 0.1), ("0.9", None), ("1.5", None)]
     rows = [

@@ -27,7 +27,7 @@ from fulmen.sweeps.record import Sweep
 from fulmen.sweeps.results import Result, failures, read_all, runs
 from fulmen.sweeps.search import loop, options
 from fulmen.sweeps.search import plan as search
-from fulmen.sweeps.verdict import Verdict, advised_seeds, remarks, sentences, verdict
+from fulmen.sweeps.verdict import Verdict, advised_seeds, remarks, sentences, unlike_losses, verdict
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -231,14 +231,6 @@ def _end(plan: Sweep, folder: Path, study: "Study | None", interrupted: Collecti
 
 def in_words(plan: Sweep, board: Board, compared: Verdict) -> list[str]:
     """Returns the verdict in sentences, with the command for more seeds where those would help."""
-    said = sentences(compared)
-    count = advised_seeds(compared)
-    if count is not None and plan.search is None:
-        seeds = f"seed=range({count})"
-        names = [split_override(word)[0] for word in plan.words]
-        words = [seeds if name == "seed" else word for name, word in zip(names, plan.words, strict=True)]
-        own = [] if plan.config_dir is None else ["--config-dir", plan.config_dir]
-        said.append(f"for more seeds: {command(*own, '-m', *words, *([] if 'seed' in names else [seeds]))}")
     firsts: dict[int, Path] = {}
     for row in board.rows:
         for place, group in enumerate(board.groups):
@@ -248,6 +240,17 @@ def in_words(plan: Sweep, board: Board, compared: Verdict) -> list[str]:
     for place in sorted(firsts)[:COMPARED]:
         with suppress(ConfigurationError):  # a damaged one is listed as that
             configs.append(read_config(firsts[place]))
+    places = [str(row.folder.parent) for row in board.rows[:1]]
+    if unlike := unlike_losses(board, configs, places):
+        return unlike + remarks(board, configs)
+    said = sentences(compared)
+    count = advised_seeds(compared)
+    if count is not None and plan.search is None:
+        seeds = f"seed=range({count})"
+        names = [split_override(word)[0] for word in plan.words]
+        words = [seeds if name == "seed" else word for name, word in zip(names, plan.words, strict=True)]
+        own = [] if plan.config_dir is None else ["--config-dir", plan.config_dir]
+        said.append(f"for more seeds: {command(*own, '-m', *words, *([] if 'seed' in names else [seeds]))}")
     return said + remarks(board, configs)
 
 
