@@ -203,6 +203,17 @@ def test_what_is_framed_may_be_luck() -> None:
     assert title(True, False, seeds=1) == "framed: the best; one run each, so that may be luck"
 
 
+def test_nothing_is_framed_where_all_are_equal() -> None:
+    rows = [
+        Row(f"{p}{q}", "completed", {"p": str(p), "q": str(q), "seed": str(seed)}, {"val/loss": seed + q}, Path())
+        for p in range(2)
+        for q in range(2)
+        for seed in range(2)
+    ]
+    runs = Board("val/loss", ["p", "q", "seed"], rows)
+    assert picture(runs, verdict(runs)).axes[0].get_title() == "dots below a mean: its seeds"
+
+
 def test_two_settings_that_a_search_draws_are_points_on_a_plane() -> None:
     found = [(["3", "0.001"], 1.0), (["1", "0.1"], 2.0), (["2", "10"], 3.0)]
     configurations = [Configuration(settings, mean, is_best=mean == 1) for settings, mean in found]

@@ -15,6 +15,7 @@ as in
 """
 
 import itertools
+import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -244,6 +245,9 @@ def _bands(records: Sequence[Record], runs: Sequence[Settings]) -> dict[str, lis
             if there := [record.history for record in members if record.history.get(metric)]:
                 steps, values = ([np.array(history[key]) for history in there] for key in ("step", metric))
                 found.setdefault(metric, []).append(band(name, steps, values))
+        found.get(metric, []).sort(
+            key=lambda one: one.mean[-1] if one.mean.size else math.inf
+        )  # losses: the best first
     return found
 
 

@@ -168,6 +168,8 @@ def picture(board: Board, found: "Verdict | None" = None) -> "Figure":
     means = [group.mean for group in board.groups]
     best = {place for place, mean in enumerate(means) if mean == means[0]}
     best |= set(found.equals) if found is not None and found.comparisons else set()
+    if len(best) == len(means):
+        best = set()  # where all are equal, none stands out
     states: dict[tuple[str | None, ...], Counter[str]] = {}
     for row in sorted(board.rows, key=lambda row: (len(row.job), row.job)):  # as numbers
         of_one = states.setdefault(tuple(map(row.settings.get, keys)), Counter())
