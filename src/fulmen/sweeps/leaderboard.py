@@ -201,7 +201,7 @@ def table(board: Board, found: "Verdict", most: int) -> Table:
     """Returns the best configurations, with mean, its interval, spread and number of seeds."""
     header, rows = _ranks(board, found)
     title = f"{board.score}, {'smallest' if mode(board.score) == 'min' else 'largest'} first"
-    shown = Table(*map(escape, header), title=title)
+    shown = Table(*map(escape, header), title=title, min_width=len(title) + 2)
     for row in rows[:most]:
         shown.add_row(*map(escape, row))
     ranks = [estimate.rank for estimate in found.estimates]

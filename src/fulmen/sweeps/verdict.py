@@ -355,13 +355,20 @@ def _loss(run: Settings) -> str:
 
 
 def remarks(board: Board, configs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Returns what to bear in mind: runs without a score or of another length, unasked differences, an edge, seeds.
+    """Returns what to bear in mind: runs lost, repeated or longer, unasked differences, an edge, seeds.
 
     Args:
         board: the leaderboard.
         configs: the configurations of a run of each of its configurations, as recorded.
     """
-    return [*_left_out(board), *_longer(board), *_unasked(board, configs), *_edges(board), *_of_seeds(board)]
+    return [
+        *_left_out(board),
+        *_repeated(board),
+        *_longer(board),
+        *_unasked(board, configs),
+        *_edges(board),
+        *_of_seeds(board),
+    ]
 
 
 def _longer(board: Board) -> list[str]:
@@ -396,6 +403,13 @@ def _left_out(board: Board) -> list[str]:
         elif lost:
             said.append(f"{name} {which} of {counts.total()} runs, which its mean leaves out")
     return said
+
+
+def _repeated(board: Board) -> list[str]:
+    """Returns how many runs have the configuration and the seed of another, as after a typo in a list of values."""
+    count = sum(len(runs) - 1 for group in board.groups for runs in group.by_seed.values())
+    which, count_as = ("1 run repeats", "counts as") if count == 1 else (f"{count} runs repeat", "count as")
+    return [f"{which} another's configuration and seed, and {count_as} one with it"] if count else []
 
 
 def _unasked(board: Board, configs: Sequence[Mapping[str, Any]]) -> list[str]:
