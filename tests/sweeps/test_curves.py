@@ -43,6 +43,8 @@ def test_the_first_configurations_have_colours_and_the_rest_is_grey() -> None:
     assert set(lines[::-1][len(COLOURS) :]) == {to_hex("0.75")}
     assert len(axes.collections) == len(COLOURS), "no band is grey"
     assert [text.get_text() for text in figure.legends[0].get_texts()][-1] == "3 others"
+    figure = bands({"val/loss": [Band(f"lr={place}", 4, one, one, one, one) for place in range(1 + len(COLOURS))]})
+    assert [text.get_text() for text in figure.legends[0].get_texts()][-1] == "1 other"
 
 
 def test_a_legend_tells_long_names_apart() -> None:

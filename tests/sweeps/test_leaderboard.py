@@ -138,6 +138,15 @@ def test_words_are_points_that_no_line_joins() -> None:
     assert axes.lines[0].get_linestyle() == "None"
 
 
+def test_many_words_are_tilted_and_end_at_their_points() -> None:
+    for count, ends in ((4, "center"), (8, "right")):
+        found = [Configuration([f"initializer_{at}"], float(at)) for at in range(count)]
+        labels = ranking(["init"], found, "val/loss").axes[0].get_xticklabels()
+        assert {label.get_ha() for label in labels} == {ends} and {label.get_rotation() > 0 for label in labels} == {
+            count > 4
+        }
+
+
 def test_two_settings_are_a_map() -> None:
     found = [(["sgd", "0.1"], 3.0), (["adam", "0.1"], 1.0), (["adam", "0.01"], 2.0)]
     axes, bar = drawn(["optimizer", "optimizer.lr"], found).axes

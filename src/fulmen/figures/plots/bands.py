@@ -74,7 +74,7 @@ def bands(metrics: Mapping[str, Sequence[Band]]) -> Figure:
         label = " ".join(word for word in name.split(" ") if word not in shared)
         handles.append(Line2D([], [], color=colour[name], linewidth=3, label=_wrapped(label)))
     if (rest := len(names) - len(COLOURS)) > 0:
-        handles.append(Line2D([], [], color="0.75", linewidth=3, label=f"{rest} others"))
+        handles.append(Line2D([], [], color="0.75", linewidth=3, label="1 other" if rest == 1 else f"{rest} others"))
     if len(names) > 1:
         legend = figure.legend(handles=handles, loc="outside right upper", frameon=False, fontsize=8)
         if shared:
