@@ -132,42 +132,43 @@ def page(cases: Sequence[Case]) -> str:
     table = "\n".join(lines)
     return f"""# Tuning
 
-`fulmen tune lr` and `fulmen tune batch_size` recommend, print why, and print what to type. They train nothing with
-what they found. Each writes a folder under `logs/tune` with `tune.json`, `table.csv` and `tune.png`; a run that is
-given it as `tuned=<folder>` is refused if it uses another value, data set, model or optimizer, and else keeps the word
-in its `config.yaml`.
+`fulmen tune lr` and `fulmen tune batch_size` recommend a value, explain it, and print the command that trains with it;
+they do not run that command. Each writes a folder under `logs/tune` with `tune.json`, `table.csv` and `tune.png`. A run
+with `tuned=<folder>` records the folder in its `config.yaml`, and is refused if its value is not the recommended one, or
+its data set, model or optimizer is another.
 
 ## A learning rate
 
-Thirteen rates, two in each decade, from a thousandth of `optimizer.lr` to a thousand times as much, begin the very
-run that the words describe, with three seeds each: the same batches, schedule and length, only that they are
-stopped. After 5% of the steps the best rate and its two neighbours go on, after 15% the better two of these, and
-after 30% the better one is recommended. What counts is the best `score` so far, a mean over the seeds, because a
-run keeps its best weights; with `weights=last` it is the last one. No rate is dropped before the tenth step. A rate
-with a seed that diverged comes last. If the best rate is the last one of the range, the range moves on by three
-decades, twice at most.
+Thirteen rates are tried, two in each decade, from a thousandth of `optimizer.lr` to a thousand times as much. With each
+rate and each of three seeds, your run is started as it would be trained, with the same batches, schedule and length,
+and stopped early. After 5% of the steps, the best rate and its two neighbours continue; after 15%, the better two of
+these; after 30%, the better one is recommended. Rates are compared by their best `score` so far, a mean over the seeds,
+because a run keeps its best weights; with `weights=last`, by the latest score. No rate is dropped before the tenth
+step, and a rate that diverges with any seed comes last. If the best rate is the smallest or the largest, the range is
+extended by three decades, at most twice.
 
 This is successive halving (Jamieson and Talwalkar, *Non-stochastic best arm identification and hyperparameter
 optimization*, AISTATS 2016), applied to the range test of Smith (*Cyclical learning rates for training neural
-networks*, WACV 2017). It was chosen on recorded runs, {CHOSEN} Two things made a difference there. Neighbours go on
-rather than the next best, since the loss over the logarithm of the rate has one valley, whose floor moves to
-smaller rates in the course of a run. And at 5%, rates within 2% of the best count as equal, of which the largest is
-taken for the best: on a plateau all look alike, and large rates are the first to leave it.
+networks*, WACV 2017). It was chosen on recorded runs, {CHOSEN}
+Two decisions mattered. First, the neighbours of the best rate continue, not the next best rates: plotted over the
+logarithm of the rate, the loss has one valley, and its lowest point moves to smaller rates during a run. Second, at 5%,
+all rates within 2% of the best count as equal, and the largest of them as the best: on a plateau all look alike, and
+large rates leave it first.
 
-What is assumed: that a rate which leads after 30% of the steps leads at the end. Where the loss stays on a plateau
-for longer than that, where a few seeds differ more than the rates do, or where a schedule changes the rate later,
-it may not. Networks that cannot be stacked ([stacking.md](stacking.md)) train one by one, each rate with one seed
-for a tenth of the run, which says less.
+The method assumes that the rate that leads after 30% of the steps still leads at the end. That may be wrong if the loss
+stays on a plateau for longer, if seeds differ more than rates do, or if a schedule changes the rate later. Networks
+that cannot be stacked ([stacking.md](stacking.md)) are trained one by one, each rate with one seed for a tenth of the
+run, which is less reliable.
 
 ![The validation loss of thirteen learning rates after 5% of a run, and of two after 30%](pictures/tuning.png)
 
 ## A batch size
 
-Steps on 1, 2, 4, ... and all rows are timed as runs take them, in five rounds through all sizes, and each size is
-compared with the fastest in the same round. The smallest size is recommended whose median time per row is within
-10% of the least. Sizes that would take more than half of the free memory, by an estimate from the sizes of the
-layers, are left out; on a GPU a size that does not fit ends the measurement. This is about speed alone: a larger
-batch takes fewer steps in a pass, and learns differently in each. Tune the rate again afterwards.
+Training steps on 1, 2, 4, ... rows, up to all of them, are timed in five rounds over all sizes, and each size is
+compared with the fastest of the same round. The smallest size whose median time per row is within 10% of the shortest
+is recommended. Sizes that would need more than half of the free memory, estimated from the sizes of the layers, are
+left out; on a GPU, the first size that does not fit ends the measurement. The recommendation is about speed alone: a
+larger batch means fewer steps in a pass, and often another learning rate, so run `fulmen tune lr` again afterwards.
 
 ## Rates that were recommended, measured
 
@@ -175,8 +176,8 @@ Written by `python scripts/tuning.py` on {datetime.now(UTC):%Y-%m-%d}, on {machi
 {platform.python_version()}, {libraries}. Over the last quarter of an hour {os.getloadavg()[2]:.1f} processes ran on
 average, one of them this, so that seconds say little.
 
-For each data set and optimizer `fulmen tune lr` recommends a rate, and a stacked sweep trains all rates that it
-tried to the end, with the seeds of the test, {", ".join(map(str, SEEDS))}, and with others,
+For each data set and optimizer, `fulmen tune lr` recommends a rate, and a stacked sweep trains all rates that it tried
+to the end, with the seeds of the test, {", ".join(map(str, SEEDS))}, and with others,
 {", ".join(map(str, OTHERS))}. Losses are `val/loss` as runs report it, with the best weights, means over three
 seeds. A rate is *within* if its loss is at most {NEAR:.0%} above the least of all rates with the same seeds; *by the
 floor*, if it is with {FLOOR:.0%} of the loss of networks that have hardly trained added to that (the smallest rate

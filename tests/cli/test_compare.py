@@ -249,13 +249,14 @@ def test_seeds_are_a_band(compare: Callable[..., str], monkeypatch: pytest.Monke
     assert "*" not in said and "fulmen leaderboard with these folders compares configurations" in said
     (found,) = made
     assert {metric: [(each.name, each.seeds) for each in of] for metric, of in found.items()} == {
-        "val/loss": [("optimizer=sgd", 3), ("optimizer=adam", 3)],
-        "train/loss": [("optimizer=sgd", 3), ("optimizer=adam", 3)],
+        "val/loss": [("optimizer=adam", 3), ("optimizer=sgd", 3)],
+        "train/loss": [("optimizer=adam", 3), ("optimizer=sgd", 3)],
     }
-    expected = [read(sweep / str(job)).history["val/loss"] for job in (0, 2, 4)]
-    np.testing.assert_allclose(found["val/loss"][0].mean, np.mean(expected, 0))
+    expected = [np.mean([read(sweep / str(job + at)).history["val/loss"] for job in (0, 2, 4)], 0) for at in (1, 0)]
+    np.testing.assert_allclose([each.mean for each in found["val/loss"]], expected)
+    assert expected[0][-1] < expected[1][-1], "the best is first, and has the first colour"
     compare(f"{sweep}/0", f"{sweep}/1", f"{sweep}/2", f"{sweep}/3")
-    assert [(each.name, each.seeds) for each in made[1]["val/loss"]] == [("optimizer=sgd", 2), ("optimizer=adam", 2)]
+    assert [(each.name, each.seeds) for each in made[1]["val/loss"]] == [("optimizer=adam", 2), ("optimizer=sgd", 2)]
     compare(f"{sweep}/0", f"{sweep}/2")
     assert len(made) == 2, "two runs are two curves"
 

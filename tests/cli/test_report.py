@@ -15,6 +15,7 @@ from PIL import Image
 
 import fulmen
 from fulmen.cli.main import main
+from fulmen.errors import ConfigurationError
 from fulmen.experiment.load import Run
 from fulmen.figures.report import page
 
@@ -180,7 +181,7 @@ def test_a_sweep_with_failed_damaged_and_waiting_jobs(
     page = written(folder, code=1)
     states = {row["run"]: row["state"] for row in page.table("All runs")}
     assert states == {"0": "completed", "1": "diverged", "2": "damaged", "3": "diverged"}
-    assert "Failures" in page.headings and any("retry=failed" in line for line in page.commands)
+    assert "Failures" in page.headings and any(line.endswith("retry=diverged") for line in page.commands)
     shutil.rmtree(folder / "2")
     (folder / "2").mkdir()
     (folder / "0" / "status.json").write_text('{"state": "running"}')
@@ -256,9 +257,24 @@ def test_a_page_on_200_configurations_is_small_and_quickly_written(tmp_path: Pat
         (["."], "there is no run in ."),
         ([".", "outptu=a.html"], "there is no option outptu=; did you mean output"),
         ([".", "--open"], "there is no option --open"),
-        ([".", "output=a.pdf"], "output=a.pdf must end in one of .html"),
+        ([".", "output=a.pdf"], "output=a.pdf must end in .html"),
         ([".", "output=no/a.html"], "output=no/a.html cannot be written: no is not a folder"),
     ],
 )
 def test_a_wrong_word_gets_a_sentence(words: list[str], sentence: str, refused: Callable[..., str]) -> None:
     assert sentence in refused("report", *words)
+
+
+def test_a_folder_of_runs_or_sweeps_is_not_said_to_hold_none(tmp_path: Path, refused: Callable[..., str]) -> None:
+    for name in ("runs/a", "runs/b", "sweeps/c/0"):
+        (tmp_path / name).mkdir(parents=True)
+        for file in ("config.yaml", "status.json"):
+            (tmp_path / name / file).write_text("{}")
+    (tmp_path / "sweeps/c/sweep.yaml").write_text("{}")
+    runs, sweeps = tmp_path / "runs", tmp_path / "sweeps"
+    for folder, what, last in ((runs, "runs", "b"), (sweeps, "sweeps", "c")):
+        said = refused("report", str(folder))
+        assert f"{folder} holds {what}, but is not one itself; name one of them, such as {folder / last}" in said
+    assert "status.json is a file; name the folder of a run" in refused("report", f"{runs}/a/status.json")
+    with pytest.raises(ConfigurationError, match="runs holds runs, but is not one itself"):
+        fulmen.load_sweep(runs)

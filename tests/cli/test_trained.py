@@ -221,7 +221,7 @@ WRONG = {
     "predict run input=rows.csv separator=ab": r"fulmen: separator is 'ab': give one character, or tab",
     "predict run input=rows.csv trust_checkpoint=yes": r"trust_checkpoint is 'yes', but must be one of true, false",
     "evaluate run data.seed=1,2": r"names several values",
-    "evaluate run output=out.txt": r"output=out.txt must end in one of .json",
+    "evaluate run output=out.txt": r"output=out.txt must end in .json",
     "export": r"name one run's folder or checkpoint first; none was given",
     "export run input=empty.npy": r"there are no rows to check with",
     "export run input=rwos.csv": r"There is no file rwos.csv",

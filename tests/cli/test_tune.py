@@ -110,7 +110,7 @@ def test_a_rate_at_the_end_of_the_range_moves_it_on(
     words = ("trainer.max_epochs=20", "data.train_size=20", "data.val_size=20")
     _, found = tune("lr", *LINEAR, *words, "optimizer.lr=1e-5")
     assert found["value"] > 1e-2
-    assert "the best rate, 0.01, is the last one: the range is moved up" in capsys.readouterr().out
+    assert "the best rate, 0.01, is the largest: larger ones follow" in capsys.readouterr().out
 
 
 def test_what_cannot_be_told_apart_is_said_and_no_caveat_is_made_up(

@@ -72,6 +72,11 @@ def by_hand(run: Run, x: Any, words: list[str]) -> Any:
         return train, run.model(torch.tensor(scaled).float()).numpy()
 
 
+def test_a_run_is_printed_on_one_line(species: Run) -> None:
+    loss, accuracy = (species.metrics[f"test/{name}"] for name in ("loss", "accuracy"))
+    assert repr(species).startswith(f"<run {species.folder}: test/loss {loss:.4g}, test/accuracy {accuracy:.4g}")
+
+
 @pytest.mark.parametrize("again", [False, True])
 def test_classes_of_new_rows(species: Run, again: bool) -> None:
     run = fulmen.load(species.folder) if again else species

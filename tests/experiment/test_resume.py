@@ -337,7 +337,7 @@ BAD_WORDS = {
     "resume=rnu": r"there is no folder rnu; did you mean run\?",
     "resume=": r"resume= needs exactly one run folder",
     "resume=run resume=run": r"resume= needs exactly one run folder",
-    "resume=.": r"there is no run in \.",
+    "resume=.": r"\. holds runs, but is not one itself; name one of them, such as run",
     "resume=run rerun=run": r"give one of the two",
     "resume=run optimizer.lr=1": r"optimizer.lr=1 is not one of trainer.max_epochs, .*take rerun=run",
     "resume=run model=deep": r"model=deep is not one of",

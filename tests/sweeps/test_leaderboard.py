@@ -138,6 +138,15 @@ def test_words_are_points_that_no_line_joins() -> None:
     assert axes.lines[0].get_linestyle() == "None"
 
 
+def test_many_words_are_tilted_and_end_at_their_points() -> None:
+    for count, ends in ((4, "center"), (8, "right")):
+        found = [Configuration([f"initializer_{at}"], float(at)) for at in range(count)]
+        labels = ranking(["init"], found, "val/loss").axes[0].get_xticklabels()
+        assert {label.get_horizontalalignment() for label in labels} == {ends} and {
+            label.get_rotation() > 0 for label in labels
+        } == {count > 4}
+
+
 def test_two_settings_are_a_map() -> None:
     found = [(["sgd", "0.1"], 3.0), (["adam", "0.1"], 1.0), (["adam", "0.01"], 2.0)]
     axes, bar = drawn(["optimizer", "optimizer.lr"], found).axes
@@ -201,6 +210,17 @@ def test_what_is_framed_may_be_luck() -> None:
     assert title(True, False).startswith("framed: the best; ")
     assert title(True, True, False).startswith("framed: the 2 best, which cannot be told apart; ")
     assert title(True, False, seeds=1) == "framed: the best; one run each, so that may be luck"
+
+
+def test_nothing_is_framed_where_all_are_equal() -> None:
+    rows = [
+        Row(f"{p}{q}", "completed", {"p": str(p), "q": str(q), "seed": str(seed)}, {"val/loss": seed + q}, Path())
+        for p in range(2)
+        for q in range(2)
+        for seed in range(2)
+    ]
+    runs = Board("val/loss", ["p", "q", "seed"], rows)
+    assert picture(runs, verdict(runs)).axes[0].get_title() == "dots below a mean: its seeds"
 
 
 def test_two_settings_that_a_search_draws_are_points_on_a_plane() -> None:
@@ -283,6 +303,20 @@ def test_any_runs_are_ranked_by_what_differs(
         assert f"{statistics.fmean(run.metrics['test/accuracy'] for run in of_one):.4g}" in said
 
 
+def test_sizes_that_follow_from_the_data_are_no_settings(
+    train: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nor are losses of different tasks ranked by each other."""
+    for data in ("circles", "linear_5d"):
+        train(f"data={data}", max_epochs=1)
+    monkeypatch.chdir(tmp_path)
+    assert main(["leaderboard", ".", "json=true"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [list(each["settings"]) for each in found["configurations"]] == [["data"], ["data"]]
+    assert "val/loss is not the same function in all of these runs" in found["verdict"][0]
+    assert "compare runs with the same loss" in found["verdict"][0], "these tasks share no metric"
+
+
 def test_long_settings_that_end_alike_are_two(
     train: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -301,6 +335,8 @@ def test_long_settings_that_end_alike_are_two(
         (["none"], "there is no folder none"),
         (["run0", "score=val/acuracy"], "did you mean val/accuracy?"),
         (["run0", "scor=val/loss"], "did you mean score?"),
+        (["run0", "score=val/confusion_matrix"], "val/confusion_matrix is no number, so it ranks nothing"),
+        (["run0", "json=yes"], "json is 'yes', but must be one of true, false"),
     ],
     ids=str,
 )

@@ -89,7 +89,7 @@ def test_a_signal_stops_a_sweep_cleanly(
     assert said.count("job 1  ") == 1 and "2 runs not begun or not ended" in said, "each job is listed once"
     assert [row["state"] for row in place.board()] == ["completed", "interrupted", "planned"]
     assert main([f"resume={folder}"]) == 1
-    assert "is a sweep, not a run; to resume it, add -m" in capsys.readouterr().err
+    assert "/0 and so on; to resume it, add -m" in capsys.readouterr().err
     monkeypatch.delenv("STRUCK")
     assert place.go_on("allow_targets=[moody]") == 0
     assert place.states() == dict.fromkeys(range(3), "completed")

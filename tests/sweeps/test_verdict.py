@@ -213,8 +213,11 @@ def test_different_losses_are_no_measure_of_what_is_best() -> None:
     assert "rank" not in shown.getvalue()
     assert len(verdict(Board("val/mse", ["loss", "seed"], [*rows])).comparisons) == 1
     assert verdict(Board("val/loss", ["seed"], rows[:6])).is_comparable
-    data = [Row(row.job, row.state, {"data": row.settings["loss"]}, row.metrics, row.folder) for row in rows]
-    assert remarks(Board("val/mse", ["data"], data), [])[0].startswith("the data sets differ")
+    data = [
+        Row(row.job, row.state, {"data": row.settings["loss"], "seed": row.settings["seed"]}, row.metrics, row.folder)
+        for row in rows
+    ]
+    assert remarks(Board("val/mse", ["data", "seed"], data), [])[0].startswith("the data sets differ")
 
 
 def test_what_differs_unasked_is_said() -> None:
@@ -259,13 +262,13 @@ def test_training_that_differs_with_an_experiment_or_with_data_is_said_by_what_d
         (["seed"], "not the draw of the data"),
         (["data.seed"], "first weights and batches are the same"),
         (["seed", "data.seed"], "seeds vary first weights, batches and the draw of the data"),
-        ([], ""),
+        ([], "repeats another's configuration and seed"),
     ],
 )
 def test_it_is_said_what_the_seeds_vary(keys: list[str], said: str) -> None:
     rows = [Row(str(job), "completed", dict.fromkeys(keys, str(job)), {"val/loss": 1.0}, Path()) for job in range(2)]
     found = remarks(Board("val/loss", keys, rows), [])
-    assert said in found[-1] if said else found == []
+    assert said in found[-1]
 
 
 def test_runs_that_share_a_draw_of_the_data_are_one_sample() -> None:
@@ -324,6 +327,57 @@ def test_the_edge_of_a_grid_is_said() -> None:
     settings = [({"penalty.weight": weight}, float(weight)) for weight in ("0", "0.1", "1")]
     rows = [Row("0", "completed", weight, {"val/loss": score}, Path("x")) for weight, score in settings]
     assert remarks(Board("val/loss", ["penalty.weight"], rows), []) == [], "nothing is smaller than no penalty"
+
+
+def test_an_edge_is_said_only_where_all_else_was_equal() -> None:
+    settings = [("1", "sgd", 0.1), ("2", "adam", 0.2), ("4", "adam", 0.3)]
+    rows = [
+        Row(str(job), "completed", {"trainer.max_epochs": epochs, "optimizer": name}, {"val/loss": loss}, Path("x"))
+        for job, (epochs, name, loss) in enumerate(settings)
+    ]
+    assert remarks(Board("val/loss", ["trainer.max_epochs", "optimizer"], rows), []) == []
+
+
+def test_losses_of_different_kinds_rank_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ("hydra/launcher=vectorized", "figures=none", "logger=none", "trainer.max_epochs=1", "data=linear_1d")
+    assert main(["-m", *words, "seed=0,1", "loss=auto,mse,mae"]) == 0
+    said = capsys.readouterr().out
+    (sweep,) = Path("logs/sweeps").iterdir()
+    advice = f"fulmen leaderboard {sweep} score=val/mse"
+    assert "not the same function in all of these runs" in said
+    assert "(mae, mse)" in said or "(mse, mae)" in said, "auto is mse here"
+    assert advice in said and "is best" not in said and "cannot be told apart by" not in said
+    assert main(advice.split()[1:]) == 0
+    said = capsys.readouterr().out
+    assert "not the same function" not in said and "val/mse, smallest first" in said
+
+
+def test_a_verdict_is_printed_in_sentences() -> None:
+    board = Board("val/loss", ["optimizer.lr"], [])
+    assert str(verdict(board)) == "no run has a score"
+    rows = [Row(rate, "completed", {"optimizer.lr": rate}, {"val/loss": float(rate)}, Path("x")) for rate in ("1", "2")]
+    assert str(verdict(Board("val/loss", ["optimizer.lr"], rows))).startswith("one seed each cannot tell")
+
+
+def test_runs_that_repeat_each_other_are_counted() -> None:
+    rows = [
+        Row(str(job), "completed", {"optimizer.lr": "0.1", "seed": seed}, {"val/loss": 1.0}, Path("x"))
+        for job, seed in enumerate("0011")
+    ]
+    said = remarks(Board("val/loss", ["optimizer.lr", "seed"], rows), [])
+    assert said[0] == "2 runs repeat another's configuration and seed, and count as one with it"
+    said = remarks(Board("val/loss", ["optimizer.lr", "seed"], rows[:3]), [])
+    assert said[0] == "1 run repeats another's configuration and seed, and counts as one with it"
+
+
+def test_a_narrow_table_has_its_title_on_one_line() -> None:
+    board = Board("val/loss", [], [Row("0", "completed", {}, {"val/loss": 1.0}, Path("x"))])
+    file = io.StringIO()
+    Console(file=file, width=80).print(table(board, verdict(board), 10))
+    assert file.getvalue().splitlines()[0].strip() == "val/loss, smallest first"
 
 
 def test_runs_that_diverged_are_not_passed_over() -> None:

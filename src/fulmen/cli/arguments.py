@@ -63,7 +63,8 @@ def output(arguments: Arguments, endings: Collection[str] = ()) -> Path | None:
         return None
     path = expand_home(arguments.options["output"])
     if endings and path.suffix not in endings:
-        raise ConfigurationError(f"output={path} must end in one of {', '.join(endings)}")
+        one_of = "one of " if len(endings) > 1 else ""
+        raise ConfigurationError(f"output={path} must end in {one_of}{', '.join(endings)}")
     if not path.parent.is_dir():
         raise ConfigurationError(f"output={path} cannot be written: {path.parent} is not a folder")
     if path.is_dir():

@@ -1,4 +1,4 @@
-"""Shows runs side by side: how they ended, the settings that differ, the final figures, and a picture of their losses.
+"""Shows runs side by side: how they ended, the settings that differ, the final metrics, and a picture of their losses.
 
 usage: fulmen compare RUN RUN ... [output=FILE] [all=true]
 
@@ -15,6 +15,7 @@ as in
 """
 
 import itertools
+import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -185,13 +186,13 @@ def _print_figures(console: Console, records: Sequence[Record], runs: Sequence[S
     """Prints the final metrics; none is best where configurations repeat, and no loss where they are of other kinds."""
     metrics = [record.metrics for record in records if record.metrics]
     if not metrics:
-        console.print("none of them has final figures", highlight=False)
+        console.print("none of them has final metrics", highlight=False)
         return
     different = differing([run for run, record in zip(runs, records, strict=True) if record.metrics])
     of_kinds = any(key == "sizes.task" or key.partition(".")[0] == "loss" for key in different)
     repeats = len(_configurations(records, runs)) < len(records)
     unmarked = {key for run in metrics for key in run if repeats or (of_kinds and key.endswith("/loss"))}
-    title = "final figures" if repeats else "final figures, * the best"
+    title = "final metrics" if repeats else "final metrics, * the best"
     console.print(*side_by_side(title, finals([record.metrics for record in records], unmarked), console.width))
     luck = "one run each, so the best may be luck"
     if repeats:
@@ -244,6 +245,9 @@ def _bands(records: Sequence[Record], runs: Sequence[Settings]) -> dict[str, lis
             if there := [record.history for record in members if record.history.get(metric)]:
                 steps, values = ([np.array(history[key]) for history in there] for key in ("step", metric))
                 found.setdefault(metric, []).append(band(name, steps, values))
+        found.get(metric, []).sort(
+            key=lambda one: one.mean[-1] if one.mean.size else math.inf
+        )  # losses: the best first
     return found
 
 

@@ -5,7 +5,7 @@ usage: fulmen leaderboard FOLDER ... [score=val/accuracy] [output=FOLDER] [json=
 A FOLDER is that of a run, that of a sweep, or one with such folders in it, such as logs/runs.
 
 options
-  score=FIGURE    what to rank by, a name in metrics.json; the runs' own score unless you say otherwise
+  score=METRIC    what to rank by, a name in metrics.json; the runs' own score unless you say otherwise
   json=true       print what leaderboard.json holds, and nothing else
   output=FOLDER   where leaderboard.csv, .md, .json and .png go; the folder itself if it is one sweep's, else here
 
@@ -30,7 +30,7 @@ from fulmen.runs.settings import TARGET, Settings, differing, settings, typed
 from fulmen.sweeps import leaderboard, record, results
 from fulmen.sweeps.leaderboard import Board, Row
 from fulmen.sweeps.sweep import in_words
-from fulmen.sweeps.verdict import remarks, sentences, verdict
+from fulmen.sweeps.verdict import remarks, sentences, unlike_losses, verdict
 
 OPTIONS = {"score": "what to rank by", "output": "the folder of the files", "json": "true or false"}
 UNRANKED = ("run_dir", "experiment", "allow_targets", "trust_checkpoint")
@@ -44,6 +44,7 @@ def main(argv: Sequence[str]) -> int:
         ConfigurationError: there are no runs, they have different scores and none is named, or the files have no place.
     """
     given = arguments.parse(argv, OPTIONS)
+    as_json = arguments.one_of("json", given.options.get("json", "false"), ("true", "false")) == "true"
     if not given.subjects:
         raise ConfigurationError(f"name folders of runs or sweeps, as in {command('leaderboard', 'logs/runs')}")
     subjects = [Path(subject) for subject in given.subjects]
@@ -55,16 +56,20 @@ def main(argv: Sequence[str]) -> int:
     else:
         board, configs = _of_runs(subjects, score)
     if not board.groups:
-        figures = dict.fromkeys(name for row in board.rows for name in row.metrics if "/" in name)
-        raise ConfigurationError(
-            f"none of the {len(board.rows)} runs has {board.score}"
-            f"{did_you_mean(board.score, figures) or '; there are ' + (', '.join(figures) or 'no figures at all')}"
-        )
+        there = dict.fromkeys(name for row in board.rows for name in row.metrics)
+        numbers = [name for name in there if "/" in name and Board(name, [], [*board.rows]).groups]
+        near = did_you_mean(board.score, numbers) or f"; there are {', '.join(numbers) or 'no metrics at all'}"
+        if board.score in there:
+            raise ConfigurationError(f"{board.score} is no number, so it ranks nothing{near}")
+        raise ConfigurationError(f"none of the {len(board.rows)} runs has {board.score}{near}")
     output = _output(given, subjects)
     compared = verdict(board)
-    said = sentences(compared) + remarks(board, configs) if plan is None else in_words(plan, board, compared)
+    if plan is None:
+        said = (unlike_losses(board, configs, given.subjects) or sentences(compared)) + remarks(board, configs)
+    else:
+        said = in_words(plan, board, compared)
     leaderboard.write(board, compared, said, output)
-    if arguments.one_of("json", given.options.get("json", "false"), ("true", "false")) == "true":
+    if as_json:
         print(json.dumps(leaderboard.plain(board, compared, said), indent=2, ensure_ascii=False))
         return int(any(row.state == results.DAMAGED for row in board.rows))
     console = Console() if Console().is_terminal else Console(width=leaderboard.FILE_WIDTH)
@@ -112,7 +117,7 @@ def _of_runs(subjects: Sequence[Path], score: str | None) -> tuple[Board, list[M
 
 def _decided(runs: Sequence[Settings], key: str) -> bool:
     """Returns whether a key only follows from the choice in its group, as a rate does from an optimizer's default."""
-    group = key.partition(".")[0]
+    group = key.partition(".")[0].replace("sizes", "data")  # the sizes follow from the data set
     values: dict[object, set[str]] = {}
     for run in runs:
         values.setdefault(run.get(group), set()).add(repr(run.get(key)))

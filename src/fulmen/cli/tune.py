@@ -1,19 +1,20 @@
-"""Recommends a learning rate or a batch size for the run that some words describe, and says why.
+"""Recommends a learning rate or a batch size for a run, and says why.
 
 usage: fulmen tune lr [group=choice ...] [key=value ...]
        fulmen tune batch_size [group=choice ...] [key=value ...]
 
-lr: thirteen rates, from a thousandth of optimizer.lr to a thousand times as much, begin the run with three
-seeds each. After 5% of its steps the best one and its two neighbours go on, after 15% two of them, and the
-better one after 30% is recommended. That takes a tenth of the steps of all those runs. If the best rate is the
-last one, others beyond it follow.
+lr: trains with thirteen rates, from a thousandth of optimizer.lr to a thousand times as much, and three seeds
+each. After 5% of the run's steps, the best rate and its two neighbours continue; after 15%, two of these; the
+better one after 30% is recommended. This takes a tenth of the steps of all those runs. If the best rate is the
+smallest or the largest, more are tried beyond it.
 
-batch_size: steps on 1, 2, 4 ... rows are timed, and the smallest batch is recommended in which a row takes
-hardly longer than in any other.
+batch_size: times steps on 1, 2, 4 ... rows, and recommends the smallest batch whose time per row is within 10%
+of the shortest.
 
-Nothing is trained with what is found. The words to type are printed, with tuned=FOLDER, which the run records. In the
-folder, under logs/tune, are tune.json, table.csv and tune.png.
+The run itself is not trained: the command that does so is printed. Its tuned=FOLDER records where the value came
+from. That folder, under logs/tune, holds tune.json, table.csv and tune.png.
 
+as in
   fulmen tune lr data=moons optimizer=sgd
   fulmen tune batch_size data=mnist_5k model=lenet
 """

@@ -58,6 +58,11 @@ class Run:
     predictor: Predictor
     """Turns new rows into predictions."""
 
+    def __repr__(self) -> str:
+        figures = {name: value for name, value in self.metrics.items() if isinstance(value, float)}
+        shown = {name: value for name, value in figures.items() if name.startswith("test/")} or figures
+        return f"<run {self.folder}: {', '.join(f'{name} {value:.4g}' for name, value in shown.items())}>"
+
     def predict(self, rows: Any) -> NDArray[Any]:
         """Predicts new rows, which are scaled and encoded as the training rows were.
 

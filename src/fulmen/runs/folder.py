@@ -265,9 +265,18 @@ def runs_in(folder: Path) -> list[Path]:
 
 
 def absent(folder: Path) -> str:
-    """Returns the sentence about a folder that is not there, or has no run in it."""
+    """Returns the sentence about a path that is not the folder of a run."""
     if (folder / SWEEP).is_file():
-        return f"{folder} is a sweep, not a run; to resume it, add -m; its runs are {folder / '0'} and so on"
+        return (
+            f"{folder} is a sweep, not a run; its runs are {folder / '0'} and so on; to resume it, add -m; "
+            "from Python, fulmen.load_sweep loads it"
+        )
+    if folder.is_file():
+        return f"{folder} is a file; name the folder of a run"
+    inside = sorted(folder.iterdir()) if folder.is_dir() else []
+    for what, is_one in (("runs", was_run), ("sweeps", lambda child: (child / SWEEP).is_file())):
+        if found := [child for child in inside if is_one(child)]:
+            return f"{folder} holds {what}, but is not one itself; name one of them, such as {found[-1]}"
     parent = folder.absolute().parent
     near = [child.name for child in parent.iterdir() if child.is_dir()] if parent.is_dir() else []
     what = f"no run in {folder}" if folder.is_dir() else f"no folder {folder}"

@@ -38,7 +38,9 @@ def of_board(board: Board) -> dict[str, list["Band"]]:
             there = [run for run in runs if run.get(metric)]
             if there:
                 steps, values = ([np.array(run[name]) for run in there] for name in ("step", metric))
-                found.setdefault(metric, []).append(band(name_of(board, group), steps, values))
+                # A seed that ran twice is one sample of it.
+                one = band(name_of(board, group), steps, values)._replace(seeds=min(len(there), len(group.by_seed)))
+                found.setdefault(metric, []).append(one)
     return found
 
 

@@ -188,6 +188,8 @@ def picture(board: Board, found: "Verdict | None" = None) -> "Figure":
     best = {place for place, mean in enumerate(means) if mean == means[0]}
     best = best if found is None or found.is_comparable else set()
     best |= set(found.equals) if found is not None and found.comparisons else set()
+    if len(best) == len(means):
+        best = set()  # where all are equal, none stands out
     states: dict[tuple[str | None, ...], Counter[str]] = {}
     for row in sorted(board.rows, key=lambda row: (len(row.job), row.job)):  # as numbers
         of_one = states.setdefault(tuple(map(row.settings.get, keys)), Counter())
@@ -219,7 +221,7 @@ def table(board: Board, found: "Verdict", most: int) -> Table:
     """Returns the best configurations, with mean, its interval, spread and number of seeds."""
     header, rows = _ranks(board, found)
     title = f"{board.score}, {'smallest' if mode(board.score) == 'min' else 'largest'} first"
-    shown = Table(*map(escape, header), title=title)
+    shown = Table(*map(escape, header), title=title, min_width=len(title) + 2)
     for row in rows[:most]:
         shown.add_row(*map(escape, row))
     ranks = [estimate.rank for estimate in found.estimates]

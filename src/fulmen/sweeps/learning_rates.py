@@ -176,8 +176,9 @@ def find(experiment: Experiment, why_alone: str | None, say: Callable[[str], obj
             return found
         below = diverged or found.best is tested[0]
         low, high = (low - DECADES, low) if below else (high, high + DECADES)
-        what = "all rates diverge" if diverged else f"the best rate, {found.best.rate:g}, is the last one"
-        say(f"{what}: the range is moved {'down' if below else 'up'}")
+        which, way = ("smallest", "smaller") if below else ("largest", "larger")
+        what = "all rates diverge" if diverged else f"the best rate, {found.best.rate:g}, is the {which}"
+        say(f"{what}: {way} ones follow")
     if diverged:
         raise ConfigurationError(
             f"all {len(tested)} learning rates from {tested[0].rate:g} to {tested[-1].rate:g} diverge; look at the "
@@ -292,7 +293,9 @@ class _Halving:
                     if copy not in self.fit.ends:
                         self.fit.freeze(copy, None)
             kept = ", ".join(f"{self.rates[place]:g}" for place in self.left)
-            self.say(f"step {step} of {self.fit.plan.total_steps}: of {len(ordered)} rates {kept} left")
+            self.say(
+                f"step {step} of {self.fit.plan.total_steps}: {len(self.left)} of {len(ordered)} rates left: {kept}"
+            )
 
     @property
     def tested(self) -> list[Tested]:

@@ -192,8 +192,9 @@ def _commands(plan: Sweep, board: Board, best: Row | None, folder: Path) -> str:
     lines |= {"to run the best one again, in a new folder": _rerun(plan, best)} if best is not None else {}
     if any(row.state not in (*DONE, "failed", "diverged", "damaged") for row in board.rows):
         lines["to finish it"] = command("-m", f"resume={place}", *plan.permissions)
-    if any(row.state in ("failed", "diverged") for row in board.rows):
-        lines["to try again what failed"] = command("-m", f"resume={place}", "retry=failed", *plan.permissions)
+    if lost := [state for state in ("failed", "diverged") if any(row.state == state for row in board.rows)]:
+        retry = f"retry={','.join(lost)}"
+        lines[f"to try again what {' or '.join(lost)}"] = command("-m", f"resume={place}", retry, *plan.permissions)
     lines["to write this page again"] = command("report", place)
     return (facts({"typed in": plan.directory}) if plan.directory else "") + commands(lines)
 

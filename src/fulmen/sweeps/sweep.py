@@ -27,7 +27,7 @@ from fulmen.sweeps.record import Sweep
 from fulmen.sweeps.results import Result, failures, read_all, runs
 from fulmen.sweeps.search import loop, options
 from fulmen.sweeps.search import plan as search
-from fulmen.sweeps.verdict import Verdict, advised_seeds, remarks, sentences, verdict
+from fulmen.sweeps.verdict import Verdict, advised_seeds, remarks, sentences, unlike_losses, verdict
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -231,6 +231,13 @@ def _end(plan: Sweep, folder: Path, study: "Study | None", interrupted: Collecti
 
 def in_words(plan: Sweep, board: Board, compared: Verdict) -> list[str]:
     """Returns the verdict in sentences, with the command for more seeds where those would help."""
+    configs = []
+    for group in board.groups[:COMPARED]:
+        with suppress(ConfigurationError):  # a damaged one is listed as that
+            configs.append(read_config(group.rows[0].folder))
+    places = [str(row.folder.parent) for row in board.rows[:1]]
+    if unlike := unlike_losses(board, configs, places):
+        return unlike + remarks(board, configs)
     said = sentences(compared)
     count = advised_seeds(compared)
     if count is not None and plan.search is None:
@@ -239,10 +246,6 @@ def in_words(plan: Sweep, board: Board, compared: Verdict) -> list[str]:
         words = [seeds if name == board.seed else word for name, word in zip(names, plan.words, strict=True)]
         own = [] if plan.config_dir is None else ["--config-dir", plan.config_dir]
         said.append(f"for more seeds: {command(*own, '-m', *words, *([] if board.seed in names else [seeds]))}")
-    configs = []
-    for group in board.groups[:COMPARED]:
-        with suppress(ConfigurationError):  # a damaged one is listed as that
-            configs.append(read_config(group.rows[0].folder))
     return said + remarks(board, configs)
 
 

@@ -22,12 +22,12 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fulmen.errors import ConfigurationError
+from fulmen.errors import ConfigurationError, command
 from fulmen.rules import split_override
 from fulmen.runs.folder import load_status, read_config
 from fulmen.runs.settings import SEEDS, TARGET, Settings, differing, settings, short, typed
 from fulmen.sweeps.leaderboard import LOST, Board, Group
-from fulmen.tasks.names import mode
+from fulmen.tasks.names import LOSSES, mode
 
 LEVEL: Final = 0.05
 """How often a difference may be claimed where there is none."""
@@ -116,6 +116,9 @@ class Verdict:
     def equals(self) -> list[int]:
         """The places of configurations that cannot be told from the best, itself included."""
         return [place for place, estimate in enumerate(self.estimates) if estimate.rank == 1]
+
+    def __str__(self) -> str:
+        return "\n".join(sentences(self)) or "no run has a score"
 
     def of_best(self, place: int) -> Comparison | None:
         """Returns the comparison of a configuration with the one whose mean is best."""
@@ -352,7 +355,7 @@ def _name(estimate: Estimate) -> str:
 
 def _mean(estimate: Estimate) -> str:
     if estimate.low is None:
-        return f"{estimate.mean:.4g} of one seed"
+        return f"{estimate.mean:.4g} from one seed"
     return f"{estimate.mean:.4g} ({estimate.low:.4g} to {estimate.high:.4g} over {estimate.seeds} seeds)"
 
 
@@ -360,8 +363,41 @@ def _p(value: float) -> str:
     return f"p = {value:.2g}" if value >= 0.001 else "p < 0.001"
 
 
+def unlike_losses(board: Board, configs: Sequence[Mapping[str, Any]], subjects: Sequence[str]) -> list[str]:
+    """Returns a sentence where the score is a loss, and not the same function in all runs; nothing otherwise.
+
+    Args:
+        board: the leaderboard.
+        configs: the configurations of a run of each of its configurations, as recorded.
+        subjects: the folders that `fulmen leaderboard` ranks these runs by.
+    """
+    split, _, name = board.score.rpartition("/")
+    runs = [settings(config) for config in configs]
+    kinds = dict.fromkeys(_loss(run) for run in runs)
+    if name != "loss" or len(kinds) < 2:
+        return []
+    ranked = [row for row in board.rows if board.scored(row)]
+    others = [metric for metric in ranked[0].metrics if metric.startswith(f"{split}/") and metric != board.score]
+    shared = [metric for metric in others if all(Board(metric, [], [row]).groups for row in ranked)]
+    way = "; compare runs with the same loss"
+    if shared:
+        way = f"; to rank by a metric that they share: {command('leaderboard', *subjects, f'score={shared[0]}')}"
+    return [
+        f"{board.score} is not the same function in all of these runs ({', '.join(kinds)}), so it ranks nothing{way}"
+    ]
+
+
+def _loss(run: Settings) -> str:
+    """Returns the loss of a run, with its keys; `auto` is that of its task."""
+    name = run.get("loss")
+    if name == "auto":
+        name = LOSSES.get(run.get("sizes.task", ""), ("auto",))[0]
+    own = [f"{key}={typed(value)}" for key, value in run.items() if key.startswith("loss.") and key != "loss._target_"]
+    return " ".join([str(name), *own])
+
+
 def remarks(board: Board, configs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Returns what to bear in mind: runs without a score or of another length, unasked differences, an edge, seeds.
+    """Returns what to bear in mind: runs lost, repeated or longer, unasked differences, an edge, seeds.
 
     Args:
         board: the leaderboard.
@@ -371,7 +407,15 @@ def remarks(board: Board, configs: Sequence[Mapping[str, Any]]) -> list[str]:
     tasks = [f"the data sets differ, and with them how hard it is to reach a good {board.score}"] * (
         "data" in board.keys
     )
-    return [*_left_out(board), *_longer(board), *tasks, *_unasked(board, configs), *edges, *_of_seeds(board)]
+    return [
+        *_left_out(board),
+        *_repeated(board),
+        *_longer(board),
+        *tasks,
+        *_unasked(board, configs),
+        *edges,
+        *_of_seeds(board),
+    ]
 
 
 def _longer(board: Board) -> list[str]:
@@ -406,6 +450,13 @@ def _left_out(board: Board) -> list[str]:
         elif lost:
             said.append(f"{name} {which} of {counts.total()} runs, which its mean leaves out")
     return said
+
+
+def _repeated(board: Board) -> list[str]:
+    """Returns how many runs have the configuration and the seed of another, as after a typo in a list of values."""
+    count = sum(len(runs) - 1 for group in board.groups for runs in group.by_seed.values())
+    which, count_as = ("1 run repeats", "counts as") if count == 1 else (f"{count} runs repeat", "count as")
+    return [f"{which} another's configuration and seed, and {count_as} one with it"] if count else []
 
 
 def _unasked(board: Board, configs: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -446,8 +497,11 @@ def _edges(board: Board) -> list[str]:
             best, *ties = {float(group.settings[key]) for group in board.groups if group.mean == board.groups[0].mean}
         except (KeyError, ValueError):  # no numbers, or not of all
             continue
-        is_end = best in (values[0], values[-1]) and not best == values[0] == 0  # no penalty is the end
-        if len(values) > 2 and is_end and not ties:
+        # Only where some other value was tried with all else equal: among any runs, much may differ along with it.
+        others = [{name for name, _ in board.groups[0].settings.items() ^ row.settings.items()} for row in board.rows]
+        is_compared = any(key in names and names <= {key, *SEEDS} for names in others)
+        at_end = best in (values[0], values[-1]) and not best == values[0] == 0  # nothing is smaller than no penalty
+        if len(values) > 2 and at_end and is_compared and not ties:
             which, way = ("smallest", "smaller") if best == values[0] else ("largest", "larger")
             said.append(
                 f"the best {key}, {board.groups[0].settings[key]}, is the {which} that was tried; try {way} ones"

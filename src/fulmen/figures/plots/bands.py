@@ -1,20 +1,24 @@
 """Curves of many runs: for each configuration its mean over seeds, and a band that holds most of them."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from fulmen.figures.plots.ranking import furthest
-from fulmen.figures.plots.style import COLOURS, plain, sheet, short, spans_decades
+from fulmen.figures.plots.style import COLOURS, plain, sheet, spans_decades
 from fulmen.tasks.names import mode
 
 BAND: Final = (10, 90)
 """Percentiles over seeds between which the band lies."""
+LINE: Final = 44
+"""Letters of a line of the legend."""
 
 
 class Band(NamedTuple):
@@ -65,14 +69,32 @@ def bands(metrics: Mapping[str, Sequence[Band]]) -> Figure:
     counts = sorted({each.seeds for found in metrics.values() for each in found}) or [1]
     seeds = f"{counts[-1]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     title = f"mean over {seeds} seeds; the band holds 80% of them (10th to 90th percentile)" if counts[-1] > 1 else None
-    handles = [Line2D([], [], color=colour[name], linewidth=3, label=short(name, 40)) for name in names[: len(COLOURS)]]
+    handles, shared = [], _shared(names[: len(COLOURS)])
+    for name in names[: len(COLOURS)]:
+        label = " ".join(word for word in name.split(" ") if word not in shared)
+        handles.append(Line2D([], [], color=colour[name], linewidth=3, label=_wrapped(label)))
     if (rest := len(names) - len(COLOURS)) > 0:
-        handles.append(Line2D([], [], color="0.75", linewidth=3, label=f"{rest} others"))
+        handles.append(Line2D([], [], color="0.75", linewidth=3, label="1 other" if rest == 1 else f"{rest} others"))
     if len(names) > 1:
-        figure.legend(handles=handles, loc="outside right upper", frameon=False)
+        legend = figure.legend(handles=handles, loc="outside right upper", frameon=False, fontsize=8)
+        if shared:
+            coloured = "all" if rest <= 0 else "all in colour"
+            legend.set_title(_wrapped(f"{coloured}: {' '.join(shared)}"), prop=FontProperties(size=8))
     if title is not None:
         figure.suptitle(title, fontsize=10)
     return figure
+
+
+def _shared(names: Sequence[str]) -> list[str]:
+    """Returns the settings that two names or more all have, which tell none of them from another."""
+    if len(names) < 2:
+        return []
+    return [word for word in names[0].split(" ") if all(word in name.split(" ") for name in names)]
+
+
+def _wrapped(name: str) -> str:
+    """Returns a name on up to three lines."""
+    return plain(textwrap.fill(name, LINE, max_lines=3, placeholder=" …", break_on_hyphens=False))
 
 
 def _draw(axes: Axes, metric: str, found: Sequence[Band], colour: Mapping[str, str]) -> None:

@@ -134,7 +134,7 @@ def _curve(key: str, configurations: Sequence[Configuration], score: str) -> Fig
     if labels is None:
         _scale_axis(axes, "x", positions, zero)
     else:
-        axes.set_xticks(range(len(labels)), labels, rotation=30 if len(labels) > 4 else 0)
+        _name_ticks(axes, labels, most=4)
         axes.margins(x=0.15)
     axes.set_yscale("log" if better == "lower" and spans_decades(means, DECADE) else "linear")
     axes.grid(alpha=0.3)
@@ -183,7 +183,7 @@ def _heat_map(keys: Sequence[str], configurations: Sequence[Configuration], scal
     axes = figure.add_subplot(xlabel=plain(keys[1]), ylabel=plain(keys[0]), facecolor="0.93")
     shown = np.where(np.isfinite(cells), cells, np.nan)
     image = axes.imshow(shown, cmap=scale.colours, norm=scale.norm, aspect="auto")
-    axes.set_xticks(range(len(columns)), [short(name) for name in columns], rotation=30 if len(columns) > 6 else 0)
+    _name_ticks(axes, [short(name) for name in columns], most=6)
     axes.set_yticks(range(len(rows)), [short(name) for name in rows])
     figure.colorbar(image, label=scale.label, extend=scale.beyond)
     for each in configurations:
@@ -198,6 +198,18 @@ def _heat_map(keys: Sequence[str], configurations: Sequence[Configuration], scal
             )
     axes.set_title(_legend("framed", configurations, "dots below a mean: its seeds"), fontsize=9)
     return figure
+
+
+def _name_ticks(axes: Axes, names: Sequence[str], most: int) -> None:
+    """Names the places of a horizontal axis; more than `most` names are tilted, and end at their places."""
+    tilted = len(names) > most
+    axes.set_xticks(
+        range(len(names)),
+        names,
+        rotation=30 if tilted else 0,
+        ha="right" if tilted else "center",
+        rotation_mode="anchor" if tilted else "default",
+    )
 
 
 def _legend(how: str, configurations: Sequence[Configuration], dots: str) -> str:

@@ -203,7 +203,7 @@ function curves(box) {
   };
   const legend = make("div", { className: "legend", role: "group", ariaLabel: "Curves that are shown" });
   names.slice(0, coloured).forEach((name, place) => legend.append(key(name, name, `c${place}`)));
-  if (names.length > coloured) legend.append(key(null, `${names.length - coloured} others`, "grey"));
+  if (names.length > coloured) legend.append(key(null, names.length - coloured === 1 ? "1 other" : `${names.length - coloured} others`, "grey"));
   const grid = make("div", { className: "charts" });
   for (const [place, plot] of plots.entries()) {
     const button = make("button", { type: "button", ariaPressed: String(logs[place]) }, "log scale");
