@@ -134,8 +134,8 @@ def page(cases: Sequence[Case]) -> str:
 
 `fulmen tune lr` and `fulmen tune batch_size` recommend a value, explain it, and print the command that trains with it;
 they do not run that command. Each writes a folder under `logs/tune` with `tune.json`, `table.csv` and `tune.png`. A run
-with `tuned=<folder>` records the folder in its `config.yaml`, and is refused if its value is not the recommended one, or
-its data set, model or optimizer is another.
+with `tuned=<folder>` records the folder in its `config.yaml`, and is refused if its value is not the recommended one
+or its data set, model or optimizer is another.
 
 ## A learning rate
 
