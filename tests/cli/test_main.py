@@ -200,7 +200,8 @@ def test_a_signal_ends_a_run_with_its_checkpoint_saved(
     process.send_signal(number)
     assert process.wait() == code
     error = process.stderr
-    assert error.endswith(f"fulmen: stopped by {signal.Signals(number).name}; resume=run continues the run\n")
+    hint = f"to continue the run: python {ROOT / 'train.py'} resume=run"
+    assert error.endswith(f"fulmen: stopped by {signal.Signals(number).name}; {hint}\n")
     status = json.loads((tmp_path / "run" / "status.json").read_text())
     assert (status["state"], status["device"]) == ("interrupted", "cpu") and status["steps"] > 0
     assert (tmp_path / "run" / "checkpoints" / "last.ckpt").exists()
@@ -314,6 +315,17 @@ def test_hints_name_the_command_that_was_typed(
     assert main(["predict", "--help"]) == 0 and f"usage: {typed} predict RUN" in capsys.readouterr().out
     for command, hint in (("compare", "compare RUN RUN"), ("leaderboard", "leaderboard logs/runs")):
         assert main([command]) == 1 and f"{typed} {hint}" in capsys.readouterr().err
+
+
+def test_a_quiet_run_prints_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["quiet=true", "trainer.max_epochs=1", "figures=none", "accelerator=cpu", "run_dir=run"]
+    assert main(words) == 0
+    assert main(["rerun=run", "quiet=true", "run_dir=again"]) == 0
+    assert main(["resume=run", "trainer.max_epochs=2"]) == 0
+    assert capfd.readouterr() == ("", "")
 
 
 def test_the_printed_configuration_is_as_it_is_typed(

@@ -105,6 +105,12 @@ BAD_WORDS = {
     "trust_checkpoint=maybe": r"trust_checkpoint is 'maybe', but must be true or false",
     "run_dir=a$HOME": r"run_dir is a\$HOME, but TensorBoard cannot read a folder with '\$' in it",
     "weights=worst": r"weights is 'worst', but must be one of best, last",
+    "name=3": r"name is 3, but must be a text; put it in quotes",
+    "tags=baseline": r"tags is 'baseline', but must be a list, as \[...\]",
+    "tags=[1]": r"tags is \[1\], but must be a list, each a text; put it in quotes",
+    "note=true": r"note is True, but must be a text; YAML reads",
+    "quiet=maybe": r"quiet is 'maybe', but must be true or false",
+    "-m seed=0,1 quiet=true": r"quiet is for single runs; a sweep prints a line for each run",
     # what does not go together, or is not there
     "model=lenet": r"lenet needs images .* rows have the shape \(2,\); use model=linear, shallow, deep or mlp",
     "data=blobs data.scale=channels": r"is for images, and .* have the shape \(2,\); take data.scale=features",

@@ -320,6 +320,60 @@ def test_what_cannot_be_ranked_is_said(
     assert not list(tmp_path.glob("leaderboard*"))
 
 
+def test_runs_are_found_by_their_labels(
+    train: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels = [("name=first", "tags=[baseline,week_3]"), ("name=second", "tags=[baseline]", "note='a wider one'"), ()]
+    runs = [train("data=circles", *words, f"seed={seed}", max_epochs=1) for seed, words in enumerate(labels)]
+    monkeypatch.chdir(tmp_path)
+
+    def ranked(*words: str) -> set[str]:
+        assert main(["leaderboard", ".", "json=true", *words]) == 0
+        return {run["run"] for run in json.loads(capsys.readouterr().out)["runs"]}
+
+    first, second, third = (run.folder.name for run in runs)
+    assert ranked() == {first, second, third}
+    assert ranked("name=first") == ranked("tags=week_3") == ranked("tags=[week_3, baseline]") == {first}
+    assert ranked("tags=baseline") == ranked("name=*s*") == {first, second}
+    assert ranked("note=wider") == {second}
+    for words, sentence in {
+        ("tags=week_4",): "none of the 3 runs has tags=week_4",
+        ("name=first", "note=wider"): "none of the 3 runs has name=first note=wider",
+        ("tags=",): "tags= is empty, but means: only runs with all these tags, separated by commas; give it a value",
+        ("tag=week_3",): "did you mean tags?",
+        ("data=moons",): "none of the 3 runs has data=moons",
+    }.items():
+        assert main(["leaderboard", ".", *words]) == 1 and sentence in capsys.readouterr().err
+
+
+def test_different_data_are_not_ranked_together(
+    train: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words in (("data=moons",), ("data=circles",), ("data=circles", "data.seed=3")):
+        train(*words, max_epochs=1)
+    monkeypatch.chdir(tmp_path)
+    assert main(["leaderboard", "."]) == 1
+    said = capsys.readouterr().err
+    assert "scores on different data cannot be compared (data=moons in 1, data=circles in 2); add data=moons" in said
+    assert not list(tmp_path.glob("leaderboard*")), "nothing is ranked"
+    assert main(["leaderboard", ".", "data=circles"]) == 0, "two draws of one thing"
+    train("data=circles", "data.noise=0.3", max_epochs=1)
+    assert main(["leaderboard", ".", "data=circles"]) == 1
+    assert "data.noise=" in capsys.readouterr().err
+
+
+def test_rows_that_changed_behind_a_path_are_said(
+    train: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for factor in (1, 2):
+        rows = "".join(f"{i},{i * factor % 7}\n" for i in range(40))
+        Path("rows.csv").write_text(f"a,b\n{rows}")
+        train("data=table", "data.path=rows.csv", "data.target=b", "data.task=regression", max_epochs=1)
+    assert main(["leaderboard", "."]) == 0
+    assert "are not the same; their scores may not be comparable" in capsys.readouterr().err
+
+
 def test_a_sweep_is_ranked_again(place: Any) -> None:
     assert place.sweep("model.number=0,1") == 0
     first = (place.folder / "leaderboard.csv").read_bytes()
