@@ -150,8 +150,10 @@ def _check_same_data(places: Sequence[Path], configs: Sequence[Mapping[str, Any]
     Raises:
         ConfigurationError: they do not; their scores cannot be compared.
     """
+    parts = ("fast_dev_run", "overfit", "limit_batches")  # each leaves rows out, of validation as well
     runs = [
         {"data": config["choices"]["data"]}
+        | {f"trainer.{key}": config["trainer"].get(key) or None for key in parts}
         | {f"data.{key}": value for key, value in config["data"].items() if key not in SAME_DATA}
         for config in configs
     ]

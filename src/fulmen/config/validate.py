@@ -81,6 +81,10 @@ RULES: Mapping[str, Rule] = {
     "trainer.pack": whole(1, or_else=["auto"]),
     "trainer.points": whole(1),
     "trainer.compile": one_of("auto", True, False),
+    "trainer.fast_dev_run": yes_no,
+    "trainer.overfit": whole(1, or_else=[None]),
+    "trainer.limit_batches": whole(1, or_else=[None]),
+    "trainer.profile": yes_no,
     "trainer.debug": yes_no,
 }
 """The rule for each key. A source's own keys are checked by their types in its class."""
