@@ -114,6 +114,17 @@ def test_settings_more_than_ten_times_apart_have_a_logarithmic_axis(values: str,
     assert axes.get_xscale() == scale
 
 
+def test_rates_have_a_logarithmic_axis_however_close_they_are() -> None:
+    rates = ["0.1", "0.2", "0.4"]
+    (axes,) = drawn(["optimizer.lr"], [([rate], 1.0) for rate in rates]).axes
+    assert axes.get_xscale() == "log"
+    (axes,) = drawn(["optimizer.lr"], [(["0.1"], 1.0)]).axes
+    assert axes.get_xscale() == "linear", "one rate"
+    keys = ["optimizer.lr", "penalty.weight"]
+    plane = drawn(keys, [([rate, weight], 1.0) for rate, weight in zip(rates, "123", strict=True)]).axes[0]
+    assert (plane.get_xscale(), plane.get_yscale()) == ("linear", "log")
+
+
 def test_seeds_are_dots_beside_their_mean() -> None:
     found = [Configuration(["sgd"], 2.0, 1.0, [1.0, 3.0]), Configuration(["adam"], 5.0, 0.0, [5.0])]
     dots = [line for line in ranking(["optimizer"], found, "val/loss").axes[0].lines if line.get_marker() == "."]
