@@ -82,7 +82,9 @@ def test_all_that_fits_is_drawn(words: tuple[str, ...], train: Train, monkeypatc
 def test_default_draws_what_is_cheap_into_folder_and_tensorboard(train: Train) -> None:
     run = train("data=circles", "logger=tensorboard", "figures=default", max_epochs=2)
     assert names(run) == {"regions.png", "confusion.png", "curves.png"}
-    assert images(run.folder) == {f"figures/{name}": [20] for name in ("regions", "confusion", "curves")}
+    board = EventAccumulator(str(next((run.folder / "tensorboard").iterdir())), {"scalars": 0}).Reload()
+    assert max(board.Tags()["scalars"]) < min(images(run.folder)), "TensorBoard sorts cards by name: curves come first"
+    assert images(run.folder) == {f"visuals/{name}": [20] for name in ("regions", "confusion", "curves")}
 
 
 def test_nodes_sum_to_the_prediction_in_the_targets_units(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,7 +173,7 @@ def test_the_animation_has_frames_from_the_first_weights_to_the_last(
     )
     with Image.open(run.folder / "figures" / "training.gif") as image:
         assert count - 2 <= getattr(image, "n_frames", 1) <= count  # Pillow joins frames that look the same
-    steps = images(run.folder)["figures/training"]
+    steps = images(run.folder)["visuals/training"]
     assert len(steps) == count and steps[0] == 0 and steps[-1] == 16 * epochs and steps == sorted(set(steps))
     gaps = np.diff(steps)[:-1]
     assert gaps.min() > 0 and gaps.max() <= 2 * gaps.min(), "evenly spread, but for the last one"
@@ -191,10 +193,10 @@ def test_a_run_that_goes_on_shows_nothing_twice(train: Train) -> None:
     status = folder / "status.json"
     status.write_text(status.read_text().replace('"completed"', '"interrupted"'))  # as if killed after its figures
     resume(folder, verbose=False)
-    assert images(folder)["figures/regions"] == [20] and images(folder)["figures/training"] == [0, 10, 20]
+    assert images(folder)["visuals/regions"] == [20] and images(folder)["visuals/training"] == [0, 10, 20]
     resume(folder, ["trainer.max_epochs=4"], verbose=False)
     shown = images(folder)
-    assert shown["figures/regions"] == [20, 40] and shown["figures/training"] == [0, 10, 20, 30, 40]
+    assert shown["visuals/regions"] == [20, 40] and shown["visuals/training"] == [0, 10, 20, 30, 40]
     with Image.open(folder / "figures" / "training.gif") as image:
         assert getattr(image, "n_frames", 1) == 5
 
