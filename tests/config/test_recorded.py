@@ -67,6 +67,28 @@ def test_what_differs_is_said(one: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert "numpy" not in said.partition("what else differs")[2]
 
 
+def test_a_repeated_run_ends_with_a_table_of_what_changed(
+    one: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    assert main(["rerun=one", "run_dir=same", "name=again"]) == 0
+    assert "changed" not in capsys.readouterr().out.partition("metrics equal")[2]
+    assert main(["rerun=one", "run_dir=two", "optimizer=sgd", "optimizer.lr=0.25"]) == 0
+    table = capsys.readouterr().out.partition("metrics differ")[2].partition("changed")[2]
+    rows = {
+        cells[0]: cells[1:]
+        for line in table.splitlines()
+        if len(cells := [c.strip() for c in line.split("│")[1:-1]]) == 4
+    }
+    rate = config_of(one)["optimizer"]["lr"]
+    assert rows["optimizer"][:2] == ["adam", "sgd"]
+    assert rows["optimizer.lr"] == [str(rate), "0.25", f"{0.25 - rate:+.4g}"]
+    assert rows["optimizer.betas"] == [str(config_of(one)["optimizer"]["betas"]).replace(" ", ""), "", ""]
+    old, new = (json.loads(Path(folder, "metrics.json").read_text())["val/loss"] for folder in ("one", "two"))
+    assert rows["val/loss"] == [str(old), str(new), f"{new - old:+.4g}"]
+    assert "seed" not in rows and "model" not in rows and "run_dir" not in rows
+
+
 def test_changes_stand_beside_it(one: Path) -> None:
     config = to_rerun(one, ["optimizer=sgd", "trainer.max_epochs=9", "model.hidden=[3]"], None)
     assert config.optimizer._target_ == "torch.optim.SGD" and config.choices.optimizer == "sgd"

@@ -28,16 +28,16 @@ ALL = "figures=all"
 FEW = ("data.train_size=200", "data.val_size=50", "data.test_size=50", "trainer.max_epochs=1")
 
 FITTING = {
-    ("data=wiggle",): "fit nodes curves activations inside landscape",
-    ("data=wiggle", "model=deep"): "fit curves activations inside landscape",
-    ("data=wiggle", "model.output_activation=tanh"): "fit curves activations inside landscape",
-    ("data=linear_5d",): "curves activations pairs inside landscape importance",
-    ("data=regression_1d", "model=linear"): "fit curves inside landscape",
+    ("data=wiggle",): "fit predictions nodes curves activations inside landscape",
+    ("data=wiggle", "model=deep"): "fit predictions curves activations inside landscape",
+    ("data=wiggle", "model.output_activation=tanh"): "fit predictions curves activations inside landscape",
+    ("data=linear_5d",): "predictions curves activations pairs inside landscape importance",
+    ("data=regression_1d", "model=linear"): "fit predictions curves inside landscape",
     ("data=circles",): "regions confusion curves activations pairs inside landscape calibration importance",
     ("data=blobs", "model=linear"): "regions confusion curves pairs inside landscape calibration importance",
     ("data=iris_species",): "confusion curves activations pairs inside landscape calibration importance",
-    ("data=iris_petals", "model=two_layer"): "curves activations pairs inside landscape importance",
-    ("data=gaussian",): "curves activations inside landscape importance",
+    ("data=iris_petals", "model=two_layer"): "predictions curves activations pairs inside landscape importance",
+    ("data=gaussian",): "predictions curves activations inside landscape importance",
     ("data=mnist_5k", "model=linear", *FEW): "confusion weights mistakes curves inside landscape calibration",
     ("data=mnist_5k", "model=mlp", *FEW): "confusion weights mistakes curves activations inside calibration",
     ("data=mnist_5k", "model=lenet", *FEW): "confusion mistakes curves activations inside calibration",
@@ -82,7 +82,9 @@ def test_all_that_fits_is_drawn(words: tuple[str, ...], train: Train, monkeypatc
 def test_default_draws_what_is_cheap_into_folder_and_tensorboard(train: Train) -> None:
     run = train("data=circles", "logger=tensorboard", "figures=default", max_epochs=2)
     assert names(run) == {"regions.png", "confusion.png", "curves.png"}
-    assert images(run.folder) == {f"figures/{name}": [20] for name in ("regions", "confusion", "curves")}
+    board = EventAccumulator(str(next((run.folder / "tensorboard").iterdir())), {"scalars": 0}).Reload()
+    assert max(board.Tags()["scalars"]) < min(images(run.folder)), "TensorBoard sorts cards by name: curves come first"
+    assert images(run.folder) == {f"visuals/{name}": [20] for name in ("regions", "confusion", "curves")}
 
 
 def test_nodes_sum_to_the_prediction_in_the_targets_units(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,6 +109,25 @@ def test_fit_shows_rows_in_their_own_units(train: Train) -> None:
     line = figure.axes[0].get_lines()[0]
     np.testing.assert_allclose(line.get_xdata(), rows.x[:, 0], atol=1e-5)  # type: ignore[arg-type]
     np.testing.assert_allclose(line.get_ydata(), rows.y[:, 0], atol=1e-5)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("words", [("data=linear_5d", "data.scale=both"), ("data=gaussian",), ("data=wiggle",)])
+def test_predictions_stand_against_true_values(words: tuple[str, ...], train: Train) -> None:
+    run = train(*words, max_epochs=2)
+    figure = regression.predictions(subject(run, *words))
+    assert figure is not None
+    splits = check(fulmen.compose(words)).load()
+    targets = min(splits["train"].y.shape[1], 3)
+    assert len(figure.axes) == 2 * targets
+    for number, name in enumerate(("train", "val")):
+        if len(splits[name].x) > 1000:  # of which some are drawn
+            continue
+        found = run.predictor.scores_of(splits[name].x)
+        for target in range(targets):
+            upper, lower = (figure.axes[place].get_lines()[number] for place in (target, targets + target))
+            true, predicted = splits[name].y[:, target], found[:, target]
+            np.testing.assert_allclose(upper.get_xydata(), np.stack([predicted, true], 1), atol=1e-4)  # type: ignore[arg-type]
+            np.testing.assert_allclose(lower.get_ydata(), true - predicted, atol=1e-4)  # type: ignore[arg-type]
 
 
 def test_mistakes_are_those_of_the_network_most_confident_first(train: Train) -> None:
@@ -152,7 +173,7 @@ def test_the_animation_has_frames_from_the_first_weights_to_the_last(
     )
     with Image.open(run.folder / "figures" / "training.gif") as image:
         assert count - 2 <= getattr(image, "n_frames", 1) <= count  # Pillow joins frames that look the same
-    steps = images(run.folder)["figures/training"]
+    steps = images(run.folder)["visuals/training"]
     assert len(steps) == count and steps[0] == 0 and steps[-1] == 16 * epochs and steps == sorted(set(steps))
     gaps = np.diff(steps)[:-1]
     assert gaps.min() > 0 and gaps.max() <= 2 * gaps.min(), "evenly spread, but for the last one"
@@ -172,10 +193,10 @@ def test_a_run_that_goes_on_shows_nothing_twice(train: Train) -> None:
     status = folder / "status.json"
     status.write_text(status.read_text().replace('"completed"', '"interrupted"'))  # as if killed after its figures
     resume(folder, verbose=False)
-    assert images(folder)["figures/regions"] == [20] and images(folder)["figures/training"] == [0, 10, 20]
+    assert images(folder)["visuals/regions"] == [20] and images(folder)["visuals/training"] == [0, 10, 20]
     resume(folder, ["trainer.max_epochs=4"], verbose=False)
     shown = images(folder)
-    assert shown["figures/regions"] == [20, 40] and shown["figures/training"] == [0, 10, 20, 30, 40]
+    assert shown["visuals/regions"] == [20, 40] and shown["visuals/training"] == [0, 10, 20, 30, 40]
     with Image.open(folder / "figures" / "training.gif") as image:
         assert getattr(image, "n_frames", 1) == 5
 

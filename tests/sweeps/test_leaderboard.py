@@ -114,6 +114,17 @@ def test_settings_more_than_ten_times_apart_have_a_logarithmic_axis(values: str,
     assert axes.get_xscale() == scale
 
 
+def test_rates_have_a_logarithmic_axis_however_close_they_are() -> None:
+    rates = ["0.1", "0.2", "0.4"]
+    (axes,) = drawn(["optimizer.lr"], [([rate], 1.0) for rate in rates]).axes
+    assert axes.get_xscale() == "log"
+    (axes,) = drawn(["optimizer.lr"], [(["0.1"], 1.0)]).axes
+    assert axes.get_xscale() == "linear", "one rate"
+    keys = ["optimizer.lr", "penalty.weight"]
+    plane = drawn(keys, [([rate, weight], 1.0) for rate, weight in zip(rates, "123", strict=True)]).axes[0]
+    assert (plane.get_xscale(), plane.get_yscale()) == ("linear", "log")
+
+
 def test_seeds_are_dots_beside_their_mean() -> None:
     found = [Configuration(["sgd"], 2.0, 1.0, [1.0, 3.0]), Configuration(["adam"], 5.0, 0.0, [5.0])]
     dots = [line for line in ranking(["optimizer"], found, "val/loss").axes[0].lines if line.get_marker() == "."]
@@ -354,6 +365,60 @@ def test_what_cannot_be_ranked_is_said(
     assert main(["leaderboard", *words]) == 1
     assert sentence in capsys.readouterr().err
     assert not list(tmp_path.glob("leaderboard*"))
+
+
+def test_runs_are_found_by_their_labels(
+    train: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels = [("name=first", "tags=[baseline,week_3]"), ("name=second", "tags=[baseline]", "note='a wider one'"), ()]
+    runs = [train("data=circles", *words, f"seed={seed}", max_epochs=1) for seed, words in enumerate(labels)]
+    monkeypatch.chdir(tmp_path)
+
+    def ranked(*words: str) -> set[str]:
+        assert main(["leaderboard", ".", "json=true", *words]) == 0
+        return {run["run"] for run in json.loads(capsys.readouterr().out)["runs"]}
+
+    first, second, third = (run.folder.name for run in runs)
+    assert ranked() == {first, second, third}
+    assert ranked("name=first") == ranked("tags=week_3") == ranked("tags=[week_3, baseline]") == {first}
+    assert ranked("tags=baseline") == ranked("name=*s*") == {first, second}
+    assert ranked("note=wider") == {second}
+    for words, sentence in {
+        ("tags=week_4",): "none of the 3 runs has tags=week_4",
+        ("name=first", "note=wider"): "none of the 3 runs has name=first note=wider",
+        ("tags=",): "tags= is empty, but means: only runs with all these tags, separated by commas; give it a value",
+        ("tag=week_3",): "did you mean tags?",
+        ("data=moons",): "none of the 3 runs has data=moons",
+    }.items():
+        assert main(["leaderboard", ".", *words]) == 1 and sentence in capsys.readouterr().err
+
+
+def test_different_data_are_not_ranked_together(
+    train: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words in (("data=moons",), ("data=circles",), ("data=circles", "data.seed=3")):
+        train(*words, max_epochs=1)
+    monkeypatch.chdir(tmp_path)
+    assert main(["leaderboard", "."]) == 1
+    said = capsys.readouterr().err
+    assert "scores on different data cannot be compared (data=moons in 1, data=circles in 2); add data=moons" in said
+    assert not list(tmp_path.glob("leaderboard*")), "nothing is ranked"
+    assert main(["leaderboard", ".", "data=circles"]) == 0, "two draws of one thing"
+    train("data=circles", "data.noise=0.3", max_epochs=1)
+    assert main(["leaderboard", ".", "data=circles"]) == 1
+    assert "data.noise=" in capsys.readouterr().err
+
+
+def test_rows_that_changed_behind_a_path_are_said(
+    train: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for factor in (1, 2):
+        rows = "".join(f"{i},{i * factor % 7}\n" for i in range(40))
+        Path("rows.csv").write_text(f"a,b\n{rows}")
+        train("data=table", "data.path=rows.csv", "data.target=b", "data.task=regression", max_epochs=1)
+    assert main(["leaderboard", "."]) == 0
+    assert "are not the same; their scores may not be comparable" in capsys.readouterr().err
 
 
 def test_a_sweep_is_ranked_again(place: Any) -> None:

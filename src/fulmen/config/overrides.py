@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fulmen.config.groups import choices, groups
-from fulmen.errors import ConfigurationError
+from fulmen.errors import ConfigurationError, command
 from fulmen.rules import alternatives, closest, did_you_mean, split_override
 
 if TYPE_CHECKING:
@@ -222,9 +222,13 @@ def unknown(key: str, known: Iterable[str], folders: Sequence[Path]) -> str:
         way_out = f"did you mean {section}.{near}? It belongs to {section}={', '.join(elsewhere[near])}"
     elif there:
         way_out = f"{section} has {', '.join(there)}"
+    elif not section and (same := [other for other in known if other.rpartition(".")[2] == name]):
+        way_out = f"did you mean {' or '.join(same)}?"
     else:
         near = closest(key, [*groups(folders), *known])
-        way_out = f"did you mean {near}?" if near else "see --help for what there is"
+        if near is None and not section and (last := closest(name, [other.rpartition(".")[2] for other in known])):
+            near = next(other for other in known if other.rpartition(".")[2] == last)
+        way_out = f"did you mean {near}?" if near else f"{command('--help')} lists groups and keys"
     return f"there is no key '{key}'; {way_out}"
 
 

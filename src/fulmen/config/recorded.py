@@ -23,12 +23,12 @@ from fulmen.config.overrides import check_choice, read, unknown
 from fulmen.errors import ConfigurationError, warn
 from fulmen.rules import check, yes_no
 from fulmen.runs import folder as folders
-from fulmen.runs.settings import leaves
+from fulmen.runs.settings import LABELS, differing, leaves, settings, typed
 
 PERMISSIONS = ("allow_targets", "trust_checkpoint")
 NOT_SET = ("choices", "experiment")
 """Entries that follow from overrides and are not set by a key."""
-GIVEN_ANEW = (*PERMISSIONS, "run_dir", "tuned")
+GIVEN_ANEW = (*PERMISSIONS, *LABELS, "run_dir", "tuned")
 """Keys that a repeated run does not take from the first one."""
 BESIDE_RESUME = ("trainer.max_epochs", "trainer.max_steps", "accelerator", *PERMISSIONS)
 """All keys that may be given beside `resume=`: how long and where a run continues, and what it may do."""
@@ -230,6 +230,18 @@ def differences(one: Path, other: Path) -> list[str]:
     in_stack = "" if equal or "stacked" not in before else ", which trained in a stack, so that last digits differ"
     figures = f"metrics {how} of {one}{in_stack}"
     return [figures, *(["what else differs:", *lines] if lines else [])]
+
+
+def changes(one: Path, other: Path) -> list[tuple[str, str, str]]:
+    """Returns what changed between a run and its repetition: each key or final metric, its old and its new value.
+
+    A key that one of them lacks, such as another optimizer's, has nothing there.
+    """
+    runs = [settings(folders.read_config(folder)) for folder in (one, other)]
+    found: list[tuple[str, Sequence[Mapping[str, Any]]]] = [(key, runs) for key in differing(runs)]
+    metrics = [folders.read_metrics(folder) for folder in (one, other)]
+    found += [(key, metrics) for key in differing(metrics) if "/" in key and not isinstance(metrics[-1].get(key), list)]
+    return [(key, *(typed(values[key]) if key in values else "" for values in pair)) for key, pair in found]  # type: ignore[misc]
 
 
 def plain(config: DictConfig) -> dict[str, Any]:

@@ -32,6 +32,10 @@ RULES: Mapping[str, Rule] = {
     "seed": SEED,
     "weights": one_of("best", "last"),
     "score": text(),
+    "name": text(or_null=True),
+    "tags": many(text()),
+    "note": text(or_null=True),
+    "quiet": yes_no,
     "run_dir": text(or_null=True),
     "tuned": text(or_null=True),
     "data_root": text(or_null=True),
@@ -77,6 +81,10 @@ RULES: Mapping[str, Rule] = {
     "trainer.pack": whole(1, or_else=["auto"]),
     "trainer.points": whole(1),
     "trainer.compile": one_of("auto", True, False),
+    "trainer.fast_dev_run": yes_no,
+    "trainer.overfit": whole(1, or_else=[None]),
+    "trainer.limit_batches": whole(1, or_else=[None]),
+    "trainer.profile": yes_no,
     "trainer.debug": yes_no,
 }
 """The rule for each key. A source's own keys are checked by their types in its class."""

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from fulmen.config import allowlist, recorded, validate
 from fulmen.config.allowlist import make
 from fulmen.data.source import Source
-from fulmen.errors import ConfigurationError, Diverged, Finished, Impossible, is_own, one_line
+from fulmen.errors import ConfigurationError, Diverged, Finished, Impossible, command, is_own, one_line
 from fulmen.experiment import importing
 from fulmen.runs import folder as folders
 from fulmen.runs.files import expand_home, explain
@@ -55,8 +55,8 @@ def train(
     Args:
         config: from `fulmen.compose`.
         folder: the run's; by default the configuration's `run_dir`, or a new one under `logs/runs`.
-        name: in the dashboard; by default its experiment, or its data, model and optimizer.
-        verbose: whether to print configuration, progress and figures.
+        name: in the dashboard; by default the configuration's `name`, its experiment, or its data, model and optimizer.
+        verbose: whether to print configuration, progress and figures; not if the configuration has `quiet`.
         rerun: the folder of the run that this one repeats.
         pruner: decides during training whether the run ends early.
 
@@ -68,6 +68,7 @@ def train(
         fulmen.errors.Pruned: the pruner ended the run.
     """
     folder = folder or new_folder(config)
+    verbose = verbose and not config.quiet
     if rerun is None:
         return _train(config, folder, {}, name, verbose=verbose, pruner=pruner)
     threads = folders.load_status(rerun).get("threads") if recorded.is_repeated(rerun, config) else None
@@ -75,7 +76,10 @@ def train(
     from fulmen.runs.recording import leads
 
     if verbose and leads():
+        from fulmen.experiment import console
+
         print(*recorded.differences(rerun, folder), sep="\n")
+        console.print_changes(recorded.changes(rerun, folder))
     return run
 
 
@@ -100,6 +104,7 @@ def resume(
     """
     folder = Path(folder)
     config = recorded.to_resume(folder, overrides)
+    verbose = verbose and not config.get("quiet")
     before = folders.load_status(folder)
     if before.get("state") == "diverged":
         cause = f" ({before['error']})" if before.get("error") else ""
@@ -248,7 +253,7 @@ def _session(config: DictConfig, source: Source, folder: Path, facts: Mapping[st
             "code": allowlist.code(config),
             **facts,
         },
-        name=readable(name or usual),
+        name=readable(name or config.get("name") or usual),
         trust=config.trust_checkpoint is True,
     )
 
@@ -292,7 +297,7 @@ def attempt(run: Callable[[Path], object], folder: Path, *, debug: bool = False)
         return 0, str(nothing)
     except Interrupted as stop:
         if folders.load_status(folder).get("state") == "interrupted":
-            stop.args = (f"{stop}; resume={folder} continues the run",)
+            stop.args = (f"{stop}; to continue the run: {command(f'resume={folder}')}",)
         raise
     except (Exception, SystemExit) as error:
         if debug:

@@ -159,6 +159,20 @@ def print_improving(history: History, score: str, plan: Plan, folder: Path) -> N
     Console().print(f"hint:       {said}", highlight=False, soft_wrap=True, markup=False)
 
 
+def print_changes(rows: Sequence[tuple[str, str, str]]) -> None:
+    """Prints what a repeated run changed, if anything: names with old and new values; of numbers, the difference."""
+    if not rows:
+        return
+    table = Table("", "old", "new", "difference", title="changed")
+    for name, old, new in rows:
+        try:
+            difference = f"{float(new) - float(old):+.4g}"
+        except ValueError:
+            difference = ""
+        table.add_row(escape(name), escape(old), escape(new), difference)
+    Console().print(table)
+
+
 def print_metrics(metrics: Mapping[str, Any], title: str) -> None:
     """Prints the table of metrics to the error stream, which leaves standard output to the numbers alone."""
     console = Console(stderr=True)

@@ -81,7 +81,14 @@ def prepare(experiment: Experiment, threads: int | None = None) -> Prepared:
         experiment.model, spec.in_shape, spec.out_features, options.precision, recipe.seed, experiment.init
     )
     optimizer = recipe.optimizer([torch.zeros(1, requires_grad=True)])  # checks its settings
-    data = DataModule(source, dtype=options.dtype, seed=recipe.seed, pack=options.pack)
+    data = DataModule(
+        source,
+        dtype=options.dtype,
+        seed=recipe.seed,
+        pack=options.pack,
+        batches=options.batches,
+        overfit=options.overfit,
+    )
     with importing.at_once():
         data.load()  # some data sets import scikit-learn
     columns = measured(spec.task, data.splits)

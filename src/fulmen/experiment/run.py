@@ -276,6 +276,7 @@ def _trainer(
         loggers=records,
         callbacks=[callback for callback in callbacks if callback is not None],
         trust=session.trust,
+        folder=session.folder,
     )
     return learner, trainer, checkpointer
 

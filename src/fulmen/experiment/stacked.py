@@ -260,7 +260,14 @@ def _load(experiment: Experiment, prepared: Prepared) -> DataModule:
         Impossible: its sizes are not those of the first, or a loss could see that its targets have other units.
     """
     options = experiment.trainer
-    module = DataModule(experiment.source, dtype=options.dtype, seed=experiment.recipe.seed, pack=options.pack)
+    module = DataModule(
+        experiment.source,
+        dtype=options.dtype,
+        seed=experiment.recipe.seed,
+        pack=options.pack,
+        batches=options.batches,
+        overfit=options.overfit,
+    )
     with importing.at_once():
         module.load()
     module.plan = prepared.plan

@@ -59,8 +59,10 @@ class Records:
                 facts = {**session.facts, **own, **surroundings, **about}
                 self.statuses[copy] = recording.opening(before, facts, resumed if before else None)
         self.events = Events(first.logger, prepared.evaluation.net, prepared.data.spec.in_shape, prepared.columns)
-        trust = stack.sessions[0].trust
-        self.trainer = build(first.trainer, "cpu", score=first.score, loggers=[], callbacks=[], trust=trust)
+        trust, folder = stack.sessions[0].trust, stack.sessions[0].folder
+        self.trainer = build(
+            first.trainer, "cpu", score=first.score, loggers=[], callbacks=[], trust=trust, folder=folder
+        )
 
     def open(self) -> None:
         """Says in each folder that its run is running, and with which configuration, where it is not as planned."""

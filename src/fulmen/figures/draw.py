@@ -21,7 +21,7 @@ from fulmen.figures.network import activations, curves, weights
 from fulmen.figures.options import FigureOptions
 from fulmen.figures.plots.letters import letters
 from fulmen.figures.plots.pixels import pixels, step_of, write_gif, write_png
-from fulmen.figures.regression import fit, nodes
+from fulmen.figures.regression import fit, nodes, predictions
 from fulmen.runs.files import explain, replacing
 from fulmen.training import loggers
 from fulmen.training.callbacks.weight_snapshots import LARGEST, WeightSnapshots
@@ -39,6 +39,7 @@ def _from_file(name: str) -> Callable[[RunContext], Figure | None]:
 
 FIGURES: Final[Mapping[str, Callable[[RunContext], Figure | None]]] = {
     "fit": fit,
+    "predictions": predictions,
     "nodes": nodes,
     "regions": regions,
     "confusion": confusion,

@@ -16,6 +16,7 @@ class FigureOptions:
     """The keys of `conf/figures/*.yaml`, documented there. Figures that do not apply to the run are skipped."""
 
     fit: bool = False
+    predictions: bool = False
     nodes: bool = False
     regions: bool = False
     confusion: bool = False

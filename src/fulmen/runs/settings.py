@@ -6,9 +6,11 @@ from typing import Any, Final
 Settings = Mapping[str, Any]
 """Values by dotted keys, such as `optimizer.lr`; by a group's name its choice."""
 
-PLACES: Final = ("run_dir", "tuned", "choices")
-"""Keys that are no settings: where a run is, where a value came from; and choices, which come first under the names of
-their groups."""
+LABELS: Final = ("name", "tags", "note", "quiet")
+"""Keys that are for people alone."""
+PLACES: Final = (*LABELS, "run_dir", "tuned", "choices")
+"""Keys that are no settings: labels, where a run is, where a value came from; and choices, which come first under the
+names of their groups."""
 LONGEST: Final = 32
 """Letters of a value that are shown; the end of a path or of a name with dots tells more than its beginning."""
 TARGET: Final = "._target_"

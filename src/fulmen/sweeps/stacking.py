@@ -41,6 +41,7 @@ def obstacle(config: Mapping[str, Any]) -> str | None:
         "gradients are found by hand": config["choices"]["backprop"] != "autograd",
         f"trainer.devices={trainer['devices']} is not stacked": trainer["devices"] > 1,
         f"trainer.precision={trainer['precision']} is not stacked": trainer["precision"] not in ("32-true", "64-true"),
+        "trainer.profile times the parts of one run": trainer.get("profile", False),
         "trainer.debug looks at each operation": trainer["debug"],
         "figures show how weights change": any(map(figures.get, DURING_TRAINING)),
     }

@@ -37,6 +37,8 @@ HYPERPARAMETERS = {
     "seed": "",
 }
 """Keys shown beside each group's choice, with their units; a key that the choice lacks is left out."""
+IMAGE = "visuals/{}"
+"""TensorBoard sorts its cards by name, and opens on the first: after train/ and val/, so that losses come first."""
 GROUPS = ("data", "model", "optimizer", "scheduler", "loss", "penalty", "init", "backprop")
 
 
@@ -118,7 +120,7 @@ def show_image(loggers: Iterable[Logger], name: str, dots: NDArray[np.uint8], st
     for logger in loggers:
         if isinstance(logger, TensorBoardLogger):
             writer = tensorboard_private.writer(logger)
-            writer.add_image(f"figures/{name}", dots, step, dataformats="HWC")
+            writer.add_image(IMAGE.format(name), dots, step, dataformats="HWC")
             writer.flush()
 
 

@@ -14,7 +14,7 @@ from lightning.pytorch import LightningDataModule
 
 from fulmen.data.order import Order
 from fulmen.data.scaling import Scaling
-from fulmen.data.source import DataSpec, Source
+from fulmen.data.source import DataSpec, Source, Split
 from fulmen.data.tensors import Batch, Rows, Streamed, held
 from fulmen.tasks.evaluation import Evaluation
 from fulmen.tasks.outliers import Outlier, outlier
@@ -131,6 +131,8 @@ class DataModule(LightningDataModule):
         dtype: of features, and of targets that are values.
         seed: the run's seed, for the order of the batches.
         pack: batches in a pack; `auto` to let packs choose their length.
+        batches: of each split that are loaded at most, of the source's size; None for all.
+        overfit: training batches that are loaded at most, and stand for the validation split as well; None for all.
     """
 
     plan: Plan
@@ -138,8 +140,18 @@ class DataModule(LightningDataModule):
     scaling: Scaling
     """Scaling of features and targets, fitted on the training rows that were loaded."""
 
-    def __init__(self, source: Source, *, dtype: torch.dtype, seed: int, pack: int | str) -> None:
+    def __init__(
+        self,
+        source: Source,
+        *,
+        dtype: torch.dtype,
+        seed: int,
+        pack: int | str,
+        batches: int | None = None,
+        overfit: int | None = None,
+    ) -> None:
         super().__init__()
+        self.batches, self.overfit = batches, overfit
         self.source, self.dtype, self.seed, self.pack = source, dtype, seed, pack
         self.splits: dict[str, Rows] = {}
 
@@ -158,10 +170,19 @@ class DataModule(LightningDataModule):
         Raises:
             ValueError: the source cannot be had.
         """
-        splits = self.source.load()
+        splits = {name: self._first(split, self.batches) for name, split in self.source.load().items()}
+        if self.overfit is not None:
+            splits["train"] = self._first(splits["train"], self.overfit)
+            splits |= {"val": splits["train"]} if "val" in splits else {}
         self.scaling = Scaling.fit(splits["train"], self.source.scale, self.spec.task)
         streamed = {name: Streamed(split, self.scaling, self.spec.task, self.dtype) for name, split in splits.items()}
         self.splits = {name: rows if self.source.streams else held(rows) for name, rows in streamed.items()}
+
+    def _first(self, split: Split, batches: int | None) -> Split:
+        """Returns the first rows of a split: so that a row keeps the number by which messages name it."""
+        if batches is None or self.source.batch_size == "full":
+            return split
+        return Split(*(values[: batches * self.source.batch_size] for values in split))
 
     def first_batch(self, rows: int) -> Batch:
         """Returns the first `rows` rows of the run's first step, before the Trainer has moved them."""
@@ -179,6 +200,8 @@ class DataModule(LightningDataModule):
 
     def named(self, found: Outlier, split: str) -> str:
         """Returns a sentence about a row of a split."""
+        if split == "val" and self.overfit is not None:
+            split = "train"
         return f"{found.what} in {self.source.row_name(split, found.row)}; correct it, or leave the row out"
 
     def train_dataloader(self) -> Packs:

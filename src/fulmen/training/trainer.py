@@ -13,6 +13,7 @@ from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback, EarlyStopping
 from lightning.pytorch.loggers.logger import Logger
+from lightning.pytorch.profilers import SimpleProfiler
 from torch import nn
 
 from fulmen.models.dry_run import widest, work
@@ -83,6 +84,10 @@ class TrainerOptions:
     points: int
     debug: bool
     compile: bool | Literal["auto"] = False
+    fast_dev_run: bool = False
+    overfit: int | None = None
+    limit_batches: int | None = None
+    profile: bool = False
 
     def __post_init__(self) -> None:
         if self.precision == "16-mixed" and self.gradient_clip is not None:
@@ -90,6 +95,11 @@ class TrainerOptions:
                 "trainer.gradient_clip does not go with trainer.precision=16-mixed, whose gradients are scaled; "
                 "take trainer.precision=bf16-mixed"
             )
+
+    @property
+    def batches(self) -> int | None:
+        """Batches of each split that are used at most; None for all."""
+        return 1 if self.fast_dev_run else self.limit_batches
 
     @property
     def dtype(self) -> torch.dtype:
@@ -153,7 +163,7 @@ def find_plan(options: TrainerOptions, rows: int, batch_size: int, scheduler: Ma
         rows=rows // options.devices,
         batch_rows=batch_size * options.accumulate,
         max_epochs=options.max_epochs,
-        max_steps=options.max_steps,
+        max_steps=1 if options.fast_dev_run else options.max_steps,
         points=options.points,
         every_pass=on_plateau or options.patience is not None,
         mode=mode(score),
@@ -168,8 +178,12 @@ def build(
     loggers: Iterable[Logger],
     callbacks: Iterable[Callback],
     trust: bool,
+    folder: Path,
 ) -> Trainer:
-    """Returns a Trainer without what the learner does itself: validation loops, the bar, the counting of epochs."""
+    """Returns a Trainer without what the learner does itself: validation loops, the bar, the counting of epochs.
+
+    With `trainer.profile` it leaves Lightning's `fit-profile.txt` in the folder.
+    """
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", ".*`isinstance\\(treespec, LeafSpec\\)`.*")
     warnings.filterwarnings("ignore", "Found \\d+ module\\(s\\) in eval mode")  # frozen by whoever wrote the network
@@ -192,4 +206,5 @@ def build(
         enable_progress_bar=False,
         enable_model_summary=False,
         detect_anomaly=options.debug,
+        profiler=SimpleProfiler(folder, "profile") if options.profile else None,
     )

@@ -14,9 +14,10 @@ def test_history_has_every_trial_and_the_best_so_far() -> None:
 
 
 def test_importance_begins_with_the_most_important() -> None:
-    (axes,) = plots.importance(["optimizer.lr", "model.hidden"], [0.8, 0.2], "val/loss").axes
+    (axes,) = plots.importance(["optimizer.lr", "model.hidden"], [0.8, 0.2], "val/loss", 12).axes
     assert [label.get_text() for label in axes.get_yticklabels()] == ["optimizer.lr", "model.hidden"]
     assert axes.yaxis_inverted()
+    assert axes.get_title() == "fANOVA of the val/loss of 12 completed runs"
 
 
 def test_the_front_is_joined_in_order() -> None:

@@ -13,6 +13,7 @@ from fulmen.figures.plots.images import weights as weights
 from fulmen.figures.plots.nodes import nodes as nodes
 from fulmen.figures.plots.pairs import pairs_of_classes as pairs_of_classes
 from fulmen.figures.plots.pairs import pairs_of_values as pairs_of_values
+from fulmen.figures.plots.predictions import predictions as predictions
 from fulmen.figures.plots.ranking import Configuration as Configuration
 from fulmen.figures.plots.ranking import ranking as ranking
 from fulmen.figures.plots.regions import regions as regions

@@ -111,7 +111,7 @@ def _curve(key: str, configurations: Sequence[Configuration], score: str) -> Fig
     figure = sheet()
     better = "lower" if mode(score) == "min" else "higher"
     axes = figure.add_subplot(xlabel=plain(key), ylabel=f"{plain(score)} ({better} is better)")
-    positions, labels, zero = _positions([each.settings[0] if each.settings else "all" for each in configurations])
+    positions, labels, zero = _positions([each.settings[0] if each.settings else "all" for each in configurations], key)
     order = [at for at in np.argsort(positions) if np.isfinite(configurations[at].mean)]
     means, spreads = (np.array([getattr(configurations[at], name) for at in order]) for name in ("mean", "std"))
     line = "-" if labels is None else ""
@@ -152,7 +152,9 @@ def _plane(keys: Sequence[str], configurations: Sequence[Configuration], scale: 
     """Draws a point for each pair of numbers, coloured by its score, with dots of its seeds; the best are circled."""
     figure = sheet(figsize=(7.2, 4.8))
     axes = figure.add_subplot(xlabel=plain(keys[1]), ylabel=plain(keys[0]))
-    (y, _, y_zero), (x, _, x_zero) = (_positions([each.settings[index] for each in configurations]) for index in (0, 1))
+    (y, _, y_zero), (x, _, x_zero) = (
+        _positions([each.settings[index] for each in configurations], keys[index]) for index in (0, 1)
+    )
     means = np.array([each.mean for each in configurations])
     order = [at for at in _worst_first(means, scale) if np.isfinite(means[at])]
     points = axes.scatter(x[order], y[order], c=means[order], cmap=scale.colours, norm=scale.norm, s=60, zorder=3)
@@ -257,7 +259,7 @@ def _lines(keys: Sequence[str], configurations: Sequence[Configuration], scale: 
     axes = figure.add_subplot(ylim=(-0.06, 1.06), xlim=(-0.2, len(keys) + 0.45))
     heights = np.empty((len(configurations), len(keys)))
     for column in range(len(keys)):
-        heights[:, column], names = _heights([each.settings[column] for each in configurations])
+        heights[:, column], names = _heights([each.settings[column] for each in configurations], keys[column])
         for name, height in names.items():
             label = axes.annotate(short(name, 14), (column, height), (5, 0), textcoords="offset points", fontsize=8)
             label.set(zorder=4, va="center", bbox={"color": "white", "alpha": 0.8, "pad": 1})
@@ -293,10 +295,10 @@ def _worst_first(means: Values, scale: Scale) -> list[int]:
     return [int(at) for at in np.argsort(np.where(np.isfinite(means), sign * means, -np.inf), kind="stable")]
 
 
-def _heights(values: Sequence[str]) -> tuple[Values, dict[str, float]]:
+def _heights(values: Sequence[str], key: str) -> tuple[Values, dict[str, float]]:
     """Returns positions on an axis from 0 to 1, to scale for numbers, and the labels that it has room for."""
     names = _ordered(values)
-    sizes, _, zero = _positions(names)
+    sizes, _, zero = _positions(names, key)
     if zero is not None:  # logarithmic, and 0 a decade below the smallest
         sizes = np.log(np.maximum(sizes, zero / DECADE))
     span = sizes.max() - sizes.min()
@@ -309,12 +311,16 @@ def _heights(values: Sequence[str]) -> tuple[Values, dict[str, float]]:
     return np.array([positions[value] for value in values]), labels
 
 
-def _positions(values: Sequence[str]) -> tuple[Values, list[str] | None, float | None]:
-    """Returns positions on an axis; its labels, None for numbers; and the smallest number if it is logarithmic."""
+def _positions(values: Sequence[str], key: str) -> tuple[Values, list[str] | None, float | None]:
+    """Returns positions on an axis; its labels, None for numbers; and the smallest number if it is logarithmic.
+
+    A rate's axis always is: what matters of a rate is by which factor it is larger than another.
+    """
     numbers = _numbers(values)
     if numbers is not None:
         positive = numbers[numbers > 0]
-        return numbers, None, float(positive.min()) if spans_decades(numbers, DECADE) else None
+        widest = 1.0 if key.rpartition(".")[2] == "lr" else DECADE
+        return numbers, None, float(positive.min()) if spans_decades(numbers, widest) else None
     names = list(dict.fromkeys(values))
     return np.array([names.index(value) for value in values], dtype=float), [short(name, 14) for name in names], None
 

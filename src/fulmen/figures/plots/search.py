@@ -31,16 +31,18 @@ def history(numbers: Sequence[int], values: Sequence[float], score: str, mode: L
     return figure
 
 
-def importance(names: Sequence[str], shares: Sequence[float], score: str) -> Figure:
+def importance(names: Sequence[str], shares: Sequence[float], score: str, runs: int) -> Figure:
     """Plots the fraction of the variance of the score that each key explains. Shapes: K keys.
 
     Args:
         names: [K], most important first.
         shares: [K], sum to 1.
         score: name of the score.
+        runs: completed runs that the shares were computed from.
     """
     figure = sheet(figsize=(6.4, max(2.4, 1.2 + 0.5 * len(names))))
     axes = figure.add_subplot(xlabel=f"fraction of the variance of {plain(score)}", xlim=(0, 1.12))
+    axes.set_title(f"fANOVA of the {plain(score)} of {runs} completed runs", fontsize=9)
     bars = axes.barh(range(len(names)), shares, color=COLOURS[0])
     axes.bar_label(bars, [f"{share:.2f}" for share in shares], padding=4)
     axes.set_yticks(range(len(names)), [short(name) for name in names])

@@ -80,7 +80,11 @@ class Events:
             add(loggers.scalars(measured(row)), row["seconds"], row["step"])
         for tag, png in pictures.items():
             image = Summary.Image(encoded_image_string=png, colorspace=3)
-            add(Summary(value=[Summary.Value(tag=f"figures/{tag}", image=image)]), last["seconds"], last["step"])
+            add(
+                Summary(value=[Summary.Value(tag=loggers.IMAGE.format(tag), image=image)]),
+                last["seconds"],
+                last["step"],
+            )
         if metrics:
             add(loggers.scalars(loggers.final(metrics)), last["seconds"], last["step"] + 1)
             add(ended, last["seconds"])
