@@ -13,6 +13,8 @@ from rich.console import Console
 from scipy import stats
 
 from fulmen.cli.main import main
+from fulmen.errors import ConfigurationError
+from fulmen.sweeps.frame import load_sweep
 from fulmen.sweeps.leaderboard import Board, Row, table
 from fulmen.sweeps.verdict import advised_seeds, remarks, sentences, verdict
 
@@ -350,9 +352,27 @@ def test_losses_of_different_kinds_rank_nothing(
     assert "not the same function in all of these runs" in said
     assert "(mae, mse)" in said or "(mse, mae)" in said, "auto is mse here"
     assert advice in said and "is best" not in said and "cannot be told apart by" not in said
+    load_sweep(sweep).compare()
+    assert advice in capsys.readouterr().err
+    load_sweep(sweep).compare("val/mae")
+    assert capsys.readouterr().err == ""
     assert main(advice.split()[1:]) == 0
     said = capsys.readouterr().out
     assert "not the same function" not in said and "val/mse, smallest first" in said
+
+
+def test_a_sweep_without_a_score_says_what_became_of_its_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ("hydra/launcher=vectorized", "figures=none", "logger=none", "data=linear_1d", "optimizer=sgd")
+    assert main(["-m", *words, "seed=0,1", "optimizer.lr=1e30"]) == 1
+    (sweep,) = Path("logs/sweeps").iterdir()
+    with pytest.raises(ConfigurationError, match=f"no run in {sweep} has a score: 2 diverged"):
+        load_sweep(sweep).compare()
+    capsys.readouterr()
+    assert main(["leaderboard", str(sweep)]) == 1
+    assert "there are no metrics, because none completed" in capsys.readouterr().err
 
 
 def test_a_verdict_is_printed_in_sentences() -> None:
