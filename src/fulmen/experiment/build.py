@@ -68,7 +68,7 @@ def train(
         fulmen.errors.Pruned: the pruner ended the run.
     """
     folder = folder or new_folder(config)
-    verbose = verbose and not config.quiet
+    verbose = verbose and not config.get("quiet")  # which earlier records lack
     if rerun is None:
         return _train(config, folder, {}, name, verbose=verbose, pruner=pruner)
     threads = folders.load_status(rerun).get("threads") if recorded.is_repeated(rerun, config) else None
