@@ -198,6 +198,14 @@ def test_many_configurations_are_compared_quickly() -> None:
     assert pairs[-1].low == pytest.approx(expected.confidence_interval().low)
 
 
+@pytest.mark.parametrize(("count", "pairs"), [(100, 4950), (101, 100)])
+def test_a_file_of_very_many_configurations_compares_each_with_the_best(count: int, pairs: int) -> None:
+    plain = verdict(board(np.random.default_rng(0).normal(size=(count, 3)))).plain()
+    compared = [(each["better"], each["worse"]) for each in plain["comparisons"]]
+    assert len({*compared}) == len(compared) == pairs
+    assert {worse for better, worse in compared if better == 0} == {*range(1, count)}
+
+
 def test_different_losses_are_no_measure_of_what_is_best() -> None:
     rows = [
         Row(
