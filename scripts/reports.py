@@ -73,19 +73,20 @@ def _open(page: Page, report: Path) -> None:
 
 def measure(browser: Browser, report: Path) -> Opened:
     """Opens a page several times, each time in a window without a cache."""
-    readable, seconds, computing = [], [], []
+    times: dict[str, list[float]] = {"readable": [], "drawn": []}
+    computing: list[float] = []
     for _ in range(TIMES):
         context = browser.new_context()
         page = context.new_page()
         session = context.new_cdp_session(page)
         session.send("Performance.enable", {"timeDomain": "threadTicks"})
         _open(page, report)
-        for times, name in ((readable, "readable"), (seconds, "drawn")):
-            times.append(page.evaluate(f"Number(document.documentElement.dataset.{name})") / 1000)
+        for name, found in times.items():
+            found.append(page.evaluate(f"Number(document.documentElement.dataset.{name})") / 1000)
         metrics = session.send("Performance.getMetrics")["metrics"]
         computing.append(next(metric["value"] for metric in metrics if metric["name"] == "TaskDuration"))
         context.close()
-    return Opened(report.stat().st_size / 1e6, *map(statistics.median, (readable, seconds, computing)))
+    return Opened(report.stat().st_size / 1e6, *map(statistics.median, (*times.values(), computing)))
 
 
 def photograph(browser: Browser, report: Path, scheme: str) -> None:
