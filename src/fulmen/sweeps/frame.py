@@ -152,8 +152,10 @@ class SweepResults:
             Means with intervals, tests of all pairs, and ranks.
 
         Raises:
-            ConfigurationError: no run has that metric.
+            ConfigurationError: no run has that metric, or it is no name.
         """
+        if not isinstance(score, str | None):
+            raise ConfigurationError(f"compare takes the name of a metric, such as 'val/loss', and not {score!r}")
         board = leaderboard.of_sweep(self._plan, self._runs, score)
         there = dict.fromkeys(name for run in self._runs for name, value in run.metrics.items() if _is_number(value))
         if not there:
