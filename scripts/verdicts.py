@@ -1,6 +1,6 @@
 """Checks verdicts on simulated sweeps of known truth, and writes docs/verdicts.md.
 
-usage: python scripts/verdicts.py [sweeps=1000] [output=FOLDER]
+usage: python scripts/verdicts.py [sweeps=10000] [output=FOLDER]
 """
 
 import math
@@ -132,7 +132,7 @@ def main(words: Sequence[str]) -> int:
     """The command."""
     try:
         given = arguments.parse(words, {"sweeps": "a number", "output": "a folder"})
-        text = given.options.get("sweeps", "1000")
+        text = given.options.get("sweeps", "10000")
         if given.subjects or not text.isdecimal() or int(text) < 1:
             raise ConfigurationError(f"{[*given.subjects, f'sweeps={text}'][0]} is not understood; see --help")
         output = Path(given.options.get("output", Path(__file__).parents[1] / "docs"))
