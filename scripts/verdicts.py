@@ -117,7 +117,8 @@ def page(sweeps: int) -> str:
             "Scores with a long tail make verdicts more careful, not less. Runs that diverged or failed are left out "
             "of the means, and named. Seeds vary what the run's `seed` decides: "
             "first weights, batches and dropout. Whether a difference would hold on other data, only `data.seed` can "
-            "tell.",
+            "tell. Where `seed` and `data.seed` both vary, runs that share one of them are not independent: a sample "
+            "is then the mean over the runs of one value, of whichever key has more.",
             "",
         ]
     )

@@ -112,7 +112,7 @@ ADVICE = [
     (f"data=arrays data.path=arrays/train_x.npy {SHORT}", "give data.path=<the folder with", ARRAYS),
     # runs
     ("resume=run", "with a larger trainer.max_epochs", "resume=run trainer.max_epochs=2"),
-    ("resume=run seed=3", "take rerun=run", "rerun=run seed=3"),
+    ("resume=run seed=3", "take fulmen rerun=run", "rerun=run seed=3"),
     ("resume=run rerun=run", "give one of the two", "rerun=run"),
     ("resume=run trainer.max_epochs=2,3", "give one", "resume=run trainer.max_epochs=3"),
     ("rerun=run experiment=sine_boundary_adam", "leave rerun= out", None),
@@ -125,6 +125,7 @@ ADVICE = [
     ("compare run", "write fulmen compare RUN RUN", "compare run again"),
     ("compare run again output=no/where.png", "", "compare run again output=where.png"),
     ("leaderboard", "as in fulmen leaderboard logs/runs", "leaderboard run again output=."),
+    ("leaderboard run moons output=.", "add data=circles", "leaderboard run moons output=. data=circles"),
     ("clean run", "fulmen clean run remove=last", "clean run remove=last"),
 ]
 """Where the third is None, the advice is to change a file, or takes too long here."""
@@ -150,6 +151,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = fulmen.compose(CIRCLES.replace("logger=none", "logger=csv").split())
     for name in ("run", "again"):
         fulmen.train(config, folder / name, verbose=False)
+    fulmen.train(fulmen.compose(["data=moons", *SHORT.split()]), folder / "moons", verbose=False)
     return folder
 
 
@@ -210,8 +212,6 @@ ELSEWHERE = {
     "use trainer.precision=64": "tests/experiment/test_undefined.py",
     "use score=val/loss": "tests/experiment/test_undefined.py",
     "use penalty=none": "tests/experiment/test_baseline.py",
-    "use rerun=": "tests/experiment/test_resume.py",
-    "use resume=": "above, as `resume=run`",
     "write key=value": "what it stands for depends on what was meant",
 }
 """Advice that is followed in other tests."""

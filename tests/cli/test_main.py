@@ -224,6 +224,26 @@ def test_a_signal_is_not_hidden_by_a_library_that_takes_it_for_its_own_failure(
     assert stopped.value.exit_code == 143
 
 
+class Closing:
+    """Gets the signal where Python drops whatever is raised."""
+
+    def __del__(self) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+
+def test_a_signal_that_comes_while_an_object_is_deleted_still_stops(capfd: pytest.CaptureFixture[str]) -> None:
+    def work() -> None:
+        with raising():
+            Closing()
+            for _ in range(1000):
+                time.sleep(0.01)
+            pytest.fail("nothing stopped the work")
+
+    with pytest.raises(Interrupted) as stopped:
+        work()
+    assert stopped.value.exit_code == 143 and capfd.readouterr().err == ""
+
+
 def test_a_signal_before_the_run_leaves_nothing(tmp_path: Path) -> None:
     command = [sys.executable, str(ROOT / "train.py"), "run_dir=run"]
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:

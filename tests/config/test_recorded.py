@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 
 import fulmen
 from fulmen.cli.main import main
-from fulmen.config.recorded import anchored, check_environment, is_repeated, plain, to_rerun
+from fulmen.config.recorded import anchored, check_environment, configuration, is_repeated, plain, to_rerun
 from fulmen.errors import ConfigurationError
 from fulmen.runs.folder import yaml_text
 
@@ -54,6 +54,20 @@ def test_a_repeated_run_has_the_same_figures(one: Path, capsys: pytest.CaptureFi
     assert (one / "metrics.json").read_bytes() == (two / "metrics.json").read_bytes()
     assert config_of(two) == config_of(one) | {"run_dir": None}
     assert json.loads((two / "status.json").read_text())["rerun"] == "one"
+
+
+def test_a_record_from_before_a_key_existed_trains_all_the_same(one: Path) -> None:
+    path = one / "config.yaml"
+    content = yaml.safe_load(path.read_text("utf-8"))
+    for key in ("name", "tags", "note", "quiet"):
+        del content[key]
+    for key in ("fast_dev_run", "overfit", "limit_batches", "profile"):
+        del content["trainer"][key]
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    fulmen.train(configuration(one), Path("job"))
+    assert main(["rerun=one", "run_dir=two"]) == 0
+    for other in ("job", "two"):
+        assert (one / "metrics.json").read_bytes() == Path(other, "metrics.json").read_bytes()
 
 
 def test_what_differs_is_said(one: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -277,7 +277,7 @@ def test_a_completed_run_without_a_checkpoint_is_not_begun_anew(copy: Path, caps
     best = (copy / "checkpoints" / "best.ckpt").read_bytes()
     capsys.readouterr()
     assert main(["resume=run", "trainer.max_epochs=40"]) == 1
-    assert "has no last.ckpt to resume from; use rerun=run" in capsys.readouterr().err
+    assert "has no last.ckpt to resume from; use fulmen rerun=run" in capsys.readouterr().err
     assert (copy / "checkpoints" / "best.ckpt").read_bytes() == best
 
 
@@ -317,12 +317,12 @@ def test_a_run_that_diverged_would_again(
     ]
     assert main(words) == 3
     assert main(["resume=run"]) == 1
-    assert re.search(r"run diverged .* at step \d+.*use rerun=run", capsys.readouterr().err)
+    assert re.search(r"run diverged .* at step \d+.*use fulmen rerun=run", capsys.readouterr().err)
     status = json.loads(Path("run/status.json").read_text())
     del status["error"]
     Path("run/status.json").write_text(json.dumps(status))
     assert main(["resume=run"]) == 1
-    assert "run diverged and would again; use rerun=run" in capsys.readouterr().err
+    assert "run diverged and would again; use fulmen rerun=run" in capsys.readouterr().err
 
 
 def test_a_run_is_trained_by_one_process_at_a_time(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -339,7 +339,7 @@ BAD_WORDS = {
     "resume=run resume=run": r"resume= needs exactly one run folder",
     "resume=.": r"\. holds runs, but is not one itself; name one of them, such as run",
     "resume=run rerun=run": r"give one of the two",
-    "resume=run optimizer.lr=1": r"optimizer.lr=1 is not one of trainer.max_epochs, .*take rerun=run",
+    "resume=run optimizer.lr=1": r"optimizer.lr=1 is not one of trainer.max_epochs, .*take fulmen rerun=run",
     "resume=run model=deep": r"model=deep is not one of",
     "resume=run accelerator=gpx": r"there is no accelerator=gpx; did you mean gpu\?",
     "resume=run accelerator=gpu": r"there is no gpu here",

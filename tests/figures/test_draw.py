@@ -262,7 +262,7 @@ def test_figures_without_room_on_the_disk_are_drawn_by_resuming(
             assert main(words) == 0
             said = capsys.readouterr().err
             cause = f"({Path('run/figures/regions.png')}: File too large)"
-            assert f"could not be written: {', '.join(missing.split())} {cause}; resume=run draws them" in said
+            assert f"could not be written: {', '.join(missing.split())} {cause}; fulmen resume=run draws them" in said
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert not {path.stem for path in Path("run/figures").iterdir()} & {*missing.split()}

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import threading
@@ -89,6 +90,15 @@ def test_curves_are_the_columns_of_the_histories(found: SweepResults) -> None:
     pd.testing.assert_frame_equal(
         curves[keys].set_index(curves["job"]).drop_duplicates(), found.frame[keys], check_names=False
     )
+
+
+@pytest.mark.parametrize(
+    ("score", "sentence"),
+    [(3, "and not 3"), (["val/loss"], "the name of a metric"), ("val/los", "did you mean val/loss")],
+)
+def test_a_wrong_score_is_refused_in_a_sentence(found: SweepResults, score: Any, sentence: str) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(sentence)):
+        found.compare(score)
 
 
 def test_it_is_shown_in_a_line_that_ranks_nothing(found: SweepResults) -> None:

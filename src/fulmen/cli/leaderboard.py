@@ -74,7 +74,10 @@ def main(argv: Sequence[str]) -> int:
     if not board.groups:
         there = dict.fromkeys(name for row in board.rows for name in row.metrics)
         numbers = [name for name in there if "/" in name and Board(name, [], [*board.rows]).groups]
-        near = did_you_mean(board.score, numbers) or f"; there are {', '.join(numbers) or 'no metrics at all'}"
+        near = (
+            did_you_mean(board.score, numbers)
+            or f"; there are {', '.join(numbers) or 'no metrics, because none completed'}"
+        )
         if board.score in there:
             raise ConfigurationError(f"{board.score} is no number, so it ranks nothing{near}")
         raise ConfigurationError(f"none of the {len(board.rows)} runs has {board.score}{near}")

@@ -20,7 +20,7 @@ from fulmen.config.compose import check_single, compose, literal
 from fulmen.config.groups import choices, search_path
 from fulmen.config.omegaconf_private import ENVIRONMENT, reference, sentence, with_environment
 from fulmen.config.overrides import check_choice, read, unknown
-from fulmen.errors import ConfigurationError, warn
+from fulmen.errors import ConfigurationError, command, warn
 from fulmen.rules import check, yes_no
 from fulmen.runs import folder as folders
 from fulmen.runs.settings import LABELS, differing, leaves, settings, typed
@@ -103,7 +103,7 @@ def to_resume(folder: Path, overrides: Sequence[str]) -> DictConfig:
         if key not in BESIDE_RESUME or override.type is not OverrideType.CHANGE:
             raise ConfigurationError(
                 f"resume= continues with the run's own configuration, and {override.input_line} is not one of "
-                f"{', '.join(BESIDE_RESUME)}; to train with changes, take rerun={folder}"
+                f"{', '.join(BESIDE_RESUME)}; to train with changes, take {command(f'rerun={folder}')}"
             )
         if key == "accelerator":
             check_choice(override, search_path(None))

@@ -69,7 +69,7 @@ def train(
         fulmen.errors.Pruned: the pruner ended the run.
     """
     folder = folder or new_folder(config)
-    verbose = verbose and not config.quiet
+    verbose = verbose and not config.get("quiet")  # which earlier records lack
     if rerun is None:
         return _train(config, folder, {}, name, verbose=verbose, pruner=pruner)
     threads = folders.load_status(rerun).get("threads") if recorded.is_repeated(rerun, config) else None
@@ -109,14 +109,18 @@ def resume(
     before = folders.load_status(folder)
     if before.get("state") == "diverged":
         cause = f" ({before['error']})" if before.get("error") else ""
-        raise ValueError(f"{folder} diverged{cause} and would again; use rerun={folder} with changes")
+        raise ValueError(f"{folder} diverged{cause} and would again; use {command(f'rerun={folder}')} with changes")
     is_whole = before.get("state") == "completed" and not before.get("missing_figures")
     if is_whole and (before.get("stopped_early") or not overrides):
         early = before.get("stopped_early")
         why = "stopped early (its score no longer improved)" if early else "completed"
-        longer = "" if early else f"to train longer, use resume={folder} with a larger trainer.max_epochs, or "
+        longer = (
+            "" if early else f"to train longer, use {command(f'resume={folder}')} with a larger trainer.max_epochs, or "
+        )
         steps = before.get("steps", "all its")
-        raise Finished(f"{folder} {why} after {steps} steps: nothing more to do; {longer}rerun={folder} with changes")
+        raise Finished(
+            f"{folder} {why} after {steps} steps: nothing more to do; {longer}{command(f'rerun={folder}')} with changes"
+        )
     began = {"directory": before.get("directory", str(Path.cwd()))}
     return _train(config, folder, began, verbose=verbose, resume=True, threads=before.get("threads"), pruner=pruner)
 

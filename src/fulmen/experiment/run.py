@@ -12,7 +12,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers.logger import Logger
 
-from fulmen.errors import Diverged, Finished, warn
+from fulmen.errors import Diverged, Finished, command, warn
 from fulmen.experiment import console
 from fulmen.experiment.baseline import coefficients
 from fulmen.experiment.experiment import Experiment, Session
@@ -163,7 +163,7 @@ def _checkpoint(prepared: Prepared, session: Session) -> tuple[int | None, dict[
     newest = checkpoints.newest(folder / "checkpoints", trust=session.trust)
     is_completed = load_status(folder).get("state") == "completed"
     if newest is None and is_completed:
-        raise ValueError(f"{folder} is completed and has no last.ckpt to resume from; use rerun={folder}")
+        raise ValueError(f"{folder} is completed and has no last.ckpt to resume from; use {command(f'rerun={folder}')}")
     if newest is None:
         warn(f"no checkpoint in {folder}; restarting from step 0 (the result will be the same)")
         return None, None

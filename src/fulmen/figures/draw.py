@@ -12,7 +12,7 @@ from typing import Final
 from lightning.pytorch.loggers.logger import Logger
 from matplotlib.figure import Figure
 
-from fulmen.errors import warn
+from fulmen.errors import command, warn
 from fulmen.figures import animation
 from fulmen.figures.classification import confusion, mistakes, regions
 from fulmen.figures.context import RunContext
@@ -90,7 +90,7 @@ def draw(
         why = next(iter(unwritten.values()))
         warn(
             f"these figures could not be written: {', '.join(unwritten)} ({why}); "
-            f"resume={folder.parent} draws them once there is room"
+            f"{command(f'resume={folder.parent}')} draws them once there is room"
         )
     return [*unwritten]
 

@@ -17,6 +17,7 @@ import numpy as np
 from lightning.pytorch.loggers.logger import Logger
 from numpy.typing import NDArray
 
+from fulmen.errors import command
 from fulmen.runs.files import write_text
 
 NO_FIGURES = ("step", "epoch", "seconds")
@@ -83,7 +84,7 @@ class History(Logger):
                 self.file.close()
             raise OSError(
                 f"cannot write {self.path}: {error.strerror or error}; make room on the disk, or give permission to "
-                f"write, then resume={self.path.parent}"
+                f"write, then: {command(f'resume={self.path.parent}')}"
             ) from error
 
     def finalize(self, status: str) -> None:

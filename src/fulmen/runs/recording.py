@@ -16,7 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from fulmen.errors import ConfigurationError, Diverged, Impossible, Pruned, one_line, warn
+from fulmen.errors import ConfigurationError, Diverged, Impossible, Pruned, command, one_line, warn
 from fulmen.runs import folder as folders
 from fulmen.runs.files import explain, remove_leftovers, write_json, write_text
 from fulmen.runs.signals import Interrupted
@@ -182,7 +182,8 @@ def _taken(folder: Path) -> FileExistsError:
         is_run = is_run or bool(folders.read_config(folder))  # stopped before its status was written
     if is_run:
         return FileExistsError(
-            f"{folder} already holds a run; resume it with resume={folder}, or name a folder that does not exist"
+            f"{folder} already holds a run; resume it with {command(f'resume={folder}')}, "
+            "or name a folder that does not exist"
         )
     what = "is not empty" if folder.is_dir() else "is a file"
     return FileExistsError(f"{folder} {what}, and every run has a folder of its own; name one that does not exist")

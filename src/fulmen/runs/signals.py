@@ -4,7 +4,9 @@ Before and after training a signal raises `Interrupted` at once. In training it 
 when weights, optimizer and counters belong together, saves and raises.
 """
 
+import _thread
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -102,8 +104,19 @@ def _handling(handler: Callable[[int, FrameType | None], None]) -> Iterator[None
         yield  # only the main thread may set handlers
         return
     before = {signum: signal.signal(signum, handler) for signum in STOPS}
+    show = sys.unraisablehook
+
+    def raise_again(unraisable: "sys.UnraisableHookArgs") -> None:
+        # Python drops what is raised in `__del__` or in a weak reference's callback: the signal comes again, after it.
+        if isinstance(unraisable.exc_value, Interrupted):
+            threading.Timer(0.01, _thread.interrupt_main, [unraisable.exc_value.signum]).start()
+        else:
+            show(unraisable)
+
+    sys.unraisablehook = raise_again
     try:
         yield
     finally:
+        sys.unraisablehook = show
         for signum, old in before.items():
             signal.signal(signum, old)

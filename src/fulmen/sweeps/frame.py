@@ -22,8 +22,9 @@ from fulmen.runs.files import expand_home
 from fulmen.runs.settings import SEEDS
 from fulmen.runs.signals import raising
 from fulmen.sweeps import leaderboard, record, results
+from fulmen.sweeps.sweep import configurations
 from fulmen.sweeps.sweep import run as run_sweep
-from fulmen.sweeps.verdict import Verdict, verdict
+from fulmen.sweeps.verdict import Verdict, unlike_losses, verdict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -151,18 +152,26 @@ class SweepResults:
             Means with intervals, tests of all pairs, and ranks.
 
         Raises:
-            ConfigurationError: no run has that metric.
+            ConfigurationError: no run has that metric, or it is no name.
         """
+        if not isinstance(score, str | None):
+            raise ConfigurationError(f"compare takes the name of a metric, such as 'val/loss', and not {score!r}")
         board = leaderboard.of_sweep(self._plan, self._runs, score)
         there = dict.fromkeys(name for run in self._runs for name, value in run.metrics.items() if _is_number(value))
+        if not there:
+            raise ConfigurationError(f"no run in {self.folder} has a score: {self._states()}")
         if not board.groups:
             raise ConfigurationError(f"no run in {self.folder} has {board.score}{alternatives(board.score, there)}")
+        for sentence in unlike_losses(board, configurations(board), [str(self.folder)]):
+            warn(sentence)
         return verdict(board)
 
-    def __repr__(self) -> str:
+    def _states(self) -> str:
         states = Counter(run.state for run in self._runs)
-        counts = ", ".join(f"{count} {state}" for state, count in states.items()) or "no runs yet"
-        score = self._plan.score
+        return ", ".join(f"{count} {state}" for state, count in states.items()) or "no runs yet"
+
+    def __repr__(self) -> str:
+        counts, score = self._states(), self._plan.score
         found = [run.metrics[score] for run in self._runs if _is_number(run.metrics.get(score))]
         if not found:
             return f"<sweep {self.folder}: {counts}>"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -229,12 +229,18 @@ def _end(plan: Sweep, folder: Path, study: "Study | None", interrupted: Collecti
     return found
 
 
-def in_words(plan: Sweep, board: Board, compared: Verdict) -> list[str]:
-    """Returns the verdict in sentences, with the command for more seeds where those would help."""
+def configurations(board: Board) -> list[dict[str, Any]]:
+    """Reads the configuration of a run of each of a leaderboard's configurations."""
     configs = []
     for group in board.groups[:COMPARED]:
         with suppress(ConfigurationError):  # a damaged one is listed as that
             configs.append(read_config(group.rows[0].folder))
+    return configs
+
+
+def in_words(plan: Sweep, board: Board, compared: Verdict) -> list[str]:
+    """Returns the verdict in sentences, with the command for more seeds where those would help."""
+    configs = configurations(board)
     places = [str(row.folder.parent) for row in board.rows[:1]]
     if unlike := unlike_losses(board, configs, places):
         return unlike + remarks(board, configs)

@@ -35,6 +35,8 @@ POWER: Final = 0.8
 """How often a difference of the size that was seen is to be found with the seeds that are advised."""
 FEW: Final = 5
 """Seeds up to which they are said to be few."""
+ALL_PAIRS: Final = 100
+"""Configurations of which a file lists all pairs; those of a thousand would take 100 MB."""
 MOST_SEEDS: Final = 1000
 """Seeds that are advised at most."""
 ROUNDING: Final = 1e-9
@@ -125,13 +127,17 @@ class Verdict:
         return next((each for each in self.comparisons if (each.better, each.worse) == (0, place)), None)
 
     def plain(self) -> dict[str, Any]:
-        """Returns all of it as plain values."""
+        """Returns all of it as plain values; of very many configurations, only the comparisons with the best."""
+        are_few = len(self.estimates) <= ALL_PAIRS
         return {
             "score": self.score,
             "level": LEVEL,
             "correction": "Holm",
             "configurations": [vars(estimate) | {"settings": dict(estimate.settings)} for estimate in self.estimates],
-            "comparisons": [vars(each) | {"clear": each.is_clear} for each in self.comparisons],
+            "compared": "all pairs" if are_few else "the best with each other one",
+            "comparisons": [
+                vars(each) | {"clear": each.is_clear} for each in self.comparisons if are_few or each.better == 0
+            ],
         }
 
 

@@ -219,9 +219,11 @@ function curves(box) {
 }
 
 (async () => {
-  const drawn = [...document.querySelectorAll(".curves")].map(curves);
+  const drawn = [...document.querySelectorAll(".curves")].map(curves), times = document.documentElement.dataset;
+  times.readable = Math.round(performance.now()); // milliseconds since the page was opened; running Plotly's script takes a second
   const redraw = () => Promise.all(drawn.map(show => show()));
   if (drawn.length) {
+    await new Promise(resolve => { setTimeout(resolve); }); // lets the browser paint the rest of the page first
     await loadPlotly();
     await redraw();
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
@@ -229,7 +231,7 @@ function curves(box) {
       addEventListener(event, () => { document.documentElement.classList.toggle("print", is); redraw(); });
     }
   }
-  document.documentElement.dataset.drawn = Math.round(performance.now()); // milliseconds since the page was opened
+  times.drawn = Math.round(performance.now());
 })().catch(error => {
   document.querySelector(".curves").append(make("p", {}, `The curves cannot be drawn by this browser: ${error}`));
   throw error;
