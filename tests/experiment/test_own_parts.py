@@ -146,7 +146,7 @@ def test_all_of_torch_have_a_choice(group: str) -> None:
     home: Any = torch.optim if group == "optimizer" else torch.optim.lr_scheduler
     base = torch.optim.Optimizer if group == "optimizer" else torch.optim.lr_scheduler.LRScheduler
     there = {name for name, each in vars(home).items() if inspect.isclass(each) and issubclass(each, base)}
-    files = [OmegaConf.load(path) for path in (EXAMPLE.parents[1] / "conf" / group).glob("*.yaml")]
+    files: list[Any] = [OmegaConf.load(path) for path in (EXAMPLE.parents[1] / "conf" / group).glob("*.yaml")]
     targets = {str(file.get("_target_", "")).rpartition(".")[2] for file in files}
     ours = {"one_cycle": "OneCycleLR", "plateau": "ReduceLROnPlateau"}
     needs_more = {"Optimizer", "SparseAdam"} | {  # of gradients, functions or schedules that a file cannot give

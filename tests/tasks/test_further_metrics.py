@@ -62,6 +62,8 @@ def test_errors_are_in_the_units_of_the_targets() -> None:
     predicted, true = (scaled.double().numpy() * [1, 2] + [5, 6] for scaled in (out, y))
     expected = metrics.mean_absolute_percentage_error(true, predicted)
     assert_allclose(as_metric("mean_absolute_percentage_error")(out, y, task), expected, rtol=1e-5)
+    expected = metrics.root_mean_squared_error(true.ravel(), predicted.ravel())
+    assert_allclose(as_metric("rmse")(out, y, task), expected, rtol=1e-5)
 
 
 def test_which_way_is_better_is_torchmetrics_own() -> None:
