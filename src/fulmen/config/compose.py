@@ -63,9 +63,9 @@ def compose(overrides: Iterable[str] = (), config_dir: str | Path | None = None)
     allowlist.check(config, typed=overrides)
     try:
         config = _finish(config, overrides)
+        tuned.check(config)
     except OmegaConfBaseException as error:  # a value that is missing, or refers to what is not there
         raise ConfigurationError(_sentence(error, folders)) from error
-    tuned.check(config)
     return config
 
 
