@@ -4,9 +4,9 @@ import difflib
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import inf
-from typing import Any
+from typing import Any, TypeVar
 
-from fulmen.errors import ConfigurationError
+from fulmen.errors import ConfigurationError, one_line
 
 
 def split_override(text: str) -> tuple[str, str]:
@@ -156,3 +156,44 @@ def listed(names: Sequence[object]) -> str:
     """Names with commas between them, the first few of very many."""
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return ", ".join(map(str, names[:SHOWN])) + more
+
+
+SIGNATURES: Mapping[str, str] = {
+    "model": "a class Net(in_shape, out_features, **keys) that is a torch.nn.Module",
+    "data": "a class that is a fulmen.data.source.Source, with spec and load()",
+    "loss": "a function loss(out, y, task, **keys) that returns one number as a tensor with a gradient",
+    "penalty": "a function penalty(parameters, **keys) that returns one number as a tensor with a gradient",
+    "optimizer": "a class Own(params, **keys) that is a torch.optim.Optimizer",
+    "scheduler": (
+        "a function schedule(optimizer, plan, **keys) that returns a torch.optim.lr_scheduler.LRScheduler, or a class "
+        "Own(optimizer, **keys) that is one"
+    ),
+    "init": "a function init(net, **keys) that fills the parameters in place and returns nothing",
+    "metric": "a function metric(prediction, target, **keys) that returns one number",
+    "callbacks": "a class Own(**keys) that is a lightning.pytorch.callbacks.Callback",
+    "logger": "a class Own(save_dir, version, **keys) that is a lightning.pytorch.loggers.logger.Logger",
+    "figure": "a function figure(context, **keys) that returns a matplotlib.figure.Figure, or None to draw nothing",
+}
+"""What each kind of part must be if it is the user's own; docs/extending.md has an example of each."""
+
+
+def wrong_part(kind: str, name: str, what: str) -> ConfigurationError:
+    """Returns the error about a part of the user's own: what is wrong, and the signature that it must have."""
+    return ConfigurationError(f"{kind} {name} {what}; it must be {SIGNATURES[kind]}")
+
+
+Result = TypeVar("Result")
+
+
+def called(kind: str, name: str, call: Callable[[], Result]) -> Result:
+    """Calls a part that may be the user's own.
+
+    Raises:
+        ConfigurationError: it raised an error; shows that, and the signature that the part must have.
+    """
+    try:
+        return call()
+    except ConfigurationError:
+        raise
+    except Exception as error:  # whatever code of the user's own may raise
+        raise wrong_part(kind, name, f"failed with {one_line(error)}") from error

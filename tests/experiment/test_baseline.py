@@ -63,7 +63,7 @@ def test_coefficients_are_scikit_learns(
     """Both by hand and in the table that a run prints."""
     words = (f"experiment={data}_gd", SECOND, "logger=none", "figures=none", "accelerator=cpu")
     printed: list[Any] = []
-    monkeypatch.setattr(console, "print_coefficients", printed.extend)
+    monkeypatch.setattr(console, "print_coefficients", lambda found, **_: printed.extend(found))
     run = fulmen.train(fulmen.compose(words), tmp_path / "run")
     reference = LinearRegression().fit(*scaled(f"data={data}")["train"])
     weight, bias = (parameter.detach().numpy() for parameter in run.model.parameters())

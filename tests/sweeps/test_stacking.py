@@ -91,6 +91,8 @@ def test_a_share_of_dropout_may_differ_but_not_be_none() -> None:
     ("words", "why"),
     [
         ("optimizer=lbfgs", "L-BFGS decides"),
+        ("metrics=[cohen_kappa]", "metrics=[...] are measured of single runs"),
+        ("callbacks=timer", "callbacks watch a single run"),
         ("backprop=numpy", "found by hand"),
         ("trainer=debug", "looks at each operation"),
         ("trainer.precision=bf16-mixed", "bf16-mixed is not stacked"),

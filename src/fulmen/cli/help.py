@@ -170,7 +170,7 @@ def _defaults(folders: Sequence[Path]) -> dict[str, str | None]:
 def _group(group: str, default: str | None, folders: Sequence[Path]) -> Iterator[str]:
     yield group
     for name, path in choices(group, folders).items():
-        yield f"  {'*' if name == default else ' '} {name:<28}{description(path)}"
+        yield f"  {'*' if name == default else ' '} {name:<32}{description(path)}"
 
 
 def _choice(group: str, name: str, folders: Sequence[Path]) -> Iterator[str]:
@@ -203,7 +203,7 @@ def _keys(path: Path, folders: Sequence[Path]) -> dict[str, tuple[str, str]]:
     for name in re.findall(r"^ *- (\w+) *$", text, re.MULTILINE):
         if name in others and name != path.stem:
             found |= _keys(others[name], folders)
-    for key, value, comment in re.findall(r"^([a-z]\w*):(.*?)(?: # (.*))?$", text, re.MULTILINE):
+    for key, value, comment in re.findall(r"^([A-Za-z]\w*):(.*?)(?: # (.*))?$", text, re.MULTILINE):
         if key not in ("defaults", "hydra"):
             found[key] = value.strip(), comment or found.get(key, ("", ""))[1]
     return found

@@ -58,13 +58,29 @@ def compose(overrides: Iterable[str] = (), config_dir: str | Path | None = None)
         raise ConfigurationError(_sentence(error, folders)) from error
     if any(override.type is not OverrideType.CHANGE or override.key_or_group == "experiment" for override in parsed):
         _check_against_choices(config, folders)
+    for section, key in ((config, "metrics"), (config.figures, "own")):
+        _spell_out(section, key)
     allowlist.check(config, typed=overrides)
     try:
         config = _finish(config, overrides)
+        tuned.check(config)
     except OmegaConfBaseException as error:  # a value that is missing, or refers to what is not there
         raise ConfigurationError(_sentence(error, folders)) from error
-    tuned.check(config)
     return config
+
+
+def _spell_out(section: DictConfig, key: str) -> None:
+    """Writes each function of the user's own, such as `my_metrics.profit_score`, as the target that it stands for."""
+    found: Any = OmegaConf.to_container(section, resolve=False)
+    parts = found[key]
+    section[key] = [
+        {"_target_": each, "_partial_": True}
+        if isinstance(each, str) and re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)+", each)
+        else each | {"_partial_": True}
+        if isinstance(each, dict)
+        else each
+        for each in (parts if isinstance(parts, list) else [parts])
+    ]
 
 
 def _compose(overrides: Sequence[str], folders: Sequence[Path]) -> DictConfig:

@@ -6,7 +6,7 @@ table of rules, then together: data against loss, score and model.
 
 import dataclasses
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from hydra.errors import HydraException
@@ -17,11 +17,11 @@ from omegaconf.errors import OmegaConfBaseException
 from fulmen import rules
 from fulmen.config import allowlist, tuned
 from fulmen.config.omegaconf_private import sentence
-from fulmen.data.source import Source
+from fulmen.data.source import Source, TaskKind
 from fulmen.errors import ConfigurationError, one_line
 from fulmen.models.activations import ACTIVATIONS, OUTPUT_ACTIVATIONS, PROBABILITIES
-from fulmen.rules import Rule, alternatives, many, number, of_type, one_of, text, whole, yes_no
-from fulmen.tasks.names import LOSSES, METRICS
+from fulmen.rules import SIGNATURES, Rule, alternatives, many, number, of_type, one_of, text, whole, yes_no
+from fulmen.tasks.names import DIRECTIONS, FURTHER, LOSSES, METRICS, metric_names
 
 SEED = whole(0, 2**32 - 1)
 SHARE = number("[0, 1)")
@@ -64,6 +64,7 @@ RULES: Mapping[str, Rule] = {
     "scheduler.factor": number("(0, 1)"),
     "scheduler.patience": whole(0),
     "loss.delta": POSITIVE,
+    "loss.class_weights": lambda value: None if value is None else many(AT_LEAST_0)(value),
     "penalty.weight": AT_LEAST_0,
     "penalty.l1_ratio": number("[0, 1]"),
     "init.std": AT_LEAST_0,
@@ -129,7 +130,8 @@ def _check_rules(plain: Mapping[str, Any], keys: Iterable[str]) -> None:
         group, _, name = key.rpartition(".")
         section: Any = plain[group] if group else plain
         ours = not group or section.get("_target_", "") in allowlist.shipped()
-        rule = yes_no if group == "figures" and not name.startswith("_") else RULES.get(key)
+        is_switch = group == "figures" and not name.startswith("_") and name != "own"
+        rule = yes_no if is_switch else RULES.get(key)
         if ours and name in section and rule is not None:
             rules.check(key, section[name], rule)
 
@@ -148,7 +150,12 @@ def _check_together(plain: Mapping[str, Any], data: Source) -> None:
             f"loss={choices['loss']} does not fit data={choices['data']}, whose task is {task}; "
             f"these do: {', '.join(['auto', *LOSSES[task]])}"
         )
-    score, scores = plain["score"], ["val/loss", "train/loss", *(f"val/{name}" for name in METRICS[task])]
+    for each in plain["figures"].get("own", ()):
+        if not isinstance(each, dict) or "_target_" not in each:
+            raise ConfigurationError(f"figures.own has {each!r:.60}, but each must be {SIGNATURES['figure']}")
+    _check_metrics(plain.get("metrics", []), task)
+    names = (*METRICS[task], *metric_names(plain))
+    score, scores = plain["score"], ["val/loss", "train/loss", *(f"val/{name}" for name in names)]
     if score not in scores:
         raise ConfigurationError(
             f"score={score} is not measured during training of this {task} task{alternatives(score, scores)}"
@@ -162,6 +169,27 @@ def _check_together(plain: Mapping[str, Any], data: Source) -> None:
         )
 
 
+def _check_metrics(metrics: Sequence[Any], task: TaskKind) -> None:
+    """Checks the names of metrics; those of the user's own say by their ending whether they are maximized."""
+    taken = list(METRICS[task])
+    for each, name in zip(metrics, metric_names({"metrics": metrics}), strict=True):
+        if isinstance(each, str) and each not in (*FURTHER[task], *taken):
+            raise ConfigurationError(
+                f"metrics=[{each}] is none of this {task} task{alternatives(each, FURTHER[task])}; "
+                f"one of your own is written with its module, my_metrics.{each}{DIRECTIONS[0]}"
+            )
+        if isinstance(each, dict) and "_target_" in each and not name.endswith(DIRECTIONS):
+            raise ConfigurationError(
+                f"metric {name} does not say by its name whether it is to be maximized; "
+                f"let it end in {DIRECTIONS[0]} if it is, else in {', '.join(DIRECTIONS[1:-1])} or {DIRECTIONS[-1]}"
+            )
+        if name in taken:
+            raise ConfigurationError(f"metric {name} is measured already; leave it out of metrics=[...]")
+        if not isinstance(each, str) and not (isinstance(each, dict) and "_target_" in each):
+            raise ConfigurationError(f"metrics has {each!r:.60}, but must be names, or {SIGNATURES['metric']}")
+        taken.append(name)
+
+
 def source(section: DictConfig) -> Source:
     """Returns the data source that a configuration's `data` section describes, not loaded.
 
@@ -170,7 +198,7 @@ def source(section: DictConfig) -> Source:
     """
     kind = get_class(section._target_)
     if not issubclass(kind, Source):
-        raise ConfigurationError(f"data._target_ is {section._target_}, which is no fulmen.data.source.Source")
+        raise ConfigurationError(f"data._target_ is {section._target_}, which must be {SIGNATURES['data']}")
     hints = typing.get_type_hints(kind)
     for field in dataclasses.fields(kind):
         if field.name in section and field.name not in COMMON:

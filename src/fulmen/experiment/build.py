@@ -22,6 +22,7 @@ from fulmen.runs.signals import Interrupted
 if TYPE_CHECKING:
     from fulmen.experiment.experiment import Experiment, Session
     from fulmen.experiment.load import Run
+    from fulmen.tasks.further_metrics import Metric
     from fulmen.training.callbacks.pruning import Pruner
 
 
@@ -264,14 +265,18 @@ def _session(config: DictConfig, source: Source, folder: Path, facts: Mapping[st
 
 def build(config: DictConfig, source: Source) -> "Experiment":
     """Makes the parts that a configuration describes; it and `source` have been checked."""
+    from fulmen.experiment import own_parts
     from fulmen.experiment.experiment import Experiment
     from fulmen.tasks.losses import as_loss
     from fulmen.training.recipe import Recipe
 
     options = make(config.trainer)
+    for figure in config.figures.own:
+        own_parts.make("figure", figure)  # to be refused before anything is written; drawn at the end
     recipe = Recipe(
-        loss=as_loss(make(config.loss)),
-        **{part: make(config[part]) for part in ("penalty", "optimizer", "scheduler", "backprop")},
+        loss=as_loss(own_parts.make("loss", config.loss)),
+        backprop=make(config.backprop),
+        **{part: own_parts.make(part, config[part]) for part in ("penalty", "optimizer", "scheduler")},
         gradient_clip=options.gradient_clip,
         accumulate=options.accumulate,
         seed=config.seed,
@@ -281,9 +286,24 @@ def build(config: DictConfig, source: Source) -> "Experiment":
         recipe=recipe,
         trainer=options,
         score=config.score,
+        metrics=metrics_of(config),
         weights=config.weights,
-        **{part: make(config[part]) for part in ("model", "init", "logger", "figures", "baseline")},
+        figures=make(config.figures),
+        baseline=make(config.baseline),
+        **{part: own_parts.make(part, config[part]) for part in ("model", "init", "logger", "callbacks")},
     )
+
+
+def metrics_of(config: DictConfig) -> "tuple[Metric, ...]":
+    """Makes the metrics that a run measures beside the task's own."""
+    from fulmen.tasks.further_metrics import as_metric
+
+    parts = [*config.get("metrics", ())]
+    if any(OmegaConf.is_dict(each) for each in parts):
+        from fulmen.experiment import own_parts  # imports Lightning, which a trained network does not need
+
+        parts = [own_parts.make("metric", each) if OmegaConf.is_dict(each) else each for each in parts]
+    return tuple(map(as_metric, parts))
 
 
 def attempt(run: Callable[[Path], object], folder: Path, *, debug: bool = False) -> tuple[int, str]:

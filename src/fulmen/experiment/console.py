@@ -22,7 +22,7 @@ from fulmen.models.precision import computing
 from fulmen.runs.history import History
 from fulmen.runs.settings import typed
 from fulmen.tasks.evaluation import Evaluation
-from fulmen.tasks.names import mode
+from fulmen.tasks.names import LOSSES, mode
 from fulmen.tasks.penalties import Penalize
 from fulmen.training.plan import Plan
 
@@ -38,7 +38,9 @@ def print_opening(
     config: Mapping[str, Any], net: nn.Module, in_shape: tuple[int, ...], folder: Path, step: int
 ) -> None:
     """Prints the configuration as a tree, the network's layers, the folder, and the step a run resumes from."""
-    tree = Tree("[bold]configuration")
+    tree, choices = Tree("[bold]configuration"), config.get("choices", {})
+    if choices.get("loss") == "auto" and "sizes" in config:
+        config = {**config, "choices": {**choices, "loss": f"auto: {LOSSES[config['sizes']['task']][0]}"}}
     _grow(tree, config)
     console = Console()
     console.print(tree)
@@ -139,10 +141,11 @@ def _chain(loss: Tensor, net: nn.Module) -> Tree:
     return tree
 
 
-def print_final_metrics(metrics: Mapping[str, Any], folder: Path) -> None:
-    """Prints the final metrics, and what to type next."""
-    console = Console()
-    console.print(metrics_table(metrics, title="final metrics"))
+def print_final_metrics(metrics: Mapping[str, Any], folder: Path, *, of_scaled: bool) -> None:
+    """Prints the final metrics, and what to type next; `of_scaled` if the loss is that of scaled targets."""
+    console, table = Console(), metrics_table(metrics, title="final metrics")
+    table.caption = "loss: of scaled targets; errors: in the targets' units" if of_scaled else None
+    console.print(table)
     console.print(f"run folder: {folder}", highlight=False, soft_wrap=True)
     if (folder / "tensorboard").exists():
         console.print(f"see it:     tensorboard --logdir {folder.parent}", highlight=False, soft_wrap=True)
@@ -194,13 +197,14 @@ def metrics_table(metrics: Mapping[str, Any], title: str | None = None) -> Table
     return table
 
 
-def print_coefficients(coefficients: Sequence[Coefficient]) -> None:
-    """Prints ours and scikit-learn's side by side, if there are any."""
+def print_coefficients(coefficients: Sequence[Coefficient], *, of_scaled: bool) -> None:
+    """Prints ours and scikit-learn's side by side, if there are any; `of_scaled` if values are scaled before."""
     if not coefficients:
         return
     most = max(abs(row.difference) for row in coefficients)
     table = Table("", "ours", "scikit-learn", "difference", title="coefficients")
-    table.caption = f"largest difference of {len(coefficients):,}: {most:.2g}"
+    scaled = "; of scaled values" if of_scaled else ""
+    table.caption = f"largest difference of {len(coefficients):,}: {most:.2g}{scaled}"
     shown = coefficients
     if len(shown) > MOST_COEFFICIENTS:
         shown = sorted(shown, key=lambda row: -abs(row.difference))[:MOST_COEFFICIENTS]

@@ -10,6 +10,7 @@ from torch import nn
 from fulmen.data.source import Source
 from fulmen.experiment.baseline import MakeBaseline
 from fulmen.figures.options import FigureOptions
+from fulmen.tasks.further_metrics import Metric
 from fulmen.training.callbacks.pruning import Pruner
 from fulmen.training.loggers import MakeLogger
 from fulmen.training.recipe import Recipe
@@ -29,10 +30,14 @@ class Experiment:
     trainer: TrainerOptions
     score: str = "val/loss"
     """The metric by which weights are best, as `<split>/<metric>`."""
+    metrics: tuple[Metric, ...] = ()
+    """Measured beside the task's own."""
     weights: Literal["best", "last"] = "best"
     """The weights that are evaluated."""
     logger: MakeLogger | None = None
     """Called with `save_dir`; None for no logger but the run's own history."""
+    callbacks: Callable[[], Any] | None = None
+    """Makes the callbacks beside Fulmen's own: one of Lightning's, or a list of them."""
     figures: FigureOptions = field(default_factory=FigureOptions)
     """Drawn at the end."""
     baseline: MakeBaseline | None = None

@@ -24,6 +24,7 @@ from fulmen.data.scaling import Scaling
 from fulmen.data.source import DataSpec, Source
 from fulmen.data.tensors import Rows, chunks
 from fulmen.errors import CheckpointError, ConfigurationError, first_line, one_line, warn
+from fulmen.experiment.build import metrics_of
 from fulmen.models.initializers import load_weights, new_network
 from fulmen.models.precision import converted
 from fulmen.rules import check, one_of
@@ -179,6 +180,7 @@ def read(
         raise CheckpointError(f"{path} is no checkpoint of Fulmen's: it does not say what network it is of") from error
     try:
         source, model, loss = map(make, parts)
+        further = metrics_of(config)
         if not isinstance(source, Source):
             raise TypeError(f"its data is a {type(source).__name__}")
         source.load_state_dict(learned)
@@ -186,7 +188,7 @@ def read(
             _check_sizes(model, spec, precision, state)
         with torch.random.fork_rng(devices=[]):  # drawing first weights is nobody's business here
             net = new_network(model, spec.in_shape, spec.out_features, precision)
-        evaluation = Evaluation(net, task_of(net, spec, scaling), as_loss(loss), precision)
+        evaluation = Evaluation(net, task_of(net, spec, scaling), as_loss(loss), precision, further)
     except Exception as error:  # whatever parts of another version, or of the user's own, may raise
         why = first_line(error)
         raise CheckpointError(f"the network in {path} cannot be made from what it says ({why})") from error

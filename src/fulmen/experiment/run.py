@@ -120,11 +120,13 @@ def train(experiment: Experiment, session: Session) -> Run:
                 for board in boards:
                     loggers.show_final_figures(board, metrics, trainer.global_step)
         if session.verbose and leads:
-            console.print_final_metrics(metrics, session.folder)
+            scaling = data.scaling
+            console.print_final_metrics(metrics, session.folder, of_scaled=scaling.y is not None)
             if history is not None and not status["stopped_early"]:
                 console.print_improving(history, experiment.score, plan, session.folder)
             if prepared.baseline is not None:
-                console.print_coefficients(coefficients(net, prepared.baseline.estimator, data.spec))
+                both = coefficients(net, prepared.baseline.estimator, data.spec)
+                console.print_coefficients(both, of_scaled=scaling.x is not None or scaling.y is not None)
         return Run(metrics, net, session.folder, predictor)
 
 
@@ -266,6 +268,7 @@ def _trainer(
         Progress(plan.total_steps, score) if session.verbose else None,
         *watching,
         Histograms() if experiment.figures.histograms else None,
+        *prepared.callbacks,
         checkpointer,
         None if session.pruner is None else Pruning(session.pruner, score, plan.total_steps),
     ]

@@ -61,6 +61,8 @@ def check_objective(net: nn.Module, task: Task, recipe: Recipe) -> None:
     loss, penalty, out = recipe.loss.name, recipe.penalty, net.output_activation
     if loss not in LOSSES[task.kind]:
         raise _unsupported(f"loss={loss}", f"for this {task.kind} task use loss={' or '.join(LOSSES[task.kind])}")
+    if recipe.loss.options.get("class_weights"):
+        raise _unsupported("loss.class_weights", "use loss.class_weights=null")
     if out not in OUTPUTS[task.kind]:
         raise _unsupported(f"model.output_activation={out} here", f"use {' or '.join(OUTPUTS[task.kind])}")
     if penalty is not None and not (isinstance(penalty, Penalty) and penalty.l1_ratio == 0):

@@ -22,6 +22,7 @@ from fulmen.figures.options import FigureOptions
 from fulmen.figures.plots.letters import letters
 from fulmen.figures.plots.pixels import pixels, step_of, write_gif, write_png
 from fulmen.figures.regression import fit, nodes, predictions
+from fulmen.rules import wrong_part
 from fulmen.runs.files import explain, replacing
 from fulmen.training import loggers
 from fulmen.training.callbacks.weight_snapshots import LARGEST, WeightSnapshots
@@ -37,7 +38,8 @@ def _from_file(name: str) -> Callable[[RunContext], Figure | None]:
     return draw_it
 
 
-FIGURES: Final[Mapping[str, Callable[[RunContext], Figure | None]]] = {
+DrawFigure = Callable[[RunContext], Figure | None]
+FIGURES: Final[Mapping[str, DrawFigure]] = {
     "fit": fit,
     "predictions": predictions,
     "nodes": nodes,
@@ -68,7 +70,8 @@ def draw(
         The figures that could not be written, for example because the disk is full.
     """
     unwritten: dict[str, str] = {}
-    wanted = [name for name in FIGURES if getattr(options, name)]
+    figures = {**{name: draw for name, draw in FIGURES.items() if getattr(options, name)}, **_own(options)}
+    wanted = list(figures)
     with letters([*context.spec.feature_names, *context.spec.target_names] if wanted else []):
         for name in [*wanted, ANIMATION] if options.animation and context.snapshots is not None else wanted:
             try:
@@ -78,7 +81,7 @@ def draw(
                         assert context.snapshots is not None
                         _animate(context.snapshots, context, folder, boards)
                     else:
-                        _draw(name, context, folder, boards, step)
+                        _draw(name, figures[name], context, folder, boards, step)
             except OSError as error:
                 unwritten[name] = explain(error)
             except Exception as error:  # the run has finished; no figure is worth failing it
@@ -92,13 +95,22 @@ def draw(
     return [*unwritten]
 
 
-def _draw(name: str, context: RunContext, folder: Path, boards: Iterable[Logger], step: int) -> None:
+def _own(options: FigureOptions) -> dict[str, DrawFigure]:
+    """Returns the user's own figures, each by the name of its function."""
+    return {getattr(getattr(draw, "func", draw), "__name__", "own"): draw for draw in options.own}
+
+
+def _draw(
+    name: str, draw_it: DrawFigure, context: RunContext, folder: Path, boards: Iterable[Logger], step: int
+) -> None:
     path = folder / f"{name}.png"
     if step_of(path) == step:  # already drawn: the run was killed after this figure, and resumed
         return
-    figure = FIGURES[name](context)
+    figure = draw_it(context)
     if figure is None:
         return
+    if not isinstance(figure, Figure):
+        raise wrong_part("figure", name, f"returned a {type(figure).__name__}")
     dots = pixels(figure)
     folder.mkdir(exist_ok=True)
     with replacing(path) as file:

@@ -1,12 +1,13 @@
 """Which figures a run should draw. This file does not import matplotlib, so a run without figures does not either."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from lightning.pytorch.loggers.logger import Logger
+    from matplotlib.figure import Figure
 
     from fulmen.figures.context import RunContext
 
@@ -31,10 +32,11 @@ class FigureOptions:
     importance: bool = False
     animation: bool = False
     histograms: bool = False
+    own: Sequence[Callable[["RunContext"], "Figure | None"]] = ()
 
     def draw(self, context: "RunContext", folder: Path, boards: Iterable["Logger"], step: int) -> list[str]:
         """Draws the requested figures of a finished run; see `fulmen.figures.draw`."""
-        if replace(self, histograms=False) == FigureOptions():
+        if replace(self, histograms=False, own=tuple(self.own)) == FigureOptions():
             return []
         from fulmen.figures.draw import draw  # imports matplotlib
 

@@ -16,7 +16,7 @@ from torch.nn.parameter import is_lazy
 from fulmen.errors import first_line
 from fulmen.models.dry_run import class_line, evaluation_mode, run
 from fulmen.models.precision import data_type, default_dtype
-from fulmen.rules import listed
+from fulmen.rules import called, listed
 
 Bias = Literal["zeros", "same"]
 NORMALIZATIONS = (nn.LayerNorm, nn.RMSNorm, nn.GroupNorm, nn.modules.batchnorm._BatchNorm)
@@ -117,7 +117,7 @@ def new_network(
             owner = class_line(net, unused[0])
             raise ValueError(f"{owner} has a lazy layer that forward does not use, with {unused[0]}; leave it out")
         if init is not None:
-            init(net)
+            called("init", getattr(getattr(init, "func", init), "__name__", ""), lambda: init(net))
     return net
 
 

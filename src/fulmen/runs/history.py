@@ -63,7 +63,9 @@ class History(Logger):
         """Does nothing: a run's configuration has a file of its own."""
 
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        """Appends a row."""
+        """Appends a row; what a callback of the user's own logs beside it is for other loggers."""
+        if "train/loss" not in metrics:
+            return
         assert step is not None
         seconds = time.perf_counter() - self.began
         self._write({"step": step, "epoch": step / self.steps_per_epoch, "seconds": f"{seconds:.4f}", **metrics})

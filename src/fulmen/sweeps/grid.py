@@ -68,7 +68,14 @@ def _words(path: Path) -> list[str]:
     return words
 
 
-COMPOSED_ANEW = ("trainer.max_epochs", "trainer.max_steps", "data.epochs", "allow_targets", "trust_checkpoint")
+COMPOSED_ANEW = (
+    "trainer.max_epochs",
+    "trainer.max_steps",
+    "data.epochs",
+    "metrics",
+    "allow_targets",
+    "trust_checkpoint",
+)
 """Keys that decide more than their own value."""
 ENVIRONMENT = re.compile(r"\$\{oc\.env:[^{}]*\}")
 OTHER = re.compile(r"\$\{([\w.]+)\}")

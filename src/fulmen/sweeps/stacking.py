@@ -43,6 +43,8 @@ def obstacle(config: Mapping[str, Any]) -> str | None:
         f"trainer.precision={trainer['precision']} is not stacked": trainer["precision"] not in ("32-true", "64-true"),
         "trainer.profile times the parts of one run": trainer.get("profile", False),
         "trainer.debug looks at each operation": trainer["debug"],
+        "callbacks watch a single run": config["choices"].get("callbacks", "none") != "none",
+        "metrics=[...] are measured of single runs": config.get("metrics"),
         "figures show how weights change": any(map(figures.get, DURING_TRAINING)),
     }
     return next((why for why, holds in obstacles.items() if holds), None)

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.fx import Graph, GraphModule, Node
-from torch.optim import SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, NAdam, Optimizer, RMSprop
+from torch.optim import SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, Optimizer, RMSprop
 from torch.overrides import TorchFunctionMode
 
 from fulmen.data.tensors import Batch
@@ -44,7 +44,7 @@ LONG = 4000
 """Steps from which on recording the gradient pays (some 0.05 s for each of two shapes of batches)."""
 KNOWN = ("torch.nn.modules.", "fulmen.models.")
 """Modules whose layers do nothing but operations on tensors."""
-ELEMENTWISE = (GD, SGD, Adam, AdamW, Adamax, NAdam, RMSprop, Adagrad, Adadelta)
+ELEMENTWISE = (GD, SGD, Adam, AdamW, Adamax, RMSprop, Adagrad, Adadelta)
 """Optimizers whose update of a number of a weight depends on nothing but that number's gradient and state."""
 aten = torch.ops.aten
 

@@ -22,7 +22,6 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from fulmen.errors import Diverged
 from fulmen.tasks.evaluation import Evaluation
-from fulmen.tasks.names import METRICS
 from fulmen.training import graph, loggers, optimizers, schedulers
 from fulmen.training.compile import Compiled
 from fulmen.training.packs import Pack
@@ -73,7 +72,7 @@ class Learner(LightningModule):
     def configure_optimizers(self) -> Any:
         """Returns the optimizer, and its schedule if there is one."""
         optimizer, scheduler = optimizers.make(self.recipe.optimizer, [*self.net.parameters()]), self.recipe.scheduler
-        return optimizer if scheduler is None else ([optimizer], [scheduler(optimizer, self.plan)])
+        return optimizer if scheduler is None else ([optimizer], [schedulers.make(scheduler, optimizer, self.plan)])
 
     def training_step(self, pack: Pack, _index: int) -> None:
         """Takes one step of the optimizer on each batch of `pack`.
@@ -135,7 +134,7 @@ class Learner(LightningModule):
         if validation is not None:
             row |= {f"val/{name}": value for name, value in self.evaluation.metrics(validation).items()}
         # a metric that is undefined this time must not keep its last value: checkpoints, patience and pruning read it
-        metrics = METRICS[self.evaluation.task.kind] if validation is not None else ()
+        metrics = self.evaluation.metric_names if validation is not None else ()
         watched = {f"val/{name}": math.nan for name in metrics} | row
         missing = [name for name in ("val/loss", self.score) if not math.isfinite(watched.get(name, 0.0))]
         if missing and (found := data.outlier("val", self.evaluation)) is not None:

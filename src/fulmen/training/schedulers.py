@@ -1,6 +1,7 @@
 """How the learning rate changes. Each takes the optimizer and the run's length, both in steps of the optimizer.
 
-Schedulers of torch step after every step of the optimizer; `plateau` after every pass, with the run's score.
+Schedulers of torch step after every step of the optimizer; `plateau` after every pass, with the run's score. A class,
+such as one of torch's, takes the optimizer alone.
 """
 
 import functools
@@ -12,9 +13,16 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR, ReduceLR
 
 from fulmen.training.plan import Plan
 
-MakeScheduler = Callable[[Optimizer, Plan], LRScheduler]
+MakeScheduler = Callable[..., LRScheduler]
 OF_LENGTH = ("total_steps", "_schedule_phases")
 """Names under which torch's schedulers save the run's length."""
+
+
+def make(scheduler: MakeScheduler, optimizer: Optimizer, plan: Plan) -> LRScheduler:
+    """Returns the schedule of an optimizer; torch's own classes are made as they are, without the run's length."""
+    if isinstance(getattr(scheduler, "func", scheduler), type):
+        return scheduler(optimizer)
+    return scheduler(optimizer, plan)
 
 
 def constant() -> None:

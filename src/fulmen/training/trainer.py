@@ -15,6 +15,7 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping
 from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.profilers import SimpleProfiler
 from torch import nn
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from fulmen.models.dry_run import widest, work
 from fulmen.models.precision import data_type
@@ -107,6 +108,11 @@ class TrainerOptions:
         return data_type(self.precision)
 
 
+def no_callbacks() -> list[Callback]:
+    """Makes no callbacks beside Fulmen's own."""
+    return []
+
+
 def find_accelerator(options: TrainerOptions) -> str:
     """Returns the accelerator to ask Lightning for.
 
@@ -158,7 +164,7 @@ def find_plan(options: TrainerOptions, rows: int, batch_size: int, scheduler: Ma
     if rows < options.devices:
         there = f"there {'is' if rows == 1 else 'are'} {rows}"
         raise ValueError(f"trainer.devices={options.devices} needs at least {options.devices} training rows; {there}")
-    on_plateau = getattr(scheduler, "func", scheduler) is plateau
+    on_plateau = getattr(scheduler, "func", scheduler) in (plateau, ReduceLROnPlateau)
     return Plan(
         rows=rows // options.devices,
         batch_rows=batch_size * options.accumulate,

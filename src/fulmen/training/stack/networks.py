@@ -41,7 +41,7 @@ TENSORS_OF_WEIGHTS = 8
 def obstacle(recipe: Recipe, optimizer: Optimizer) -> str | None:
     """Returns why copies with this recipe cannot train as one; None if they can, as far as the recipe says."""
     obstacles = {
-        f"{type(optimizer).__name__} does not update each number of a weight by itself": (
+        f"{type(optimizer).__name__} is not known to update each number of a weight by itself": (
             type(optimizer) not in ELEMENTWISE
         ),
         "the gradient is found by hand": recipe.backprop is not None,

@@ -32,12 +32,12 @@ class Rates:
         self.scheduler: LRScheduler | None = None
         self.plateaus: list[ReduceLROnPlateau] = []
         if make is not None:
-            found = make(self.optimizer, plan)
+            found = schedulers.make(make, self.optimizer, plan)
             self.optimizer.step()  # schedulers warn if they come before it
             if isinstance(found, ReduceLROnPlateau):
                 index = list(range(len(rates)))
                 for recipe, rate in zip(recipes, rates, strict=True):
-                    each = make(recipe.optimizer([{"params": [_nothing()], "lr": rate}]), plan)
+                    each = schedulers.make(make, recipe.optimizer([{"params": [_nothing()], "lr": rate}]), plan)
                     assert isinstance(each, ReduceLROnPlateau)
                     self.plateaus.append(each)
             else:
