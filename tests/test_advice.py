@@ -70,6 +70,11 @@ ADVICE = [
         f"{CIRCLES} trainer.precision=bf16-mixed",
     ),
     (f"{CIRCLES} accelerator=gpu", "take accelerator=cpu", f"{CIRCLES} accelerator=cpu"),
+    (
+        f"{SKLEARN} loss=bce loss.class_weights=[1,2]",
+        "use loss.class_weights=null",
+        f"{SKLEARN} loss=bce loss.class_weights=null",
+    ),
     (f"{SKLEARN} scheduler=step", "use baseline=none", f"{CIRCLES} scheduler=step baseline=none"),
     (
         f"{SKLEARN} trainer.gradient_clip=1",

@@ -33,7 +33,7 @@ BAD_WORDS = {
     "~model.hidden.0": r"there is no key 'model.hidden.0'; did you mean model.hidden\?",
     "model.hidden.x=3": r"there is no key 'model.hidden.x'; did you mean model.hidden\?",
     "modle.hidden=[3]": r"there is no key 'modle.hidden'; did you mean model.hidden\?",
-    "+optimizer.momentm=0.9": r"did you mean optimizer.momentum\? It belongs to optimizer=momentum, nesterov",
+    "+optimizer.momentm=0.9": r"did you mean optimizer.momentum\? It belongs to optimizer=momentum, muon, nesterov",
     "+optimizer.amsgrad=true": r"there is no key 'optimizer.amsgrad'; optimizer has lr, betas, eps, weight_decay$",
     # how words are written
     "model=deep,mlp": r"names several values; add -m to run them all",

@@ -86,7 +86,8 @@ def everything_else() -> Iterator[tuple[str, ...]]:
 
 @pytest.mark.parametrize("words", [*everything_else()], ids=" ".join)
 def test_every_other_choice_trains(words: tuple[str, ...], train: Callable[..., Run]) -> None:
-    run = train("data=circles", *words, "trainer.max_epochs=2")
+    without = ("model.bias=false",) if "optimizer=muon" in words else ()
+    run = train("data=circles", *words, *without, "trainer.max_epochs=2")
     assert math.isfinite(run.metrics["test/loss"])
 
 

@@ -296,11 +296,14 @@ def build(config: DictConfig, source: Source) -> "Experiment":
 
 def metrics_of(config: DictConfig) -> "tuple[Metric, ...]":
     """Makes the metrics that a run measures beside the task's own."""
-    from fulmen.experiment import own_parts
     from fulmen.tasks.further_metrics import as_metric
 
-    metrics = config.get("metrics", ())
-    return tuple(as_metric(own_parts.make("metric", each) if OmegaConf.is_dict(each) else each) for each in metrics)
+    parts = [*config.get("metrics", ())]
+    if any(OmegaConf.is_dict(each) for each in parts):
+        from fulmen.experiment import own_parts  # imports Lightning, which a trained network does not need
+
+        parts = [own_parts.make("metric", each) if OmegaConf.is_dict(each) else each for each in parts]
+    return tuple(map(as_metric, parts))
 
 
 def attempt(run: Callable[[Path], object], folder: Path, *, debug: bool = False) -> tuple[int, str]:

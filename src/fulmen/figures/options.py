@@ -36,7 +36,7 @@ class FigureOptions:
 
     def draw(self, context: "RunContext", folder: Path, boards: Iterable["Logger"], step: int) -> list[str]:
         """Draws the requested figures of a finished run; see `fulmen.figures.draw`."""
-        if replace(self, histograms=False) == FigureOptions():
+        if replace(self, histograms=False, own=tuple(self.own)) == FigureOptions():
             return []
         from fulmen.figures.draw import draw  # imports matplotlib
 
