@@ -125,7 +125,7 @@ QUICKLY = {
     r"range\(\d+\)": "range(2)",
     r"n_trials=\d+": "n_trials=2",
     r"glob\(\*\)": "glob(iris_petals_a*)",
-    r"hydra/launcher=joblib hydra.launcher.n_jobs=2 ": "",
+    r"hydra(/launcher|\.launcher\.through)=joblib hydra.launcher.n_jobs=2 ": "",
 }
 """A long training as a short one; a launcher starts processes, which tests of its own do."""
 
