@@ -318,7 +318,7 @@ def test_two_devices_keep_one_record(
 ) -> None:
     """The second is a fresh process, begun by Lightning."""
     monkeypatch.chdir(tmp_path)
-    words = ["accelerator=cpu", "trainer.devices=2", "trainer.max_epochs=4", "run_dir=run"]
+    words = ["accelerator=cpu", "trainer.devices=2", "trainer.max_epochs=4", "figures=none", "run_dir=run"]
     process = forked(*words, OMP_NUM_THREADS="1")
     assert process.wait(200) == 0, process.stderr
     assert (tmp_path / "run" / "metrics.json").exists()

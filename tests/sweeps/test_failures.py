@@ -83,8 +83,8 @@ class Popen(get_context("fork").Process):
         os.kill(self.pid, number)
 
 def run(words, env, *files):
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.environ.update(env)
     for number, file in enumerate(files, start=1):
         os.dup2(number if file is None else file.fileno(), number)
@@ -144,10 +144,9 @@ def test_ctrl_c_lets_the_workers_save(launcher: str, at_once: int, place: Any) -
     pytest.importorskip(f"hydra_plugins.hydra_{LAUNCHERS[launcher].extra}_launcher")
     moods = ["slow", "stops"][-at_once:]
     long = ("trainer.max_epochs=100000", f"model.mood={','.join(moods)},fine,fine", f"model.number={at_once}")
-    if launcher == "joblib":
-        done = place.sweep_apart(*long, f"hydra/launcher={launcher}", program=forking(place))
-    else:  # all cores for a job, which makes it one at a time
-        done = place.sweep_apart(*long, f"hydra/launcher={launcher}", f"hydra.launcher.cpus_per_task={os.cpu_count()}")
+    # all cores for a job, which makes it one at a time
+    how = [] if launcher == "joblib" else [f"hydra.launcher.cpus_per_task={os.cpu_count()}"]
+    done = place.sweep_apart(*long, f"hydra/launcher={launcher}", *how, program=forking(place, launcher))
     assert done.wait() == 130 and "Traceback" not in done.stderr
     assert place.states() == dict.fromkeys(range(at_once), "interrupted")
     ends = [json.loads((place.folder / str(number) / "status.json").read_text()) for number in range(at_once)]
