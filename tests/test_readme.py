@@ -150,7 +150,7 @@ def test_a_model_in_a_folder_of_ones_own_trains(
     (tmp_path / "mine" / "model").mkdir(parents=True)
     (tmp_path / "mine" / "net.py").write_text(code, encoding="utf-8")
     (tmp_path / "mine" / "model" / "net.yaml").write_text("_target_: net.Net\n_partial_: true\n", encoding="utf-8")
-    words = [*shlex.split(command), "trainer.max_epochs=1"]
+    words = [*shlex.split(command), "trainer.max_epochs=1", "figures=none", "logger=none"]
     monkeypatch.chdir(tmp_path)
     trained = forked(*words)
     assert trained.wait() == 0, trained.stderr

@@ -198,7 +198,7 @@ def test_a_signal_ends_a_run_with_its_checkpoint_saved(
     while not (tmp_path / "run" / "checkpoints" / "best.ckpt").exists() and time.monotonic() < deadline:
         time.sleep(0.1)
     process.send_signal(number)
-    assert process.wait() == code
+    assert process.wait() == code, process.stderr
     error = process.stderr
     hint = f"to continue the run: python {ROOT / 'train.py'} resume=run"
     assert error.endswith(f"fulmen: stopped by {signal.Signals(number).name}; {hint}\n")
