@@ -189,6 +189,7 @@ def _as_tried(command: str) -> list[str]:
 PAGES = ["README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
 
 
+@pytest.mark.usefixtures("unpainted")
 @pytest.mark.parametrize("page", PAGES)
 def test_every_command_works(page: str, folder: Path, tried: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
@@ -205,6 +206,7 @@ def test_every_command_works(page: str, folder: Path, tried: set[str], monkeypat
         assert main(words) == 0, f"{command}\nas {shlex.join(words)}"
 
 
+@pytest.mark.usefixtures("unpainted")
 @pytest.mark.parametrize("page", PAGES)
 def test_every_example_in_python_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

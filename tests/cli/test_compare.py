@@ -222,6 +222,7 @@ def test_every_run_has_a_colour_of_its_own_and_a_dollar_is_a_dollar(tmp_path: Pa
     figure.savefig(tmp_path / "many.png")
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_a_sweep_stands_for_its_runs_each_of_them_once(
     compare: Callable[..., str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -232,6 +233,7 @@ def test_a_sweep_stands_for_its_runs_each_of_them_once(
     assert there["seed"] == [str(number) for number in range(11)]
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_seeds_are_a_band(compare: Callable[..., str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     made: list[Mapping[str, Sequence[Band]]] = []

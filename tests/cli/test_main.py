@@ -198,7 +198,7 @@ def test_a_signal_ends_a_run_with_its_checkpoint_saved(
     while not (tmp_path / "run" / "checkpoints" / "best.ckpt").exists() and time.monotonic() < deadline:
         time.sleep(0.1)
     process.send_signal(number)
-    assert process.wait() == code
+    assert process.wait() == code, process.stderr
     error = process.stderr
     hint = f"to continue the run: python {ROOT / 'train.py'} resume=run"
     assert error.endswith(f"fulmen: stopped by {signal.Signals(number).name}; {hint}\n")
@@ -318,7 +318,7 @@ def test_two_devices_keep_one_record(
 ) -> None:
     """The second is a fresh process, begun by Lightning."""
     monkeypatch.chdir(tmp_path)
-    words = ["accelerator=cpu", "trainer.devices=2", "trainer.max_epochs=4", "run_dir=run"]
+    words = ["accelerator=cpu", "trainer.devices=2", "trainer.max_epochs=4", "figures=none", "run_dir=run"]
     process = forked(*words, OMP_NUM_THREADS="1")
     assert process.wait(200) == 0, process.stderr
     assert (tmp_path / "run" / "metrics.json").exists()

@@ -27,15 +27,18 @@ DANGEROUS = [
 ]
 
 
-GROUPS = ("optimizer", "logger", "data", "trainer")
-
-
-@pytest.mark.parametrize(
-    ("group", "target"), [*(("model", target) for target in DANGEROUS), *((group, "os.system") for group in GROUPS)]
-)
-def test_what_is_not_shipped_is_refused(group: str, target: str) -> None:
+@pytest.mark.parametrize("group", ["model", "optimizer", "logger", "data", "trainer"])
+def test_what_is_not_shipped_is_refused(group: str) -> None:
     with pytest.raises(ConfigurationError, match="none of Fulmen's parts"):
-        fulmen.compose([f"{group}._target_={target}"])
+        fulmen.compose([f"{group}._target_=os.system"])
+
+
+@pytest.mark.parametrize("target", DANGEROUS)
+def test_nothing_dangerous_is_shipped(target: str) -> None:
+    config = fulmen.compose()
+    config.model._target_ = target
+    with pytest.raises(ConfigurationError, match="none of Fulmen's parts"):
+        allowlist.check(config, [])
 
 
 @pytest.mark.parametrize(

@@ -104,8 +104,15 @@ def test_what_is_done_to_a_configuration_stays_with_it() -> None:
     assert compose.compose(["optimizer=sgd"]).optimizer.lr != 0.625
 
 
-@pytest.mark.parametrize("base", [None, "1.2", "1.3"])
-@pytest.mark.parametrize("overrides", [["model=deep"], ["modle=deep"], ["data=table", "data.target=größe"]])
+@pytest.mark.parametrize(
+    ("base", "overrides"),
+    [
+        (None, ["model=deep"]),
+        ("1.2", ["model=deep"]),
+        ("1.2", ["modle=deep"]),
+        ("1.3", ["data=table", "data.target=größe"]),
+    ],
+)
 def test_a_hosts_hydra_is_as_it_was_whatever_becomes_of_composing(base: str | None, overrides: list[str]) -> None:
     with hydra.initialize(None, version_base=base, job_name="host"):
         before = GlobalHydra.instance().hydra, getbase(), JobRuntime.instance().get("name")

@@ -126,7 +126,7 @@ def test_what_refers_to_a_changed_key_follows_it(tmp_path: Path, monkeypatch: py
     own = tmp_path / "own" / "experiment"
     own.mkdir(parents=True)
     (own / "mine.yaml").write_text("# @package _global_\n# mine\ndata:\n  seed: ${seed}\ntrainer:\n  max_epochs: 1\n")
-    assert main(["--config-dir", "own", "experiment=mine", "run_dir=one", "seed=5"]) == 0
+    assert main(["--config-dir", "own", "experiment=mine", "run_dir=one", "seed=5", "figures=none", "logger=none"]) == 0
     assert config_of(Path("one"))["data"]["seed"] == 5
     config = to_rerun(Path("one"), ["seed=6"], "own")
     assert (config.seed, config.data.seed, config.experiment) == (6, 6, "mine")

@@ -28,6 +28,7 @@ SIZES = ["data.train_size=40", "data.val_size=40", "data.test_size=8", "logger=n
 GRID = ["optimizer.lr=0.01,1e12", "data.batch_size=20,40", "model.bias=true,false", "init=he_normal,xavier_uniform"]
 LINE = ["data=linear_1d", "model=linear", "optimizer=gd", *SIZES, "trainer.max_epochs=4"]
 MOODY = ["allow_targets=[moody]", "model=moody", "data=circles", *SIZES, "trainer.max_epochs=2"]
+pytestmark = pytest.mark.usefixtures("unpainted")
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,8 @@ from fulmen.sweeps.frame import load_sweep
 from fulmen.sweeps.leaderboard import Board, Row, table
 from fulmen.sweeps.verdict import advised_seeds, remarks, sentences, verdict
 
+pytestmark = pytest.mark.usefixtures("unpainted")
+
 
 def board(scores: NDArray[np.float64], score: str = "val/loss", first: int = 0) -> Board:
     """A configuration for each row and a seed for each column; a score that is not a number is a run that failed."""
