@@ -26,7 +26,9 @@ from fulmen.sweeps.grid import records
 from fulmen.sweeps.launchers import Launcher
 from fulmen.training.stack import networks
 
-STACKED = ("-m", "hydra/launcher=vectorized", "figures=none", "logger=none")
+PLAIN = ("-m", "hydra/launcher=vectorized", "figures=none", "logger=none")
+STACKED = (*PLAIN, "data.train_size=96", "data.val_size=40", "data.test_size=40")
+"""3 steps a pass, all of the same size, so that each stack records one graph."""
 
 
 @pytest.fixture(autouse=True)
@@ -228,7 +230,6 @@ def test_a_sweep_stopped_while_it_writes_records_ends_as_an_undisturbed_one(monk
         "seed=range(3)",
         "data=moons",
         "data.noise=1",
-        "data.train_size=40",
         "optimizer.lr=0.5",
         "trainer.max_epochs=10",
     )
@@ -259,7 +260,7 @@ def test_runs_that_are_retried_start_over(monkeypatch: pytest.MonkeyPatch) -> No
     step, number = networks.Stack.step, itertools.count()
 
     def wrong(self: networks.Stack, batch: Batch, *args: Any) -> torch.Tensor:
-        if next(number) == 30:
+        if next(number) == 10:
             raise RuntimeError("no way")
         return step(self, Batch(batch.x + 1, batch.y), *args)
 
@@ -278,7 +279,7 @@ def test_paths_of_a_stack_that_is_begun_from_another_folder_are_recorded(monkeyp
     words = ("data=table", "data.path=rows.csv", "data.target=y", "data.seed=0,1", "trainer.max_epochs=1")
     with monkeypatch.context() as patches:  # as if it had been stopped before the first job began
         patches.setattr("fulmen.sweeps.sweep.run_all", lambda *_: None)
-        assert main([*STACKED, *words]) == 1
+        assert main([*PLAIN, *words]) == 1
     (sweep,) = Path("logs/sweeps").iterdir()
     sweep = sweep.absolute()
     Path("elsewhere").mkdir()
@@ -383,7 +384,7 @@ main(sys.argv[1:])
 
 
 def test_a_sweep_that_was_killed_goes_on_as_a_stack(forked: Callable[..., Any]) -> None:
-    words = ("seed=range(3)", "trainer.max_epochs=4", "model=deep", "model.dropout=0.2")
+    words = ("seed=range(3)", "trainer.max_epochs=20", "model=deep", "model.dropout=0.2")
     assert main([*STACKED, *words]) == 0
     (whole,) = Path("logs/sweeps").iterdir()
     Path("killed.py").write_text(KILLED)
