@@ -108,8 +108,8 @@ CASES = {
     ),
 }
 DIVISIONS: list[tuple[str, int | str, int]] = [(name, 7, 100) for name in CASES]
-DIVISIONS += [(name, "auto", 2) for name in ("adam", "lbfgs", "dropout", "step", "max_steps", "all")]
-DIVISIONS += [("all", 1, 100), ("all", 32, 2)]
+DIVISIONS += [(name, "auto", 2) for name in ("lbfgs", "dropout", "step", "all")]
+DIVISIONS += [("all", 1, 100)]
 """Batches in a pack, and points: 100 make intervals of one pass here, 2 of five passes."""
 
 
