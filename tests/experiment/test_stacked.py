@@ -192,7 +192,7 @@ BESIDE = [
     ("model.hidden=[5]", "data.val_size=0", "score=train/loss", "weights=best", "scheduler.patience=0"),
     ("trainer.gradient_clip=0.05",),
     ("model.output_activation=sigmoid",),
-    ("trainer.accumulate=3", "data.train_size=44"),
+    ("trainer.accumulate=3", "data.train_size=44", "model.dropout=0.2"),
     ("data.batch_size=full", "optimizer.weight_decay=0.1"),
 ]
 """What else decides a step or the end of a run; each goes with one row of the matrix."""
