@@ -548,8 +548,8 @@ class Board:
 
 
 def test_the_dashboard_shows_of_a_copy_what_it_shows_of_a_run(stack: Stack, alone: Stack) -> None:
-    figures = ("figures=default", "figures.calibration=true", "figures.importance=true")
-    words = (*WORDS, "data=blobs", "trainer.max_epochs=4", "logger=tensorboard", *figures, "weights=best")
+    figures = [f"figures.{name}=true" for name in ("curves", "confusion", "calibration", "importance")]
+    words = (*WORDS, *figures, "data=blobs", "trainer.max_epochs=4", "logger=tensorboard", "weights=best")
     each = [{"seed": 0}, {"seed": 5, "optimizer.lr": 0.03}]
     copies, singles = stack(words, each), alone(words, each[1:])
     for copy, single in zip(copies[1:], singles, strict=True):
