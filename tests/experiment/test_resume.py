@@ -126,7 +126,7 @@ def test_a_killed_run_ends_as_the_undisturbed_one(case: tuple[str, ...], places:
 @pytest.mark.slow
 def test_three_kills_in_a_row(tmp_path: Path) -> None:
     """At whatever moment, in training, while saving, or between."""
-    words = [*RUN, "trainer.max_epochs=200", "trainer.pack=50", "scheduler=cosine", "optimizer=adamw"]
+    words = [*RUN, "trainer.max_epochs=120", "trainer.pack=50", "scheduler=cosine", "optimizer=adamw"]
     undisturbed = fulmen.train(fulmen.compose(words), folder=tmp_path / "undisturbed", verbose=False)
     chance, folder, steps = random.Random(0), tmp_path / "killed", [0]
     last = folder / "checkpoints" / "last.ckpt"
