@@ -93,12 +93,12 @@ def test_outputs_are_saturated_at_the_ends_of_tanh_and_sigmoid_at_each_call() ->
     assert found["saturated/sigmoid"] == pytest.approx(2 / 5)
 
 
+PENALTY = ("penalty=l1", "model.dropout=0.3", "data.scale=both")
 WAYS = {
-    "packs": ("trainer.pack=7", "trainer.gradient_clip=0.01", "trainer.accumulate=2"),
+    "packs": ("trainer.pack=7", "trainer.gradient_clip=0.01", "trainer.accumulate=2", *PENALTY),
     "by hand": ("backprop=numpy", "loss=sse"),
     "L-BFGS": ("optimizer=lbfgs",),
     "a record of autograd": (),
-    "penalty and dropout": ("penalty=l1", "model.dropout=0.3", "data.scale=both"),
     "bf16": ("trainer.precision=bf16-mixed",),
     "anomalies": ("trainer=debug",),
 }
