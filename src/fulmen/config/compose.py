@@ -68,17 +68,57 @@ def compose(overrides: Iterable[str] = (), config_dir: str | Path | None = None)
 
 
 def _compose(overrides: Sequence[str], folders: Sequence[Path]) -> DictConfig:
-    """Lets Hydra compose; where it has composed the same choices of ours before, only the keys are set anew."""
+    """Lets Hydra compose; where it has composed the same choices of ours before, only the keys are set anew.
+
+    Nor is Hydra asked about a choice that is its file and nothing else: the file's content is put in its place.
+    """
     given = for_hydra(overrides)
     parsed = [parse(text) for text in given]
     if folders[1:] or any(override.type is not OverrideType.CHANGE for override in parsed):
         return _compose_anew(given, folders)
     values = [override for override in parsed if _is_value(override, folders)]
-    choices = tuple(text for text, override in zip(given, parsed, strict=True) if override not in values)
+    choices = [override for override in parsed if override not in values]
     files = tuple((str(path), path.stat().st_mtime_ns) for path in folders[0].rglob("*.yaml"))
-    config: DictConfig = pickle.loads(_compose_choices(choices, folders[0], files))
+    parts = _parts(choices, folders[0], files)
+    left = tuple(
+        text for text, each in zip(given, parsed, strict=True) if each in choices and each.key_or_group not in parts
+    )
+    config: DictConfig = pickle.loads(_compose_choices(left, folders[0], files))
+    for group, choice in parts.items():
+        config[group] = pickle.loads(_part(folders[0] / group / f"{choice}.yaml", files))
+        config.hydra.runtime.choices[group] = choice
     set_values(config, values)
     return config
+
+
+def _parts(choices: Sequence[Override], folder: Path, files: tuple[tuple[str, int], ...]) -> dict[str, str]:
+    """Returns the choices, by their groups, whose files need no Hydra."""
+    chosen = {override.key_or_group: override.value() for override in choices}
+    if "experiment" in chosen or not all((folder / group).is_dir() for group in chosen):
+        return {}
+    return {
+        group: str(choice)
+        for group, choice in chosen.items()
+        if group in _separate(folder, files) and (folder / group / f"{choice}.yaml").is_file()
+    }
+
+
+@functools.lru_cache(maxsize=1)
+def _separate(folder: Path, _files: tuple[tuple[str, int], ...]) -> set[str]:
+    """Returns the groups of `train.yaml` of which every file is what it adds, and to which no other file adds."""
+    defaults = _content(folder / "train.yaml")["defaults"]
+    groups = {group for entry in defaults if isinstance(entry, dict) for group in entry}
+    for path in folder.glob("*/*.yaml"):
+        text = path.read_text("utf-8")
+        package = re.search(r"^# *@package +(\w+)", text, re.MULTILINE)
+        if package or re.search(r"^defaults:", text, re.MULTILINE):
+            groups -= {path.parent.name, package[1] if package else ""}
+    return groups
+
+
+@functools.lru_cache(maxsize=256)
+def _part(path: Path, _files: tuple[tuple[str, int], ...]) -> bytes:
+    return pickle.dumps(OmegaConf.create(_content(path)))
 
 
 def _is_value(override: Override, folders: Sequence[Path]) -> bool:
