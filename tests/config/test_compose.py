@@ -67,6 +67,7 @@ def test_composing_leaves_a_host_of_hydra_as_it_was(tmp_path: Path) -> None:
         ["model=deep", "data.seed=${seed}", "model.hidden=[3]"],
         ["experiment=iris_petals_adam", "model=deep"],
         ["model=deep", "optimizer=nowhere"],
+        ["model=deep", "optimizer@other=adam"],
         ["optimizer.rl=1"],
         ["model=[1]"],
         ["seed.x=3"],

@@ -94,7 +94,8 @@ def _compose(overrides: Sequence[str], folders: Sequence[Path]) -> DictConfig:
 def _parts(choices: Sequence[Override], folder: Path, files: tuple[tuple[str, int], ...]) -> dict[str, str]:
     """Returns the choices, by their groups, whose files need no Hydra."""
     chosen = {override.key_or_group: override.value() for override in choices}
-    if "experiment" in chosen or not all((folder / group).is_dir() for group in chosen):
+    packaged = any(override.package is not None for override in choices)
+    if packaged or "experiment" in chosen or not all((folder / group).is_dir() for group in chosen):
         return {}
     return {
         group: str(choice)
