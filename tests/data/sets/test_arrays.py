@@ -20,6 +20,7 @@ from fulmen.data import chunks, order, tensors
 from fulmen.data.sets import npy_files
 from fulmen.data.sets.arrays import Arrays
 from fulmen.experiment.load import Run
+from fulmen.figures import landscape
 from fulmen.training.packs import DataModule
 
 Train = Callable[..., Run]
@@ -180,6 +181,7 @@ def test_a_run_is_used_and_exported(
     kind: str, in_memory: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(landscape, "GRID", 3)
     found = drawn(kind)
     save(Path("here"), found)
     words = ["data=arrays", "data.path=here", f"data.in_memory={in_memory}", "trainer.max_epochs=2"]
