@@ -20,7 +20,7 @@ from fulmen.data import chunks, order, tensors
 from fulmen.data.sets import npy_files
 from fulmen.data.sets.arrays import Arrays
 from fulmen.experiment.load import Run
-from fulmen.figures import landscape
+from fulmen.figures import draw, landscape
 from fulmen.training.packs import DataModule
 
 Train = Callable[..., Run]
@@ -182,6 +182,7 @@ def test_a_run_is_used_and_exported(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(landscape, "GRID", 3)
+    monkeypatch.setattr(draw, "pixels", lambda _: np.zeros((480, 640, 3), np.uint8))
     found = drawn(kind)
     save(Path("here"), found)
     words = ["data=arrays", "data.path=here", f"data.in_memory={in_memory}", "trainer.max_epochs=2"]
