@@ -26,6 +26,7 @@ from fulmen.rules import alternatives, did_you_mean, split_override
 
 TABLE = "fulmen.data.sets.table.Table"
 GLOBAL = re.compile(r"^# *@package +_global_\s*$", re.MULTILINE)
+ADDS = re.compile(r"^# *@package\s+(\w+)|^defaults:", re.MULTILINE)
 HYDRAS = re.compile(r"((override|optional)\s+)*/?hydra\b")
 
 
@@ -74,34 +75,36 @@ def _compose(overrides: Sequence[str], folders: Sequence[Path]) -> DictConfig:
     """
     given = for_hydra(overrides)
     parsed = [parse(text) for text in given]
-    if folders[1:] or any(override.type is not OverrideType.CHANGE for override in parsed):
+    if any(override.type is not OverrideType.CHANGE for override in parsed):
         return _compose_anew(given, folders)
     values = [override for override in parsed if _is_value(override, folders)]
     choices = [override for override in parsed if override not in values]
     files = tuple((str(path), path.stat().st_mtime_ns) for path in folders[0].rglob("*.yaml"))
-    parts = _parts(choices, folders[0], files)
-    left = tuple(
-        text for text, each in zip(given, parsed, strict=True) if each in choices and each.key_or_group not in parts
-    )
-    config: DictConfig = pickle.loads(_compose_choices(left, folders[0], files))
-    for group, choice in parts.items():
-        config[group] = pickle.loads(_part(folders[0] / group / f"{choice}.yaml", files))
-        config.hydra.runtime.choices[group] = choice
+    parts = _parts(choices, folders, files)
+    left = [override for override in choices if override.key_or_group not in parts]
+    if folders[1:] and not all((folders[0] / f"{each.key_or_group}/{each.value()}.yaml").is_file() for each in left):
+        return _compose_anew(given, folders)
+    texts = tuple(text for text, override in zip(given, parsed, strict=True) if override in left)
+    config: DictConfig = pickle.loads(_compose_choices(texts, folders[0], files))
+    for group, path in parts.items():
+        config[group] = pickle.loads(_part(path, path.stat().st_mtime_ns))
+        config.hydra.runtime.choices[group] = path.stem
     set_values(config, values)
     return config
 
 
-def _parts(choices: Sequence[Override], folder: Path, files: tuple[tuple[str, int], ...]) -> dict[str, str]:
-    """Returns the choices, by their groups, whose files need no Hydra."""
+def _parts(choices: Sequence[Override], folders: Sequence[Path], files: tuple[tuple[str, int], ...]) -> dict[str, Path]:
+    """Returns the files of choices that need no Hydra, by their groups."""
     chosen = {override.key_or_group: override.value() for override in choices}
     packaged = any(override.package is not None for override in choices)
-    if packaged or "experiment" in chosen or not all((folder / group).is_dir() for group in chosen):
+    if packaged or "experiment" in chosen or not all((folders[0] / group).is_dir() for group in chosen):
         return {}
-    return {
-        group: str(choice)
+    found = {
+        group: next(filter(Path.is_file, (folder / group / f"{choice}.yaml" for folder in folders)), None)
         for group, choice in chosen.items()
-        if group in _separate(folder, files) and (folder / group / f"{choice}.yaml").is_file()
+        if group in _separate(folders[0], files)
     }
+    return {group: path for group, path in found.items() if path and not ADDS.search(path.read_text("utf-8"))}
 
 
 @functools.lru_cache(maxsize=1)
@@ -110,15 +113,13 @@ def _separate(folder: Path, _files: tuple[tuple[str, int], ...]) -> set[str]:
     defaults = _content(folder / "train.yaml")["defaults"]
     groups = {group for entry in defaults if isinstance(entry, dict) for group in entry}
     for path in folder.glob("*/*.yaml"):
-        text = path.read_text("utf-8")
-        package = re.search(r"^# *@package +(\w+)", text, re.MULTILINE)
-        if package or re.search(r"^defaults:", text, re.MULTILINE):
-            groups -= {path.parent.name, package[1] if package else ""}
+        if adds := ADDS.search(path.read_text("utf-8")):
+            groups -= {path.parent.name, adds[1]}
     return groups
 
 
 @functools.lru_cache(maxsize=256)
-def _part(path: Path, _files: tuple[tuple[str, int], ...]) -> bytes:
+def _part(path: Path, _written: int) -> bytes:
     return pickle.dumps(OmegaConf.create(_content(path)))
 
 
