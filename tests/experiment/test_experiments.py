@@ -136,7 +136,8 @@ def test_squared_errors_after_three_hundred_passes(
     name: str, least: float, most: float, experiment: Experiment
 ) -> None:
     """Of a thousand, of which the loop's ranges are, too; docs/reproduction.md has all."""
-    within([experiment(name, 1, "trainer.max_epochs=300").metrics["train/mse"]], least, most)
+    seeds = SEEDS if name == "wiggle_shallow" else range(1)  # of the narrow range one seed often lies outside
+    within([experiment(name, seed, "trainer.max_epochs=300").metrics["train/mse"] for seed in seeds], least, most)
 
 
 def test_circles_and_their_inside_is_known_from_outside(experiment: Experiment) -> None:
