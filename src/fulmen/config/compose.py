@@ -26,6 +26,7 @@ from fulmen.rules import alternatives, did_you_mean, split_override
 
 TABLE = "fulmen.data.sets.table.Table"
 GLOBAL = re.compile(r"^# *@package +_global_\s*$", re.MULTILINE)
+ADDS = re.compile(r"^# *@package\s+(\w+)|^defaults:", re.MULTILINE)
 HYDRAS = re.compile(r"((override|optional)\s+)*/?hydra\b")
 
 
@@ -84,17 +85,58 @@ def _spell_out(section: DictConfig, key: str) -> None:
 
 
 def _compose(overrides: Sequence[str], folders: Sequence[Path]) -> DictConfig:
-    """Lets Hydra compose; where it has composed the same choices of ours before, only the keys are set anew."""
+    """Lets Hydra compose; where it has composed the same choices of ours before, only the keys are set anew.
+
+    Nor is Hydra asked about a choice that is its file and nothing else: the file's content is put in its place.
+    """
     given = for_hydra(overrides)
     parsed = [parse(text) for text in given]
-    if folders[1:] or any(override.type is not OverrideType.CHANGE for override in parsed):
+    if any(override.type is not OverrideType.CHANGE for override in parsed):
         return _compose_anew(given, folders)
     values = [override for override in parsed if _is_value(override, folders)]
-    choices = tuple(text for text, override in zip(given, parsed, strict=True) if override not in values)
+    choices = [override for override in parsed if override not in values]
     files = tuple((str(path), path.stat().st_mtime_ns) for path in folders[0].rglob("*.yaml"))
-    config: DictConfig = pickle.loads(_compose_choices(choices, folders[0], files))
+    parts = _parts(choices, folders, files)
+    left = [override for override in choices if override.key_or_group not in parts]
+    if folders[1:] and not all((folders[0] / f"{each.key_or_group}/{each.value()}.yaml").is_file() for each in left):
+        return _compose_anew(given, folders)
+    texts = tuple(text for text, override in zip(given, parsed, strict=True) if override in left)
+    config: DictConfig = pickle.loads(_compose_choices(texts, folders[0], files))
+    for group, path in parts.items():
+        config[group] = pickle.loads(_part(path, path.stat().st_mtime_ns))
+        config.hydra.runtime.choices[group] = path.stem
     set_values(config, values)
     return config
+
+
+def _parts(choices: Sequence[Override], folders: Sequence[Path], files: tuple[tuple[str, int], ...]) -> dict[str, Path]:
+    """Returns the files of choices that need no Hydra, by their groups."""
+    chosen = {override.key_or_group: override.value() for override in choices}
+    packaged = any(override.package is not None for override in choices)
+    if packaged or "experiment" in chosen or not all((folders[0] / group).is_dir() for group in chosen):
+        return {}
+    found = {
+        group: next(filter(Path.is_file, (folder / group / f"{choice}.yaml" for folder in folders)), None)
+        for group, choice in chosen.items()
+        if group in _separate(folders[0], files)
+    }
+    return {group: path for group, path in found.items() if path and not ADDS.search(path.read_text("utf-8"))}
+
+
+@functools.lru_cache(maxsize=1)
+def _separate(folder: Path, _files: tuple[tuple[str, int], ...]) -> set[str]:
+    """Returns the groups of `train.yaml` of which every file is what it adds, and to which no other file adds."""
+    defaults = _content(folder / "train.yaml")["defaults"]
+    groups = {group for entry in defaults if isinstance(entry, dict) for group in entry}
+    for path in folder.glob("*/*.yaml"):
+        if adds := ADDS.search(path.read_text("utf-8")):
+            groups -= {path.parent.name, adds[1]}
+    return groups
+
+
+@functools.lru_cache(maxsize=256)
+def _part(path: Path, _written: int) -> bytes:
+    return pickle.dumps(OmegaConf.create(_content(path)))
 
 
 def _is_value(override: Override, folders: Sequence[Path]) -> bool:
