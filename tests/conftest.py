@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Generator, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import pytest
@@ -166,6 +167,19 @@ def unpainted(monkeypatch: pytest.MonkeyPatch) -> None:
     from matplotlib.figure import Figure
 
     monkeypatch.setattr(Figure, "savefig", lambda *_, **__: None)
+
+
+@pytest.fixture
+def own_imported_anew() -> Iterator[None]:
+    """Modules called `own` or `net`, of which several tests have one, are those that this test finds."""
+
+    def taken() -> dict[str, ModuleType]:
+        return {name: sys.modules.pop(name) for name in [*sys.modules] if name.partition(".")[0] in ("own", "net")}
+
+    before = taken()
+    yield
+    taken()
+    sys.modules.update(before)
 
 
 @pytest.hookimpl(wrapper=True)

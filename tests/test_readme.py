@@ -189,7 +189,7 @@ def _as_tried(command: str) -> list[str]:
 PAGES = ["README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
 
 
-@pytest.mark.usefixtures("unpainted")
+@pytest.mark.usefixtures("unpainted", "own_imported_anew")
 @pytest.mark.parametrize("page", PAGES)
 def test_every_command_works(page: str, folder: Path, tried: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)

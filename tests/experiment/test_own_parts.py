@@ -111,6 +111,7 @@ def test_a_wrong_figure_is_refused(given: str, said: str, own: Path, capsys: pyt
 EXAMPLE = Path(__file__).parents[2] / "docs" / "example"
 
 
+@pytest.mark.usefixtures("own_imported_anew")
 def test_the_example_of_every_part_trains_resumes_and_predicts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -155,13 +156,28 @@ def test_all_of_torch_have_a_choice(group: str) -> None:
     assert there - needs_more <= targets | {ours[name] for name in targets & set(ours)}
 
 
-@pytest.mark.parametrize(
-    "words", [["optimizer=radam", "scheduler=multi_step"], ["optimizer=rprop", "scheduler=cyclic"]], ids=lambda w: w[0]
-)
-def test_torchs_optimizers_and_schedules_train_and_resume(words: list[str], own: Path) -> None:
-    assert main([*SMALL, *words, "run_dir=one"]) == 0
+PAIRS = {
+    "adadelta": "constant_lr",
+    "adafactor": "cosine_annealing",
+    "adamax": "cosine_annealing_warm_restarts",
+    "asgd": "cyclic",
+    "muon": "exponential",
+    "nadam": "linear",
+    "radam": "multi_step scheduler.milestones=[3,5]",
+    "rprop": "polynomial",
+    "adam": "step_lr",
+}
+
+
+@pytest.mark.parametrize("optimizer", PAIRS)
+def test_torchs_optimizers_and_schedules_resume_to_the_last_bit(optimizer: str, own: Path) -> None:
+    words = [*SMALL, f"optimizer={optimizer}", *f"scheduler={PAIRS[optimizer]}".split(), "weights=last"]
+    words += ["model.bias=false"] if optimizer == "muon" else []
+    assert main([*words, "run_dir=one"]) == 0
     assert main(["resume=one", "trainer.max_epochs=3"]) == 0
-    assert float(row(Path("one"))["epoch"]) == 3
+    assert main([*words, "trainer.max_epochs=3", "run_dir=whole"]) == 0
+    assert Path("one/metrics.json").read_text() == Path("whole/metrics.json").read_text()
+    assert row(Path("one"))["lr"] == row(Path("whole"))["lr"]
 
 
 def test_a_callback_of_lightnings_may_end_the_training(own: Path) -> None:

@@ -147,7 +147,8 @@ def test_ctrl_c_lets_the_workers_save(launcher: str, at_once: int, place: Any) -
     # all cores for a job, which makes it one at a time
     how = [] if launcher == "joblib" else [f"hydra.launcher.cpus_per_task={os.cpu_count()}"]
     done = place.sweep_apart(*long, f"hydra/launcher={launcher}", *how, program=forking(place, launcher))
-    assert done.wait() == 130 and "Traceback" not in done.stderr
+    code = done.wait()
+    assert code == 130 and "Traceback" not in done.stderr, done.stderr
     assert place.states() == dict.fromkeys(range(at_once), "interrupted")
     ends = [json.loads((place.folder / str(number) / "status.json").read_text()) for number in range(at_once)]
     assert all(end["steps"] > 0 for end in ends), "not in the middle of the first steps"
