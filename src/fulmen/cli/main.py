@@ -15,14 +15,18 @@ from pathlib import Path
 
 from fulmen.cli import broken_pipe
 from fulmen.cli.help import COMMANDS, TRAINING, help_text, topic_text
+from fulmen.config import project
 from fulmen.config.groups import groups, search_path
 from fulmen.errors import ConfigurationError, Finished, command, one_line
 from fulmen.rules import closest, did_you_mean, split_override
 from fulmen.runs.files import expand_home, explain
+from fulmen.runs.folder import load_status
 from fulmen.runs.signals import Interrupted, raising
 
 HYDRAS_FLAGS = ("--cfg", "--info", "--resolve", "--package", "--shell-completion", "--hydra-help")
 HYDRAS_SHORT = ("-c", "-i", "-p", "-sc")
+OF_PROJECTS = (*TRAINING, "evaluate", "predict", "export", "tune")
+"""Commands that take choices and modules from a `fulmen.toml`."""
 REFUSED = ("--config-name", "--config-path", "-cn", "-cp", "--experimental-rerun")
 
 
@@ -59,6 +63,8 @@ def main(arguments: Sequence[str]) -> int:
 def _dispatch(arguments: list[str]) -> int:
     config_dir = _take_option(arguments, "--config-dir", "-cd")
     asks = _take_flag(arguments, "--help", "-h")
+    if config_dir is None:
+        config_dir = _take_project(arguments, asks=asks)
     if arguments and arguments[0] in COMMANDS:
         name, *rest = arguments
         if asks or name == "help":
@@ -84,6 +90,27 @@ def _dispatch(arguments: list[str]) -> int:
     if multirun or any(argument.startswith("sweep=") for argument in arguments):
         return _sweep(arguments, config_dir)
     return _single(arguments, config_dir)
+
+
+def _take_project(arguments: list[str], *, asks: bool) -> str | None:
+    """Returns the folder of choices of the project that a command is about, and adds what it may run.
+
+    It is the project that a run or a checkpoint among the arguments was started in, or is in; else that of the working
+    directory.
+    """
+    name = arguments[0] if arguments and arguments[0] in COMMANDS else "train"
+    if name not in OF_PROJECTS:
+        return None
+    given = (split_override(word)[1] if word.startswith(("resume=", "rerun=")) else word for word in arguments)
+    runs = [path for path in map(expand_home, given) if os.path.exists(path)]
+    began = [Path(found) for path in runs if path.is_dir() and (found := load_status(path).get("directory"))]
+    its = project.trusted([*began, *runs, Path.cwd()], ask=not asks and name != "help")
+    if its is None:
+        return None
+    is_typed = any(split_override(word)[0].lstrip("+") == "allow_targets" for word in arguments)
+    if its.allow_targets and not (asks or name == "help" or is_typed):
+        arguments.append(f"allow_targets=[{','.join(its.allow_targets)}]")
+    return str(its.config_dir)
 
 
 def _help(config_dir: str | None, topics: Sequence[str]) -> int:
