@@ -20,7 +20,6 @@ from fulmen.config.groups import groups, search_path
 from fulmen.errors import ConfigurationError, Finished, command, one_line
 from fulmen.rules import closest, did_you_mean, split_override
 from fulmen.runs.files import expand_home, explain
-from fulmen.runs.folder import load_status
 from fulmen.runs.signals import Interrupted, raising
 
 HYDRAS_FLAGS = ("--cfg", "--info", "--resolve", "--package", "--shell-completion", "--hydra-help")
@@ -103,14 +102,11 @@ def _take_project(arguments: list[str], *, asks: bool) -> str | None:
         return None
     given = (split_override(word)[1] if word.startswith(("resume=", "rerun=")) else word for word in arguments)
     runs = [path for path in map(expand_home, given) if os.path.exists(path)]
-    began = [Path(found) for path in runs if path.is_dir() and (found := load_status(path).get("directory"))]
-    its = project.trusted([*began, *runs, Path.cwd()], ask=not asks and name != "help")
-    if its is None:
-        return None
-    is_typed = any(split_override(word)[0].lstrip("+") == "allow_targets" for word in arguments)
-    if its.allow_targets and not (asks or name == "help" or is_typed):
-        arguments.append(f"allow_targets=[{','.join(its.allow_targets)}]")
-    return str(its.config_dir)
+    places = [*(place for run in runs for place in project.of_run(run)), Path.cwd()]
+    if not asks and name != "help":
+        return project.supply(arguments, places)
+    its = project.trusted(places, ask=False)
+    return None if its is None else str(its.config_dir)
 
 
 def _help(config_dir: str | None, topics: Sequence[str]) -> int:

@@ -17,8 +17,9 @@ from importlib.machinery import PathFinder, all_suffixes
 from pathlib import Path
 
 from fulmen.errors import ConfigurationError, command, warn
-from fulmen.rules import listed
+from fulmen.rules import listed, split_override
 from fulmen.runs.files import write_json
+from fulmen.runs.folder import load_status
 
 FILE = "fulmen.toml"
 MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
@@ -144,6 +145,26 @@ def trusted(places: Iterable[Path], *, ask: bool = True) -> Project | None:
         return None
     trust(project)
     return project
+
+
+def supply(words: list[str], places: Iterable[Path]) -> str | None:
+    """Adds to overrides, or to a command's options, which modules may run, as the project that the places are in says.
+
+    Returns:
+        The project's folder of choices; None if there is no project, or if it is not trusted.
+    """
+    its = trusted(places)
+    if its is None:
+        return None
+    if its.allow_targets and not any(split_override(word)[0].lstrip("+") == "allow_targets" for word in words):
+        words.append(f"allow_targets=[{','.join(its.allow_targets)}]")
+    return str(its.config_dir)
+
+
+def of_run(run: Path) -> list[Path]:
+    """Returns where the project of a run, or of a checkpoint, is looked for: where it was started, and where it is."""
+    began = load_status(run).get("directory") if run.is_dir() else None
+    return [Path(began), run] if began else [run]
 
 
 def _question(project: Project, now: dict[str, str], known: dict[str, str] | None) -> str:
