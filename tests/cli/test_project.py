@@ -1,7 +1,9 @@
 """A project of one's own: written, trusted on this machine by what its modules hold, and found by commands."""
 
+import importlib.util
 import io
 import json
+import py_compile
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -99,6 +101,18 @@ def test_other_content_is_asked_about_anew(
         monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
         assert main(["experiment=first", *SHORT]) == code
         assert ("Trust it? [y/N]" in capsys.readouterr().err) == (answer != "")
+
+
+def test_bytecode_of_other_code_is_not_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "evil.py").write_text("raise RuntimeError('ran')\n", "utf-8")
+    source = folder / "my_waves" / "model.py"
+    cached = py_compile.compile(
+        str(folder / "evil.py"),
+        importlib.util.cache_from_source(source),
+        invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
+    )
+    assert cached is not None and Path(cached).exists()
+    assert main(["experiment=first", *SHORT]) == 0, capsys.readouterr().err
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege there")

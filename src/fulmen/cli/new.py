@@ -15,6 +15,7 @@ as they are written; when they change, you are asked once (see `fulmen help trus
 
 import keyword
 import re
+import shlex
 from collections.abc import Sequence
 from importlib.machinery import PathFinder
 from pathlib import Path
@@ -128,8 +129,10 @@ def main(argv: Sequence[str]) -> int:
     for path, text in written.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         write_text(folder / path, text, flush=False)
-    project.trust(project.read(folder))
-    print(f"{folder}: a project that trains at once; to try it: cd {folder}, then {command('experiment=first')}")
+    its = project.read(folder)
+    project.trust(its, project.content(its))
+    typed = f"{shlex.join(['cd', str(folder)])}, then {command('experiment=first')}"
+    print(f"{folder}: a project that trains at once; to try it: {typed}")
     return 0
 
 

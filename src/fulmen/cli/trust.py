@@ -28,6 +28,7 @@ def main(argv: Sequence[str]) -> int:
         raise ConfigurationError(f"name one project, as in {command('trust', 'my_project')}")
     place = Path(*given.subjects)
     its = project.read(project.find([place]) or place)
-    project.trust(its)
-    print(f"trusted as they are now: {', '.join(project.content(its))} in {its.folder}")
+    hashes = project.content(its)
+    project.trust(its, hashes)
+    print(f"trusted as they are now: {', '.join(hashes)} in {its.folder}")
     return 0

@@ -14,6 +14,7 @@ import tomllib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.machinery import PathFinder, all_suffixes
+from importlib.util import cache_from_source
 from pathlib import Path
 
 from fulmen.errors import ConfigurationError, command, warn
@@ -128,23 +129,28 @@ def trusted(places: Iterable[Path], *, ask: bool = True) -> Project | None:
         if ask:
             warn(f"{error}; so {FILE} has no effect")
         return None
-    if now == known:
-        return project
-    if not ask:
+    if now != known and not (ask and _agreed(project, now, known)):
         return None
-    is_terminal = sys.stdin is not None and sys.stdin.isatty()
+    for path in (project.folder / name for name in now if name.endswith(".py")):
+        Path(cache_from_source(path)).unlink(missing_ok=True)  # it may be of other code, and Python would run that
+    return project
+
+
+def _agreed(project: Project, now: dict[str, str], known: dict[str, str] | None) -> bool:
+    """Asks the user whether they trust a project as it is now; where they cannot answer, says what to type."""
     question = _question(project, now, known)
-    if not is_terminal:
-        warn(f"{question}, so {FILE} has no effect; if you trust it as it is: {command('trust', str(folder))}")
-        return None
+    if sys.stdin is None or not sys.stdin.isatty():
+        typed = command("trust", str(project.folder))
+        warn(f"{question}, so {FILE} has no effect; if you trust it as it is: {typed}")
+        return False
     print(
         f"fulmen: {question}. Its code can do whatever you can.\nTrust it? [y/N] ", end="", file=sys.stderr, flush=True
     )
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         warn(f"{FILE} has no effect then")
-        return None
-    trust(project)
-    return project
+        return False
+    trust(project, now)  # and not what it may have become while they read
+    return True
 
 
 def supply(words: list[str], places: Iterable[Path]) -> str | None:
@@ -175,15 +181,11 @@ def _question(project: Project, now: dict[str, str], known: dict[str, str] | Non
     return f"{listed(changed)} in {project.folder} changed since you trusted the project"
 
 
-def trust(project: Project) -> None:
-    """Records that the user trusts a project as it is now.
-
-    Raises:
-        ConfigurationError: as `content`.
-    """
+def trust(project: Project, hashes: dict[str, str]) -> None:
+    """Records that the user trusts a project with this content."""
     record = _record()
     record.parent.mkdir(parents=True, exist_ok=True)
-    write_json(record, _known() | {str(project.folder): content(project)})
+    write_json(record, _known() | {str(project.folder): hashes})
 
 
 def _known() -> dict[str, dict[str, str]]:

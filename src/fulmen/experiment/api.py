@@ -9,9 +9,10 @@ import hashlib
 import io
 import json
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -260,13 +261,13 @@ def _rows(data: Any, target: Any) -> dict[str, Any]:
 
 
 def _table(frame: "pd.DataFrame", target: Any) -> dict[str, Any]:
-    import pandas as pd
-
     text = frame.to_csv(index=False).encode()
     path = DATA / f"{hashlib.sha256(text).hexdigest()[:16]}.csv"
-    _write(path, text)
-    texts = [name for name in frame if pd.api.types.is_string_dtype(frame[name])]  # "007" stays what it is
-    types = json.dumps(dict.fromkeys(map(str, texts), "text"), ensure_ascii=False) if texts else None
+    with _new(path) as file:
+        file.write(text)
+    columns = frame.select_dtypes(exclude="number").items()
+    texts = [str(name) for name, column in columns if any(isinstance(value, str) for value in column)]
+    types = json.dumps(dict.fromkeys(texts, "text"), ensure_ascii=False) if texts else None  # "007" stays a text
     return {"choice": "table", "path": str(path), "target": target, "types": types}
 
 
@@ -275,21 +276,20 @@ def _arrays(x: NDArray[Any], y: NDArray[Any]) -> dict[str, Any]:
     for name, values in arrays.items():
         if values.dtype.kind not in "biuf":
             raise ConfigurationError(f"{name} holds {values.dtype}, not numbers; give texts in a pandas DataFrame")
-    splits = Sizes(HELD_OUT, HELD_OUT, seed=0).mixed(len(x))
-    files = {}
-    for split, rows in splits.items():
+    digest = hashlib.sha256(repr([(values.dtype, values.shape) for values in arrays.values()]).encode())
+    for values in arrays.values():
+        digest.update(np.ascontiguousarray(values).data)
+    folder = DATA / digest.hexdigest()[:16]
+    for split, rows in Sizes(HELD_OUT, HELD_OUT, seed=0).mixed(len(x)).items():
         for name, values in arrays.items():
-            np.save(file := io.BytesIO(), values[rows])
-            files[f"{split}_{name}.npy"] = file.getvalue()
-    folder = DATA / hashlib.sha256(b"".join(files.values())).hexdigest()[:16]
-    for name, content in files.items():
-        _write(folder / name, content)
+            with _new(folder / f"{split}_{name}.npy") as file:
+                np.save(file, values[rows])
     return {"choice": "arrays", "path": str(folder)}
 
 
-def _write(path: Path, content: bytes) -> None:
-    """Writes a file that is named by its content, so that one that is there already is the same."""
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as file:
-            file.write(content)
+@contextmanager
+def _new(path: Path) -> Iterator[IO[bytes]]:
+    """Opens a file that is named by its content; what is written to one that is there already is dropped."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with io.BytesIO() if path.exists() else replacing(path) as file:
+        yield file
