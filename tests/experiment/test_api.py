@@ -101,6 +101,7 @@ def test_texts_of_a_frame_stay_texts() -> None:
         (lambda: fulmen.train([1]), "overrides are texts"),  # type: ignore[list-item]
         (lambda: fulmen.train(["seed=0,1"]), "fulmen.sweep runs them all"),
         (lambda: fulmen.train(model=Net((1,), 1), data=(X, X)), "takes a class"),
+        (lambda: fulmen.train(["data.path=x"], data=(X, X)), "data.path=x and data= are two of a kind"),
         (lambda: fulmen.train(["model=deep"], model=Net), "model=deep and model= are two of a kind"),
         (lambda: fulmen.train(model=type("Outer.Net", (Net,), {})), "defined inside of something"),
         (lambda: fulmen.train(model=functools.partial(Net, width=np.float64)), "can be recorded"),  # type: ignore[arg-type]

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 DATA = Path("logs/data")
 HELD_OUT = 0.15
 """The share of rows given as arrays that is held out for validation, and that for the test; as of a table."""
+BY_DATA = ("data", "data.path", "data.target")
+"""Keys that `data=` sets."""
 LEAST = 3
 """Rows, so that there is one for each split."""
 
@@ -186,10 +188,10 @@ def _words(overrides: Iterable[str]) -> list[str]:
 
 def _composed(words: list[str], model: Any, data: Any, target: Any, rerun: Path | None) -> DictConfig:
     """Composes overrides, and puts the class and the rows that were given in their places."""
-    names = [split_override(word)[0] for word in words]
-    for name, given in (("model", model), ("data", data)):
-        if given is not None and name in names:
-            raise ConfigurationError(f"{words[names.index(name)]} and {name}= are two of a kind; give one of them")
+    for word in words:
+        key = split_override(word)[0].lstrip("+")
+        if (key == "model" and model is not None) or (key in BY_DATA and data is not None):
+            raise ConfigurationError(f"{word} and {key.partition('.')[0]}= are two of a kind; give one of them")
     config_dir = _supply(words, rerun or Path.cwd())
     network = None if model is None else _network(model, words)
     rows = {} if data is None else _rows(data, target)
