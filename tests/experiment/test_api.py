@@ -77,7 +77,9 @@ def test_a_class_learns_arrays_and_is_loaded_resumed_and_repeated() -> None:
     )
     np.testing.assert_array_equal(fulmen.load("run").predict(X), run.predict(X))
     assert fulmen.resume("run", ["trainer.max_epochs=3"]).history["epoch"].max() == 3
-    assert fulmen.train(["optimizer.lr=0.1"], rerun="run").model.layers[0].out_features == 5  # type: ignore[index, union-attr]
+    repeated = fulmen.train(["optimizer.lr=0.1"], "repeated", rerun="run").model
+    assert isinstance(repeated, Net) and repeated.layers[0].out_features == 5
+    fulmen.load("repeated")
     assert main(["evaluate", "run"]) == 1, "what another process was not given, it has to be told"
     assert main(["evaluate", "run", f"allow_targets={__name__}"]) == 0
 

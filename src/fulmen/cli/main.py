@@ -98,7 +98,7 @@ def _take_project(arguments: list[str], *, asks: bool) -> str | None:
     directory.
     """
     name = arguments[0] if arguments and arguments[0] in COMMANDS else "train"
-    if name not in OF_PROJECTS:
+    if name not in OF_PROJECTS or "--version" in arguments:
         return None
     given = (split_override(word)[1] if word.startswith(("resume=", "rerun=")) else word for word in arguments)
     runs = [path for path in map(expand_home, given) if os.path.exists(path)]

@@ -16,6 +16,7 @@ as they are written; when they change, you are asked once (see `fulmen help trus
 import keyword
 import re
 import shlex
+import sys
 from collections.abc import Sequence
 from importlib.machinery import PathFinder
 from pathlib import Path
@@ -131,7 +132,10 @@ def main(argv: Sequence[str]) -> int:
         write_text(folder / path, text, flush=False)
     its = project.read(folder)
     project.trust(its, project.content(its))
-    typed = f"{shlex.join(['cd', str(folder)])}, then {command('experiment=first')}"
+    program, start = Path(sys.argv[0]), command("experiment=first")
+    if program.name == "train.py":  # which is somewhere else, seen from the project
+        start = shlex.join(["python", str(program.resolve()), "experiment=first"])
+    typed = f"{shlex.join(['cd', str(folder)])}, then {start}"
     print(f"{folder}: a project that trains at once; to try it: {typed}")
     return 0
 

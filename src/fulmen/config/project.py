@@ -53,7 +53,7 @@ def read(folder: Path) -> Project:
     path = folder / FILE
     try:
         content = tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise ConfigurationError(f"there is no {path}; `{command('new', str(folder))}` makes a project") from error
     except ValueError as error:  # no TOML, or no UTF-8
         raise ConfigurationError(f"{path} cannot be read: {error}") from error
@@ -139,6 +139,8 @@ def trusted(places: Iterable[Path], *, ask: bool = True) -> Project | None:
 def _agreed(project: Project, now: dict[str, str], known: dict[str, str] | None) -> bool:
     """Asks the user whether they trust a project as it is now; where they cannot answer, says what to type."""
     question = _question(project, now, known)
+    if not question.isprintable():  # whoever wrote the project named its files, and could move the cursor
+        question = ascii(question)
     if sys.stdin is None or not sys.stdin.isatty():
         typed = command("trust", str(project.folder))
         warn(f"{question}, so {FILE} has no effect; if you trust it as it is: {typed}")

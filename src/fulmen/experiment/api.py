@@ -111,7 +111,7 @@ def train(
         raise ConfigurationError("model= and data= go with a list of overrides, not with a composed configuration")
     assert isinstance(config, DictConfig)
     place = build.new_folder(config) if folder is None else expand_home(str(folder))
-    if model is not None:
+    if model is not None or (before is not None and before.resolve() in _allowed):
         _allowed[place.resolve()] = f"allow_targets=[{','.join(config.allow_targets)}]"
     return build.train(config, place, name=name, verbose=verbose, rerun=before, pruner=pruner)
 
