@@ -51,6 +51,8 @@ def test_a_new_project_trains_and_every_command_finds_it(
     capsys.readouterr()
     assert main(["evaluate", run, "split=val"]) == 0
     assert json.loads(capsys.readouterr().out)["val/mse"] == metrics["val/mse"]
+    assert main(["evaluate", run, "data=parabola", "data.noise=0"]) == 0
+    assert json.loads(capsys.readouterr().out)["val/mse"] != metrics["val/mse"]
     (tmp_path / "rows.csv").write_text("x\n0.5\n", "utf-8")
     assert main(["predict", run, "input=rows.csv"]) == 0
     assert main(["resume", run, "trainer.max_epochs=2"]) == 0

@@ -147,7 +147,8 @@ def _command(config_dir: str | None, name: str, *arguments: str) -> int:
     if config_dir is not None:
         search_path(config_dir)  # makes Python files of the user's own importable
     try:
-        code: int = module.main(arguments, config_dir) if name == "tune" else module.main(arguments)
+        composes = name in ("tune", "evaluate")
+        code: int = module.main(arguments, config_dir) if composes else module.main(arguments)
     except OSError as error:
         return _say(" ".join(str(error).split()))
     except Exception as error:  # what a user can mend, or what nobody has thought of, of somebody's own parts perhaps

@@ -189,8 +189,10 @@ def without_places(config: DictConfig) -> DictConfig:
     return config
 
 
-def with_data(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
+def with_data(config: DictConfig, overrides: Sequence[str], config_dir: str | None = None) -> DictConfig:
     """Returns the configuration with other data: another choice, or other keys of the same one.
+
+    A choice of the user's own may name what the configuration may.
 
     Raises:
         ConfigurationError: an override is about something else, or names what does not exist.
@@ -202,7 +204,8 @@ def with_data(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
         if key not in ("data", "data_root") and not key.startswith("data."):
             raise ConfigurationError(f"{override.input_line} would change the network; only data can be another here")
     if any(override.key_or_group == "data" for override in parsed):
-        fresh, config = compose(overrides), config.copy()
+        allowed = f"allow_targets=[{','.join(config.allow_targets)}]"
+        fresh, config = compose([*overrides, allowed], config_dir), config.copy()
         OmegaConf.set_struct(config, False)
         config.data, config.data_root = fresh.data, fresh.data_root
         return config
