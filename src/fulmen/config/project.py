@@ -20,7 +20,6 @@ from pathlib import Path
 from fulmen.errors import ConfigurationError, command, warn
 from fulmen.rules import listed, split_override
 from fulmen.runs.files import write_json
-from fulmen.runs.folder import load_status
 
 FILE = "fulmen.toml"
 MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
@@ -171,6 +170,8 @@ def supply(words: list[str], places: Iterable[Path]) -> str | None:
 
 def of_run(run: Path) -> list[Path]:
     """Returns where the project of a run, or of a checkpoint, is looked for: where it was started, and where it is."""
+    from fulmen.runs.folder import load_status  # and with it yaml, which most commands do without
+
     began = load_status(run).get("directory") if run.is_dir() else None
     return [Path(began), run] if began else [run]
 
