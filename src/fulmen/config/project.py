@@ -27,7 +27,7 @@ MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 @dataclass(frozen=True)
 class Project:
-    """What a `fulmen.toml` says."""
+    """The content of a `fulmen.toml`."""
 
     folder: Path
     """The one that it is in."""

@@ -45,7 +45,7 @@ LEAST = 3
 """Rows, so that there is one for each split."""
 
 _allowed: dict[Path, str] = {}
-"""Of runs that this process trained with a class: which modules may run, so that it can load and resume them."""
+"""Modules that runs of this process may use, because it trained them with a class; by their folders."""
 
 
 @from_python
