@@ -40,10 +40,10 @@ def _forget() -> None:
 def test_a_new_project_trains_and_every_command_finds_it(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["experiment=first", *SHORT, "run_dir=logs/runs/a"]) == 0
-    metrics = json.loads((folder / "logs/runs/a/metrics.json").read_text("utf-8"))
+    run = str(tmp_path / "run")
+    assert main(["experiment=first", *SHORT, f"run_dir={run}"]) == 0
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text("utf-8"))
     assert 0 <= metrics["val/within_score"] <= 1
-    run = str(folder / "logs" / "runs" / "a")
     assert main(["help", "waves"]) == 0 and "model.waves" in capsys.readouterr().out
     assert main(["-m", "experiment=first", *SHORT[:-1], "seed=0,1"]) == 0
 
@@ -95,7 +95,10 @@ def test_other_content_is_asked_about_anew(
 ) -> None:
     with (folder / changed).open("a", encoding="utf-8") as file:
         file.write("\n# changed\n")
-    assert main(["help", "waves"]) == 1, "help does not ask"
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
+    assert main(["help", "waves"]) == 1
+    assert "fulmen trust" in capsys.readouterr().err, "help does not ask"
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
     assert main(["experiment=first", *SHORT]) == 1
     assert f"{changed} in {folder} changed since" in capsys.readouterr().err
     for answer, code in (("\n", 1), ("yes\n", 0), ("", 0)):

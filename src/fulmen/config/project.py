@@ -116,7 +116,7 @@ def trusted(places: Iterable[Path], *, ask: bool = True) -> Project | None:
 
     Args:
         places: in which, and above which, a `fulmen.toml` is looked for.
-        ask: whether to ask the user, or to tell them how to trust it; else one that is not trusted is passed over.
+        ask: whether the user may be asked if they trust it; else they are told how to.
     """
     folder = find(places)
     if folder is None:
@@ -125,22 +125,21 @@ def trusted(places: Iterable[Path], *, ask: bool = True) -> Project | None:
         project = read(folder)
         now, known = content(project), _known().get(str(project.folder))
     except (ConfigurationError, OSError) as error:
-        if ask:
-            warn(f"{error}; so {FILE} has no effect")
+        warn(f"{error}; so {FILE} has no effect")
         return None
-    if now != known and not (ask and _agreed(project, now, known)):
+    if now != known and not _agreed(project, now, known, ask=ask):
         return None
     for path in (project.folder / name for name in now if name.endswith(".py")):
         Path(cache_from_source(path)).unlink(missing_ok=True)  # it may be of other code, and Python would run that
     return project
 
 
-def _agreed(project: Project, now: dict[str, str], known: dict[str, str] | None) -> bool:
+def _agreed(project: Project, now: dict[str, str], known: dict[str, str] | None, *, ask: bool) -> bool:
     """Asks the user whether they trust a project as it is now; where they cannot answer, says what to type."""
     question = _question(project, now, known)
     if not question.isprintable():  # whoever wrote the project named its files, and could move the cursor
         question = ascii(question)
-    if sys.stdin is None or not sys.stdin.isatty():
+    if not ask or sys.stdin is None or not sys.stdin.isatty():
         typed = command("trust", str(project.folder))
         warn(f"{question}, so {FILE} has no effect; if you trust it as it is: {typed}")
         return False
