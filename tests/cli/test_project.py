@@ -55,6 +55,8 @@ def test_a_new_project_trains_and_every_command_finds_it(
     assert json.loads(capsys.readouterr().out)["val/mse"] != metrics["val/mse"]
     (tmp_path / "rows.csv").write_text("x\n0.5\n", "utf-8")
     assert main(["predict", run, "input=rows.csv"]) == 0
+    assert main(["resume", run]) == 0
+    assert "completed after 3 steps: nothing more to do" in capsys.readouterr().out
     assert main(["resume", run, "trainer.max_epochs=2"]) == 0
     assert main(["rerun", run, "model.waves=3", "figures=none", "quiet=true"]) == 0
     assert main(["experiment=first"]) == 1, "elsewhere it is not there"

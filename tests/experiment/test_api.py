@@ -87,6 +87,7 @@ def test_a_class_learns_arrays_and_is_loaded_resumed_and_repeated() -> None:
 def test_texts_of_a_frame_stay_texts() -> None:
     run = fulmen.train([*SHORT, "model=linear"], data=FRAME, target="the, class")
     assert set(run.predict(FRAME)) <= {"007", "yes it is"}
+    assert [name for name in run.predictor.spec.feature_names if "code" in name] == [f"code={i:03d}" for i in range(4)]
     shuffled = FRAME.sample(frac=1, random_state=0)  # whose index is no longer in order
     pair = fulmen.train([*SHORT, "model=linear"], data=(shuffled[["a b", "code"]], shuffled["the, class"]))
     newest = max(Path("logs/data").glob("*.csv"), key=lambda path: path.stat().st_mtime_ns)
