@@ -210,6 +210,7 @@ ELSEWHERE = {
     "take data.task=": "tests/data/tables",
     "add sweep=optuna": "tests/sweeps/search",
     "add trust_checkpoint=true": "tests/experiment/test_round_trip.py, test_load.py",
+    "add target=": "tests/experiment/test_api.py",
     "give data_root=": "tests/data/sets/test_mnist.py",
     "take backprop=autograd": "tests/training/backprop",
     "take trainer.devices=1": "tests/training/backprop",

@@ -17,10 +17,10 @@ NOTEBOOK = Path(__file__).parents[1] / "docs" / "example.ipynb"
 
 
 def shown(cell: Any) -> list[str]:
-    """What a cell prints and returns; progress, and tables that hold the time of day, are left out."""
+    """What a cell prints and returns; progress, and what holds the time of day, are left out."""
     printed = [output.text for output in cell.outputs if output.output_type == "stream" and output.name == "stdout"]
     returned = [output.data["text/plain"] for output in cell.outputs if output.output_type == "execute_result"]
-    return [*printed, *returned]
+    return [*printed, *(text for text in returned if not text.startswith("<run "))]
 
 
 FORKED = """\

@@ -1,11 +1,13 @@
 """What the pages say of files, choices and commands is so, and every command and example in them works."""
 
 import dataclasses
+import importlib
 import re
 import runpy
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any, Literal
 
@@ -117,7 +119,7 @@ def _commands(text: str) -> list[str]:
     return [line.strip() for block in blocks for line in block.splitlines() if line.strip()]
 
 
-OTHERS = ("python -m ", "python scripts/", ". .venv", "make ", "pip install", "tensorboard ", "eval ")
+OTHERS = ("cd ", "python -m ", "python scripts/", ". .venv", "make ", "pip install", "tensorboard ", "eval ")
 """Commands that are not Fulmen's."""
 QUICKLY = {
     r"max_epochs=\d+": "max_epochs=1",
@@ -153,6 +155,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert main([*QUIET, "run_dir=logs/runs/one"]) == 0
         assert main([*QUIET, "run_dir=logs/runs/two", "tags=[baseline,tryout]"]) == 0
         assert main(["-m", *QUIET, "seed=0,1"]) == 0
+        patch.setenv("XDG_CONFIG_HOME", str(folder / "home"))
+        assert main(["new", "path/to/project"]) == 0
         (sweep,) = Path("logs/sweeps").iterdir()
         sweep.rename("sweep")
     return folder
@@ -193,9 +197,12 @@ PAGES = ["README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").g
 @pytest.mark.parametrize("page", PAGES)
 def test_every_command_works(page: str, folder: Path, tried: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(folder / "home"))
     text = (ROOT / page).read_text(encoding="utf-8")
     commands = _commands(text) + re.findall(r"`((?:python train.py|fulmen \w+) [^`]+)`", text)
     for command in commands:
+        if command.startswith("cd "):
+            monkeypatch.chdir(command.removeprefix("cd "))
         if command.startswith(OTHERS):
             continue
         assert command.startswith(("python train.py", "fulmen ")), command
@@ -210,15 +217,17 @@ def test_every_command_works(page: str, folder: Path, tried: set[str], monkeypat
 @pytest.mark.parametrize("page", PAGES)
 def test_every_example_in_python_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for code in re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), flags=re.DOTALL):
-        names: dict[str, Any] = {}
-        for pattern, instead in QUICKLY.items():
-            code = re.sub(pattern, instead, code)
-        exec(code, names)
-        if page == "README.md":
-            assert names["again"].metrics == names["run"].metrics
-            curves = names["found"].curves.query("metric == 'val/loss'")
-            assert len(names["found"].frame) == curves["job"].nunique() == 4 and curves["value"].notna().all()
+    monkeypatch.syspath_prepend(tmp_path)
+    code = "\n".join(re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), flags=re.DOTALL))
+    for pattern, instead in QUICKLY.items():
+        code = re.sub(pattern, instead, code)
+    (tmp_path / "page.py").write_text(code, encoding="utf-8")
+    names = vars(importlib.import_module("page"))
+    if page == "README.md":
+        assert names["again"].metrics == names["run"].metrics
+        curves = names["found"].curves.query("metric == 'val/loss'")
+        assert len(names["found"].frame) == curves["job"].nunique() == 4 and curves["value"].notna().all()
+    del sys.modules["page"]
 
 
 @pytest.mark.parametrize("page", [*PAGES, "CONTRIBUTING.md", "CHANGELOG.md"])

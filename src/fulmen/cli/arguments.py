@@ -129,7 +129,7 @@ def one_of(name: str, value: str, there: Collection[str]) -> str:
 
 
 def _there(known: Mapping[str, str]) -> str:
-    return "there are " + ", ".join(f"{name}= ({what})" for name, what in known.items())
+    return "there are " + (", ".join(f"{name}= ({what})" for name, what in known.items()) or "none")
 
 
 OPTIONS = {

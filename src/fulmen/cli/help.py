@@ -24,6 +24,8 @@ COMMANDS = {
     "leaderboard": "rank runs by their score",
     "report": "write a page on a run or a sweep, to open in a browser",
     "tune": "recommend a learning rate or a batch size",
+    "new": "write a project of your own: a model, a data set, a metric and a test",
+    "trust": "let the modules of a project run on this machine",
     "clean": "show what takes space in folders of runs, and delete what you name",
     "help": "explain a command, a group or a choice",
 }

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from fulmen.cli import broken_pipe
 from fulmen.cli.help import COMMANDS, TRAINING, help_text, topic_text
+from fulmen.config import project
 from fulmen.config.groups import groups, search_path
 from fulmen.errors import ConfigurationError, Finished, command, one_line
 from fulmen.rules import closest, did_you_mean, split_override
@@ -23,6 +24,8 @@ from fulmen.runs.signals import Interrupted, raising
 
 HYDRAS_FLAGS = ("--cfg", "--info", "--resolve", "--package", "--shell-completion", "--hydra-help")
 HYDRAS_SHORT = ("-c", "-i", "-p", "-sc")
+OF_PROJECTS = (*TRAINING, "evaluate", "predict", "export", "tune")
+"""Commands that take choices and modules from a `fulmen.toml`."""
 REFUSED = ("--config-name", "--config-path", "-cn", "-cp", "--experimental-rerun")
 
 
@@ -59,6 +62,8 @@ def main(arguments: Sequence[str]) -> int:
 def _dispatch(arguments: list[str]) -> int:
     config_dir = _take_option(arguments, "--config-dir", "-cd")
     asks = _take_flag(arguments, "--help", "-h")
+    if config_dir is None:
+        config_dir = _take_project(arguments, asks=asks)
     if arguments and arguments[0] in COMMANDS:
         name, *rest = arguments
         if asks or name == "help":
@@ -84,6 +89,24 @@ def _dispatch(arguments: list[str]) -> int:
     if multirun or any(argument.startswith("sweep=") for argument in arguments):
         return _sweep(arguments, config_dir)
     return _single(arguments, config_dir)
+
+
+def _take_project(arguments: list[str], *, asks: bool) -> str | None:
+    """Returns the folder of choices of the project that a command is about, and adds what it may run.
+
+    It is the project that a run or a checkpoint among the arguments was started in, or is in; else that of the working
+    directory.
+    """
+    name = arguments[0] if arguments and arguments[0] in COMMANDS else "train"
+    if name not in OF_PROJECTS or "--version" in arguments:
+        return None
+    given = (split_override(word)[1] if word.startswith(("resume=", "rerun=")) else word for word in arguments)
+    runs = [path for path in map(expand_home, given) if os.path.exists(path)]
+    places = [*(place for run in runs for place in project.of_run(run)), Path.cwd()]
+    if not asks and name != "help":
+        return project.supply(arguments, places)
+    its = project.trusted(places, ask=False)
+    return None if its is None else str(its.config_dir)
 
 
 def _help(config_dir: str | None, topics: Sequence[str]) -> int:
@@ -124,7 +147,8 @@ def _command(config_dir: str | None, name: str, *arguments: str) -> int:
     if config_dir is not None:
         search_path(config_dir)  # makes Python files of the user's own importable
     try:
-        code: int = module.main(arguments, config_dir) if name == "tune" else module.main(arguments)
+        composes = name in ("tune", "evaluate")
+        code: int = module.main(arguments, config_dir) if composes else module.main(arguments)
     except OSError as error:
         return _say(" ".join(str(error).split()))
     except Exception as error:  # what a user can mend, or what nobody has thought of, of somebody's own parts perhaps

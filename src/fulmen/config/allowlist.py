@@ -24,7 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 from fulmen.config.groups import conf_dir
 from fulmen.config.hydra_private import OWN_TARGETS
 from fulmen.config.overrides import read
-from fulmen.errors import ConfigurationError
+from fulmen.errors import ConfigurationError, advice, permission
 
 LOGGING = ("hydra.job_logging", "hydra.hydra_logging")
 """Where `()` and `class` name callables, too."""
@@ -149,7 +149,7 @@ def _check_own(key: str, target: str, allowed: Sequence[str]) -> None:
         modules = ",".join([*allowed, target.rpartition(".")[0]])
         raise ConfigurationError(
             f"{key} names {target}, which is none of Fulmen's parts; if it is yours and you trust it, "
-            f"{'write' if allowed else 'add'} allow_targets=[{modules}]"
+            f"{'write' if allowed else 'add'} {permission('allow_targets', f'[{modules}]')}"
         )
     found = _resolve(key, target)
     home = str(getattr(found, "__module__", ""))
@@ -163,7 +163,8 @@ def _resolve(key: str, target: str) -> Any:
         return getattr(importlib.import_module(name), attribute)
     except ModuleNotFoundError as error:
         is_own = error.name is not None and f"{name}.".startswith(f"{error.name}.")
-        way_out = "add --config-dir=<the folder that it is in>" if is_own else "install it"
+        own = advice("add --config-dir=<the folder that it is in>", "append the folder that it is in to sys.path")
+        way_out = own if is_own else "install it"
         raise ConfigurationError(f"{key} names {target}, and there is no module {error.name}; {way_out}") from error
     except (ImportError, AttributeError) as error:
         raise ConfigurationError(f"{key} names {target}, which cannot be imported: {error}") from error

@@ -21,7 +21,7 @@ from fulmen.config import allowlist, tuned
 from fulmen.config.groups import groups, search_path
 from fulmen.config.hydra_private import beside_host, set_values
 from fulmen.config.overrides import COLUMNS, check_choice, check_keys, parse, quoted, read, unknown
-from fulmen.errors import ConfigurationError
+from fulmen.errors import ConfigurationError, advice
 from fulmen.rules import alternatives, did_you_mean, split_override
 
 TABLE = "fulmen.data.sets.table.Table"
@@ -49,7 +49,7 @@ def compose(overrides: Iterable[str] = (), config_dir: str | Path | None = None)
     folders = search_path(config_dir)
     parsed = [read(text) for text in overrides]
     for override in parsed:
-        check_single(override, "add -m to run them all")
+        check_single(override, advice("add -m to run them all", "fulmen.sweep runs them all"))
         check_choice(override, folders)
         _check_file(override.key_or_group, str(override.value()), folders)
     try:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fulmen.config.groups import choices, groups
-from fulmen.errors import ConfigurationError, command
+from fulmen.errors import ConfigurationError, advice, command
 from fulmen.rules import alternatives, closest, did_you_mean, split_override
 
 if TYPE_CHECKING:
@@ -60,11 +60,14 @@ def read(text: str) -> "Override":
     if re.split("[./]", key)[0] != "hydra":
         return override
     if key == "hydra.searchpath":
-        raise ConfigurationError("hydra.searchpath cannot be set; use --config-dir for a folder of your own choices")
+        own = advice("--config-dir", "config_dir=")
+        raise ConfigurationError(f"hydra.searchpath cannot be set; use {own} for a folder of your own choices")
     if re.match("hydra[./]launcher", key):
-        raise ConfigurationError(f"{line} chooses where a sweep runs; add -m")
+        raise ConfigurationError(f"{line} chooses where a sweep runs; {advice('add -m', 'give it to fulmen.sweep')}")
     if re.match("hydra[./]sweeper", key):
-        raise ConfigurationError(f"{line} is about a search; add -m sweep=optuna")
+        raise ConfigurationError(
+            f"{line} is about a search; {advice('add -m', 'give it to fulmen.sweep, with')} sweep=optuna"
+        )
     raise ConfigurationError(
         f"{line} sets a key of Hydra itself, which has no effect here; choose a run's folder with run_dir=<folder>"
     )

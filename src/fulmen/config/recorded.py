@@ -20,7 +20,7 @@ from fulmen.config.compose import check_single, compose, literal
 from fulmen.config.groups import choices, search_path
 from fulmen.config.omegaconf_private import ENVIRONMENT, reference, sentence, with_environment
 from fulmen.config.overrides import check_choice, read, unknown
-from fulmen.errors import ConfigurationError, command, warn
+from fulmen.errors import ConfigurationError, command, permission, warn
 from fulmen.rules import check, yes_no
 from fulmen.runs import folder as folders
 from fulmen.runs.settings import LABELS, differing, leaves, settings, typed
@@ -134,7 +134,9 @@ def to_rerun(folder: Path, overrides: Sequence[str], config_dir: str | None) -> 
     allowed = [text for text in overrides if read(text).key_or_group in PERMISSIONS]
     # what composes that run's configuration: its experiment, its choice in each group, the keys typed
     typed = [] if before.experiment is None else [f"experiment={before.experiment}"]
-    typed += [f"{group}={choice}" for group, choice in before.choices.items()]
+    there = search_path(config_dir)
+    from_python = [group for group, choice in before.choices.items() if choice not in choices(group, there)]
+    typed += [f"{group}={choice}" for group, choice in before.choices.items() if group not in from_python]
     given = folders.load_status(folder).get("overrides") or []
     typed += [text for text in given if read(text).key_or_group not in (*before.choices, "experiment", *GIVEN_ANEW)]
     kept = [text for text in typed if not _replaced(read(text).key_or_group, chosen)]
@@ -142,7 +144,12 @@ def to_rerun(folder: Path, overrides: Sequence[str], config_dir: str | None) -> 
     for checked in (before, repeated):
         check_environment(checked, folder, trust="trust_checkpoint=true" in overrides)
     config, then = compose([*kept, *overrides], config_dir), dict(leaves(plain(repeated)))
+    for group in from_python:  # a class that `fulmen.train` was given is no choice, and only the record has it
+        if group not in chosen:
+            config[group], config.choices[group] = before[group], before.choices[group]
     for key, value in leaves(plain(before)):
+        if key.partition(".")[0] in from_python:
+            continue
         if key.partition(".")[0] in NOT_SET or _replaced(key, chosen):
             continue
         if key not in then:
@@ -171,7 +178,7 @@ def without_places(config: DictConfig) -> DictConfig:
                 if isinstance(text, str) and ("://" in text or text.startswith(("//", "\\\\"))):
                     raise ConfigurationError(
                         f"this checkpoint's data.{key} is {text!r}, an address that its author chose; "
-                        "if you trust who made it, add trust_checkpoint=true"
+                        f"if you trust who made it, add {permission('trust_checkpoint', 'true')}"
                     )
     elif any(key in config.data for key in PLACES):
         shipped_config = compose([f"data={choice}"])
@@ -182,8 +189,10 @@ def without_places(config: DictConfig) -> DictConfig:
     return config
 
 
-def with_data(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
+def with_data(config: DictConfig, overrides: Sequence[str], config_dir: str | None = None) -> DictConfig:
     """Returns the configuration with other data: another choice, or other keys of the same one.
+
+    A choice of the user's own may name what the configuration may.
 
     Raises:
         ConfigurationError: an override is about something else, or names what does not exist.
@@ -195,7 +204,8 @@ def with_data(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
         if key not in ("data", "data_root") and not key.startswith("data."):
             raise ConfigurationError(f"{override.input_line} would change the network; only data can be another here")
     if any(override.key_or_group == "data" for override in parsed):
-        fresh, config = compose(overrides), config.copy()
+        allowed = f"allow_targets=[{','.join(config.allow_targets)}]"
+        fresh, config = compose([*overrides, allowed], config_dir), config.copy()
         OmegaConf.set_struct(config, False)
         config.data, config.data_root = fresh.data, fresh.data_root
         return config
@@ -292,12 +302,12 @@ def check_environment(config: DictConfig, folder: Path | None = None, *, trust: 
             warn(f"{changed}; using the new value")
         elif name in known:
             raise ConfigurationError(
-                f"{changed}; set it as it was, or, to use the new value, add trust_checkpoint=true"
+                f"{changed}; set it as it was, or, to use the new value, add {permission('trust_checkpoint', 'true')}"
             )
         elif not trust:
             raise ConfigurationError(
                 f"this configuration reads {name} from the environment; if you trust who made it, "
-                "add trust_checkpoint=true"
+                f"add {permission('trust_checkpoint', 'true')}"
             )
     if wrong is not None:
         raise wrong

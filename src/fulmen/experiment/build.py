@@ -111,7 +111,8 @@ def resume(
         cause = f" ({before['error']})" if before.get("error") else ""
         raise ValueError(f"{folder} diverged{cause} and would again; use {command(f'rerun={folder}')} with changes")
     is_whole = before.get("state") == "completed" and not before.get("missing_figures")
-    if is_whole and (before.get("stopped_early") or not overrides):
+    goes_on = any(not word.startswith(recorded.PERMISSIONS) for word in overrides)
+    if is_whole and (before.get("stopped_early") or not goes_on):
         early = before.get("stopped_early")
         why = "stopped early (its score no longer improved)" if early else "completed"
         longer = (

@@ -5,12 +5,15 @@ are made only if they are Fulmen's own, or from modules that the user allows.
 """
 
 import dataclasses
+import html
 import json
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -36,6 +39,10 @@ from fulmen.tasks.evaluation import Evaluation
 from fulmen.tasks.losses import as_loss
 from fulmen.tasks.predictor import Predictor, task_of
 
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
 OTHER_CODE = (
     "the network's code, or a variable of the environment, has changed since; restore it, perhaps from the commit in "
     "status.json, or train anew"
@@ -58,6 +65,49 @@ class Run:
     """The run's folder, or the checkpoint alone that it was loaded from."""
     predictor: Predictor
     """Turns new rows into predictions."""
+
+    @property
+    def history(self) -> "pd.DataFrame":
+        """The content of `history.csv`: a row for each interval of the training.
+
+        Raises:
+            ValueError: a checkpoint alone has none.
+        """
+        import pandas as pd
+
+        path = self.folder / "history.csv"
+        if not path.is_file():
+            raise ValueError(
+                f"{self.folder} has no history.csv: a checkpoint alone has no history; load a run's folder"
+            )
+        return pd.read_csv(path)
+
+    def plot(self) -> "Figure":
+        """Plots the losses during training.
+
+        Raises:
+            ValueError: as `history`.
+        """
+        from fulmen.figures import plots
+
+        if "ipykernel" in sys.modules:
+            import_module("matplotlib_inline.backend_inline")  # from then on, a notebook shows figures
+        history = self.history
+        val = history["val/loss"].to_numpy(float) if "val/loss" in history else None
+        steps, train = (history[name].to_numpy(float) for name in ("step", "train/loss"))
+        return plots.training(plots.Curve("", steps, train, val))
+
+    def _repr_html_(self) -> str:
+        """Returns the metrics as a table, which notebooks show."""
+        import pandas as pd
+
+        table: dict[str, dict[str, float]] = {}
+        for name, value in self.metrics.items():
+            split, _, metric = name.rpartition("/")
+            if split and isinstance(value, float):
+                table.setdefault(split, {})[metric] = value
+        shown = pd.DataFrame(table).to_html(float_format="{:.4g}".format, na_rep="") if table else ""
+        return f"<code>{html.escape(str(self.folder))}</code>{shown}"
 
     def __repr__(self) -> str:
         figures = {name: value for name, value in self.metrics.items() if isinstance(value, float)}

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from fulmen.errors import CheckpointError, UntrustedCheckpoint, warn
+from fulmen.errors import CheckpointError, UntrustedCheckpoint, permission, warn
 from fulmen.runs.files import replacing
 from fulmen.runs.folder import LAST, PREVIOUS
 
@@ -57,7 +57,7 @@ def load(path: str | Path, *, trust: bool = False) -> dict[str, Any]:
         if isinstance(error, pickle.UnpicklingError) and _is_pickle(path):
             raise UntrustedCheckpoint(
                 f"{path} holds more than tensors and plain values, and reading that would run its author's code; "
-                "if you trust whoever made it, add trust_checkpoint=true"
+                f"if you trust whoever made it, add {permission('trust_checkpoint', 'true')}"
             ) from error
         raise _damaged(path) from error
     if not isinstance(content, dict):

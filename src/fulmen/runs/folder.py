@@ -18,7 +18,7 @@ from typing import Any, Final
 import yaml
 from filelock import FileLock, Timeout
 
-from fulmen.errors import ConfigurationError
+from fulmen.errors import ConfigurationError, advice
 from fulmen.rules import Rule, check, did_you_mean, many, mapping, one_of, text, whole
 from fulmen.runs.files import TEMPORARY
 
@@ -268,8 +268,8 @@ def absent(folder: Path) -> str:
     """Returns the sentence about a path that is not the folder of a run."""
     if (folder / SWEEP).is_file():
         return (
-            f"{folder} is a sweep, not a run; its runs are {folder / '0'} and so on; to resume it, add -m; "
-            "from Python, fulmen.load_sweep loads it"
+            f"{folder} is a sweep, not a run; its runs are {folder / '0'} and so on; "
+            f"{advice('to resume it, add -m; from Python, fulmen.load_sweep loads it', 'fulmen.load_sweep loads it')}"
         )
     if folder.is_file():
         return f"{folder} is a file; name the folder of a run"

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fulmen.config import project
 from fulmen.config.hydra_private import beside_host
 from fulmen.config.overrides import read as read_override
-from fulmen.errors import ConfigurationError, warn
+from fulmen.errors import ConfigurationError, from_python, warn
 from fulmen.rules import alternatives, split_override
 from fulmen.runs import folder as folders
 from fulmen.runs.files import expand_home
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 NAN = float("nan")
 
 
+@from_python
 def sweep(overrides: Iterable[str], config_dir: str | Path | None = None) -> "SweepResults":
     """Runs a sweep, as `-m` does, and returns its runs; one that fails is among them, and raises nothing.
 
@@ -48,16 +50,19 @@ def sweep(overrides: Iterable[str], config_dir: str | Path | None = None) -> "Sw
     """
     if isinstance(overrides, str):  # which is iterable, too: its letters would be taken for overrides
         raise ConfigurationError(f"fulmen.sweep takes a list of overrides, not one text; give {shlex.split(overrides)}")
+    words = [*overrides]
+    config_dir = config_dir or project.supply(words, [Path.cwd()])
     threads = os.environ.get("OMP_NUM_THREADS")
     try:
         with raising(), beside_host():
-            folder, _ = run_sweep(list(overrides), None if config_dir is None else str(config_dir))
+            folder, _ = run_sweep(words, None if config_dir is None else str(config_dir))
     finally:
         if threads is None:
             os.environ.pop("OMP_NUM_THREADS", None)  # set for the processes that submitit starts
     return SweepResults(folder)
 
 
+@from_python
 def load_sweep(folder: str | Path) -> "SweepResults":
     """Returns the runs of a sweep as `fulmen.sweep` did, or as they are now where it still runs.
 
