@@ -113,10 +113,11 @@ def test_the_example_of_a_data_set_is_one(tmp_path: Path) -> None:
     assert abs(y - x**2).std() < 0.2
 
 
-def _commands(text: str) -> list[str]:
-    """The lines of the code blocks in `text` that are typed in a shell, but for comments."""
+def _commands(text: str) -> list[list[str]]:
+    """The lines of each code block that is typed in a shell, and each command within a sentence."""
     blocks = re.findall(r"```sh\n(.*?)```", text, flags=re.DOTALL)
-    return [line.strip() for block in blocks for line in block.splitlines() if line.strip()]
+    within = re.findall(r"`((?:python train.py|fulmen \w+) [^`]+)`", text)
+    return [[line for line in map(str.strip, block.splitlines()) if line] for block in (*blocks, *within)]
 
 
 OTHERS = ("cd ", "python -m ", "python scripts/", ". .venv", "make ", "pip install", "tensorboard ", "eval ")
@@ -196,21 +197,20 @@ PAGES = ["README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").g
 @pytest.mark.usefixtures("unpainted", "own_imported_anew")
 @pytest.mark.parametrize("page", PAGES)
 def test_every_command_works(page: str, folder: Path, tried: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(folder)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(folder / "home"))
-    text = (ROOT / page).read_text(encoding="utf-8")
-    commands = _commands(text) + re.findall(r"`((?:python train.py|fulmen \w+) [^`]+)`", text)
-    for command in commands:
-        if command.startswith("cd "):
-            monkeypatch.chdir(command.removeprefix("cd "))
-        if command.startswith(OTHERS):
-            continue
-        assert command.startswith(("python train.py", "fulmen ")), command
-        words = _as_tried(command)
-        if shlex.join(words) in tried:  # by another page
-            continue
-        tried.add(shlex.join(words))
-        assert main(words) == 0, f"{command}\nas {shlex.join(words)}"
+    for block in _commands((ROOT / page).read_text(encoding="utf-8")):
+        monkeypatch.chdir(folder)
+        for command in block:
+            if command.startswith("cd "):
+                monkeypatch.chdir(command.removeprefix("cd "))
+            if command.startswith(OTHERS):
+                continue
+            assert command.startswith(("python train.py", "fulmen ")), command
+            words = _as_tried(command)
+            if shlex.join(words) in tried:  # by another page
+                continue
+            tried.add(shlex.join(words))
+            assert main(words) == 0, f"{command}\nas {shlex.join(words)}"
 
 
 @pytest.mark.usefixtures("unpainted")
