@@ -19,7 +19,7 @@ from fulmen.rules import alternatives, closest, did_you_mean, split_override
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
 
-PATHS = ("run_dir", "tuned", "data_root", "data.path", "data.root")
+PATHS = ("run_dir", "tuned", "start_from", "data_root", "data.path", "data.root")
 """Keys whose values are paths: taken as they are, though Hydra's grammar would want some of them in quotes."""
 COLUMNS = ("data.target", "data.features", "data.leave_out", "data.time", "data.group")
 """Keys whose values are names of columns: texts, even if they look like a number, a switch or a formula."""

@@ -38,6 +38,7 @@ RULES: Mapping[str, Rule] = {
     "quiet": yes_no,
     "run_dir": text(or_null=True),
     "tuned": text(or_null=True),
+    "start_from": text(or_null=True),
     "data_root": text(or_null=True),
     "trust_checkpoint": yes_no,
     "model.hidden": many(whole(1)),

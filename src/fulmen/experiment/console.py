@@ -17,6 +17,7 @@ from fulmen.data.tensors import Batch
 from fulmen.errors import command
 from fulmen.experiment.baseline import Coefficient
 from fulmen.experiment.convergence import is_improving
+from fulmen.experiment.start_from import Start
 from fulmen.models.dry_run import layers, parameter_count
 from fulmen.models.precision import computing
 from fulmen.runs.history import History
@@ -62,6 +63,19 @@ def print_columns(lines: Sequence[tuple[str, ...]]) -> None:
     if len(shown) < len(columns):
         table.caption = f"and {len(columns) - len(shown):,} more"
     Console().print(table)
+
+
+def print_start(start: Start) -> None:
+    """Prints which weights were taken over from another network, and which were not."""
+    table = Table("weights", "shape", "start")
+    for name, shape in start.shapes.items():
+        table.add_row(escape(name), escape(str(shape)), escape(start.new.get(name, "taken over")))
+    for name, shape in start.unused.items():
+        table.add_row(escape(name), escape(str(shape)), "only there: not used")
+    console = Console()
+    taken = f"start from: {start.where}, {len(start.taken)} of {len(start.shapes)} weights"
+    console.print(taken, highlight=False, soft_wrap=True, markup=False)
+    console.print(table)
 
 
 def print_compiling(compiles: bool, seconds: float) -> None:

@@ -45,6 +45,7 @@ def obstacle(config: Mapping[str, Any]) -> str | None:
         "trainer.debug looks at each operation": trainer["debug"],
         "callbacks watch a single run": config["choices"].get("callbacks", "none") != "none",
         "metrics=[...] are measured of single runs": config.get("metrics"),
+        "start_from= takes over the weights of another network": config.get("start_from"),
         "figures show how weights change": any(map(figures.get, DURING_TRAINING)),
     }
     return next((why for why, holds in obstacles.items() if holds), None)
