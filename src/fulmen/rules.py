@@ -118,6 +118,18 @@ def mapping(value: Any) -> str | None:
     return None if isinstance(value, dict) else "names with values"
 
 
+def names_with(each: Rule) -> Rule:
+    """Returns the rule of names, each with a value."""
+
+    def rule(value: Any) -> str | None:
+        values = value.values() if isinstance(value, dict) else ()
+        wrong = next((said for item in values if (said := each(item)) is not None), None)
+        fits = isinstance(value, dict) and wrong is None
+        return None if fits else f"names with values, as {{name: ...}}{f', each {wrong}' if wrong else ''}"
+
+    return rule
+
+
 def yes_no(value: Any) -> str | None:
     """Applies the rule of a switch."""
     return None if isinstance(value, bool) else "true or false"

@@ -281,6 +281,8 @@ def build(config: DictConfig, source: Source) -> "Experiment":
         gradient_clip=options.gradient_clip,
         accumulate=options.accumulate,
         seed=config.seed,
+        freeze=tuple(config.get("freeze", ())),
+        learning_rates={str(pattern): rate for pattern, rate in (config.get("learning_rates") or {}).items()},
     )
     return Experiment(
         source=source,

@@ -25,7 +25,9 @@ from fulmen.runs.settings import typed
 from fulmen.tasks.evaluation import Evaluation
 from fulmen.tasks.names import LOSSES, mode
 from fulmen.tasks.penalties import Penalize
+from fulmen.training.parameters import groups as parameter_groups
 from fulmen.training.plan import Plan
+from fulmen.training.recipe import Recipe, settings
 
 MOST_COEFFICIENTS = 20
 """Rows of the table; if there are more, those that differ most."""
@@ -65,16 +67,28 @@ def print_columns(lines: Sequence[tuple[str, ...]]) -> None:
     Console().print(table)
 
 
-def print_start(start: Start) -> None:
-    """Prints which weights were taken over from another network, and which were not."""
-    table = Table("weights", "shape", "start")
-    for name, shape in start.shapes.items():
-        table.add_row(escape(name), escape(str(shape)), escape(start.new.get(name, "taken over")))
-    for name, shape in start.unused.items():
-        table.add_row(escape(name), escape(str(shape)), "only there: not used")
-    console = Console()
-    taken = f"start from: {start.where}, {len(start.taken)} of {len(start.shapes)} weights"
-    console.print(taken, highlight=False, soft_wrap=True, markup=False)
+def print_start(net: nn.Module, start: Start | None, recipe: Recipe) -> None:
+    """Prints where the weights of a network come from, and which are frozen or have a rate of their own, if any do."""
+    if start is None and not recipe.freeze and not recipe.learning_rates:
+        return
+    parameters = dict(net.named_parameters())
+    groups = parameter_groups(parameters, recipe.learning_rates)
+    usual, own = settings(recipe.optimizer).get("lr", ""), [group for group in groups if isinstance(group, dict)]
+    rates = {id(parameter): str(group.get("lr", usual)) for group in own for parameter in group["params"]}
+    table, console = Table("weights", "shape"), Console()
+    for column in (["start"] if start else []) + ["learning rate"]:
+        table.add_column(column)
+    for name, value in net.state_dict().items():
+        parameter = parameters.get(name)
+        trained = parameter is not None and parameter.requires_grad
+        rate = "" if parameter is None else rates.get(id(parameter), str(usual)) if trained else "frozen"
+        came = [] if start is None else [start.new.get(name, "taken over")]
+        table.add_row(*map(escape, [name, str([*value.shape]), *came, rate]))
+    for name, shape in start.unused.items() if start else ():
+        table.add_row(escape(name), escape(str(shape)), "only there: not used", "")
+    if start is not None:
+        taken = f"start from: {start.where}, {len(start.taken)} of {len(start.shapes)} weights"
+        console.print(taken, highlight=False, soft_wrap=True, markup=False)
     console.print(table)
 
 

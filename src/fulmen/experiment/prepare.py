@@ -30,6 +30,7 @@ from fulmen.tasks.predictor import task_of
 from fulmen.training import compile
 from fulmen.training.backprop.gradient import find_gradient
 from fulmen.training.packs import DataModule
+from fulmen.training.parameters import freeze
 from fulmen.training.plan import Plan
 from fulmen.training.step import Step
 from fulmen.training.trainer import find_accelerator, find_plan, find_threads
@@ -86,6 +87,7 @@ def prepare(experiment: Experiment, threads: int | None = None) -> Prepared:
     net = new_network(
         experiment.model, spec.in_shape, spec.out_features, options.precision, recipe.seed, experiment.init
     )
+    freeze(net, recipe.freeze)
     data = DataModule(
         source,
         dtype=options.dtype,

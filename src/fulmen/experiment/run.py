@@ -77,8 +77,8 @@ def train(experiment: Experiment, session: Session) -> Run:
             with recording.recording(session.folder, session.config, facts, resumed) as status:
                 if session.verbose and leads:
                     console.print_opening(session.config, net, data.spec.in_shape, session.folder, step)
-                    if began is not None:
-                        console.print_start(began)
+                    if step == 0:
+                        console.print_start(net, began, experiment.recipe)
                     if not session.resume:
                         console.print_columns(experiment.source.summary)
                         console.print_compiling(prepared.compiles, prepared.compiling_saves)

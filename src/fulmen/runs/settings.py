@@ -13,6 +13,8 @@ PLACES: Final = (*LABELS, "run_dir", "tuned", "choices")
 names of their groups."""
 LONGEST: Final = 32
 """Letters of a value that are shown; the end of a path or of a name with dots tells more than its beginning."""
+MAPPINGS: Final = ("learning_rates", "data.types")
+"""Keys with names of the user's own under them, which may have dots in them."""
 TARGET: Final = "._target_"
 SEEDS: Final = ("seed", "data.seed")
 """Keys that make another sample and no other configuration."""
@@ -25,11 +27,11 @@ def settings(config: Mapping[str, Any]) -> Settings:
     return (choices if isinstance(choices, dict) else {}) | dict(leaves(rest))
 
 
-def leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yields every value with its dotted key; a list is one value."""
+def leaves(config: Mapping[str, Any], prefix: str = "", whole: Sequence[str] = ()) -> Iterator[tuple[str, Any]]:
+    """Yields every value with its dotted key; a list is one value, and so is what stands under a key in `whole`."""
     for key, value in config.items():
-        if isinstance(value, Mapping):
-            yield from leaves(value, f"{prefix}{key}.")
+        if isinstance(value, Mapping) and f"{prefix}{key}" not in whole:
+            yield from leaves(value, f"{prefix}{key}.", whole)
         elif key != "_partial_":
             yield f"{prefix}{key}", value
 
