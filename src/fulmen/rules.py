@@ -77,7 +77,7 @@ def number(within: str, *, or_null: bool = False) -> Rule:
 
 def one_of(*names: Any) -> Rule:
     """Returns the rule of one of a few words, shown as YAML writes them."""
-    shown = [{None: "null", True: "true", False: "false"}.get(name, str(name)) for name in names]
+    shown = ["null" if name is None else str(name).lower() if isinstance(name, bool) else str(name) for name in names]
 
     def rule(value: Any) -> str | None:
         near = did_you_mean(value, shown) if isinstance(value, str) else ""
@@ -181,6 +181,7 @@ SIGNATURES: Mapping[str, str] = {
         "Own(optimizer, **keys) that is one"
     ),
     "init": "a function init(net, **keys) that fills the parameters in place and returns nothing",
+    "augment": "a torch.nn.Module that takes training rows [B, C, H, W] and returns as many, changed at random",
     "metric": "a function metric(prediction, target, **keys) that returns one number",
     "callbacks": "a class Own(**keys) that is a lightning.pytorch.callbacks.Callback",
     "logger": "a class Own(save_dir, version, **keys) that is a lightning.pytorch.loggers.logger.Logger",

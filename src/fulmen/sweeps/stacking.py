@@ -48,6 +48,7 @@ def obstacle(config: Mapping[str, Any]) -> str | None:
         "start_from= takes over the weights of another network": config.get("start_from"),
         "freeze= trains a part of the weights": config.get("freeze"),
         "learning_rates= has several rates for one network": config.get("learning_rates"),
+        "data.augment= draws changes for one network": config["data"].get("augment"),
         "figures show how weights change": any(map(figures.get, DURING_TRAINING)),
     }
     return next((why for why, holds in obstacles.items() if holds), None)
