@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 import fulmen
 from fulmen.cli.main import main
+from fulmen.config.overrides import parse
 from fulmen.experiment.load import Run
 
 Train = Callable[..., Run]
@@ -111,3 +112,9 @@ def test_resume_rerun_and_an_experiment_keep_them(
 )
 def test_wrong_patterns_are_refused(refused: Callable[..., str], words: list[str], said: str) -> None:
     assert said in refused(*MLP, *words)
+
+
+def test_a_sweep_may_be_over_several_lists() -> None:
+    override = parse("freeze=[],[layers.0]")
+    assert override.is_sweep_override()
+    assert [*override.sweep_string_iterator()] == ["[]", "[layers.0]"]

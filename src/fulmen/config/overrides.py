@@ -120,7 +120,7 @@ def quoted(text: str) -> str:
         return text
     if NESTED.match(value) or len(value) == 1:
         return f"{key}={_spelled(value, key)}"
-    is_list = value.startswith("[") and value.endswith("]")
+    is_list = value.startswith("[") and value.endswith("]") and "],[" not in value  # else several lists
     items = ",".join(_spelled(item, key) for item in ITEM.findall(value[1:-1] if is_list else value))
     return f"{key}=[{items}]" if is_list else f"{key}={items}"
 

@@ -23,7 +23,7 @@ from fulmen.config.overrides import check_choice, read, unknown
 from fulmen.errors import ConfigurationError, command, warn
 from fulmen.rules import check, yes_no
 from fulmen.runs import folder as folders
-from fulmen.runs.settings import LABELS, MAPPINGS, differing, leaves, settings, typed
+from fulmen.runs.settings import LABELS, differing, leaves, settings, typed
 
 PERMISSIONS = ("allow_targets", "trust_checkpoint")
 NOT_SET = ("choices", "experiment")
@@ -141,8 +141,8 @@ def to_rerun(folder: Path, overrides: Sequence[str], config_dir: str | None) -> 
     repeated = compose([*typed, *allowed], config_dir)
     for checked in (before, repeated):
         check_environment(checked, folder, trust="trust_checkpoint=true" in overrides)
-    config, then = compose([*kept, *overrides], config_dir), dict(leaves(plain(repeated), whole=MAPPINGS))
-    for key, value in leaves(plain(before), whole=MAPPINGS):
+    config, then = compose([*kept, *overrides], config_dir), dict(leaves(plain(repeated)))
+    for key, value in leaves(plain(before)):
         if key.partition(".")[0] in NOT_SET or _replaced(key, chosen):
             continue
         if key not in then:

@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from fulmen.errors import CheckpointError, first_line, warn
+from fulmen.errors import CheckpointError, ConfigurationError, first_line, warn
 from fulmen.experiment.load import find, weights_in
 from fulmen.rules import listed
 from fulmen.runs import checkpoints
@@ -49,8 +49,11 @@ def read(where: str, *, trust: bool) -> tuple[str, dict[str, Tensor]]:
     Raises:
         CheckpointError: there is none, or it cannot be used.
     """
-    path = find(where, None)
-    content = checkpoints.load(path, trust=trust)
+    try:
+        path = find(where, None)
+        content = checkpoints.load(path, trust=trust)
+    except (CheckpointError, ConfigurationError) as error:
+        raise type(error)(f"start_from={where}: {error}") from error
     try:
         found = {name: value for name, value in weights_in(content).items() if isinstance(value, Tensor)}
     except Exception as error:  # whatever it holds instead

@@ -27,11 +27,11 @@ def settings(config: Mapping[str, Any]) -> Settings:
     return (choices if isinstance(choices, dict) else {}) | dict(leaves(rest))
 
 
-def leaves(config: Mapping[str, Any], prefix: str = "", whole: Sequence[str] = ()) -> Iterator[tuple[str, Any]]:
-    """Yields every value with its dotted key; a list is one value, and so is what stands under a key in `whole`."""
+def leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yields every value with its dotted key; a list is one value, and so is what stands under one of `MAPPINGS`."""
     for key, value in config.items():
-        if isinstance(value, Mapping) and f"{prefix}{key}" not in whole:
-            yield from leaves(value, f"{prefix}{key}.", whole)
+        if isinstance(value, Mapping) and f"{prefix}{key}" not in MAPPINGS:
+            yield from leaves(value, f"{prefix}{key}.")
         elif key != "_partial_":
             yield f"{prefix}{key}", value
 
@@ -73,6 +73,8 @@ def typed(value: object) -> str:
     words: dict[object, str] = {None: "null", True: "true", False: "false"}
     if isinstance(value, list):
         return f"[{','.join(map(typed, value))}]"
+    if isinstance(value, Mapping):
+        return f"{{{','.join(f'{key}: {typed(each)}' for key, each in value.items())}}}"
     return words[value] if value is None or isinstance(value, bool) else str(value)
 
 
