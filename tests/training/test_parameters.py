@@ -82,6 +82,8 @@ def test_resume_rerun_and_an_experiment_keep_them(
         found: dict[str, Tensor] = torch.load(Path(name, "checkpoints", "last.ckpt"), weights_only=True)["state_dict"]
         return found
 
+    assert main([*MLP, "learning_rates={layers.0: 0.1}", "trainer.compile=true", "quiet=true", "run_dir=slow"]) == 0
+    assert "not possible here: there are several learning rates" in capsys.readouterr().err
     typed = ["freeze=[layers.2]", "learning_rates={layers.4: 0.2, layers.0.*: 0.003}"]
     assert main([*MLP, *typed, "run_dir=whole"]) == 0
     said = capsys.readouterr().out

@@ -164,6 +164,8 @@ def _check_together(plain: Mapping[str, Any], data: Source) -> None:
             f"{part}={choices[part]} has one rate for all parameters, so that learning_rates= would have no effect; "
             f"leave it out, or take another {part}"
         )
+    if plain["data"].get("augment") and choices["baseline"] == "sklearn":
+        raise ConfigurationError("baseline=sklearn: scikit-learn has no equivalent of data.augment; use one of both")
     score, scores = plain["score"], ["val/loss", "train/loss", *(f"val/{name}" for name in names)]
     if score not in scores:
         raise ConfigurationError(

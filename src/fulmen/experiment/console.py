@@ -140,7 +140,7 @@ def print_first_backward(evaluation: Evaluation, penalty: Penalize | None, batch
     with torch.random.fork_rng(devices=[]), computing(evaluation.precision, "cpu"):
         loss = evaluation.loss(net(batch.x), batch.y, evaluation.task)
         objective = loss if penalty is None else loss + penalty(net.parameters())
-    name, parameter = next(iter(net.named_parameters()))
+    name, parameter = next((name, each) for name, each in net.named_parameters() if each.requires_grad)
     console.print(_chain(objective, net))
     console.print(f"{name}.grad before the first backward pass: {parameter.grad}", highlight=False, soft_wrap=True)
     torch.autograd.backward(objective)

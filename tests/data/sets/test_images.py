@@ -137,6 +137,9 @@ def test_a_folder_trains_resumes_evaluates_and_predicts(
     augment = "data.augment=[flip,shift,{_target_: own_changes.Noise, std: 0.1}]"
     for name, more in {"whole": [augment, "trainer.pack=3"], "part": [augment, "trainer.max_epochs=1"]}.items():
         assert main([*words, "trainer.max_epochs=3", *more, f"run_dir={name}"]) == 0
+    assert "compile" not in capsys.readouterr().err
+    assert main([*words, "data.augment=[flip]", "trainer.compile=true", "trainer.max_epochs=1", "run_dir=slow"]) == 0
+    assert "not possible here: training rows are changed at random" in capsys.readouterr().err
     assert main([*words, "trainer.max_epochs=3", "run_dir=plain"]) == 0
     assert main(["resume=part", "trainer.max_epochs=3", allow]) == 0
     figures = [json.loads(Path(name, "metrics.json").read_text()) for name in ("whole", "part", "plain")]
@@ -169,6 +172,8 @@ def test_wrong_images_are_refused(
     assert "allow_targets=[own_changes]" in refused(*words, own)
     assert "augment Crop makes a tensor [2, 3, 32, 31]" in refused(*words, own, "allow_targets=[own_changes]")
     (folder / "dark" / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 no more")
+    assert "broken.jpg cannot be read as an image" in refused(*words)
+    (folder / "dark" / "broken.jpg").write_bytes(b"P6 2 2 255\n" + bytes(12))  # of another format
     assert "broken.jpg cannot be read as an image" in refused(*words)
     (folder / "dark" / "broken.jpg").rename(folder / "loose.jpg")
     assert "loose.jpg is in no folder of a class" in refused(*words)

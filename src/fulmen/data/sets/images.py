@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
+"""Whatever a file is called, Pillow reads nothing else: for some formats it starts other programs."""
 
 
 @dataclass(kw_only=True)
@@ -147,7 +149,7 @@ class Images(Source):
 
         mode = "L" if self.channels == 1 else "RGB"
         try:
-            with Image.open(file) as opened:
+            with Image.open(file, formats=FORMATS) as opened:
                 opened.draft(mode, (2 * self.size, 2 * self.size))  # of a large JPEG, only a part is decoded
                 image = ImageOps.exif_transpose(opened)
                 if image.mode.startswith("I;16"):  # which Pillow would cut off at 255

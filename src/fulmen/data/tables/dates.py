@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+ORDERS = {"": "", "dmy": ", day before month as in the training rows", "mdy": ", month before day as there"}
+"""Of day and month, where neither the year comes first nor the month has a name; and how messages say so."""
 PERIODS = {"year": 365.2425, "week": 7.0, "day": 1.0}
 """Days."""
 TIME = r"(?:[T ]+(?P<hour>\d{1,2}):(?P<minute>\d\d)(?::(?P<second>\d\d)(?:\.\d+)?)?\s*(?P<half>[ap]m)?)?"
@@ -66,10 +68,9 @@ def days(column: "pd.Series[Any]", written: str) -> NDArray[np.float64]:
     wrong = next((text for text, value in each.items() if value is None), None)
     if wrong is not None:
         row = int(there.index[(there == wrong).to_numpy().argmax()]) + 1
-        said = {"": "", "dmy": ", day before month as in the training rows", "mdy": ", month before day as there"}
         raise ValueError(
             f"Column {str(column.name)!r} holds {wrong!r} in row {row}: it must hold dates, such as 2024-01-31 or "
-            f"2024-01-31 13:45{said[written]}."
+            f"2024-01-31 13:45{ORDERS[written]}."
         )
     found: NDArray[np.float64] = there.map(each).reindex(column.index).to_numpy(dtype=np.float64)
     return found

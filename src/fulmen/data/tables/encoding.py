@@ -178,7 +178,10 @@ def _is_column(column: Column) -> bool:
         return False
     if column["kind"] == "date":
         known = set(dates.parts(np.array([0.5])))
-        return bool(values) and set(values) <= known and isinstance(missing, float)
+        return (
+            bool(values) and set(values) <= known and isinstance(missing, float) and column["written"] in dates.ORDERS
+        )
     if column["kind"] in ("text", "words", "characters"):
-        return len(values) > 0 and all(isinstance(value, str) for value in [*values, missing])
+        are_texts = all(isinstance(value, str) for value in [*values, missing])
+        return are_texts and len(values) == len(set(values)) > 0
     return column["kind"] in ("number", "yes_no") and not values and isinstance(missing, float)
