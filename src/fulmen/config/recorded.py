@@ -186,7 +186,7 @@ def with_data(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
     """Returns the configuration with other data: another choice, or other keys of the same one.
 
     Raises:
-        ConfigurationError: an override is about something else, or names what does not exist.
+        ConfigurationError: an override is about something else, names what does not exist, or code that is not allowed.
     """
     parsed = [read(text) for text in overrides]
     for override in parsed:
@@ -207,6 +207,7 @@ def with_data(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
         if key not in known:
             raise ConfigurationError(unknown(key, known, search_path(None)))
         OmegaConf.update(config, key, override.value(), merge=False)
+    allowlist.check_targets(config, allowlist.listed(config.allow_targets))
     return config
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from fulmen.errors import CheckpointError, ConfigurationError, first_line, warn
@@ -85,13 +86,15 @@ def take_over(read_weights: ReadWeights | None, net: nn.Module) -> Start | None:
             f"start_from: no weight of {where} has the name and the shape of one here; there {listed(others)}; "
             f"here {listed(ours)}"
         )
+    digest = hashlib.sha256()
     try:
         net.load_state_dict({name: there[name] for name in taken}, strict=False)
-        values = [net.state_dict()[name].double().numpy().tobytes() for name in taken]
+        for value in map(net.state_dict().__getitem__, taken):
+            digest.update(value.flatten().contiguous().view(torch.uint8).numpy())
     except Exception as error:  # a network's own hooks, or tensors of an unusual kind, may raise anything
         raise CheckpointError(f"start_from: the weights of {where} cannot be loaded ({first_line(error)})") from error
     unused = {name: shape for name, shape in theirs.items() if name not in shapes}
-    return Start(where, shapes, taken, new, unused, hashlib.sha256(b"".join(values)).hexdigest()[:16])
+    return Start(where, shapes, taken, new, unused, digest.hexdigest()[:16])
 
 
 def start_facts(start: Start | None, folder: Path) -> dict[str, Any]:

@@ -68,7 +68,8 @@ def find(wanted: Sequence[Any], train: Rows, seed: int) -> Augment | None:
     modules = [_module(each) for each in wanted]
 
     def augment(batch: Batch, step: int) -> Batch:
-        x, devices = batch.x, [batch.x.device] if batch.x.is_cuda else []
+        devices = [batch.x.device] if batch.x.is_cuda else []
+        x = batch.x.clone()  # a module may write to what it is given, and these may be the only training rows
         with torch.no_grad(), torch.random.fork_rng(devices):
             torch.manual_seed(int(np.random.SeedSequence([seed, step]).generate_state(1)[0]))
             for module in modules:

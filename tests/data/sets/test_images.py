@@ -146,6 +146,8 @@ def test_a_folder_trains_resumes_evaluates_and_predicts(
     assert figures[0] == figures[1] != figures[2]
     assert main(["evaluate", "whole", "split=test", allow]) == 0
     assert json.loads(capsys.readouterr().out)["test/loss"] == pytest.approx(figures[0]["test/loss"], rel=1e-5)
+    assert main(["evaluate", "plain", "data.augment=[{_target_: own_changes.Crop}]"]) == 1
+    assert "allow_targets=[own_changes]" in capsys.readouterr().err
     draw(Path("new"), 3)
     assert main(["evaluate", "plain", "data.path=new"]) == 0
     assert "all/accuracy" in json.loads(capsys.readouterr().out)
