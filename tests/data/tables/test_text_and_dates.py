@@ -76,6 +76,8 @@ def test_dates_become_days_and_waves(csv: Path, made: MakeTable) -> None:
     assert_allclose(found["day_cos"], np.cos(2 * np.pi * time), atol=1e-6)
     year = np.arctan2(found["year_sin"], found["year_cos"]) / (2 * np.pi) * 365.2425 % 365.2425
     assert (abs(year - days.dt.day_of_year) < 3).mean() > 0.97  # leap years, and the turn of the year
+    with pytest.raises(ValueError, match="Column 'day' holds '3/4/2024' in row 2: it must hold dates, such as"):
+        table.encode(pd.DataFrame({"day": ["2024-04-03", "3/4/2024"]}))  # which day, no training row tells
     missing = table.encode(pd.DataFrame({"day": [None]}))
     train = np.median(found["days"][table._contents.indices["train"]])
     assert missing[0, 0] == train

@@ -78,7 +78,7 @@ def days(column: "pd.Series[Any]", written: str) -> NDArray[np.float64]:
 
 def _days(text: str, written: str) -> float | None:
     match = next((match for form in FORMS if (match := form.fullmatch(text.strip()))), None)
-    if match is None:
+    if match is None or ("one" in match.groupdict() and not written):  # training rows show no order
         return None
     found = match.groupdict()
     day, month = found.get("day") or found["one"], found.get("month") or found["other"]

@@ -63,7 +63,8 @@ def fit(train: "pd.DataFrame", written: Mapping[str, str], types: Mapping[str, T
     constant = [name for name in names if name not in empty and train[name].nunique() == 1]
     used = [name for name in names if name not in empty and name not in constant]
     columns = [_fit(train[name], written.get(name, ""), types.get(name)) for name in used]
-    filled = [f"{name} ({count})" for name in used if (count := train[name].isna().sum())]
+    in_words = [column["name"] for column in columns if column["kind"] in ("words", "characters")]  # may be empty
+    filled = [f"{name} ({count})" for name in used if name not in in_words and (count := train[name].isna().sum())]
     notes: dict[str, list[str]] = {
         "left out, for training rows have no value there": empty,
         "left out, for training rows have a single value there": constant,
