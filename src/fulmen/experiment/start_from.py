@@ -22,7 +22,7 @@ from fulmen.runs.folder import load_status
 
 @dataclass(frozen=True)
 class Start:
-    """What a network took over from another one."""
+    """The weights that a network took over from another one, and those that it did not."""
 
     where: str
     """The checkpoint."""
@@ -38,6 +38,7 @@ class Start:
 
 
 ReadWeights = Callable[[], tuple[str, Mapping[str, Tensor]]]
+"""Returns a checkpoint's path or address, and its tensors by name."""
 
 
 def read(where: str, *, trust: bool) -> tuple[str, dict[str, Tensor]]:

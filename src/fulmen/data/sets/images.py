@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
-"""Whatever a file is called, Pillow reads nothing else: for some formats it starts other programs."""
+"""Pillow reads nothing else, whatever a file is called: for some formats it starts other programs."""
 
 
 @dataclass(kw_only=True)

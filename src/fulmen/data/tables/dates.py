@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 ORDERS = {"": "", "dmy": ", day before month as in the training rows", "mdy": ", month before day as there"}
-"""Of day and month, where neither the year comes first nor the month has a name; and how messages say so."""
+"""Orders of day and month, where neither the year comes first nor the month has a name; and how messages say so."""
 PERIODS = {"year": 365.2425, "week": 7.0, "day": 1.0}
 """Days."""
 TIME = r"(?:[T ]+(?P<hour>\d{1,2}):(?P<minute>\d\d)(?::(?P<second>\d\d)(?:\.\d+)?)?\s*(?P<half>[ap]m)?)?"
