@@ -91,7 +91,7 @@ def test_folders_of_splits_are_kept_and_names_may_repeat(tmp_path: Path, make: M
     assert make(tmp_path / "vehicles").spec.target_names == ("car", "train")
 
 
-def test_sixteen_bits_and_rotated_photos(tmp_path: Path, make: Make) -> None:
+def test_sixteen_bits_rotated_photos_and_palettes(tmp_path: Path, make: Make) -> None:
     ramp = np.linspace(0, 65535, 64 * 64).reshape(64, 64).astype(np.uint16)
     turned = Image.fromarray((ramp >> 8).astype(np.uint8))
     exif = turned.getexif()
@@ -100,8 +100,10 @@ def test_sixteen_bits_and_rotated_photos(tmp_path: Path, make: Make) -> None:
         (tmp_path / "p" / name).mkdir(parents=True)
     Image.fromarray(ramp).save(tmp_path / "p" / "deep" / "1.png")
     turned.save(tmp_path / "p" / "turned" / "1.png", exif=exif)
+    (tmp_path / "p" / "z").mkdir()
+    turned.convert("P").save(tmp_path / "p" / "z" / "1.png", transparency=bytes(9))  # of which Pillow warns
     files, x = make(tmp_path / "p", channels=1, size=64).read(str(tmp_path / "p"))
-    assert [Path(file).parent.name for file in files] == ["deep", "turned"]
+    assert [Path(file).parent.name for file in files] == ["deep", "turned", "z"]
     np.testing.assert_allclose(x[0, 0], (ramp >> 8) / 255, atol=1 / 255)
     np.testing.assert_allclose(x[1], x[0, :, ::-1, ::-1], atol=1 / 255)
 

@@ -7,6 +7,7 @@ Shapes: N images of C channels, S by S pixels.
 """
 
 import dataclasses
+import warnings
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -139,7 +140,8 @@ class Images(Source):
     def _pixels(self, files: Sequence[Path]) -> NDArray[np.float32]:
         """Reads files as [N, C, S, S], from 0 to 1."""
         found = np.empty((len(files), *self._shape), np.float32)
-        with ThreadPoolExecutor() as pool:  # Pillow decodes without holding Python's lock
+        with warnings.catch_warnings(), ThreadPoolExecutor() as pool:  # Pillow decodes without holding Python's lock
+            warnings.simplefilter("ignore")  # of transparency that is dropped, of sizes
             for index, values in enumerate(pool.map(self._read, files)):
                 found[index] = values
         return found
