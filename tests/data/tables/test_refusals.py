@@ -195,7 +195,7 @@ BAD: dict[str, tuple[pd.DataFrame, dict[str, object], str]] = {
     "too much held out": (
         holding(),
         {"val_size": 60, "test_size": 0.5},
-        r"There are 100 rows, of which data.val_size=60 takes 60 and data.test_size=0.5 takes 50: none is left for training",
+        r"There are 100 rows, of which data.val_size=60 takes 60 and data.test_size=0.5 takes 50: none is left",
     ),
     "fewer rows than classes": (
         holding(y=list("abcde") * 20),
