@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+import itertools
 import re
 import runpy
 import shlex
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from omegaconf import DictConfig, OmegaConf
+from PIL import Image
 
 from fulmen.cli.main import main
 
@@ -133,6 +135,17 @@ QUICKLY = {
 """A long training as a short one; a launcher starts processes, which tests of its own do."""
 
 
+NOISE = """
+import torch
+class Noise(torch.nn.Module):
+    def __init__(self, std):
+        super().__init__()
+        self.std = std
+    def forward(self, images):
+        return images + self.std * torch.randn_like(images)
+"""
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with what the pages speak of: a run, a sweep, a table, arrays, a network of one's own."""
@@ -146,6 +159,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rooms = random.randint(1, 9, 60)
     prices = "\n".join(f"{room},{room * 100 + number}" for number, room in enumerate(rooms))
     (folder / "houses.csv").write_text(f"rooms,price\n{prices}\n")
+    stars = "\n".join(
+        f"{'good' if star > 2 else 'bad'} film {star},2024-01-{star + 10},{star}" for star in [1, 2, 3, 4] * 9
+    )
+    (folder / "reviews.csv").write_text(f"review,day,stars\n{stars}\n")
+    for animal, image in itertools.product(("cat", "dog"), range(20)):
+        (folder / "photos" / animal).mkdir(parents=True, exist_ok=True)
+        pixels = random.randint(0, 256, (8, 8, 3)).astype(np.uint8)
+        Image.fromarray(pixels).save(folder / "photos" / animal / f"{image}.png")
+    shutil.copytree(folder / "photos" / "cat", folder / "new_photos")
+    (folder / "mine" / "changes.py").write_text(NOISE)
     (folder / "new.csv").write_text("x1,x2\n0.2,-0.7\n")
     (folder / "measurements").mkdir()
     for split in ("train", "val"):

@@ -77,7 +77,7 @@ def number(within: str, *, or_null: bool = False) -> Rule:
 
 def one_of(*names: Any) -> Rule:
     """Returns the rule of one of a few words, shown as YAML writes them."""
-    shown = [{None: "null", True: "true", False: "false"}.get(name, str(name)) for name in names]
+    shown = ["null" if name is None else str(name).lower() if isinstance(name, bool) else str(name) for name in names]
 
     def rule(value: Any) -> str | None:
         near = did_you_mean(value, shown) if isinstance(value, str) else ""
@@ -116,6 +116,18 @@ def text(*, or_null: bool = False) -> Rule:
 def mapping(value: Any) -> str | None:
     """Applies the rule of names with values."""
     return None if isinstance(value, dict) else "names with values"
+
+
+def names_with(each: Rule) -> Rule:
+    """Returns the rule of names, each with a value."""
+
+    def rule(value: Any) -> str | None:
+        values = value.values() if isinstance(value, dict) else ()
+        wrong = next((said for item in values if (said := each(item)) is not None), None)
+        fits = isinstance(value, dict) and wrong is None
+        return None if fits else f"names with values, as {{name: ...}}{f', each {wrong}' if wrong else ''}"
+
+    return rule
 
 
 def yes_no(value: Any) -> str | None:
@@ -169,6 +181,7 @@ SIGNATURES: Mapping[str, str] = {
         "Own(optimizer, **keys) that is one"
     ),
     "init": "a function init(net, **keys) that fills the parameters in place and returns nothing",
+    "augment": "a torch.nn.Module that takes training rows [B, C, H, W] and returns as many, changed at random",
     "metric": "a function metric(prediction, target, **keys) that returns one number",
     "callbacks": "a class Own(**keys) that is a lightning.pytorch.callbacks.Callback",
     "logger": "a class Own(save_dir, version, **keys) that is a lightning.pytorch.loggers.logger.Logger",

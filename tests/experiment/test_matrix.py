@@ -22,7 +22,7 @@ FEW = ("data.train_size=200", "data.val_size=50", "data.test_size=50")
 """Enough digits for a test of whether they train."""
 NOTHING_TO_LEARN = ("gaussian",)
 DIGITS = ("mnist", "mnist_5k")
-NEEDS_A_FILE = ("arrays", "table")
+NEEDS_A_FILE = ("arrays", "images", "table")
 
 
 def names(group: str) -> list[str]:

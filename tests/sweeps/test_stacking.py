@@ -96,6 +96,9 @@ def test_a_share_of_dropout_may_differ_but_not_be_none() -> None:
     [
         ("optimizer=lbfgs", "L-BFGS decides"),
         ("metrics=[cohen_kappa]", "metrics=[...] are measured of single runs"),
+        ("start_from=first", "takes over the weights of another network"),
+        ("freeze=[layers.0]", "trains a part of the weights"),
+        ("learning_rates={layers.0:0.1}", "several rates for one network"),
         ("callbacks=timer", "callbacks watch a single run"),
         ("backprop=numpy", "found by hand"),
         ("trainer=debug", "looks at each operation"),

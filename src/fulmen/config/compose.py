@@ -23,6 +23,7 @@ from fulmen.config.hydra_private import beside_host, set_values
 from fulmen.config.overrides import COLUMNS, check_choice, check_keys, parse, quoted, read, unknown
 from fulmen.errors import ConfigurationError, advice
 from fulmen.rules import alternatives, did_you_mean, split_override
+from fulmen.runs.settings import MAPPINGS
 
 TABLE = "fulmen.data.sets.table.Table"
 GLOBAL = re.compile(r"^# *@package +_global_\s*$", re.MULTILINE)
@@ -197,7 +198,7 @@ def _check_against_choices(config: DictConfig, folders: Sequence[Path]) -> None:
     known = _keys(_compose([f"{group}={choice}" for group, choice in chosen.items()], folders))
     there = _keys(config)
     for key in there:
-        if key not in known:
+        if key not in known and not key.startswith(tuple(f"{each}." for each in MAPPINGS)):
             raise ConfigurationError(unknown(key, known, folders) + source)
     for key in known:
         if key not in there:

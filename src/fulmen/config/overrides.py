@@ -19,7 +19,7 @@ from fulmen.rules import alternatives, closest, did_you_mean, split_override
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
 
-PATHS = ("run_dir", "tuned", "data_root", "data.path", "data.root")
+PATHS = ("run_dir", "tuned", "start_from", "data_root", "data.path", "data.root")
 """Keys whose values are paths: taken as they are, though Hydra's grammar would want some of them in quotes."""
 COLUMNS = ("data.target", "data.features", "data.leave_out", "data.time", "data.group")
 """Keys whose values are names of columns: texts, even if they look like a number, a switch or a formula."""
@@ -123,7 +123,7 @@ def quoted(text: str) -> str:
         return text
     if NESTED.match(value) or len(value) == 1:
         return f"{key}={_spelled(value, key)}"
-    is_list = value.startswith("[") and value.endswith("]")
+    is_list = value.startswith("[") and value.endswith("]") and "],[" not in value  # else several lists
     items = ",".join(_spelled(item, key) for item in ITEM.findall(value[1:-1] if is_list else value))
     return f"{key}=[{items}]" if is_list else f"{key}={items}"
 

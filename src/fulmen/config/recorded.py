@@ -54,7 +54,7 @@ def anchored(config: DictConfig, began: str) -> DictConfig:
         return config
     is_own = config.data._target_ not in allowlist.shipped()  # any of its keys may be a path
     for key, path in leaves(plain(config)):
-        is_path = key in ("data_root", "data.path", "data.root")
+        is_path = key in ("data_root", "data.path", "data.root") or (key == "start_from" and "://" not in str(path))
         if not isinstance(path, str) or not path or ENVIRONMENT in path or path.startswith("~"):
             continue
         there = Path(began, path)
@@ -195,7 +195,7 @@ def with_data(config: DictConfig, overrides: Sequence[str], config_dir: str | No
     A choice of the user's own may name what the configuration may.
 
     Raises:
-        ConfigurationError: an override is about something else, or names what does not exist.
+        ConfigurationError: an override is about something else, names what does not exist, or code that is not allowed.
     """
     parsed = [read(text) for text in overrides]
     for override in parsed:
@@ -217,6 +217,7 @@ def with_data(config: DictConfig, overrides: Sequence[str], config_dir: str | No
         if key not in known:
             raise ConfigurationError(unknown(key, known, search_path(None)))
         OmegaConf.update(config, key, override.value(), merge=False)
+    allowlist.check_targets(config, allowlist.listed(config.allow_targets))
     return config
 
 
@@ -229,7 +230,16 @@ def is_repeated(one: Path, config: DictConfig) -> bool:
 def differences(one: Path, other: Path) -> list[str]:
     """Lists what differs between a run and its repetition, a line each: commit, versions, machine, metrics."""
     before, after = ({**found, **found.get("versions", {})} for found in map(folders.load_status, (one, other)))
-    names = ("commit", "dirty", *after.get("versions", {}), "host", "device", "threads", "fingerprint")
+    names = (
+        "commit",
+        "dirty",
+        *after.get("versions", {}),
+        "host",
+        "device",
+        "threads",
+        "fingerprint",
+        "start_fingerprint",
+    )
     lines = [
         f"  {name}: {before.get(name)} -> {after.get(name)}" for name in names if before.get(name) != after.get(name)
     ]

@@ -20,7 +20,7 @@ from fulmen.config.omegaconf_private import sentence
 from fulmen.data.source import Source, TaskKind
 from fulmen.errors import ConfigurationError, one_line
 from fulmen.models.activations import ACTIVATIONS, OUTPUT_ACTIVATIONS, PROBABILITIES
-from fulmen.rules import SIGNATURES, Rule, alternatives, many, number, of_type, one_of, text, whole, yes_no
+from fulmen.rules import SIGNATURES, Rule, alternatives, many, names_with, number, of_type, one_of, text, whole, yes_no
 from fulmen.tasks.names import DIRECTIONS, FURTHER, LOSSES, METRICS, metric_names
 
 SEED = whole(0, 2**32 - 1)
@@ -38,6 +38,9 @@ RULES: Mapping[str, Rule] = {
     "quiet": yes_no,
     "run_dir": text(or_null=True),
     "tuned": text(or_null=True),
+    "start_from": text(or_null=True),
+    "freeze": many(text()),
+    "learning_rates": lambda value: None if value is None else names_with(POSITIVE)(value),
     "data_root": text(or_null=True),
     "trust_checkpoint": yes_no,
     "model.hidden": many(whole(1)),
@@ -155,6 +158,14 @@ def _check_together(plain: Mapping[str, Any], data: Source) -> None:
             raise ConfigurationError(f"figures.own has {each!r:.60}, but each must be {SIGNATURES['figure']}")
     _check_metrics(plain.get("metrics", []), task)
     names = (*METRICS[task], *metric_names(plain))
+    changed = {"optimizer": ("lbfgs",), "scheduler": ("cyclic",)}  # parts that know one rate alone
+    if plain.get("learning_rates") and (part := next((g for g, each in changed.items() if choices[g] in each), None)):
+        raise ConfigurationError(
+            f"{part}={choices[part]} has one rate for all parameters, so that learning_rates= would have no effect; "
+            f"leave it out, or take another {part}"
+        )
+    if plain["data"].get("augment") and choices["baseline"] == "sklearn":
+        raise ConfigurationError("baseline=sklearn: scikit-learn has no equivalent of data.augment; use one of both")
     score, scores = plain["score"], ["val/loss", "train/loss", *(f"val/{name}" for name in names)]
     if score not in scores:
         raise ConfigurationError(

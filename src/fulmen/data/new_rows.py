@@ -89,3 +89,20 @@ def by_position(values: NDArray[Any], in_shape: tuple[int, ...]) -> NDArray[np.f
         flattened = "" if len(in_shape) == 1 else f", or {prod(in_shape)} numbers"
         raise ValueError(f"The rows have the shape {given}, and must have {in_shape}{flattened}.")
     return values.reshape(len(values), *in_shape).astype(values.dtype if values.dtype == np.float32 else np.float64)
+
+
+def pixels(rows: "pd.DataFrame | NDArray[Any]", in_shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Returns images as values from 0 to 1, [N, *in_shape]; integers are grey values from 0 to 255.
+
+    Raises:
+        ValueError: the shape is wrong, or a value is out of range.
+    """
+    values = array(rows)
+    whole = np.issubdtype(values.dtype, np.integer)
+    images, most = by_position(values, in_shape), 255 if whole else 1
+    if images.size and not 0 <= images.min() <= images.max() <= most:
+        raise ValueError(
+            f"The images have values from {images.min():g} to {images.max():g}: "
+            "give grey values as integers from 0 to 255 or as floats from 0 to 1."
+        )
+    return images.astype(np.float32) / np.float32(most)

@@ -7,7 +7,7 @@ Shapes: N rows, C channels, H height, W width, F features, T targets.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
@@ -103,6 +103,11 @@ class Source(ABC):
     def row_name(self, split: str, row: int) -> str:
         """Returns the name of a row in messages; `row` counts from 0."""
         return f"row {row + 1} of the {split} split"
+
+    @property
+    def augmentations(self) -> Sequence[Any]:
+        """Random changes of training rows: names (`training/augmentations.py`), or torch modules."""
+        return ()
 
     @property
     def summary(self) -> list[tuple[str, ...]]:

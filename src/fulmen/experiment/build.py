@@ -4,6 +4,7 @@ import re
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -266,12 +267,12 @@ def _session(config: DictConfig, source: Source, folder: Path, facts: Mapping[st
 
 def build(config: DictConfig, source: Source) -> "Experiment":
     """Makes the parts that a configuration describes; it and `source` have been checked."""
-    from fulmen.experiment import own_parts
+    from fulmen.experiment import own_parts, start_from
     from fulmen.experiment.experiment import Experiment
     from fulmen.tasks.losses import as_loss
     from fulmen.training.recipe import Recipe
 
-    options = make(config.trainer)
+    options, where = make(config.trainer), config.get("start_from")
     for figure in config.figures.own:
         own_parts.make("figure", figure)  # to be refused before anything is written; drawn at the end
     recipe = Recipe(
@@ -281,6 +282,8 @@ def build(config: DictConfig, source: Source) -> "Experiment":
         gradient_clip=options.gradient_clip,
         accumulate=options.accumulate,
         seed=config.seed,
+        freeze=tuple(config.get("freeze", ())),
+        learning_rates={str(pattern): rate for pattern, rate in (config.get("learning_rates") or {}).items()},
     )
     return Experiment(
         source=source,
@@ -289,6 +292,7 @@ def build(config: DictConfig, source: Source) -> "Experiment":
         score=config.score,
         metrics=metrics_of(config),
         weights=config.weights,
+        start_from=None if where is None else partial(start_from.read, where, trust=config.trust_checkpoint is True),
         figures=make(config.figures),
         baseline=make(config.baseline),
         **{part: own_parts.make(part, config[part]) for part in ("model", "init", "logger", "callbacks")},

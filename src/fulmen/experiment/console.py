@@ -17,6 +17,7 @@ from fulmen.data.tensors import Batch
 from fulmen.errors import command
 from fulmen.experiment.baseline import Coefficient
 from fulmen.experiment.convergence import is_improving
+from fulmen.experiment.start_from import Start
 from fulmen.models.dry_run import layers, parameter_count
 from fulmen.models.precision import computing
 from fulmen.runs.history import History
@@ -24,7 +25,9 @@ from fulmen.runs.settings import typed
 from fulmen.tasks.evaluation import Evaluation
 from fulmen.tasks.names import LOSSES, mode
 from fulmen.tasks.penalties import Penalize
+from fulmen.training.parameters import groups as parameter_groups
 from fulmen.training.plan import Plan
+from fulmen.training.recipe import Recipe, settings
 
 MOST_COEFFICIENTS = 20
 """Rows of the table; if there are more, those that differ most."""
@@ -62,6 +65,31 @@ def print_columns(lines: Sequence[tuple[str, ...]]) -> None:
     if len(shown) < len(columns):
         table.caption = f"and {len(columns) - len(shown):,} more"
     Console().print(table)
+
+
+def print_start(net: nn.Module, start: Start | None, recipe: Recipe) -> None:
+    """Prints where the weights of a network come from, and which are frozen or have a rate of their own, if any do."""
+    if start is None and not recipe.freeze and not recipe.learning_rates:
+        return
+    parameters = dict(net.named_parameters())
+    groups = parameter_groups(parameters, recipe.learning_rates)
+    usual, own = settings(recipe.optimizer).get("lr", ""), [group for group in groups if isinstance(group, dict)]
+    rates = {id(parameter): str(group.get("lr", usual)) for group in own for parameter in group["params"]}
+    table, console = Table("weights", "shape"), Console()
+    for column in (["start"] if start else []) + ["learning rate"]:
+        table.add_column(column)
+    for name, value in net.state_dict().items():
+        parameter = parameters.get(name)
+        trained = parameter is not None and parameter.requires_grad
+        rate = "" if parameter is None else rates.get(id(parameter), str(usual)) if trained else "frozen"
+        came = [] if start is None else [start.new.get(name, "taken over")]
+        table.add_row(*map(escape, [name, str([*value.shape]), *came, rate]))
+    for name, shape in start.unused.items() if start else ():
+        table.add_row(escape(name), escape(str(shape)), "only there: not used", "")
+    if start is not None:
+        taken = f"start from: {start.where}, {len(start.taken)} of {len(start.shapes)} weights"
+        console.print(taken, highlight=False, soft_wrap=True, markup=False)
+    console.print(table)
 
 
 def print_compiling(compiles: bool, seconds: float) -> None:
@@ -112,7 +140,7 @@ def print_first_backward(evaluation: Evaluation, penalty: Penalize | None, batch
     with torch.random.fork_rng(devices=[]), computing(evaluation.precision, "cpu"):
         loss = evaluation.loss(net(batch.x), batch.y, evaluation.task)
         objective = loss if penalty is None else loss + penalty(net.parameters())
-    name, parameter = next(iter(net.named_parameters()))
+    name, parameter = next((name, each) for name, each in net.named_parameters() if each.requires_grad)
     console.print(_chain(objective, net))
     console.print(f"{name}.grad before the first backward pass: {parameter.grad}", highlight=False, soft_wrap=True)
     torch.autograd.backward(objective)

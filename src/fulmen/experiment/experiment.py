@@ -9,6 +9,7 @@ from torch import nn
 
 from fulmen.data.source import Source
 from fulmen.experiment.baseline import MakeBaseline
+from fulmen.experiment.start_from import ReadWeights
 from fulmen.figures.options import FigureOptions
 from fulmen.tasks.further_metrics import Metric
 from fulmen.training.callbacks.pruning import Pruner
@@ -27,6 +28,8 @@ class Experiment:
     init: Callable[[nn.Module], None]
     """Gives the network's parameters their first values."""
     recipe: Recipe
+    start_from: ReadWeights | None = None
+    """Reads the weights that the network begins with; None to begin with those of `init`."""
     trainer: TrainerOptions
     score: str = "val/loss"
     """The metric by which weights are best, as `<split>/<metric>`."""

@@ -208,7 +208,7 @@ def read(
     content = checkpoints.load(path, trust=trust_checkpoint)
     try:
         metadata = content["metadata"]
-        state = _state(content)
+        state = weights_in(content)
         config, learned = recorded.of_record(metadata["config"]), dict(metadata["learned"])
         spec = DataSpec.of(metadata["spec"])
         scaling = Scaling.of(metadata["scaling"], spec)
@@ -268,7 +268,7 @@ def check_round_trip(
         content = checkpoints.load(find(str(folder), weights), trust=trust)
         with torch.random.fork_rng(devices=[]):
             net = new_network(model, predictor.spec.in_shape, predictor.spec.out_features, evaluation.precision)
-        load_weights(net, _state(content))
+        load_weights(net, weights_in(content))
         net = converted(net, evaluation.precision).eval()
         x = next(iter(chunks(rows))).x[:COMPARED_ROWS].cpu()
         found, again, trained = (
@@ -286,7 +286,7 @@ def check_round_trip(
         )
 
 
-def _state(content: Mapping[str, Any]) -> dict[str, Any]:
+def weights_in(content: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the tensors of the network in a checkpoint."""
     return {str(name).removeprefix("net."): value for name, value in content["state_dict"].items()}
 

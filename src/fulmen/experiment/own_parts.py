@@ -21,6 +21,7 @@ from fulmen.data.tensors import Rows
 from fulmen.rules import called, wrong_part
 from fulmen.tasks.evaluation import Evaluation, like
 from fulmen.training import schedulers
+from fulmen.training.parameters import groups as grouped
 from fulmen.training.plan import Plan
 from fulmen.training.recipe import Recipe, kind
 
@@ -88,7 +89,9 @@ def check(evaluation: Evaluation, recipe: Recipe, plan: Plan, rows: Rows) -> Opt
     Raises:
         ConfigurationError: one of the parts raises an error, or returns something else than it must.
     """
-    parameters = [p.detach().clone().requires_grad_(p.requires_grad) for p in evaluation.net.parameters()]
+    named = evaluation.net.named_parameters()
+    copies = {name: p.detach().clone().requires_grad_(p.requires_grad) for name, p in named}
+    parameters, groups = [*copies.values()], grouped(copies, recipe.learning_rates)
     if is_own(recipe.loss.function):
         batch = rows.take(slice(0, ROWS))
         out = evaluation.scores(batch.x).clone().requires_grad_()
@@ -99,9 +102,9 @@ def check(evaluation: Evaluation, recipe: Recipe, plan: Plan, rows: Rows) -> Opt
         name = getattr(kind(penalty), "__name__", type(penalty).__name__)
         _number("penalty", name, lambda: penalty(parameters), any(p.requires_grad for p in parameters))
     name = getattr(kind(recipe.optimizer), "__name__", "")
-    optimizer: Any = recipe.optimizer(parameters) if not is_own(recipe.optimizer) else None
+    optimizer: Any = recipe.optimizer(groups) if not is_own(recipe.optimizer) else None
     if optimizer is None:
-        optimizer = called("optimizer", name, lambda: recipe.optimizer(parameters))
+        optimizer = called("optimizer", name, lambda: recipe.optimizer(groups))
     if not isinstance(optimizer, Optimizer):
         raise wrong_part("optimizer", name, f"returned a {type(optimizer).__name__}")
     scheduler = recipe.scheduler

@@ -27,9 +27,10 @@ from fulmen.tasks.metrics import undefined
 from fulmen.tasks.names import METRICS, measured
 from fulmen.tasks.outliers import dominant
 from fulmen.tasks.predictor import task_of
-from fulmen.training import compile
+from fulmen.training import augmentations, compile
 from fulmen.training.backprop.gradient import find_gradient
 from fulmen.training.packs import DataModule
+from fulmen.training.parameters import freeze
 from fulmen.training.plan import Plan
 from fulmen.training.step import Step
 from fulmen.training.trainer import find_accelerator, find_plan, find_threads
@@ -86,6 +87,7 @@ def prepare(experiment: Experiment, threads: int | None = None) -> Prepared:
     net = new_network(
         experiment.model, spec.in_shape, spec.out_features, options.precision, recipe.seed, experiment.init
     )
+    freeze(net, recipe.freeze)
     data = DataModule(
         source,
         dtype=options.dtype,
@@ -119,6 +121,7 @@ def prepare(experiment: Experiment, threads: int | None = None) -> Prepared:
         batch_size=batch_size,
         batch_rows=plan.batch_rows,
         seed=recipe.seed,
+        augment=augmentations.find(source.augmentations, data.splits["train"], recipe.seed),
     )
     obstacle = compile.obstacle(step, optimizer, options)
     saves = compile.saving(plan, dry_run.work(net, spec.in_shape)) if obstacle is None else 0.0

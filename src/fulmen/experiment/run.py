@@ -18,6 +18,7 @@ from fulmen.experiment.baseline import coefficients
 from fulmen.experiment.experiment import Experiment, Session
 from fulmen.experiment.load import OTHER_CODE, Run, check_round_trip, load, metadata
 from fulmen.experiment.prepare import Prepared, prepare, warn_before
+from fulmen.experiment.start_from import start_facts, take_over
 from fulmen.figures.context import RunContext
 from fulmen.figures.options import FigureOptions
 from fulmen.models.dry_run import parameter_count
@@ -60,19 +61,24 @@ def train(experiment: Experiment, session: Session) -> Run:
     with host_unchanged():
         prepared = prepare(experiment, session.threads)
         net, data, plan = prepared.evaluation.net, prepared.data, prepared.plan
+        began = None if session.resume else take_over(experiment.start_from, net)
         leads = recording.leads()  # of several devices' processes one keeps the record
         with raising(), recording.claim(session.folder, goes_on=session.resume):
             if session.resume and _lacks_only_figures(session, prepared):
                 return _draw_missing(prepared, session)
             start, best = _checkpoint(prepared, session)
             step = start or 0
+            if session.resume and start is None:
+                began = take_over(experiment.start_from, net)
             seed = session.config.get("seed", experiment.recipe.seed)
             facts = {"seed": seed, "threads": prepared.threads, "fingerprint": prepared.fingerprint}
-            facts = {**session.facts, **facts}
+            facts = {**session.facts, **facts, **start_facts(began, session.folder)}
             resumed = step if session.resume else None
             with recording.recording(session.folder, session.config, facts, resumed) as status:
                 if session.verbose and leads:
                     console.print_opening(session.config, net, data.spec.in_shape, session.folder, step)
+                    if step == 0:
+                        console.print_start(net, began, experiment.recipe)
                     if not session.resume:
                         console.print_columns(experiment.source.summary)
                         console.print_compiling(prepared.compiles, prepared.compiling_saves)

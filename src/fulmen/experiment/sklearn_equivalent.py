@@ -65,6 +65,8 @@ def check_objective(net: nn.Module, task: Task, recipe: Recipe) -> None:
         raise _unsupported("loss.class_weights", "use loss.class_weights=null")
     if out not in OUTPUTS[task.kind]:
         raise _unsupported(f"model.output_activation={out} here", f"use {' or '.join(OUTPUTS[task.kind])}")
+    if recipe.freeze or recipe.learning_rates:
+        raise _unsupported("frozen parameters and several rates", "leave freeze= and learning_rates= out")
     if penalty is not None and not (isinstance(penalty, Penalty) and penalty.l1_ratio == 0):
         name = f"penalty={penalty.name}" if isinstance(penalty, Penalty) else "a penalty of your own"
         raise _unsupported(name, "use penalty=l2 or none")

@@ -13,6 +13,8 @@ PLACES: Final = (*LABELS, "run_dir", "tuned", "choices")
 names of their groups."""
 LONGEST: Final = 32
 """Letters of a value that are shown; the end of a path or of a name with dots tells more than its beginning."""
+MAPPINGS: Final = ("learning_rates", "data.types")
+"""Keys with names of the user's own under them, which may have dots in them."""
 TARGET: Final = "._target_"
 SEEDS: Final = ("seed", "data.seed")
 """Keys that make another sample and no other configuration."""
@@ -26,9 +28,9 @@ def settings(config: Mapping[str, Any]) -> Settings:
 
 
 def leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yields every value with its dotted key; a list is one value."""
+    """Yields every value with its dotted key; a list is one value, and so is what stands under one of `MAPPINGS`."""
     for key, value in config.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and f"{prefix}{key}" not in MAPPINGS:
             yield from leaves(value, f"{prefix}{key}.")
         elif key != "_partial_":
             yield f"{prefix}{key}", value
@@ -71,6 +73,8 @@ def typed(value: object) -> str:
     words: dict[object, str] = {None: "null", True: "true", False: "false"}
     if isinstance(value, list):
         return f"[{','.join(map(typed, value))}]"
+    if isinstance(value, Mapping):
+        return f"{{{','.join(f'{key}: {typed(each)}' for key, each in value.items())}}}"
     return words[value] if value is None or isinstance(value, bool) else str(value)
 
 

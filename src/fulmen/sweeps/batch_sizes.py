@@ -125,6 +125,7 @@ def _seconds(prepared: Prepared, size: int) -> float:
         batch_size=size,
         batch_rows=size,
         seed=recipe.seed,
+        augment=prepared.step.augment,
     )
     if prepared.plan.total_steps >= graph.LONG:
         step.record_gradient()

@@ -45,6 +45,10 @@ def obstacle(config: Mapping[str, Any]) -> str | None:
         "trainer.debug looks at each operation": trainer["debug"],
         "callbacks watch a single run": config["choices"].get("callbacks", "none") != "none",
         "metrics=[...] are measured of single runs": config.get("metrics"),
+        "start_from= takes over the weights of another network": config.get("start_from"),
+        "freeze= trains a part of the weights": config.get("freeze"),
+        "learning_rates= has several rates for one network": config.get("learning_rates"),
+        "data.augment= draws changes for one network": config["data"].get("augment"),
         "figures show how weights change": any(map(figures.get, DURING_TRAINING)),
     }
     return next((why for why, holds in obstacles.items() if holds), None)

@@ -65,6 +65,8 @@ def obstacle(step: Step, optimizer: Optimizer, options: TrainerOptions) -> str |
         ),
         "L-BFGS decides by its losses what to do next": isinstance(optimizer, LBFGS),
         "the gradient is found by hand": step.by_hand is not None,
+        "training rows are changed at random in each step": step.augment is not None,
+        "there are several learning rates": len(optimizer.param_groups) > 1,
         "trainer.debug looks at each operation": options.debug,
     }
     return next((why for why, holds in obstacles.items() if holds), None)

@@ -22,7 +22,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from fulmen.errors import Diverged
 from fulmen.tasks.evaluation import Evaluation
-from fulmen.training import graph, loggers, optimizers, schedulers
+from fulmen.training import graph, loggers, optimizers, parameters, schedulers
 from fulmen.training.compile import Compiled
 from fulmen.training.packs import Pack
 from fulmen.training.plan import Plan
@@ -71,7 +71,8 @@ class Learner(LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Returns the optimizer, and its schedule if there is one."""
-        optimizer, scheduler = optimizers.make(self.recipe.optimizer, [*self.net.parameters()]), self.recipe.scheduler
+        groups = parameters.groups(dict(self.net.named_parameters()), self.recipe.learning_rates)
+        optimizer, scheduler = optimizers.make(self.recipe.optimizer, groups), self.recipe.scheduler
         return optimizer if scheduler is None else ([optimizer], [schedulers.make(scheduler, optimizer, self.plan)])
 
     def training_step(self, pack: Pack, _index: int) -> None:

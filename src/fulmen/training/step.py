@@ -19,6 +19,7 @@ from fulmen.models.dropout import dropouts
 from fulmen.tasks.evaluation import Evaluation
 from fulmen.tasks.penalties import Penalize, Penalty
 from fulmen.training import torch_private
+from fulmen.training.augmentations import Augment
 from fulmen.training.backprop.gradient import Gradient
 from fulmen.training.graph import Backward, Differentiate, RecordedGradient, TrainStep, Update, is_known
 from fulmen.training.optimizers import GD
@@ -41,6 +42,8 @@ class Step:
     """Rows in one step of the optimizer."""
     seed: InitVar[int]
     """Of dropout."""
+    augment: Augment | None = None
+    """Changes training rows at random, given the number of the step."""
 
     def __post_init__(self, batch_rows: int, seed: int) -> None:
         self.sums = self.evaluation.loss.reduction == "sum"
@@ -85,6 +88,8 @@ class Step:
 
         def train_step(batch: Batch, step: int) -> Tensor:
             seen: list[Tensor] = []
+            if self.augment is not None:
+                batch = self.augment(batch, step)
 
             def closure() -> Tensor:
                 for parameter in parameters:

@@ -15,7 +15,7 @@ from fulmen.data.source import Source, Split
 
 MakeSource = Callable[..., Source]
 CONF = Path(__file__).parents[3] / "conf" / "data"
-NAMES = sorted(path.stem for path in CONF.glob("*.yaml") if path.stem not in ("arrays", "table"))
+NAMES = sorted(path.stem for path in CONF.glob("*.yaml") if path.stem not in ("arrays", "images", "table"))
 SIZED = [name for name in NAMES if issubclass(get_class(OmegaConf.load(CONF / f"{name}.yaml")._target_), Sized)]
 EQUAL_ROWS = {
     "sine_boundary",  # coordinates are rounded to two decimals

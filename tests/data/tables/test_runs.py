@@ -126,7 +126,7 @@ BAD_WORDS = {
     f"{HERE} data.target=value score=val/accuracy": r"score=val/accuracy is not measured .* regression task",
     f"{HERE} data.target=kind model=lenet": r"lenet needs images",
     f"-m {HERE} data.target=kind,z": r"data.target is 'z', but here.csv has no such column",
-    "data.path=here.csv": r"there is no key 'data.path'; it belongs to data=arrays, table$",
+    "data.path=here.csv": r"there is no key 'data.path'; it belongs to data=arrays, images, table$",
 }
 
 

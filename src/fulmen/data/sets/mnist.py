@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fulmen.data.new_rows import array, by_position
+from fulmen.data.new_rows import pixels
 from fulmen.data.sets.synthetic import Sized
 from fulmen.data.source import SPLITS, DataSpec, Split, fresh
 
@@ -49,15 +49,7 @@ class Digits(Sized):
         Raises:
             ValueError: the shape is wrong, or a value is out of range.
         """
-        values = array(rows)
-        whole = np.issubdtype(values.dtype, np.integer)
-        images, most = by_position(values, self.spec.in_shape), 255 if whole else 1
-        if images.size and not 0 <= images.min() <= images.max() <= most:
-            raise ValueError(
-                f"The images have values from {images.min():g} to {images.max():g}: "
-                "give grey values as integers from 0 to 255 or as floats from 0 to 1."
-            )
-        return images.astype(np.float32) / np.float32(most)
+        return pixels(rows, self.spec.in_shape)
 
 
 def enough(available: int, **sizes: int) -> None:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from fulmen.data.source import DataSpec, Source, Split
 from fulmen.data.tables.advice import leave_out
-from fulmen.data.tables.cells import Cells, Form, Type
+from fulmen.data.tables.cells import OF_FEATURES, Cells, Form, Type
 from fulmen.data.tables.column_checks import check_finite, check_numbers, find_leaks
 from fulmen.data.tables.columns import clean, kind, roles
 from fulmen.data.tables.encoding import Column, FittedSchema, encode, feature_names, fit, schema_form
@@ -74,7 +74,8 @@ class Table(Source):
     missing: Sequence[str | int | float] | None = None
     """Words for a missing value in a CSV file, beside the usual ones where other cells are no texts; empty: none."""
     types: Mapping[str, str] | str | None = None
-    """Columns that are a `number`, `text` or `yes_no` whatever their cells look like; a text is read as YAML."""
+    """Columns that are a `number`, `text` (a category) or `yes_no` whatever their cells look like; or whose `words` or
+    `characters` are counted; or that become features of a `date`. A text is read as YAML."""
     val_size: float
     """A fraction below 1, or a number of rows (with `group`: of groups); 0: no such split."""
     test_size: float
@@ -165,6 +166,9 @@ class Table(Source):
             others=dividing,
             types=() if known else self._form.types,
         )
+        if wrong := [name for name in targets if self._form.types.get(name) in OF_FEATURES]:
+            what = self._form.types[wrong[0]]
+            raise ValueError(f"data.types makes {what} of data.target {wrong[0]!r}: that is for features alone.")
         table = frame(cells, [*targets, *features, *dividing.values()])
         as_texts = [name for name in [*targets, *features] if self._form.types.get(name) == "text"]
         table[as_texts] = table[as_texts].astype("category")  # dates, too
@@ -263,7 +267,9 @@ class Table(Source):
         for name in map(str, table):
             if kind(table[name]) == "text" and name not in self._form.types:
                 check_numbers(table[name], self._form.missing, f"else correct it, or {leave_out(name)}")
-        columns, said = fit(table.iloc[train], {name: column.written for name, column in cells.items()})
+        columns, said = fit(
+            table.iloc[train], {name: column.written for name, column in cells.items()}, self._form.types
+        )
         notes += said
         return columns
 

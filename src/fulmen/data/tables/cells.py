@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 import numpy as np
 
@@ -23,7 +23,9 @@ from fulmen.rules import listed
 if TYPE_CHECKING:
     import pandas as pd
 
-Type = Literal["number", "text", "yes_no"]
+Type = Literal["number", "text", "yes_no", "words", "characters", "date"]
+OF_FEATURES: Final[Sequence[Type]] = ("words", "characters", "date")
+"""Types that a column has only where the user says so; its cells are texts."""
 
 EMPTY = frozenset(
     {"", "#n/a", "#n/a n/a", "#n/d", "#na", "#nv", "-1.#ind", "-1.#qnan", "-nan", "1.#ind", "1.#qnan", "<na>"}
@@ -97,13 +99,14 @@ class Texts:
         self.is_typed = self.name in form.types
         self.type: Type = "text"  # unless all texts fit another type
         if self.is_typed:
-            self.type = form.types[self.name]
+            self.type = "text" if form.types[self.name] in OF_FEATURES else form.types[self.name]
         elif all(text in BOOLEANS for text in self.numbers):
             self.type = "yes_no"
         elif all(number and not number.unit for number in self.numbers.values()):
             self.type = "number"
         dates = all(re.fullmatch(DATE, text) for text in self.numbers)
-        if self.type == "text" and (self.is_typed or not dates):  # words may be texts among texts
+        is_date = form.types.get(self.name) == "date" or (dates and not self.is_typed)
+        if self.type == "text" and not is_date:  # words may be texts among texts
             self.missing = self._missing(EMPTY)
         read = [number for number in self.numbers.values() if number and self.type == "number"]
         self.shown = {number.shows for number in read if number.shows}

@@ -35,7 +35,7 @@ def check_kind(column: "pd.Series[Any]") -> None:
     if holds == "date":
         raise ValueError(
             f"Column {name!r} holds dates, such as {_first(column)!r}: {leave_out(name)}, to divide the rows by time "
-            f"add {word('data.time', name)}, or make numbers of them in the file."
+            f"add {word('data.time', name)}, or make features of them with {typed(name, 'date')}."
         )
     if holds == "other":
         raise ValueError(
@@ -60,7 +60,8 @@ def check_texts(column: "pd.Series[Any]") -> None:
         way_out = f"if they are numbers, add {typed(name, 'number')}; " if len(numbers) > count / 2 else ""
         raise ValueError(
             f"Column {name!r} holds {count} different texts in {len(column)} training rows, such as "
-            f"{_first(column)!r}: {way_out}if they only tell rows apart, {leave_out(name)}; else make them fewer."
+            f"{_first(column)!r}: {way_out}if they only tell rows apart, {leave_out(name)}; if they are written "
+            f"in words, add {typed(name, 'words')}; else make them fewer."
         )
 
 

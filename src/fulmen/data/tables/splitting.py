@@ -129,7 +129,7 @@ class Sizes:
         test, val = (max(1, round(size * count)) if 0 < size < 1 else int(size) for size in (self.test, self.val))
         if test + val >= count:
             raise ValueError(
-                f"The table has {count} {what}, of which data.val_size={self.val} takes {val} and "
+                f"There are {count} {what}, of which data.val_size={self.val} takes {val} and "
                 f"data.test_size={self.test} takes {test}: none is left for training; take smaller sizes."
             )
         found = {}

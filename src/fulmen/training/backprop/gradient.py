@@ -176,5 +176,6 @@ class ByHand:
             objective = loss + self.penalty.value(values)
             gradients = [d + self.penalty.gradient(p) for d, p in zip(gradients, values, strict=True)]
         for parameter, gradient in zip(parameters, gradients, strict=True):
-            parameter.grad = tensor(gradient, parameter)
+            if parameter.requires_grad:
+                parameter.grad = tensor(gradient, parameter)
         return tensor(loss, like), tensor(objective, like)
