@@ -83,4 +83,4 @@ def test_random_overrides_are_a_configuration_or_a_sentence(tmp_path: Path, monk
         except Exception as error:
             raise AssertionError(f"of {overrides}") from error
     assert not [sentence for sentence in said if "\n" in sentence]
-    assert 5 < said.count("") < len(said) - 5, "some of each"
+    assert 2 < said.count("") < len(said) - 5, "some of each"
