@@ -176,10 +176,13 @@ def own_imported_anew() -> Iterator[None]:
     def taken() -> dict[str, ModuleType]:
         return {name: sys.modules.pop(name) for name in [*sys.modules] if name.partition(".")[0] in ("own", "net")}
 
-    before = taken()
+    before, path = taken(), [*sys.path]
+    theirs = ("own", "own.py", "net.py")  # in folders of choices, which a command leaves in the path
+    sys.path[:] = [place for place in path if not any(Path(place, name).exists() for name in theirs)]
     yield
     taken()
     sys.modules.update(before)
+    sys.path[:] = path
 
 
 @pytest.hookimpl(wrapper=True)
