@@ -130,6 +130,8 @@ QUICKLY = {
     r"range\(\d+\)": "range(2)",
     r"n_trials=\d+": "n_trials=2",
     r"glob\(\*\)": "glob(iris_petals_a*)",
+    r"tune batch_size.*": "tune batch_size data=moons data.train_size=16",
+    r"sweep=optimizers": "sweep=optimizers 'optimizer=gd,sgd'",
     r"hydra(/launcher|\.launcher\.through)=joblib hydra.launcher.n_jobs=2 ": "",
 }
 """A long training as a short one; a launcher starts processes, which tests of its own do."""

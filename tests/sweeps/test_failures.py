@@ -146,7 +146,8 @@ def test_ctrl_c_lets_the_workers_save(launcher: str, at_once: int, place: Any) -
     long = ("trainer.max_epochs=100000", f"model.mood={','.join(moods)},fine,fine", f"model.number={at_once}")
     # all cores for a job, which makes it one at a time
     how = [] if launcher == "joblib" else [f"hydra.launcher.cpus_per_task={os.cpu_count()}"]
-    done = place.sweep_apart(*long, f"hydra/launcher={launcher}", *how, program=forking(place, launcher))
+    forked = {"program": forking(place)} if launcher == "joblib" else {}
+    done = place.sweep_apart(*long, f"hydra/launcher={launcher}", *how, **forked)
     code = done.wait()
     assert code == 130 and "Traceback" not in done.stderr, done.stderr
     assert place.states() == dict.fromkeys(range(at_once), "interrupted")
