@@ -12,7 +12,6 @@ import subprocess
 import sys
 import tempfile
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
@@ -139,7 +138,7 @@ until they are there. Embedded figures take 2 MB at most; large ones are made sm
 room are named.
 
 Measured by `python scripts/reports.py`, which writes this page, on {datetime.now(UTC):%Y-%m-%d}, on {machine}{load},
-with Chromium {chromium}, Plotly {version("plotly")} and Python {platform.python_version()}; the median of {TIMES}:
+with Chromium {chromium} and Python {platform.python_version()}; the median of {TIMES}:
 
 | report of | size | readable | curves are drawn | of that, computing |
 | --- | --- | --- | --- | --- |

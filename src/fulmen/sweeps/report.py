@@ -68,7 +68,6 @@ def write(
         output: the page.
 
     Raises:
-        ConfigurationError: Plotly is not installed.
         OSError: the page cannot be written.
     """
     best = next((row for row in board.rows if board.scored(row)), None)
