@@ -14,6 +14,7 @@ from PIL import Image
 
 from fulmen.cli.main import main
 from fulmen.config import validate
+from fulmen.experiment import run
 from fulmen.runs.folder import read_history
 from fulmen.training import tracking
 
@@ -65,13 +66,13 @@ def _add(part: Tracked, record: Any, folder: Path) -> None:
 
 def mlflow(folder: Path) -> list[Tracked]:
     """The run, as MLflow's own client reads its database."""
-    client = import_module("mlflow.tracking").MlflowClient("sqlite:///logs/mlflow.db")
-    run = client.get_run((folder / tracking.ID).read_text().strip())
-    points = {name: client.get_metric_history(run.info.run_id, name) for name in run.data.metrics}
+    client = import_module("mlflow.tracking").MlflowClient(f"sqlite:///{Path('logs/mlflow.db').resolve().as_posix()}")
+    there = client.get_run((folder / tracking.ID).read_text().strip())
+    points = {name: client.get_metric_history(there.info.run_id, name) for name in there.data.metrics}
     assert all(len(each) == len({point.step for point in each}) for each in points.values()), "nothing stands twice"
     curves = {name: {point.step: point.value for point in each} for name, each in points.items()}
-    figures = sorted(Path(run.info.artifact_uri.removeprefix("file://")).glob("images/*.png"))
-    return [Tracked(dict(run.data.params), curves, figures, {"FINISHED": False, "FAILED": True}[run.info.status])]
+    figures = sorted(Path("logs/mlflow", there.info.run_id).glob("artifacts/images/*.png"))
+    return [Tracked(dict(there.data.params), curves, figures, {"FINISHED": False, "FAILED": True}[there.info.status])]
 
 
 def flat(config: Mapping[str, Any], above: str = "") -> dict[str, str]:
@@ -144,6 +145,17 @@ def test_runs_in_one_process_are_runs_of_their_own_even_after_one_that_failed(li
     (sweep,) = Path("logs/sweeps").iterdir()
     assert [part.failed for part in read(sweep / "0")] == [True]
     assert_has_all(read(sweep / "1")[0], sweep / "1")
+
+
+@pytest.mark.parametrize("library", READ)
+def test_a_run_that_fails_after_its_last_step_is_failed(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ValueError("the disk is gone")
+
+    monkeypatch.setattr(run, "check_round_trip", fail)
+    logger, read = READ[library]
+    assert main([*WORDS, *logger, "run_dir=run"]) == 1
+    assert [part.failed for part in read(Path("run"))] == [True]
 
 
 @pytest.mark.parametrize("library", READ)

@@ -34,10 +34,11 @@ def start(make_logger: Any, folder: Path, name: str) -> Logger:
         further = {"run_name": name, "run_id": begun}
         address = str(settings(make_logger).get("tracking_uri"))
         if address.startswith(SQLITE):
-            database = Path(address.removeprefix(SQLITE))
+            database = Path(address.removeprefix(SQLITE)).resolve()  # as MLflow keeps it open when the folder changes
             database.parent.mkdir(parents=True, exist_ok=True)
             lock = FileLock(f"{database}.lock")  # only one of several jobs can make the tables and the experiment
-            further["artifact_location"] = database.with_suffix("").resolve().as_uri()  # not the current folder
+            further["tracking_uri"] = f"{SQLITE}{database.as_posix()}"
+            further["artifact_location"] = database.with_suffix("").as_uri()  # not the current folder
     usual = os.environ.get(ADDRESS)
     try:
         with lock, warnings.catch_warnings():

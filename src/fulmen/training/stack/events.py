@@ -56,7 +56,7 @@ class Events:
             return
         if not self.is_board:
             logger = loggers.make(self.make_logger, folder, name)
-            step = int(rows[-1]["step"]) if rows else 0
+            step, failed = int(rows[-1]["step"]) if rows else 0, True
             try:
                 loggers.show_hyperparameters(logger, config, batch_rows)
                 for row in rows:
@@ -68,8 +68,9 @@ class Events:
                     loggers.show_final_figures(logger, metrics, step)
                 else:
                     logger.finalize("failed")
+                failed = not metrics
             finally:
-                tracking.end([logger], failed=not metrics)
+                tracking.end([logger], failed=failed)
             return
         from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.compat.proto.summary_pb2 import Summary
