@@ -134,7 +134,8 @@ def check_again(plain: Mapping[str, Any], changed: Iterable[str], data: Source) 
 
 def _check_logger(section: Mapping[str, Any]) -> None:
     library = LIBRARIES.get(section["_target_"])
-    if library is not None and find_spec(library) is None:
+    # a folder of that name, such as `wandb/` with runs, is found as well, but has no origin
+    if library is not None and getattr(find_spec(library), "origin", None) is None:
         raise ConfigurationError(f"logger={library} is not installed; it comes with: pip install 'fulmen[{library}]'")
     if library == "wandb":
         rules.check("logger.mode", section.get("mode"), one_of("online", "offline", "disabled", None))
