@@ -29,6 +29,8 @@ ROOT = Path(__file__).parents[1]
 if sys.platform != "win32":
     HEAVY = ("fulmen.experiment.run", "fulmen.sweeps.sweep", "fulmen.figures.plots", "tensorboard.compat")
     multiprocessing.set_forkserver_preload([*HEAVY, "sklearn.datasets"])
+# No test tells Weights & Biases or MLflow that it ran.
+os.environ |= {"DO_NOT_TRACK": "true", "WANDB_ERROR_REPORTING": "false", "WANDB_SILENT": "true"}
 # No test cuts the power, so none waits for the disk: a run does so sixteen times, which takes as long as training here.
 os.fsync = os.fstat  # type: ignore[assignment]  # also raises for a file that is not open
 # Every run asks for the commit, and every Trainer for plugins of installed packages; neither changes while tests run.

@@ -9,7 +9,7 @@ from lightning.pytorch.loggers.logger import Logger
 
 
 class JsonLines(Logger):
-    """Each row of the history as a line of JSON."""
+    """Each row of the history, and then the final metrics, as a line of JSON."""
 
     name, version = "lines", ""
 

@@ -7,6 +7,7 @@ table of rules, then together: data against loss, score and model.
 import dataclasses
 import typing
 from collections.abc import Iterable, Mapping, Sequence
+from importlib.util import find_spec
 from typing import Any
 
 from hydra.errors import HydraException
@@ -94,6 +95,11 @@ RULES: Mapping[str, Rule] = {
 """The rule for each key. A source's own keys are checked by their types in its class."""
 
 
+LIBRARIES = {
+    "lightning.pytorch.loggers.WandbLogger": "wandb",
+    "lightning.pytorch.loggers.MLFlowLogger": "mlflow",
+}
+"""The library behind a logger, which the choice and the extra are named after."""
 COMMON: Mapping[str, Rule] = {"batch_size": whole(1, or_else=["full"]), "epochs": whole(1), "seed": SEED}
 """The rules for the keys that every source has."""
 
@@ -112,6 +118,7 @@ def check(config: DictConfig) -> Source:
     except OmegaConfBaseException as error:
         raise ConfigurationError(sentence(error)) from error
     _check_rules(plain, [*RULES, *(f"figures.{name}" for name in plain["figures"])])
+    _check_logger(plain["logger"])
     data = source(config.data)
     _check_together(plain, data)
     return data
@@ -126,6 +133,15 @@ def check_again(plain: Mapping[str, Any], changed: Iterable[str], data: Source) 
     _check_rules(plain, changed)
     tuned.check(plain)
     _check_together(plain, data)
+
+
+def _check_logger(section: Mapping[str, Any]) -> None:
+    library = LIBRARIES.get(section["_target_"])
+    # a folder of that name, such as `wandb/` with runs, is found as well, but has no origin
+    if library is not None and getattr(find_spec(library), "origin", None) is None:
+        raise ConfigurationError(f"logger={library} is not installed; it comes with: pip install 'fulmen[{library}]'")
+    if library == "wandb":
+        rules.check("logger.mode", section.get("mode"), one_of("online", "offline", "disabled", None))
 
 
 def _check_rules(plain: Mapping[str, Any], keys: Iterable[str]) -> None:

@@ -4,7 +4,7 @@ import math
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -31,7 +31,7 @@ from fulmen.runs.signals import Stop, deferred, raising
 from fulmen.tasks.evaluation import Evaluation
 from fulmen.tasks.names import mode
 from fulmen.tasks.predictor import Predictor
-from fulmen.training import loggers
+from fulmen.training import loggers, tracking
 from fulmen.training.callbacks.checkpointing import Checkpointer
 from fulmen.training.callbacks.histograms import Histograms
 from fulmen.training.callbacks.progress import Progress
@@ -74,7 +74,7 @@ def train(experiment: Experiment, session: Session) -> Run:
             facts = {"seed": seed, "threads": prepared.threads, "fingerprint": prepared.fingerprint}
             facts = {**session.facts, **facts, **start_facts(began, session.folder)}
             resumed = step if session.resume else None
-            with recording.recording(session.folder, session.config, facts, resumed) as status:
+            with recording.recording(session.folder, session.config, facts, resumed) as status, ExitStack() as ends:
                 if session.verbose and leads:
                     console.print_opening(session.config, net, data.spec.in_shape, session.folder, step)
                     if step == 0:
@@ -88,6 +88,7 @@ def train(experiment: Experiment, session: Session) -> Run:
                 path = session.folder / "history.csv"
                 history = History(path, prepared.columns, plan.steps_per_epoch, step) if leads else None
                 boards = [] if history is None else _boards(prepared, session, history, step)
+                ends.push(lambda error, *_: tracking.end(boards, failed=error is not None))
                 watching = _watching(experiment.figures)
                 with nullcontext() if history is None else closing(history.file), deferred() as stop:
                     learner, trainer, checkpointer = _trainer(
@@ -222,6 +223,7 @@ def _draw_missing(prepared: Prepared, session: Session) -> Run:
     status["missing_figures"] = options.draw(context, folder / "figures", boards, status["steps"])
     for logger in (history, *boards):
         logger.finalize("success")
+    tracking.end(boards, failed=False)
     write_json(folder / "status.json", status)
     return run
 
@@ -240,8 +242,8 @@ def _boards(prepared: Prepared, session: Session, history: History, step: int) -
     """Makes the logger, and shows there what is known before the first step."""
     if prepared.experiment.logger is None:
         return []
-    board = loggers.make(prepared.experiment.logger, session.folder, session.name, history, step)
-    if step == 0:
+    board = loggers.make(prepared.experiment.logger, session.folder, session.name, history.rows(), step)
+    if step == 0 or loggers.starts_empty(board):
         loggers.show_graph(board, prepared.evaluation.net, prepared.data.spec.in_shape)
         loggers.show_charts(board, prepared.columns)
         loggers.show_hyperparameters(board, session.config, prepared.batch_size)

@@ -27,7 +27,7 @@ from fulmen.runs.folder import BEST, LAST, UNFINISHED, WORKED_IN, load_status, y
 from fulmen.runs.history import StackedHistory, measured, text_of
 from fulmen.tasks.evaluation import Evaluation
 from fulmen.tasks.predictor import Predictor
-from fulmen.training import loggers, optimizers
+from fulmen.training import optimizers
 from fulmen.training.callbacks.checkpointing import resumable
 from fulmen.training.optimizers import MakeOptimizer
 from fulmen.training.stack.events import Events
@@ -139,8 +139,8 @@ class Records:
             status["state"] = "completed"
         else:
             status |= recording.failure(error)
-        shown = loggers.hyperparameters(session.config, prepared.batch_size)
-        self.events.write(folder, session.name, shown, rows, {} if error else metrics, pictures)
+        batch_rows, metrics = prepared.batch_size, {} if error else metrics
+        self.events.write(folder, session.name, session.config, batch_rows, rows, metrics, pictures)
         status |= recording.ending(self.before[copy], self.began)
 
     def _checkpoints(self, copy: int, copied: Copy) -> None:

@@ -1,6 +1,6 @@
-"""Loggers, and all that TensorBoard shows beside curves: a network's graph, figures, a table of hyperparameters.
+"""Loggers, and all that they get beside curves: configuration, final metrics, figures; TensorBoard also gets the graph.
 
-A run is called there by the path of its files, so the last folder of that path describes the run.
+A run is called in TensorBoard by the path of its files, so the last folder of that path describes the run.
 """
 
 import time
@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.loggers import CSVLogger, MLFlowLogger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.loggers.logger import Logger
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from fulmen.models.dry_run import evaluation_mode
 from fulmen.runs.files import flush_to_disk
 from fulmen.runs.history import History
-from fulmen.training import tensorboard_private
+from fulmen.training import tensorboard_private, tracking
+from fulmen.training.recipe import kind
 
 MakeLogger = Callable[..., Logger]
 HYPERPARAMETERS = {
@@ -46,14 +47,20 @@ def none() -> None:
     """Leaves a run with no logger but its own history."""
 
 
-def make(make_logger: MakeLogger, folder: Path, name: str, history: History, step: int) -> Logger:
-    """Returns the logger of a run in `folder`, called `name`, with the curves up to `step` of a resumed run.
+def make(
+    make_logger: MakeLogger,
+    folder: Path,
+    name: str,
+    rows: Iterable[tuple[int, Mapping[str, float]]] = (),
+    step: int = 0,
+) -> Logger:
+    """Returns the logger of a run in `folder`, called `name`, with the `rows` up to `step` of a resumed run.
 
-    TensorBoard's files keep their points; those that the run had taken after its checkpoint are purged. Lightning's
-    own CSV file starts empty, so its rows are logged again.
+    TensorBoard's files keep their points; those that the run had taken after its checkpoint are purged. What starts
+    empty gets the rows again.
     """
-    kind, further = getattr(make_logger, "func", make_logger), dict[str, Any]()
-    if kind is TensorBoardLogger:
+    further = dict[str, Any]()
+    if kind(make_logger) is TensorBoardLogger:
         root = Path(make_logger(save_dir=folder, version="").root_dir or folder)
         further = {"sub_dir": name}
         if begun := [*root.rglob("events.*")]:
@@ -63,10 +70,18 @@ def make(make_logger: MakeLogger, folder: Path, name: str, history: History, ste
                 time.sleep(max(0.0, newest + 1 - time.time()))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Experiment logs directory .* exists")
-        logger = make_logger(save_dir=folder, version="", **further)
-        for row_step, row in history.rows() if kind is CSVLogger else ():
-            logger.log_metrics(row, row_step)
+        if kind(make_logger) in tracking.LOGGERS:
+            logger = tracking.start(make_logger, folder, name)
+        else:
+            logger = make_logger(save_dir=folder, version="", **further)
+        for row_step, row in rows if starts_empty(logger) else ():
+            logger.log_metrics(dict(row), row_step)
     return logger
+
+
+def starts_empty(logger: Logger) -> bool:
+    """Returns whether a resumed run has to send again what it had sent before."""
+    return isinstance(logger, CSVLogger) or tracking.is_offline(logger)
 
 
 def log(loggers: Iterable[Logger], row: Mapping[str, float], step: int) -> None:
@@ -116,12 +131,16 @@ def show_graph(logger: Logger, net: nn.Module, in_shape: tuple[int, ...]) -> Non
 
 
 def show_image(loggers: Iterable[Logger], name: str, dots: NDArray[np.uint8], step: int) -> None:
-    """Sends a figure, [H, W, 3], to TensorBoard and flushes it."""
+    """Sends a figure, [H, W, 3], to the loggers that show figures."""
     for logger in loggers:
         if isinstance(logger, TensorBoardLogger):
             writer = tensorboard_private.writer(logger)
             writer.add_image(IMAGE.format(name), dots, step, dataformats="HWC")
             writer.flush()
+        elif isinstance(logger, WandbLogger):
+            logger.log_image(IMAGE.format(name), [dots], step)
+        elif isinstance(logger, MLFlowLogger):
+            logger.experiment.log_image(logger.run_id, dots, key=name, step=step)
 
 
 def show_histogram(loggers: Iterable[Logger], name: str, values: Tensor, step: int) -> None:
@@ -144,23 +163,26 @@ def show_charts(logger: Logger, columns: Iterable[str]) -> None:
 
 
 def show_hyperparameters(logger: Logger, config: Mapping[str, Any], batch_rows: int) -> None:
-    """Adds the run to TensorBoard's HParams before its first step, so that a run that fails is listed, too.
+    """Sends the configuration before the first step, so that a run that fails is listed, too.
 
-    Lightning would send a list of columns as well. TensorBoard applies the list of an arbitrary run to all runs and
-    hides every column missing from it; without a list it shows the columns of all runs.
+    TensorBoard's HParams get the few hyperparameters that tell runs apart. Lightning would send a list of columns as
+    well. TensorBoard applies the list of an arbitrary run to all runs and hides every column missing from it; without a
+    list it shows the columns of all runs.
 
-    A resumed run sends nothing, even if `trainer.max_epochs` has changed: TensorBoard keeps the first hyperparameters
-    that it reads in a run's folder.
+    A resumed run sends it nothing, even if `trainer.max_epochs` has changed: TensorBoard keeps the hyperparameters that
+    it reads first in a run's folder.
     """
     if isinstance(logger, TensorBoardLogger):
         from torch.utils.tensorboard.summary import hparams  # and with it TensorBoard, which not every run needs
 
         _, started, _ = hparams(hyperparameters(config, batch_rows), {})  # type: ignore[no-untyped-call]
         tensorboard_private.add_summary(logger, started)
+    elif not isinstance(logger, CSVLogger):  # whose file has curves, and nothing else
+        logger.log_hyperparams(dict(config))
 
 
 def show_final_figures(logger: Logger, metrics: Mapping[str, Any], step: int) -> None:
-    """Ends the run in TensorBoard's HParams with its final metrics.
+    """Ends the run with its final metrics, in TensorBoard's HParams and elsewhere.
 
     Their step is one after the last row's, so that a run that is killed before its end and resumed has them only once.
     """
@@ -170,6 +192,8 @@ def show_final_figures(logger: Logger, metrics: Mapping[str, Any], step: int) ->
         show_scalars(logger, final(metrics), step + 1)
         _, _, ended = hparams({}, {})  # type: ignore[no-untyped-call]
         tensorboard_private.add_summary(logger, ended)
+    elif not isinstance(logger, CSVLogger):
+        logger.log_metrics(final(metrics), step + 1)
     logger.finalize("success")
 
 

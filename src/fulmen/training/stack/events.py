@@ -1,6 +1,6 @@
 """What a logger would have been sent in a run, written at once from its record.
 
-TensorBoard's files are written here: a thousand of its loggers would take too long. Others are sent row after row.
+TensorBoard's files are written here: a thousand of its loggers would take too long. Others get what a run sends.
 """
 
 import io
@@ -8,16 +8,17 @@ import os
 import socket
 import tempfile
 import time
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from lightning.pytorch.loggers import TensorBoardLogger
+from PIL import Image
 from torch import nn
 
 from fulmen.runs.history import measured
-from fulmen.training import loggers
+from fulmen.training import loggers, tracking
 from fulmen.training.loggers import MakeLogger
 
 
@@ -44,7 +45,8 @@ class Events:
         self,
         folder: Path,
         name: str,
-        hyperparameters: Mapping[str, Any],
+        config: Mapping[str, Any],
+        batch_rows: int,
         rows: Sequence[Mapping[str, float]],
         metrics: Mapping[str, Any],
         pictures: Mapping[str, bytes],
@@ -53,12 +55,22 @@ class Events:
         if self.make_logger is None:
             return
         if not self.is_board:
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", "Experiment logs directory .* exists")
-                logger = self.make_logger(save_dir=folder, version="")
+            logger = loggers.make(self.make_logger, folder, name)
+            step, failed = int(rows[-1]["step"]) if rows else 0, True
+            try:
+                loggers.show_hyperparameters(logger, config, batch_rows)
                 for row in rows:
                     logger.log_metrics(measured(row), int(row["step"]))
-                logger.finalize("success")
+                for tag, png in pictures.items():
+                    dots = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
+                    loggers.show_image([logger], tag, dots, step)
+                if metrics:
+                    loggers.show_final_figures(logger, metrics, step)
+                else:
+                    logger.finalize("failed")
+                failed = not metrics
+            finally:
+                tracking.end([logger], failed=failed)
             return
         from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.compat.proto.summary_pb2 import Summary
@@ -74,7 +86,7 @@ class Events:
             event = Event(wall_time=now - last["seconds"] + seconds, step=int(step), summary=summary)
             records.write(event.SerializeToString())
 
-        _, started, ended = hparams(dict(hyperparameters), {})  # type: ignore[no-untyped-call]
+        _, started, ended = hparams(loggers.hyperparameters(config, batch_rows), {})  # type: ignore[no-untyped-call]
         add(started, 0.0)
         for row in rows:
             add(loggers.scalars(measured(row)), row["seconds"], row["step"])
