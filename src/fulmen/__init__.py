@@ -32,6 +32,11 @@ HOMES = {
 }
 
 
+def __dir__() -> list[str]:
+    """Lists the public names, for completion in notebooks."""
+    return __all__
+
+
 def __getattr__(name: str) -> Any:
     """Imports a public name when it is first used, so that `import fulmen` costs nothing."""
     if name not in HOMES:

@@ -84,6 +84,13 @@ def test_a_class_learns_arrays_and_is_loaded_resumed_and_repeated() -> None:
     assert main(["evaluate", "run", f"allow_targets={__name__}"]) == 0
 
 
+def test_classes_that_are_whole_numbers_are_predicted_as_such() -> None:
+    y = (X[:, 0] > 0).astype(int)
+    run = fulmen.train([*SHORT, "model=linear", "optimizer.lr=0.5", "trainer.max_epochs=20"], data=(X, y))
+    assert run.predict(X).dtype == y.dtype and (run.predict(X) == y).mean() > 0.8
+    assert "predict" not in dir(fulmen) and {"train", "sweep", "load"} <= {*dir(fulmen)}
+
+
 def test_texts_of_a_frame_stay_texts() -> None:
     run = fulmen.train([*SHORT, "model=linear"], data=FRAME, target="the, class")
     assert set(run.predict(FRAME)) <= {"007", "yes it is"}

@@ -222,7 +222,7 @@ def _rule(key: str, target: str) -> "Rule | None":
 
     group, _, name = key.partition(".")
     if group == "figures":
-        return yes_no
+        return None if name == "own" else yes_no
     if group == "data" and name in COMMON:
         return COMMON[name]
     if group == "data" and target.startswith("fulmen."):  # a user's own is not imported to explain it

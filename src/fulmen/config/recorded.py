@@ -156,6 +156,8 @@ def to_rerun(folder: Path, overrides: Sequence[str], config_dir: str | None) -> 
             raise ConfigurationError(f"that run has the key '{key}', which is no more; take the commit it ran with")
         if then[key] != value:
             OmegaConf.update(config, key, value, merge=False)
+    if not chosen - set(GIVEN_ANEW):
+        config.tuned = before.tuned  # the same run, whose learning rate or batch size came from there
     return config
 
 

@@ -121,7 +121,7 @@ class Run:
             rows: a pandas DataFrame, matched by the names of the features, or an array or lists, [N, *in_shape].
 
         Returns:
-            Values [N, T] in the targets' units, or the names of classes [N].
+            Values [N, T] in the targets' units, or classes [N]: their names, or whole numbers if all names are such.
 
         Raises:
             ValueError: rows lack a feature, or have another shape.

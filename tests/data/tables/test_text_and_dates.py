@@ -108,7 +108,7 @@ def test_a_table_with_text_and_dates_trains_and_predicts(csv: Path, capsys: pyte
     run = ["model=linear", "trainer.max_epochs=30", "logger=none", "figures=none", "run_dir=run"]
     assert main([*words, *run]) == 0
     said = capsys.readouterr().out
-    assert "words," in said and "date, 7 values" in said
+    assert "words," in said and "date, 7 features" in said
     assert json.loads(Path("run/metrics.json").read_text())["test/accuracy"] > 0.9
     new = reviews().assign(review="a lovely place", day="2025-03-01").drop(columns="stars")
     new["review"] = new["review"].where(new.index > 0, "zzz")

@@ -157,6 +157,8 @@ class Images(Source):
                 if image.mode.startswith("I;16"):  # which Pillow would cut off at 255
                     image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
                 image = ImageOps.fit(image.convert(mode), (self.size, self.size))
+        except FileNotFoundError as error:
+            raise ValueError(f"there is no file {file}") from error
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             why = "" if isinstance(error, UnidentifiedImageError) else f" ({' '.join(str(error).split())})"
             raise ValueError(f"{file} cannot be read as an image{why}: delete it, or mend it.") from error

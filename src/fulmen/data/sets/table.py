@@ -313,7 +313,8 @@ def _summary(
             taken = "target" if target.task == "regression" else f"target, {len(target.names)} classes"
         elif name in encoded:
             values = len(encoded[name]["values"])
-            taken = encoded[name]["kind"] + (f", {values} values" if values else "")
+            counted = "features" if encoded[name]["kind"] in ("words", "characters", "date") else "values"
+            taken = encoded[name]["kind"] + (f", {values} {counted}" if values else "")
         else:
             why = "empty" if table[name].isna().all() else "constant"
             taken = f"left out: {why}" if name in features else f"no feature, {kind(table[name])}"

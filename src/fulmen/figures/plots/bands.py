@@ -115,8 +115,11 @@ def _draw(axes: Axes, metric: str, found: Sequence[Band], colour: Mapping[str, s
     axes.set_yscale("log" if is_logarithmic else "linear")
     if beyond.any():
         sizes = values[np.isfinite(values) & ((values > 0) | (not is_logarithmic))]
-        ends = np.log(sizes) if is_logarithmic else sizes
-        low, high = ends.min() - 0.05 * np.ptp(ends), ends.max() + 0.05 * np.ptp(ends)
-        axes.set_ylim(*(np.exp([low, high]) if is_logarithmic else (low, high)))
+        sizes = np.log(sizes) if is_logarithmic else sizes
+        low, high = sizes.min() - 0.05 * np.ptp(sizes), sizes.max() + 0.05 * np.ptp(sizes)
+        low, high = np.exp([low, high]) if is_logarithmic else (low, high)
+        beyond &= (ends < low) | (ends > high)  # far worse at the end than the others then, but not than at their start
+    if beyond.any():
+        axes.set_ylim(low, high)
         axes.set_title(f"{beyond.sum()} of {len(found)} end far worse, beyond the axis", fontsize=8)
     axes.grid(alpha=0.3)
