@@ -74,7 +74,7 @@ def everything_else() -> Iterator[tuple[str, ...]]:
     groups.append([f"model.activation={name}" for name in ACTIVATIONS])
     yield from (tuple(filter(None, words)) for words in itertools.zip_longest(*groups))
     for group in ("backprop", "logger", "trainer"):
-        yield from ((f"{group}={name}",) for name in names(group))
+        yield from ((f"{group}={name}", *(["logger.mode=offline"] if name == "wandb" else [])) for name in names(group))
     for loss in names("loss"):
         yield (f"loss={loss}", "data=blobs" if loss == "cross_entropy" else "data=circles")
     yield from (("loss=sse", "data=wiggle"), ("loss=huber", "data=blobs"), ("loss=mse", "data=blobs"))
