@@ -204,6 +204,7 @@ WRONG = {
     "evaluate run data=wiggle": r"its task is regression, not multiclass",
     "evaluate run data=blbos": r"there is no data=blbos; did you mean blobs\?",
     "evaluate run data.sede=1": r"there is no key 'data.sede'; did you mean data.seed\?",
+    "evaluate run splt=test": r"there is no option splt=; did you mean split\?",
     "evaluate run model=deep": r"model=deep would change the network; only data can be another here",
     "evaluate run data._target_=os.system": r"there is no key 'data._target_'",
     "evaluate run accelerator=gpu": r"there is no gpu here; this machine has cpu",

@@ -130,12 +130,12 @@ def test_squared_errors(name: str, least: float, most: float, experiment: Experi
 
 @pytest.mark.parametrize(
     ("name", "least", "most"),
-    [("wiggle_shallow", 4.16, 4.49), ("wiggle_deep", 1.57, 4.50), ("wiggle_deep_wide", 0.017, 3.47)],
+    [("wiggle_shallow", 4.16, 4.62), ("wiggle_deep", 1.57, 4.50), ("wiggle_deep_wide", 0.017, 3.47)],
 )
 def test_squared_errors_after_three_hundred_passes(
     name: str, least: float, most: float, experiment: Experiment
 ) -> None:
-    """Of a thousand, of which the loop's ranges are, too; docs/reproduction.md has all."""
+    """Of a thousand; the ranges are those of a plain loop after as many. docs/reproduction.md has all."""
     seeds = SEEDS if name == "wiggle_shallow" else range(1)  # of the narrow range one seed often lies outside
     within([experiment(name, seed, "trainer.max_epochs=300").metrics["train/mse"] for seed in seeds], least, most)
 

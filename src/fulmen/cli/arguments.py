@@ -55,7 +55,7 @@ def parse(arguments: Sequence[str], known: Mapping[str, str], *, configuration: 
             found.subjects.append(argument if "://" in argument else str(expand_home(argument)))
         elif name in known:
             found.options[name] = value
-        elif configuration:
+        elif configuration and ("." in name or not did_you_mean(name, known)):
             found.overrides.append(argument)
         else:
             raise ConfigurationError(f"there is no option {name}={did_you_mean(name, known) or ';'} {_there(known)}")
