@@ -40,13 +40,16 @@ def _forget() -> None:
 def test_a_new_project_trains_and_every_command_finds_it(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = str(tmp_path / "run")
+    run = str(folder / "run")
     assert main(["experiment=first", *SHORT, f"run_dir={run}"]) == 0
-    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text("utf-8"))
+    metrics = json.loads((folder / "run" / "metrics.json").read_text("utf-8"))
     assert 0 <= metrics["val/within_score"] <= 1
     assert main(["help", "waves"]) == 0 and "model.waves" in capsys.readouterr().out
     assert main(["-m", "experiment=first", *SHORT[:-1], "seed=0,1"]) == 0
 
+    shutil.copytree(run, tmp_path / "from-elsewhere")
+    assert main(["evaluate", str(tmp_path / "from-elsewhere")]) == 1, "it could call the project's own functions"
+    assert "allow_targets" in capsys.readouterr().err
     monkeypatch.chdir(tmp_path)
     capsys.readouterr()
     assert main(["evaluate", run, "split=val"]) == 0

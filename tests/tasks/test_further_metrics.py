@@ -35,7 +35,7 @@ def drawn(task: Task) -> tuple[torch.Tensor, torch.Tensor]:
 def test_every_name_gives_a_number(kind: TaskKind) -> None:
     out, y = drawn(TASKS[kind])
     for name in FURTHER[kind]:
-        metric = as_metric(name)
+        metric = as_metric(name, name)
         metric.check(TASKS[kind])
         assert np.isfinite(metric(out, y, TASKS[kind])), name
 
@@ -53,7 +53,7 @@ def test_scikit_learn_agrees() -> None:
         "top3": metrics.top_k_accuracy_score(true, probabilities, k=3, labels=range(6)),
     }
     for name, value in expected.items():
-        assert_allclose(as_metric(name)(out, y, task), value, rtol=1e-5, err_msg=name)
+        assert_allclose(as_metric(name, name)(out, y, task), value, rtol=1e-5, err_msg=name)
 
 
 def test_errors_are_in_the_units_of_the_targets() -> None:
@@ -61,9 +61,11 @@ def test_errors_are_in_the_units_of_the_targets() -> None:
     out, y = drawn(task)
     predicted, true = (scaled.double().numpy() * [1, 2] + [5, 6] for scaled in (out, y))
     expected = metrics.mean_absolute_percentage_error(true, predicted)
-    assert_allclose(as_metric("mean_absolute_percentage_error")(out, y, task), expected, rtol=1e-5)
+    assert_allclose(
+        as_metric("mean_absolute_percentage_error", "mean_absolute_percentage_error")(out, y, task), expected, rtol=1e-5
+    )
     expected = metrics.root_mean_squared_error(true.ravel(), predicted.ravel())
-    assert_allclose(as_metric("rmse")(out, y, task), expected, rtol=1e-5)
+    assert_allclose(as_metric("rmse", "rmse")(out, y, task), expected, rtol=1e-5)
 
 
 def test_which_way_is_better_is_torchmetrics_own() -> None:
@@ -97,4 +99,4 @@ def test_which_way_is_better_is_torchmetrics_own() -> None:
 )
 def test_an_own_metric_that_is_wrong_is_shown_its_signature(own: object, said: str) -> None:
     with pytest.raises(ConfigurationError, match=rf"{said}.*metric\(prediction, target, \*\*keys\)"):
-        as_metric(own).check(TASKS["binary"])
+        as_metric(own, "own_score").check(TASKS["binary"])

@@ -26,6 +26,8 @@ HYDRAS_FLAGS = ("--cfg", "--info", "--resolve", "--package", "--shell-completion
 HYDRAS_SHORT = ("-c", "-i", "-p", "-sc")
 OF_PROJECTS = (*TRAINING, "evaluate", "predict", "export", "tune")
 """Commands that take choices and modules from a `fulmen.toml`."""
+OF_NETWORKS = ("evaluate", "predict", "export")
+"""Those about a trained network, which may come from anywhere."""
 REFUSED = ("--config-name", "--config-path", "-cn", "-cp", "--experimental-rerun")
 
 
@@ -94,15 +96,15 @@ def _dispatch(arguments: list[str]) -> int:
 def _take_project(arguments: list[str], *, asks: bool) -> str | None:
     """Returns the folder of choices of the project that a command is about, and adds what it may run.
 
-    It is the project that a run or a checkpoint among the arguments was started in, or is in; else that of the working
-    directory.
+    It is the project that a run or a checkpoint among the arguments lies in; without one, the working directory's.
+    What came from elsewhere gets nothing: it could call the project's functions with arguments of its author's.
     """
     name = arguments[0] if arguments and arguments[0] in COMMANDS else "train"
     if name not in OF_PROJECTS or "--version" in arguments:
         return None
     given = (split_override(word)[1] if word.startswith(("resume=", "rerun=")) else word for word in arguments)
-    runs = [path for path in map(expand_home, given) if os.path.exists(path)]
-    places = [*(place for run in runs for place in project.of_run(run)), Path.cwd()]
+    runs = [Path(path) for path in map(expand_home, given) if os.path.exists(path)]
+    places = runs or ([] if name in OF_NETWORKS else [Path.cwd()])
     if not asks and name != "help":
         return project.supply(arguments, places)
     its = project.trusted(places, ask=False)

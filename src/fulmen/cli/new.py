@@ -116,7 +116,7 @@ def main(argv: Sequence[str]) -> int:
         raise ConfigurationError(f"name one new folder, as in {command('new', 'my_project')}")
     folder = Path(given.subjects[0])
     name = re.sub(r"\W", "_", folder.resolve().name).lower()
-    if not name.isidentifier() or keyword.iskeyword(name) or name in TAKEN:
+    if not name.isidentifier() or keyword.iskeyword(name) or name in (*TAKEN, *sys.builtin_module_names):
         raise ConfigurationError(f"{folder.name} cannot be the name of a Python package; take one such as my_project")
     there = PathFinder.find_spec(name)
     if there is not None and there.origin is not None:  # else it is a mere folder, which comes last

@@ -74,6 +74,8 @@ def compose(overrides: Iterable[str] = (), config_dir: str | Path | None = None)
 def _spell_out(section: DictConfig, key: str) -> None:
     """Writes each function of the user's own, such as `my_metrics.profit_score`, as the target that it stands for."""
     found: Any = OmegaConf.to_container(section, resolve=False)
+    if key not in found:  # a choice of the user's own need not have it
+        return
     parts = found[key]
     section[key] = [
         {"_target_": each, "_partial_": True}

@@ -65,6 +65,9 @@ def read(folder: Path) -> Project:
         raise ConfigurationError(f"{path} has config_dir = {choices!r}, which is outside of the project")
     if not isinstance(modules, list) or not all(isinstance(name, str) and MODULE.fullmatch(name) for name in modules):
         raise ConfigurationError(f'{path} has allow_targets = {modules!r}; write a list of modules, as ["my_models"]')
+    for place in (folder, folder / choices):
+        if (place / "hydra_plugins").exists():
+            raise ConfigurationError(f"{place} has hydra_plugins, which Hydra would run unasked; take them out")
     return Project(folder.resolve(), (folder / choices).resolve(), modules)
 
 
@@ -129,8 +132,12 @@ def trusted(places: Iterable[Path], *, ask: bool = True) -> Project | None:
         return None
     if now != known and not _agreed(project, now, known, ask=ask):
         return None
-    for path in (project.folder / name for name in now if name.endswith(".py")):
-        Path(cache_from_source(path)).unlink(missing_ok=True)  # it may be of other code, and Python would run that
+    try:
+        for path in (project.folder / name for name in now if name.endswith(".py")):
+            Path(cache_from_source(path)).unlink(missing_ok=True)  # it may be of other code, and Python would run that
+    except OSError as error:
+        warn(f"{error}; so {FILE} has no effect")
+        return None
     return project
 
 
@@ -165,14 +172,6 @@ def supply(words: list[str], places: Iterable[Path]) -> str | None:
     if its.allow_targets and not any(split_override(word)[0].lstrip("+") == "allow_targets" for word in words):
         words.append(f"allow_targets=[{','.join(its.allow_targets)}]")
     return str(its.config_dir)
-
-
-def of_run(run: Path) -> list[Path]:
-    """Returns where the project of a run, or of a checkpoint, is looked for: where it was started, and where it is."""
-    from fulmen.runs.folder import load_status  # and with it yaml, which most commands do without
-
-    began = load_status(run).get("directory") if run.is_dir() else None
-    return [Path(began), run] if began else [run]
 
 
 def _question(project: Project, now: dict[str, str], known: dict[str, str] | None) -> str:

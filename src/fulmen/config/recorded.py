@@ -136,6 +136,12 @@ def to_rerun(folder: Path, overrides: Sequence[str], config_dir: str | None) -> 
     typed = [] if before.experiment is None else [f"experiment={before.experiment}"]
     there = search_path(config_dir)
     from_python = [group for group, choice in before.choices.items() if choice not in choices(group, there)]
+    for key in sorted(chosen):
+        if (group := key.partition(".")[0]) in from_python and key != group:
+            raise ConfigurationError(
+                f"{key} cannot be changed: {group}={before.choices[group]} of {folder} is no choice here; "
+                f"name its folder of choices with --config-dir, or give {group}= anew"
+            )
     typed += [f"{group}={choice}" for group, choice in before.choices.items() if group not in from_python]
     given = folders.load_status(folder).get("overrides") or []
     typed += [text for text in given if read(text).key_or_group not in (*before.choices, "experiment", *GIVEN_ANEW)]
@@ -156,7 +162,7 @@ def to_rerun(folder: Path, overrides: Sequence[str], config_dir: str | None) -> 
             raise ConfigurationError(f"that run has the key '{key}', which is no more; take the commit it ran with")
         if then[key] != value:
             OmegaConf.update(config, key, value, merge=False)
-    if not chosen - set(GIVEN_ANEW):
+    if not chosen - set(GIVEN_ANEW) and "tuned" not in chosen:
         config.tuned = before.tuned  # the same run, whose learning rate or batch size came from there
     return config
 

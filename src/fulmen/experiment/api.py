@@ -171,7 +171,7 @@ def _supply(words: list[str], run: Path) -> str | None:
     """
     if run.resolve() in _allowed and not any(split_override(word)[0] == "allow_targets" for word in words):
         words.append(_allowed[run.resolve()])
-    config_dir = project.supply(words, [*project.of_run(run), Path.cwd()])
+    config_dir = project.supply(words, [run])
     search_path(config_dir)
     return config_dir
 
@@ -190,6 +190,8 @@ def _composed(words: list[str], model: Any, data: Any, target: Any, rerun: Path 
     """Composes overrides, and puts the class and the rows that were given in their places."""
     for word in words:
         key = split_override(word)[0].lstrip("+")
+        if key.startswith("model.") and model is not None:
+            raise ConfigurationError(f"{word} has no effect on model=; give a functools.partial of the class instead")
         if (key == "model" and model is not None) or (key in BY_DATA and data is not None):
             raise ConfigurationError(f"{word} and {key.partition('.')[0]}= are two of a kind; give one of them")
     config_dir = _supply(words, rerun or Path.cwd())
@@ -200,7 +202,7 @@ def _composed(words: list[str], model: Any, data: Any, target: Any, rerun: Path 
     words += [f"data={rows.pop('choice')}"] if rows else []
     config = composing.compose(words, config_dir) if rerun is None else recorded.to_rerun(rerun, words, config_dir)
     for key, value in rows.items():
-        if config.data[key] is None:
+        if key != "types" or config.data[key] is None:
             OmegaConf.update(config, f"data.{key}", value)
     if network is not None:
         OmegaConf.update(config, "model", network, merge=False)
@@ -211,6 +213,8 @@ def _composed(words: list[str], model: Any, data: Any, target: Any, rerun: Path 
 def _network(model: Any, words: list[str]) -> dict[str, Any]:
     """Returns the section of a configuration for a class, whose module is added to those that may run."""
     cls, keys = (model.func, model.keywords) if isinstance(model, functools.partial) else (model, {})
+    if isinstance(model, functools.partial) and model.args:
+        raise ConfigurationError(f"model= has arguments without names, {model.args}; give each by its name")
     if not isinstance(cls, type):
         made = type(cls).__name__
         raise ConfigurationError(

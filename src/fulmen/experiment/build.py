@@ -273,7 +273,7 @@ def build(config: DictConfig, source: Source) -> "Experiment":
     from fulmen.training.recipe import Recipe
 
     options, where = make(config.trainer), config.get("start_from")
-    for figure in config.figures.own:
+    for figure in config.figures.get("own") or ():
         own_parts.make("figure", figure)  # to be refused before anything is written; drawn at the end
     recipe = Recipe(
         loss=as_loss(own_parts.make("loss", config.loss)),
@@ -295,20 +295,23 @@ def build(config: DictConfig, source: Source) -> "Experiment":
         start_from=None if where is None else partial(start_from.read, where, trust=config.trust_checkpoint is True),
         figures=make(config.figures),
         baseline=make(config.baseline),
-        **{part: own_parts.make(part, config[part]) for part in ("model", "init", "logger", "callbacks")},
+        **{part: own_parts.make(part, config[part]) for part in ("model", "init", "logger")},
+        callbacks=None if config.get("callbacks") is None else own_parts.make("callbacks", config.callbacks),
     )
 
 
 def metrics_of(config: DictConfig) -> "tuple[Metric, ...]":
     """Makes the metrics that a run measures beside the task's own."""
     from fulmen.tasks.further_metrics import as_metric
+    from fulmen.tasks.names import metric_names
 
     parts = [*config.get("metrics", ())]
+    names = metric_names({"metrics": OmegaConf.to_container(OmegaConf.create(parts), resolve=False)})
     if any(OmegaConf.is_dict(each) for each in parts):
         from fulmen.experiment import own_parts  # imports Lightning, which a trained network does not need
 
         parts = [own_parts.make("metric", each) if OmegaConf.is_dict(each) else each for each in parts]
-    return tuple(map(as_metric, parts))
+    return tuple(map(as_metric, parts, names))
 
 
 def attempt(run: Callable[[Path], object], folder: Path, *, debug: bool = False) -> tuple[int, str]:

@@ -59,12 +59,9 @@ class Metric:
         called("metric", self.name, lambda: self(out, y, task))
 
 
-def as_metric(part: Any) -> Metric:
-    """Returns a metric by its name, or made of a function of the user's own."""
-    if isinstance(part, str):
-        return Metric(part, OURS.get(part) or functools.partial(named, part))
-    kind = getattr(part, "func", part)  # a partial does not have the attributes of its function
-    return Metric(getattr(kind, "__name__", type(kind).__name__), part)
+def as_metric(part: Any, name: str) -> Metric:
+    """Returns a metric by its name, or made of a function of the user's own, which has the name of its target."""
+    return Metric(name, (OURS.get(name) or functools.partial(named, name)) if isinstance(part, str) else part)
 
 
 def predictions(out: Tensor, y: Tensor, task: Task) -> tuple[Tensor, Tensor]:

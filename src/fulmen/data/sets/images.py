@@ -7,6 +7,7 @@ Shapes: N images of C channels, S by S pixels.
 """
 
 import dataclasses
+import os
 import warnings
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -167,8 +168,16 @@ class Images(Source):
 
 
 def _images(folder: Path) -> list[Path]:
-    """Returns all image files in a folder and those below it, in order."""
-    return sorted(file for file in folder.rglob("*") if file.suffix.lower() in ENDINGS and file.is_file())
+    """Returns all image files in a folder and those below it, in order; not those of hidden folders."""
+    found, seen = list[Path](), set[str]()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        if (real := os.path.realpath(place)) in seen:  # links may go round in circles
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = [name for name in folders if not name.startswith((".", "__MACOSX"))]
+        found += [Path(place, name) for name in names if Path(name).suffix.lower() in ENDINGS and name[0] != "."]
+    return sorted(file for file in found if file.is_file())
 
 
 def _classes(folder: Path) -> list[tuple[Path, str]]:
