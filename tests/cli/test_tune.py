@@ -75,8 +75,12 @@ def test_the_rate_is_near_the_best_of_a_plain_loop_and_a_run_records_where_it_is
     assert main([*typed, "run_dir=run", "figures=none", "logger=none"]) == 0
     assert (Path("run") / "config.yaml").read_text("utf-8").count(f"tuned: {folder}\n") == 1
     assert main(["rerun=run", "run_dir=repeated"]) == main(["rerun=run", "optimizer.lr=0.1", "run_dir=changed"]) == 0
-    kept = [Path(run, "config.yaml").read_text("utf-8").count(f"tuned: {folder}\n") for run in ("repeated", "changed")]
-    assert kept == [1, 0], "the rate of the one came from there, that of the other did not"
+    assert main(["rerun=run", "tuned=null", "run_dir=untold"]) == 0
+    kept = [
+        Path(run, "config.yaml").read_text("utf-8").count(f"tuned: {folder}\n")
+        for run in ("repeated", "changed", "untold")
+    ]
+    assert kept == [1, 0, 0], "the rate of the first came from there, that of the second did not, and the last says so"
     with Path("run/history.csv").open(newline="", encoding="utf-8") as file:
         (loss,) = (float(row["val/loss"]) for row in csv.DictReader(file) if int(row["step"]) == 0.3 * STEPS)
     (of_best,) = (each for each in found["tested"] if each["rate"] == rate)

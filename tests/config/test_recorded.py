@@ -59,8 +59,9 @@ def test_a_repeated_run_has_the_same_figures(one: Path, capsys: pytest.CaptureFi
 def test_a_record_from_before_a_key_existed_trains_all_the_same(one: Path) -> None:
     path = one / "config.yaml"
     content = yaml.safe_load(path.read_text("utf-8"))
-    for key in ("name", "tags", "note", "quiet"):
+    for key in ("name", "tags", "note", "quiet", "metrics", "callbacks", "start_from", "freeze", "learning_rates"):
         del content[key]
+    del content["figures"]["own"], content["choices"]["callbacks"]
     for key in ("fast_dev_run", "overfit", "limit_batches", "profile"):
         del content["trainer"][key]
     path.write_text(yaml.safe_dump(content), encoding="utf-8")
@@ -68,6 +69,7 @@ def test_a_record_from_before_a_key_existed_trains_all_the_same(one: Path) -> No
     assert main(["rerun=one", "run_dir=two"]) == 0
     for other in ("job", "two"):
         assert (one / "metrics.json").read_bytes() == Path(other, "metrics.json").read_bytes()
+    assert main(["resume=one", "trainer.max_epochs=100"]) == 0
 
 
 def test_what_differs_is_said(one: Path, capsys: pytest.CaptureFixture[str]) -> None:
