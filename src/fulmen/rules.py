@@ -28,8 +28,11 @@ def alternatives(wrong: str, right: Iterable[str], lead: str = "the choices are"
 
 
 def closest(wrong: str, right: Iterable[str], cutoff: float = 0.6) -> str | None:
-    """Returns the closest name, if it is at least as close as `cutoff` (1: the same letters)."""
-    return next(iter(difflib.get_close_matches(wrong, list(right), n=1, cutoff=cutoff)), None)
+    """Returns the closest name in any case, if it is at least as close as `cutoff` (1: the same letters)."""
+    wrong, names = wrong.lower(), {name.lower(): name for name in right}
+    near = difflib.get_close_matches(wrong, list(names), n=5, cutoff=cutoff)
+    near.sort(key=lambda name: sorted(name) != sorted(wrong))  # letters in another order are the likeliest slip
+    return names[near[0]] if near else None
 
 
 Rule = Callable[[Any], str | None]

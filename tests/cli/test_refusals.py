@@ -27,6 +27,8 @@ BAD_WORDS = {
     "penalty.weight=0.1": r"there is no key 'penalty.weight'; it belongs to penalty=elastic_net, l1, l2",
     "optimizer.momentum=0.9": r"it belongs to optimizer=.*momentum",
     "+model.optimizer.momentm=0.9": r"there is no key 'model.optimizer",
+    "optimizer=adma": r"there is no optimizer=adma; did you mean adam\?",
+    "metrics=[Cohen_Kapa]": r"did you mean cohen_kappa\?",
     "+trainer.speed=9": r"there is no key 'trainer.speed'",
     "~model.dropout": r"the key 'model.dropout' is removed, but a run needs it",
     "~optimizer": r"the key 'optimizer' is removed",
