@@ -52,23 +52,7 @@ def train(
     rerun: Path | None = None,
     pruner: "Pruner | None" = None,
 ) -> "Run":
-    """Trains the experiment that a configuration describes, and records it.
-
-    Args:
-        config: from `fulmen.compose`.
-        folder: the run's; by default the configuration's `run_dir`, or a new one under `logs/runs`.
-        name: in the dashboard; by default the configuration's `name`, its experiment, or its data, model and optimizer.
-        verbose: whether to print configuration, progress and figures; not if the configuration has `quiet`.
-        rerun: the folder of the run that this one repeats.
-        pruner: decides during training whether the run ends early.
-
-    Raises:
-        ValueError: a value is wrong, parts do not fit each other or the machine, or the data cannot be loaded;
-            nothing is written then.
-        FileExistsError: the folder is not empty, or in use.
-        fulmen.errors.Diverged: the loss is no longer finite.
-        fulmen.errors.Pruned: the pruner ended the run.
-    """
+    """Trains the experiment that a configuration describes, and records it; as `experiment.api.train`."""
     folder = folder or new_folder(config)
     verbose = verbose and not config.get("quiet")  # which earlier records lack
     if rerun is None:
@@ -88,22 +72,7 @@ def train(
 def resume(
     folder: str | Path, overrides: Sequence[str] = (), *, verbose: bool = True, pruner: "Pruner | None" = None
 ) -> "Run":
-    """Resumes the run in `folder` from its last checkpoint, in the same folder.
-
-    On the CPU it ends with the weights of an uninterrupted run, to the last bit. If a completed run lacks figures
-    that could not be written, it draws those.
-
-    Args:
-        folder: the run's.
-        overrides: those that `resume=` allows: `trainer.max_epochs`, `trainer.max_steps`, `accelerator`,
-            `trust_checkpoint`, `allow_targets`.
-        verbose: as for `train`.
-        pruner: as for `train`.
-
-    Raises:
-        ValueError: there is no run in `folder`, it has nothing more to do, it diverged, or as `train`.
-        FileExistsError: another process trains it.
-    """
+    """Resumes the run in `folder` from its last checkpoint, in the same folder; as `experiment.api.resume`."""
     folder = Path(folder)
     config = recorded.to_resume(folder, overrides)
     verbose = verbose and not config.get("quiet")
