@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -93,7 +94,9 @@ def photograph(browser: Browser, report: Path, scheme: str) -> None:
     page = browser.new_page(color_scheme="dark" if scheme == "dark" else "light")
     page.set_viewport_size({"width": SIZE[0], "height": SIZE[1]})
     _open(page, report)
-    page.screenshot(path=DOCS / "pictures" / f"report_{scheme}.png")
+    picture = DOCS / "pictures" / f"report_{scheme}.png"
+    page.screenshot(path=picture)
+    Image.open(picture).convert("RGB").quantize(256).save(picture, optimize=True)  # a third of the size
     page.close()
 
 
