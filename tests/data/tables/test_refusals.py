@@ -33,7 +33,7 @@ BAD: dict[str, tuple[pd.DataFrame, dict[str, object], str]] = {
     "a target that is not there": (
         holding(),
         {"target": "Y1"},
-        r"data.target is 'Y1', but .*csv has no such column; the columns are x, y, v\.$",
+        r"data.target is 'Y1', but .*csv has no such column; did you mean y\? the columns are x, y, v\.$",
     ),
     "a target nearly there": (
         holding(price=1.5),
