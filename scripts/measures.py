@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 import fulmen
 from fulmen.config import recorded, validate
-from fulmen.config.instantiate import make
+from fulmen.config.allowlist import make
 from fulmen.experiment.load import Run
 from fulmen.models.initializers import new_network
 from fulmen.runs import folder

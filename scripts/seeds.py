@@ -31,7 +31,7 @@ from PIL import Image
 
 import fulmen
 from fulmen.cli import arguments
-from fulmen.config.instantiate import make
+from fulmen.config.allowlist import make
 from fulmen.errors import ConfigurationError
 
 DOCS = Path(__file__).resolve().parents[1] / "docs" / "pictures"

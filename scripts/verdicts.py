@@ -1,6 +1,6 @@
 """Checks verdicts on simulated sweeps of known truth, and writes docs/verdicts.md.
 
-usage: python scripts/verdicts.py [sweeps=1000] [output=FOLDER]
+usage: python scripts/verdicts.py [sweeps=10000] [output=FOLDER]
 """
 
 import math
@@ -96,7 +96,8 @@ def page(sweeps: int) -> str:
             f"simulated sweeps for each row: {CONFIGURATIONS} configurations with {SEEDS} seeds each.",
             "",
             "A verdict compares every pair of configurations by the paired t-test where they share seeds, else by "
-            "Welch's test, and corrects the p-values for the number of pairs by Holm's method. If all configurations "
+            "Welch's test (where all seeds show the same difference, by the exact permutation test), and corrects the "
+            "p-values for the number of pairs by Holm's method. If all configurations "
             f"are the same, at most {100 * LEVEL:.0f}% of sweeps should claim a difference (the standard error of the "
             f"shares below is about {100 * math.sqrt(LEVEL * (1 - LEVEL) / sweeps):.1f} percentage points).",
             "",
@@ -116,7 +117,8 @@ def page(sweeps: int) -> str:
             "Scores with a long tail make verdicts more careful, not less. Runs that diverged or failed are left out "
             "of the means, and named. Seeds vary what the run's `seed` decides: "
             "first weights, batches and dropout. Whether a difference would hold on other data, only `data.seed` can "
-            "tell.",
+            "tell. Where `seed` and `data.seed` both vary, runs that share one of them are not independent: a sample "
+            "is then the mean over the runs of one value, of whichever key has more.",
             "",
         ]
     )
@@ -130,7 +132,7 @@ def main(words: Sequence[str]) -> int:
     """The command."""
     try:
         given = arguments.parse(words, {"sweeps": "a number", "output": "a folder"})
-        text = given.options.get("sweeps", "1000")
+        text = given.options.get("sweeps", "10000")
         if given.subjects or not text.isdecimal() or int(text) < 1:
             raise ConfigurationError(f"{[*given.subjects, f'sweeps={text}'][0]} is not understood; see --help")
         output = Path(given.options.get("output", Path(__file__).parents[1] / "docs"))

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Generator, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import pytest
@@ -28,6 +29,8 @@ ROOT = Path(__file__).parents[1]
 if sys.platform != "win32":
     HEAVY = ("fulmen.experiment.run", "fulmen.sweeps.sweep", "fulmen.figures.plots", "tensorboard.compat")
     multiprocessing.set_forkserver_preload([*HEAVY, "sklearn.datasets"])
+# No test tells Weights & Biases or MLflow that it ran.
+os.environ |= {"DO_NOT_TRACK": "true", "WANDB_ERROR_REPORTING": "false", "WANDB_SILENT": "true"}
 # No test cuts the power, so none waits for the disk: a run does so sixteen times, which takes as long as training here.
 os.fsync = os.fstat  # type: ignore[assignment]  # also raises for a file that is not open
 # Every run asks for the commit, and every Trainer for plugins of installed packages; neither changes while tests run.
@@ -158,6 +161,30 @@ def history() -> Callable[["Run"], dict[str, list[float]]]:
         return {name: [float(row[name] or "nan") for row in rows] for name in rows[0]}
 
     return read
+
+
+@pytest.fixture
+def unpainted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures are made, but not painted, which takes a fifth of a short sweep's time."""
+    from matplotlib.figure import Figure
+
+    monkeypatch.setattr(Figure, "savefig", lambda *_, **__: None)
+
+
+@pytest.fixture
+def own_imported_anew() -> Iterator[None]:
+    """Modules called `own` or `net`, of which several tests have one, are those that this test finds."""
+
+    def taken() -> dict[str, ModuleType]:
+        return {name: sys.modules.pop(name) for name in [*sys.modules] if name.partition(".")[0] in ("own", "net")}
+
+    before, path = taken(), [*sys.path]
+    theirs = ("own", "own.py", "net.py")  # in folders of choices, which a command leaves in the path
+    sys.path[:] = [place for place in path if not any(Path(place, name).exists() for name in theirs)]
+    yield
+    taken()
+    sys.modules.update(before)
+    sys.path[:] = path
 
 
 @pytest.hookimpl(wrapper=True)

@@ -70,6 +70,11 @@ ADVICE = [
         f"{CIRCLES} trainer.precision=bf16-mixed",
     ),
     (f"{CIRCLES} accelerator=gpu", "take accelerator=cpu", f"{CIRCLES} accelerator=cpu"),
+    (
+        f"{SKLEARN} loss=bce loss.class_weights=[1,2]",
+        "use loss.class_weights=null",
+        f"{SKLEARN} loss=bce loss.class_weights=null",
+    ),
     (f"{SKLEARN} scheduler=step", "use baseline=none", f"{CIRCLES} scheduler=step baseline=none"),
     (
         f"{SKLEARN} trainer.gradient_clip=1",
@@ -112,7 +117,7 @@ ADVICE = [
     (f"data=arrays data.path=arrays/train_x.npy {SHORT}", "give data.path=<the folder with", ARRAYS),
     # runs
     ("resume=run", "with a larger trainer.max_epochs", "resume=run trainer.max_epochs=2"),
-    ("resume=run seed=3", "take rerun=run", "rerun=run seed=3"),
+    ("resume=run seed=3", "take fulmen rerun=run", "rerun=run seed=3"),
     ("resume=run rerun=run", "give one of the two", "rerun=run"),
     ("resume=run trainer.max_epochs=2,3", "give one", "resume=run trainer.max_epochs=3"),
     ("rerun=run experiment=sine_boundary_adam", "leave rerun= out", None),
@@ -125,6 +130,7 @@ ADVICE = [
     ("compare run", "write fulmen compare RUN RUN", "compare run again"),
     ("compare run again output=no/where.png", "", "compare run again output=where.png"),
     ("leaderboard", "as in fulmen leaderboard logs/runs", "leaderboard run again output=."),
+    ("leaderboard run moons output=.", "add data=circles", "leaderboard run moons output=. data=circles"),
     ("clean run", "fulmen clean run remove=last", "clean run remove=last"),
 ]
 """Where the third is None, the advice is to change a file, or takes too long here."""
@@ -150,6 +156,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = fulmen.compose(CIRCLES.replace("logger=none", "logger=csv").split())
     for name in ("run", "again"):
         fulmen.train(config, folder / name, verbose=False)
+    fulmen.train(fulmen.compose(["data=moons", *SHORT.split()]), folder / "moons", verbose=False)
     return folder
 
 
@@ -203,6 +210,7 @@ ELSEWHERE = {
     "take data.task=": "tests/data/tables",
     "add sweep=optuna": "tests/sweeps/search",
     "add trust_checkpoint=true": "tests/experiment/test_round_trip.py, test_load.py",
+    "add target=": "tests/experiment/test_api.py",
     "give data_root=": "tests/data/sets/test_mnist.py",
     "take backprop=autograd": "tests/training/backprop",
     "take trainer.devices=1": "tests/training/backprop",
@@ -210,8 +218,6 @@ ELSEWHERE = {
     "use trainer.precision=64": "tests/experiment/test_undefined.py",
     "use score=val/loss": "tests/experiment/test_undefined.py",
     "use penalty=none": "tests/experiment/test_baseline.py",
-    "use rerun=": "tests/experiment/test_resume.py",
-    "use resume=": "above, as `resume=run`",
     "write key=value": "what it stands for depends on what was meant",
 }
 """Advice that is followed in other tests."""

@@ -55,13 +55,13 @@ def _files(folder: Path) -> set[str]:
     return {file.as_posix() for file in every if "__pycache__" not in file.parts}
 
 
-def test_wheel_carries_the_package_and_conf(wheel: Path) -> None:
+def test_wheel_carries_the_package_conf_and_the_example(wheel: Path) -> None:
     code = {f"fulmen/{file}" for file in _files(ROOT / "src" / "fulmen")}
     conf = {f"fulmen/conf/{file}" for file in _files(ROOT / "conf")}
     assert "fulmen/conf/train.yaml" in conf
 
     packed = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
-    assert packed == code | conf
+    assert packed == code | conf | {f"fulmen/example/{file}" for file in _files(ROOT / "docs" / "example")}
 
 
 @pytest.mark.slow

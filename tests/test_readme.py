@@ -1,29 +1,34 @@
-"""What README.md and CONTRIBUTING.md say of the files, the choices and the commands is so."""
+"""What the pages say of files, choices and commands is so, and every command and example in them works."""
 
 import dataclasses
+import importlib
+import itertools
 import re
 import runpy
 import shlex
 import shutil
 import subprocess
-from collections.abc import Callable
+import sys
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pytest
 import torch
 from omegaconf import DictConfig, OmegaConf
+from PIL import Image
 
-import fulmen
+from fulmen.cli.main import main
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+CHOICES = (ROOT / "docs" / "choices.md").read_text(encoding="utf-8")
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
 
 def _tree() -> dict[str, str]:
-    """Each path of README's file tree, and the phrase beside it. Folders end in a slash; two spaces a level."""
-    (block,) = re.findall(r"<!-- tree -->\s*```\w*\n(.*?)```", README, flags=re.DOTALL)
+    """Each path of the file tree in CONTRIBUTING.md, and the phrase beside it; folders end in a slash."""
+    (block,) = re.findall(r"<!-- tree -->\s*```\w*\n(.*?)```", CONTRIBUTING, flags=re.DOTALL)
     phrases: dict[str, str] = {}
     above: list[str] = []
     for line in block.splitlines():
@@ -44,7 +49,7 @@ def _tracked() -> list[str]:
 
 def test_tree_lists_nothing_that_is_absent() -> None:
     absent = [path for path in _tree() if not (ROOT / path).exists() or (ROOT / path).is_dir() != path.endswith("/")]
-    assert not absent, f"README.md lists what is not there: {absent}"
+    assert not absent, f"CONTRIBUTING.md lists what is not there: {absent}"
 
 
 def test_tree_lists_each_file_of_the_package_and_of_the_top_level() -> None:
@@ -52,7 +57,7 @@ def test_tree_lists_each_file_of_the_package_and_of_the_top_level() -> None:
     top = {path if "/" not in path else path.partition("/")[0] + "/" for path in tracked} - {"src/"}
     package = {path for path in tracked if path.startswith("src/fulmen/") and not path.endswith("/__init__.py")}
     missing = sorted((top | package) - _tree().keys())
-    assert not missing, "README.md's tree lacks a line for each of:\n" + "\n".join(missing)
+    assert not missing, "the tree in CONTRIBUTING.md lacks a line for each of:\n" + "\n".join(missing)
 
 
 def test_each_line_of_the_tree_has_a_phrase() -> None:
@@ -60,8 +65,8 @@ def test_each_line_of_the_tree_has_a_phrase() -> None:
 
 
 def _groups() -> dict[str, tuple[set[str], str]]:
-    """Each row of README's table of groups: the group, its choices, the default."""
-    rows = re.findall(r"^\| `(\w+)` \| ([^|]+) \| ([^|]+) \|", README, flags=re.MULTILINE)
+    """Each row of the table of groups in docs/choices.md: the group, its choices, the default."""
+    rows = re.findall(r"^\| `(\w+)` \| ([^|]+) \| ([^|]+) \|", CHOICES, flags=re.MULTILINE)
     return {group: (set(re.findall(r"`(\w+)`", choices)), default.strip(" `")) for group, choices, default in rows}
 
 
@@ -81,36 +86,6 @@ def test_table_of_groups_has_the_defaults_of_conf() -> None:
     }
     for group, (_, default) in _groups().items():
         assert defaults[group] == default
-
-
-def _commands(text: str) -> list[str]:
-    """Lines of code blocks that train, `-m` or not, with what is in this repository."""
-    blocks = re.findall(r"```sh\n(.*?)```", text, flags=re.DOTALL)
-    lines = [line.strip() for block in blocks for line in block.splitlines()]
-    return [
-        line
-        for line in lines
-        if line.startswith("python train.py ") and not re.search(r" --|resume=|rerun=|sweep=", line)
-    ]
-
-
-COMMANDS = _commands(README) + _commands(CONTRIBUTING)
-
-
-def test_there_are_commands_to_try() -> None:
-    assert len(COMMANDS) >= 3
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-def test_commands_compose(command: str) -> None:
-    words = shlex.split(command, comments=True)[2:]
-    if "-m" in words:  # the first job of a sweep
-        words = [word for word in words if word != "-m" and not word.startswith("hydra")]
-        words = [re.sub(r"range\(\d+\)", "0", word).split(",")[0] for word in words]
-    cfg = fulmen.compose(words)
-    for key, _, value in (word.partition("=") for word in words):
-        if key not in _groups():
-            assert str(OmegaConf.select(cfg, key)).replace(" ", "") == value
 
 
 def _example(kind: Literal["model", "data"], folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -140,33 +115,157 @@ def test_the_example_of_a_data_set_is_one(tmp_path: Path) -> None:
     assert abs(y - x**2).std() < 0.2
 
 
-@pytest.mark.slow
-def test_a_model_in_a_folder_of_ones_own_trains(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forked: Callable[..., Any]
-) -> None:
-    """README's command, with CONTRIBUTING.md's model called `Net` in `mine/`."""
+def _commands(text: str) -> list[list[str]]:
+    """The lines of each code block that is typed in a shell, and each command within a sentence."""
+    blocks = re.findall(r"```sh\n(.*?)```", text, flags=re.DOTALL)
+    within = re.findall(r"`((?:python train.py|fulmen \w+) [^`]+)`", text)
+    return [[line for line in map(str.strip, block.splitlines()) if line] for block in (*blocks, *within)]
+
+
+OTHERS = ("cd ", "python -m ", "python scripts/", ". .venv", "make ", "pip install", "tensorboard ", "eval ")
+"""Commands that are not Fulmen's."""
+QUICKLY = {
+    r"max_epochs=\d+": "max_epochs=1",
+    r"max_steps=\d+": "max_steps=2",
+    r"range\(\d+\)": "range(2)",
+    r"n_trials=\d+": "n_trials=2",
+    r"glob\(\*\)": "glob(iris_petals_a*)",
+    r"tune batch_size.*": "tune batch_size data=moons data.train_size=16",
+    r"sweep=optimizers": "sweep=optimizers 'optimizer=gd,sgd'",
+    r"hydra(/launcher|\.launcher\.through)=joblib hydra.launcher.n_jobs=2 ": "",
+}
+"""A long training as a short one; a launcher starts processes, which tests of its own do."""
+
+
+NOISE = """
+import torch
+class Noise(torch.nn.Module):
+    def __init__(self, std):
+        super().__init__()
+        self.std = std
+    def forward(self, images):
+        return images + self.std * torch.randn_like(images)
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what the pages speak of: a run, a sweep, a table, arrays, a network of one's own."""
+    folder = tmp_path_factory.mktemp("pages")
+    random = np.random.RandomState(0)
+    (folder / "mine" / "model").mkdir(parents=True)
     code = re.findall(r"```python\n(.*?)```", CONTRIBUTING, flags=re.DOTALL)[0].replace("Bilinear(nn", "Net(nn")
-    (command,) = re.findall(r"^python train.py (--config-dir .*)$", README, flags=re.MULTILINE)
-    (tmp_path / "mine" / "model").mkdir(parents=True)
-    (tmp_path / "mine" / "net.py").write_text(code, encoding="utf-8")
-    (tmp_path / "mine" / "model" / "net.yaml").write_text("_target_: net.Net\n_partial_: true\n", encoding="utf-8")
-    words = [*shlex.split(command), "trainer.max_epochs=1"]
+    (folder / "mine" / "net.py").write_text(code, encoding="utf-8")
+    (folder / "mine" / "model" / "net.yaml").write_text("_target_: net.Net\n_partial_: true\n", encoding="utf-8")
+    (folder / "docs").symlink_to(ROOT / "docs")
+    rooms = random.randint(1, 9, 60)
+    prices = "\n".join(f"{room},{room * 100 + number}" for number, room in enumerate(rooms))
+    (folder / "houses.csv").write_text(f"rooms,price\n{prices}\n")
+    stars = "\n".join(
+        f"{'good' if star > 2 else 'bad'} film {star},2024-01-{star + 10},{star}" for star in [1, 2, 3, 4] * 9
+    )
+    (folder / "reviews.csv").write_text(f"review,day,stars\n{stars}\n")
+    for animal, image in itertools.product(("cat", "dog"), range(20)):
+        (folder / "photos" / animal).mkdir(parents=True, exist_ok=True)
+        pixels = random.randint(0, 256, (8, 8, 3)).astype(np.uint8)
+        Image.fromarray(pixels).save(folder / "photos" / animal / f"{image}.png")
+    shutil.copytree(folder / "photos" / "cat", folder / "new_photos")
+    (folder / "mine" / "changes.py").write_text(NOISE)
+    (folder / "new.csv").write_text("x1,x2\n0.2,-0.7\n")
+    (folder / "measurements").mkdir()
+    for split in ("train", "val"):
+        np.save(folder / "measurements" / f"{split}_x.npy", random.randn(20, 3))
+        np.save(folder / "measurements" / f"{split}_y.npy", random.randn(20))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert main([*QUIET, "run_dir=logs/runs/one"]) == 0
+        assert main([*QUIET, "run_dir=logs/runs/two", "tags=[baseline,tryout]"]) == 0
+        assert main(["-m", *QUIET, "seed=0,1"]) == 0
+        patch.setenv("XDG_CONFIG_HOME", str(folder / "home"))
+        assert main(["new", "path/to/project"]) == 0
+        (sweep,) = Path("logs/sweeps").iterdir()
+        sweep.rename("sweep")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tried() -> set[str]:
+    """Commands that have worked."""
+    return set()
+
+
+QUIET = ["logger=none", "figures=none", "trainer.max_epochs=1"]
+
+
+def _as_tried(command: str) -> list[str]:
+    """The arguments of a command that is trained for a moment, on the runs of `folder`."""
+    for pattern, instead in QUICKLY.items():
+        command = re.sub(pattern, instead, command)
+    command = re.sub(r"logs/sweeps/\d{4}\S+|(?<=-m resume=)FOLDER", "sweep", command)
+    for name in ("logs/runs/one", "logs/runs/two"):
+        command = re.sub(r"logs/runs/\d{4}\S+|FOLDER", name, command, count=1)
+    command = command.replace("FILE", "logs/runs/one/checkpoints/best.ckpt").replace("NAME", "sine_boundary_adam")
+    words = shlex.split(re.sub(r"^(python train.py|fulmen) ?", "", command), comments=True)
+    trains = not words or "=" in words[0] or words[0] in ("-m", "--config-dir", "tune")
+    if not trains or any(word.startswith(("resume=", "--cfg")) for word in words):
+        return words
+    given = {word.partition("=")[0] for word in words}
+    few = {"logger": "none", "figures": "none", "trainer.max_epochs": "1"}
+    if {"trainer.max_steps", "trainer"} & given or any("=debug" in word or "rerun=" in word for word in words):
+        del few["trainer.max_epochs"]
+    return [*words, *(f"{key}={value}" for key, value in few.items() if key not in given)]
+
+
+PAGES = ["README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
+
+
+@pytest.mark.usefixtures("unpainted", "own_imported_anew")
+@pytest.mark.parametrize("page", PAGES)
+def test_every_command_works(page: str, folder: Path, tried: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(folder / "home"))
+    for block in _commands((ROOT / page).read_text(encoding="utf-8")):
+        monkeypatch.chdir(folder)
+        for command in block:
+            if command.startswith("cd "):
+                monkeypatch.chdir(command.removeprefix("cd "))
+            if command.startswith(OTHERS):
+                continue
+            assert command.startswith(("python train.py", "fulmen ")), command
+            words = _as_tried(command)
+            if shlex.join(words) in tried:  # by another page
+                continue
+            tried.add(shlex.join(words))
+            assert main(words) == 0, f"{command}\nas {shlex.join(words)}"
+
+
+@pytest.mark.usefixtures("unpainted")
+@pytest.mark.parametrize("page", PAGES)
+def test_every_example_in_python_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    trained = forked(*words)
-    assert trained.wait() == 0, trained.stderr
-    assert len(list(tmp_path.glob("logs/runs/*/metrics.json"))) == 1
+    monkeypatch.syspath_prepend(tmp_path)
+    code = "\n".join(re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), flags=re.DOTALL))
+    for pattern, instead in QUICKLY.items():
+        code = re.sub(pattern, instead, code)
+    (tmp_path / "page.py").write_text(code, encoding="utf-8")
+    names = vars(importlib.import_module("page"))
+    if page == "README.md":
+        assert names["again"].metrics == names["run"].metrics
+        curves = names["found"].curves.query("metric == 'val/loss'")
+        assert len(names["found"].frame) == curves["job"].nunique() == 4 and curves["value"].notna().all()
+    del sys.modules["page"]
 
 
-@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
-def test_links_to_files_lead_somewhere(name: str) -> None:
-    targets = re.findall(r"\]\((?!https?:|#)([^)#]+)", (ROOT / name).read_text(encoding="utf-8"))
-    assert not [target for target in targets if not (ROOT / target).exists()]
+@pytest.mark.parametrize("page", [*PAGES, "CONTRIBUTING.md", "CHANGELOG.md"])
+def test_links_and_names_of_files_lead_somewhere(page: str) -> None:
+    text, home = (ROOT / page).read_text(encoding="utf-8"), (ROOT / page).parent
+    for target, _, section in re.findall(r"\]\((?!https?:)([^)#]*)(#)?([^)]*)\)", text):
+        other = home / target if target else ROOT / page
+        assert other.exists(), target
+        if section:
+            titles = re.findall(r"^#+ (.*)", other.read_text(encoding="utf-8"), flags=re.MULTILINE)
+            assert section in [re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in titles], section
+    assert not [name for name in re.findall(r"`(tests/\S+\.py)`", text) if not (ROOT / name).exists()]
 
 
-def test_the_example_in_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    (code,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-    names: dict[str, Any] = {}
-    exec(code.replace("max_epochs=20", "max_epochs=1"), names)
-    assert names["again"].metrics == names["run"].metrics
-    assert len(names["found"].frame) == 10 and names["losses"].shape == (10, len(names["steps"]))
+def test_readme_is_short() -> None:
+    assert README.count("\n") <= 220

@@ -90,8 +90,12 @@ def reproduce(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calla
 def test_reproducing_goes_on_and_judges(
     tmp_path: Path, reproduce: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    wanted = tmp_path / "scripts" / "reproduction.yaml"
-    wanted.write_text(wanted.read_text("utf-8").replace("figures: {parameters: 490}", "figures: {parameters: 491}"))
+    rows = {
+        name: WANTED[name] | {"words": ["trainer.max_epochs=1"]} for name in ("perceptron_48", "regression_3d_short")
+    }
+    rows["perceptron_48"] |= {"figures": {"parameters": 491}}
+    rows["regression_3d_short"] |= {"figures": {"parameters": 4}}
+    (tmp_path / "scripts" / "reproduction.yaml").write_text(yaml.safe_dump(rows, sort_keys=False), encoding="utf-8")
     words = ("seeds=2", "only=perceptron_48,regression_3d_short", "output=found.md")
 
     assert reproduce(*words) == 1, "one of the two is not what it should be"
@@ -126,7 +130,7 @@ def test_a_run_is_of_the_code_that_there_was_when_it_began(
 def test_a_run_that_fails_is_a_sentence_and_others_go_on(
     tmp_path: Path, reproduce: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    row = WANTED["perceptron_48"] | {"experiment": "perceptron_48"}
+    row = WANTED["perceptron_48"] | {"experiment": "perceptron_48", "words": ["trainer.max_epochs=1"]}
     wild = {"notebook": "003", "experiment": "regression_1d", "words": ["optimizer.lr=1e30"]}
     rows = {"wild": wild, "fine": row, "taken": row, "after": row | {"within": {"weights of wild": 1}}}
     (tmp_path / "scripts" / "reproduction.yaml").write_text(yaml.safe_dump(rows, sort_keys=False), encoding="utf-8")

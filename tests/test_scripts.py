@@ -1,5 +1,6 @@
 """Scripts that write what is in docs/ do so only when they are meant; the pictures of seeds come from real sweeps."""
 
+import importlib
 import runpy
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from matplotlib.image import imread
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.mark.parametrize("name", ["search", "screenshots", "defaults"])
+@pytest.mark.parametrize("name", ["search", "screenshots", "reports", "defaults"])
 def test_a_script_that_takes_no_words_refuses_them(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", [f"{name}.py", "--help"])
     with pytest.raises(SystemExit, match=f"{name}: --help is one word too many"):
@@ -26,11 +27,23 @@ def seeds(*words: str, monkeypatch: pytest.MonkeyPatch) -> int:
     return ended.value.code
 
 
+def test_the_script_that_measures_rates_refuses_other_words(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["tuning.py", "data=moons"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(ROOT / "scripts" / "tuning.py"), run_name="__main__")
+    assert ended.value.code == 1 and "tuning: there is no option data=" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("picture", "runs"), [("regions", 2), ("rates", 40)])
 def test_a_picture_of_seeds_is_drawn(
     picture: str, runs: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert seeds(picture, "seeds=2", f"output={tmp_path}", monkeypatch=monkeypatch) == 0
+    monkeypatch.syspath_prepend(ROOT / "scripts")
+    script = importlib.import_module("seeds")
+    monkeypatch.setattr(script, "RATES", ("data=sine_boundary", "data.train_size=320", "trainer.max_steps=100"))
+    assert script.main([picture, "seeds=2", f"output={tmp_path}"]) == 0
     printed = capsys.readouterr().out
     assert "train as one" in printed and f"{runs} of {runs} runs completed" in printed
     assert f"seeds_{picture}.png: {runs} runs, trained and drawn in" in printed.splitlines()[-1]

@@ -126,8 +126,8 @@ def _amount(value: float, unit: str) -> str:
     )
 
 
-def _share(value: float) -> str:
-    return "–" if math.isnan(value) else f"{value:.2f}"
+def _share(value: float, digits: str = ".2f") -> str:
+    return "–" if math.isnan(value) else f"{value:{digits}}"
 
 
 def _goals(results: Sequence[Result]) -> list[str]:
@@ -198,7 +198,7 @@ def _faster(result: Result) -> list[str]:
     goal = "for information" if of.goal is None else f"at least {1 / of.goal:.3g}"
     spread = f"{1 / result.ratio:.3g} ({times[0]:.3g} to {times[-1]:.3g})"
     amounts = [_amount(amount, of.unit) for amount in result.amounts]
-    return [of.what, of.peer, *amounts, spread, f"{1 / result.cpu_ratio:.3g}", goal, VERDICTS[result.is_met]]
+    return [of.what, of.peer, *amounts, spread, _share(1 / result.cpu_ratio, ".3g"), goal, VERDICTS[result.is_met]]
 
 
 def _whole(parts: dict[str, float]) -> list[str]:

@@ -24,7 +24,7 @@ from torchmetrics.classification import BinaryAccuracy
 
 from benchmarks.ours import composed, unseen
 from benchmarks.timing import Clock, Cost
-from fulmen.config.instantiate import make
+from fulmen.config.allowlist import make
 from fulmen.data.tensors import Batch
 from fulmen.models.initializers import new_network
 from fulmen.models.precision import data_type

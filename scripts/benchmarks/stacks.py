@@ -126,7 +126,7 @@ def step_of(experiments: Sequence[Experiment]) -> Cost:
     torch.set_num_threads(1)
     numbers = [0]
     with watching(fit, "_pack") as packs:
-        fit.run(lambda *_: numbers.append(fit.number), lambda is_last: None if is_last else numbers.append(fit.number))
+        fit.run(lambda *_: None, lambda: numbers.append(fit.number))
     late = packs.costs[len(packs.costs) // 2 :]
     taken = (numbers[-1] - numbers[-1 - len(late)]) * len(experiments)
     return Cost(sum(cost.amount for cost in late), sum(cost.cpu for cost in late)).per(taken)
@@ -251,8 +251,8 @@ def _peak(copies: int, intervals: int) -> int:
 def curve(name: str, words: tuple[str, ...], counts: Sequence[int], quick: bool) -> Curve:
     """Steps alone of stacks of ever more copies, not compiled, and of single runs."""
     passes = 1 if quick else 10
-    steps = (f"trainer.max_steps={256 if quick else 4000}", "trainer.points=10")
+    steps = (f"trainer.max_steps={128 if quick else 4000}", "trainer.points=10")
     alone = ours.late_steps(*words, *steps).amount
-    points = [(copies, step_of_a_copy(copies, passes, *words).amount) for copies in ([1, 2] if quick else counts)]
+    points = [(copies, step_of_a_copy(copies, passes, *words).amount) for copies in ([2] if quick else counts)]
     print(f"{name}: {', '.join(f'{alone / seconds:.3g}' for _, seconds in points)} times", file=sys.stderr, flush=True)
     return Curve(name, alone, points)

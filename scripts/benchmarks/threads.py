@@ -11,7 +11,7 @@ from torch import nn
 
 from benchmarks.ours import composed
 from benchmarks.timing import Clock
-from fulmen.config.instantiate import make
+from fulmen.config.allowlist import make
 from fulmen.models.lenet import LeNet
 from fulmen.models.mlp import MLP
 from fulmen.training import trainer

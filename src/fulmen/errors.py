@@ -1,15 +1,49 @@
 """Every exception that Fulmen raises, and warnings for the user."""
 
+import functools
 import shlex
 import sys
 import sysconfig
 import traceback
+from collections.abc import Callable
+from contextvars import ContextVar
 from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 PACKAGE = Path(__file__).parent
 LONGEST = 500
 """Characters of a foreign message, at most."""
 LIBRARIES = tuple(Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib"))
+
+_in_python: ContextVar[bool] = ContextVar("in_python", default=False)
+
+
+def from_python(function: Callable[P, R]) -> Callable[P, R]:
+    """Lets advice be in the words of Python, not of a command line, while a function runs."""
+
+    @functools.wraps(function)
+    def call(*args: P.args, **keywords: P.kwargs) -> R:
+        token = _in_python.set(True)
+        try:
+            return function(*args, **keywords)
+        finally:
+            _in_python.reset(token)
+
+    return call
+
+
+def advice(typed: str, python: str) -> str:
+    """Returns what to do on a command line, or from Python."""
+    return python if _in_python.get() else typed
+
+
+def permission(name: str, value: str) -> str:
+    """Returns how `allow_targets` or `trust_checkpoint` is given a value that is written as an override's."""
+    argument = "True" if value == "true" else value.strip("[]").split(",")
+    return advice(f"{name}={value}", f"{name}={argument} (in a list of overrides: {f'{name}={value}'!r})")
 
 
 def warn(sentence: str) -> None:
@@ -18,9 +52,28 @@ def warn(sentence: str) -> None:
 
 
 def command(*words: str) -> str:
-    """Returns what to type for these words, after the program as it was typed: `python train.py`, or else `fulmen`."""
+    """Returns what to type for these words, after the program as it was typed: `python train.py`, or else `fulmen`.
+
+    From Python it is the function to call, where there is one that does it.
+    """
+    if _in_python.get() and (call := _call([*words])):
+        return call
     program = Path(sys.argv[0])
     return shlex.join([*(["python", str(program)] if program.name == "train.py" else ["fulmen"]), *words])
+
+
+def _call(words: list[str]) -> str | None:
+    config_dir = words[1] if words[:1] == ["--config-dir"] else None
+    words = words[2:] if config_dir else words
+    name, _, folder = words[0].partition("=") if words else ("", "", "")
+    own = f", config_dir={config_dir!r}" if config_dir else ""
+    if name == "-m":
+        return f"fulmen.sweep({words[1:]}{own})"
+    if name == "resume":
+        return f"fulmen.resume({folder!r}{f', {words[1:]}' if words[1:] else ''})"
+    if name == "rerun":
+        return f"fulmen.train({f'{words[1:]}, ' if words[1:] else ''}rerun={folder!r}{own})"
+    return None
 
 
 class CheckpointError(ValueError):

@@ -4,9 +4,9 @@ import difflib
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import inf
-from typing import Any
+from typing import Any, TypeVar
 
-from fulmen.errors import ConfigurationError
+from fulmen.errors import ConfigurationError, one_line
 
 
 def split_override(text: str) -> tuple[str, str]:
@@ -28,8 +28,11 @@ def alternatives(wrong: str, right: Iterable[str], lead: str = "the choices are"
 
 
 def closest(wrong: str, right: Iterable[str], cutoff: float = 0.6) -> str | None:
-    """Returns the closest name, if it is at least as close as `cutoff` (1: the same letters)."""
-    return next(iter(difflib.get_close_matches(wrong, list(right), n=1, cutoff=cutoff)), None)
+    """Returns the closest name in any case, if it is at least as close as `cutoff` (1: the same letters)."""
+    wrong, names = wrong.lower(), {name.lower(): name for name in right}
+    near = difflib.get_close_matches(wrong, list(names), n=5, cutoff=cutoff)
+    near.sort(key=lambda name: sorted(name) != sorted(wrong))  # letters in another order are the likeliest slip
+    return names[near[0]] if near else None
 
 
 Rule = Callable[[Any], str | None]
@@ -77,7 +80,7 @@ def number(within: str, *, or_null: bool = False) -> Rule:
 
 def one_of(*names: Any) -> Rule:
     """Returns the rule of one of a few words, shown as YAML writes them."""
-    shown = [{None: "null", True: "true", False: "false"}.get(name, str(name)) for name in names]
+    shown = ["null" if name is None else str(name).lower() if isinstance(name, bool) else str(name) for name in names]
 
     def rule(value: Any) -> str | None:
         near = did_you_mean(value, shown) if isinstance(value, str) else ""
@@ -118,6 +121,18 @@ def mapping(value: Any) -> str | None:
     return None if isinstance(value, dict) else "names with values"
 
 
+def names_with(each: Rule) -> Rule:
+    """Returns the rule of names, each with a value."""
+
+    def rule(value: Any) -> str | None:
+        values = value.values() if isinstance(value, dict) else ()
+        wrong = next((said for item in values if (said := each(item)) is not None), None)
+        fits = isinstance(value, dict) and wrong is None
+        return None if fits else f"names with values, as {{name: ...}}{f', each {wrong}' if wrong else ''}"
+
+    return rule
+
+
 def yes_no(value: Any) -> str | None:
     """Applies the rule of a switch."""
     return None if isinstance(value, bool) else "true or false"
@@ -156,3 +171,45 @@ def listed(names: Sequence[object]) -> str:
     """Names with commas between them, the first few of very many."""
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return ", ".join(map(str, names[:SHOWN])) + more
+
+
+SIGNATURES: Mapping[str, str] = {
+    "model": "a class Net(in_shape, out_features, **keys) that is a torch.nn.Module",
+    "data": "a class that is a fulmen.data.source.Source, with spec and load()",
+    "loss": "a function loss(out, y, task, **keys) that returns one number as a tensor with a gradient",
+    "penalty": "a function penalty(parameters, **keys) that returns one number as a tensor with a gradient",
+    "optimizer": "a class Own(params, **keys) that is a torch.optim.Optimizer",
+    "scheduler": (
+        "a function schedule(optimizer, plan, **keys) that returns a torch.optim.lr_scheduler.LRScheduler, or a class "
+        "Own(optimizer, **keys) that is one"
+    ),
+    "init": "a function init(net, **keys) that fills the parameters in place and returns nothing",
+    "augment": "a torch.nn.Module that takes training rows [B, C, H, W] and returns as many, changed at random",
+    "metric": "a function metric(prediction, target, **keys) that returns one number",
+    "callbacks": "a class Own(**keys) that is a lightning.pytorch.callbacks.Callback",
+    "logger": "a class Own(save_dir, version, **keys) that is a lightning.pytorch.loggers.logger.Logger",
+    "figure": "a function figure(context, **keys) that returns a matplotlib.figure.Figure, or None to draw nothing",
+}
+"""What each kind of part must be if it is the user's own; docs/extending.md has an example of each."""
+
+
+def wrong_part(kind: str, name: str, what: str) -> ConfigurationError:
+    """Returns the error about a part of the user's own: what is wrong, and the signature that it must have."""
+    return ConfigurationError(f"{kind} {name} {what}; it must be {SIGNATURES[kind]}")
+
+
+Result = TypeVar("Result")
+
+
+def called(kind: str, name: str, call: Callable[[], Result]) -> Result:
+    """Calls a part that may be the user's own.
+
+    Raises:
+        ConfigurationError: it raised an error; shows that, and the signature that the part must have.
+    """
+    try:
+        return call()
+    except ConfigurationError:
+        raise
+    except Exception as error:  # whatever code of the user's own may raise
+        raise wrong_part(kind, name, f"failed with {one_line(error)}") from error

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 from rich.filesize import decimal
 
 import fulmen
@@ -202,7 +203,26 @@ def test_what_cannot_be_deleted_leaves_a_run_that_can_be_found_again(
     assert {"status.json", "config.yaml"} <= tree(logs / "runs" / "diverged").keys()
 
 
+def test_only_runs_with_the_labels_are_cleaned(logs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for run, labels in {"completed": {"tags": ["old"]}, "failed": {"tags": ["old"], "name": "first"}}.items():
+        path = logs / "runs" / run / "config.yaml"
+        path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | labels))
+    (logs / "runs" / "killed" / "config.yaml").write_text("[")
+    before = tree(logs)
+    assert main(["clean", "tags=old"]) == 0 and tree(logs) == before
+    assert "fulmen clean tags=old remove=failed,temporary,last,tensorboard" in capsys.readouterr().out
+    assert main(["clean", "remove=last,temporary", "tags=old"]) == 0
+    assert gone(before, logs) == matching(before, r"runs/completed/checkpoints/(last|previous|\.tmp-abc)\.ckpt")
+    before = tree(logs)
+    assert main(["clean", "remove=failed", "name=f*"]) == 0
+    assert (lost := gone(before, logs)) and all(path.startswith("runs/failed/") for path in lost)
+
+
 WRONG = {
+    "tags=nobody": r"no run in logs has tags=nobody",
+    "tags=": r"tags= is empty, but means: only runs with all these tags",
+    "tag=old": r"there is no option tag=; did you mean tags\?",
+    "name=a remove=lats": r"did you mean last\?",
     "remove=lats": r"remove is 'lats', but must be one of failed, temporary, last, tensorboard; did you mean last\?",
     "remove=last,tensorbord": r"remove is 'tensorbord'.*did you mean tensorboard\?",
     "remove=best": r"remove is 'best', but must be one of",

@@ -79,7 +79,8 @@ def test_settings_that_differ_stand_side_by_side_and_the_others_are_counted(
 
 def test_the_best_of_each_row_is_marked(train: Train, compare: Callable[..., str]) -> None:
     runs = [train("model=deep", "optimizer.lr=" + lr, max_epochs=2) for lr in ("0.001", "0.02", "0.005")]
-    there = rows(compare("run0", "run1", "run2"))
+    said = compare("run0", "run1", "run2")
+    there = rows(said)
     for split in ("train", "val", "test"):
         for metric, best in (("loss", min), ("accuracy", max), ("f1", max), ("auroc", max)):
             figure = [run.metrics[f"{split}/{metric}"] for run in runs]
@@ -87,6 +88,7 @@ def test_the_best_of_each_row_is_marked(train: Train, compare: Callable[..., str
             expected = [f"{value:.4g}" + " *" * (value == best(figure)) for value in figure]
             assert there[f"{split}/{metric}"] == expected
     assert there["parameters"] == ["501"] * 3, "neither more nor fewer are better"
+    assert "one run each, so the best may be luck" in said
     assert "train/confusion_matrix" not in there
 
 
@@ -220,6 +222,7 @@ def test_every_run_has_a_colour_of_its_own_and_a_dollar_is_a_dollar(tmp_path: Pa
     figure.savefig(tmp_path / "many.png")
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_a_sweep_stands_for_its_runs_each_of_them_once(
     compare: Callable[..., str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -230,6 +233,7 @@ def test_a_sweep_stands_for_its_runs_each_of_them_once(
     assert there["seed"] == [str(number) for number in range(11)]
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_seeds_are_a_band(compare: Callable[..., str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     made: list[Mapping[str, Sequence[Band]]] = []
@@ -243,14 +247,20 @@ def test_seeds_are_a_band(compare: Callable[..., str], monkeypatch: pytest.Monke
     assert main(["-m", *words, "seed=range(3)", "optimizer=sgd,adam"]) == 0
     (sweep,) = (tmp_path / "logs" / "sweeps").iterdir()
     made.clear()
-    compare(str(sweep))
+    said = compare(str(sweep))
+    assert "*" not in said and "fulmen leaderboard with these folders compares configurations" in said
     (found,) = made
     assert {metric: [(each.name, each.seeds) for each in of] for metric, of in found.items()} == {
-        "val/loss": [("optimizer=sgd", 3), ("optimizer=adam", 3)],
-        "train/loss": [("optimizer=sgd", 3), ("optimizer=adam", 3)],
+        "val/loss": [("optimizer=adam", 3), ("optimizer=sgd", 3)],
+        "train/loss": [("optimizer=adam", 3), ("optimizer=sgd", 3)],
     }
-    expected = [read(sweep / str(job)).history["val/loss"] for job in (0, 2, 4)]
-    np.testing.assert_allclose(found["val/loss"][0].mean, np.mean(expected, 0))
+    expected = [np.mean([read(sweep / str(job + at)).history["val/loss"] for job in (0, 2, 4)], 0) for at in (1, 0)]
+    np.testing.assert_allclose([each.mean for each in found["val/loss"]], expected)
+    assert expected[0][-1] < expected[1][-1], "the best is first, and has the first colour"
+    compare(f"{sweep}/0", f"{sweep}/1", f"{sweep}/2", f"{sweep}/3")
+    assert [(each.name, each.seeds) for each in made[1]["val/loss"]] == [("optimizer=adam", 2), ("optimizer=sgd", 2)]
+    compare(f"{sweep}/0", f"{sweep}/2")
+    assert len(made) == 2, "two runs are two curves"
 
 
 def test_runs_without_a_row_have_no_picture(train: Train, compare: Callable[..., str], tmp_path: Path) -> None:

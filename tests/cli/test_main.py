@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 import fulmen
 from fulmen.cli.main import main
@@ -35,6 +37,76 @@ def test_help_marks_the_defaults_and_lists_keys(capsys: pytest.CaptureFixture[st
     assert "* sine_boundary" in said and "* shallow" in said
     for key in ("seed: 0", "trainer.max_epochs", "trainer.precision"):
         assert key in said
+
+
+def test_help_begins_with_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["--help"])
+    said = capsys.readouterr().out
+    commands = re.findall(r"^  (\w+) {2,}\w", said.partition("\ncommands ")[2].partition("\n\n")[0], re.MULTILINE)
+    assert commands[:4] == ["train", "sweep", "resume", "rerun"] and "clean" in commands
+    assert said.index("\ncommands ") < said.index("\ngroups ") < said.index("\nkeys")
+    for command in commands:
+        assert main(["help", command]) == 0 and f"usage: fulmen {command}" in capsys.readouterr().out, command
+        assert main([command, "--help"]) == 0 and f"usage: fulmen {command}" in capsys.readouterr().out, command
+
+
+def test_help_on_a_group_shows_its_choices_and_the_keys_of_the_default(capsys: pytest.CaptureFixture[str]) -> None:
+    for typed in ("optimizer", "optimizer.lr"):
+        assert main(["help", typed]) == 0
+        said = capsys.readouterr().out
+        assert "  * adam " in said and "    lbfgs " in said
+        assert re.search(r"^ +optimizer.lr: 0.005 +a number in \(0, inf\)$", said, re.MULTILINE)
+
+
+@pytest.mark.parametrize("typed", ["lbfgs", "optimizer=lbfgs"])
+def test_help_on_a_choice_shows_its_keys_with_defaults_and_values(
+    typed: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["help", typed]) == 0
+    said = capsys.readouterr().out
+    for key, value in fulmen.compose(["optimizer=lbfgs"]).optimizer.items():
+        if not str(key).startswith("_"):
+            shown = re.search(rf"^ +optimizer.{key}: (\S+) +(a|one)\b", said, re.MULTILINE)
+            assert shown is not None and str(yaml.safe_load(shown[1])) == str(value), key
+    assert "optimizer.betas" not in said
+
+
+@pytest.mark.parametrize("group", [group for group in groups([conf_dir()]) if group not in ("experiment", "sweep")])
+def test_help_shows_every_key_of_every_choice(group: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for choice, path in choices(group, [conf_dir()]).items():
+        assert main(["help", f"{group}={choice}"]) == 0
+        said = capsys.readouterr().out
+        for key in yaml.safe_load(path.read_text()) or ():
+            assert key.startswith("_") or key == "defaults" or f".{key}: " in said, f"{group}={choice}: {key}"
+
+
+def test_help_on_a_name_in_several_groups_explains_each(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["help", "none"]) == 0
+    said = capsys.readouterr().out
+    assert all(f"{group}=none: " in said for group in ("baseline", "figures", "logger", "penalty"))
+    assert main(["help", "mnist_mlp", "sweep"]) == 0
+    said = capsys.readouterr().out
+    assert "override /model: mlp" in said and "usage: fulmen sweep" in said and "    seeds " in said
+    (tmp_path / "optimizer").mkdir()
+    (tmp_path / "optimizer" / "mine.yaml").write_text("# Mine\ndefaults:\n  - adam\nlr: 7.0 # per step\nown: 2\n")
+    assert main(["--config-dir", str(tmp_path), "help", "mine"]) == 0
+    said = capsys.readouterr().out
+    assert "optimizer=mine: Mine" in said and "optimizer.betas: [0.9, 0.999] " in said and "optimizer.own: 2" in said
+    assert re.search(r"optimizer.lr: 7.0 +a number in \(0, inf\); per step", said)
+
+
+def test_commands_of_training_are_words_for_overrides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["trainer.max_epochs=1", "figures=none", "logger=none", "accelerator=cpu"]
+    assert main(["train", *words, "run_dir=run"]) == 0
+    assert main(["resume", "run", "trainer.max_epochs=2"]) == 0
+    assert json.loads(Path("run/status.json").read_text())["steps"] == 64, "2 passes of 1,000 rows, by 32"
+    assert main(["rerun", "run", "run_dir=again"]) == 0
+    assert Path("run/metrics.json").read_bytes() == Path("again/metrics.json").read_bytes()
+    assert main(["sweep", *words, "seed=0,1"]) == 0
+    (sweep,) = Path("logs/sweeps").iterdir()
+    assert (sweep / "1/metrics.json").is_file()
+    assert main(["resume", str(sweep)]) == 0
 
 
 def test_cfg_shows_the_composed_configuration(tmp_path: Path) -> None:
@@ -126,9 +198,10 @@ def test_a_signal_ends_a_run_with_its_checkpoint_saved(
     while not (tmp_path / "run" / "checkpoints" / "best.ckpt").exists() and time.monotonic() < deadline:
         time.sleep(0.1)
     process.send_signal(number)
-    assert process.wait() == code
+    assert process.wait() == code, process.stderr
     error = process.stderr
-    assert error.endswith(f"fulmen: stopped by {signal.Signals(number).name}; resume=run continues the run\n")
+    hint = f"to continue the run: python {ROOT / 'train.py'} resume=run"
+    assert error.endswith(f"fulmen: stopped by {signal.Signals(number).name}; {hint}\n")
     status = json.loads((tmp_path / "run" / "status.json").read_text())
     assert (status["state"], status["device"]) == ("interrupted", "cpu") and status["steps"] > 0
     assert (tmp_path / "run" / "checkpoints" / "last.ckpt").exists()
@@ -149,6 +222,26 @@ def test_a_signal_is_not_hidden_by_a_library_that_takes_it_for_its_own_failure(
     with pytest.raises(Interrupted) as stopped:
         work()
     assert stopped.value.exit_code == 143
+
+
+class Closing:
+    """Gets the signal where Python drops whatever is raised."""
+
+    def __del__(self) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+
+def test_a_signal_that_comes_while_an_object_is_deleted_still_stops(capfd: pytest.CaptureFixture[str]) -> None:
+    def work() -> None:
+        with raising():
+            Closing()
+            for _ in range(1000):
+                time.sleep(0.01)
+            pytest.fail("nothing stopped the work")
+
+    with pytest.raises(Interrupted) as stopped:
+        work()
+    assert stopped.value.exit_code == 143 and capfd.readouterr().err == ""
 
 
 def test_a_signal_before_the_run_leaves_nothing(tmp_path: Path) -> None:
@@ -225,7 +318,7 @@ def test_two_devices_keep_one_record(
 ) -> None:
     """The second is a fresh process, begun by Lightning."""
     monkeypatch.chdir(tmp_path)
-    words = ["accelerator=cpu", "trainer.devices=2", "trainer.max_epochs=4", "run_dir=run"]
+    words = ["accelerator=cpu", "trainer.devices=2", "trainer.max_epochs=4", "figures=none", "run_dir=run"]
     process = forked(*words, OMP_NUM_THREADS="1")
     assert process.wait(200) == 0, process.stderr
     assert (tmp_path / "run" / "metrics.json").exists()
@@ -242,6 +335,17 @@ def test_hints_name_the_command_that_was_typed(
     assert main(["predict", "--help"]) == 0 and f"usage: {typed} predict RUN" in capsys.readouterr().out
     for command, hint in (("compare", "compare RUN RUN"), ("leaderboard", "leaderboard logs/runs")):
         assert main([command]) == 1 and f"{typed} {hint}" in capsys.readouterr().err
+
+
+def test_a_quiet_run_prints_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["quiet=true", "trainer.max_epochs=1", "figures=none", "accelerator=cpu", "run_dir=run"]
+    assert main(words) == 0
+    assert main(["rerun=run", "quiet=true", "run_dir=again"]) == 0
+    assert main(["resume=run", "trainer.max_epochs=2"]) == 0
+    assert capfd.readouterr() == ("", "")
 
 
 def test_the_printed_configuration_is_as_it_is_typed(

@@ -27,15 +27,18 @@ DANGEROUS = [
 ]
 
 
-GROUPS = ("optimizer", "logger", "data", "trainer")
-
-
-@pytest.mark.parametrize(
-    ("group", "target"), [*(("model", target) for target in DANGEROUS), *((group, "os.system") for group in GROUPS)]
-)
-def test_what_is_not_shipped_is_refused(group: str, target: str) -> None:
+@pytest.mark.parametrize("group", ["model", "optimizer", "logger", "data", "trainer"])
+def test_what_is_not_shipped_is_refused(group: str) -> None:
     with pytest.raises(ConfigurationError, match="none of Fulmen's parts"):
-        fulmen.compose([f"{group}._target_={target}"])
+        fulmen.compose([f"{group}._target_=os.system"])
+
+
+@pytest.mark.parametrize("target", DANGEROUS)
+def test_nothing_dangerous_is_shipped(target: str) -> None:
+    config = fulmen.compose()
+    config.model._target_ = target
+    with pytest.raises(ConfigurationError, match="none of Fulmen's parts"):
+        allowlist.check(config, [])
 
 
 @pytest.mark.parametrize(
@@ -58,6 +61,7 @@ def test_an_allowed_module_does_not_lend_its_name_to_others(allowed: str, target
         ("model/evil", "_target_: os.system\n_partial_: true\n"),
         ("model/evil", "hidden:\n  - _target_: os.system\n"),
         ("model/evil", "target: os.system\n_target_: ${.target}\n"),
+        ("model/evil", 'hidden: ["${oc.create:{_target_: os.system}}"]\n'),
         ("experiment/evil", "# @package _global_\nhydra:\n  callbacks:\n    evil:\n      _target_: os.system\n"),
         ("hydra/job_logging/evil", "version: 1\nhandlers:\n  a:\n    (): os.system\n"),
         ("hydra/hydra_logging/evil", "version: 1\nhandlers:\n  a:\n    class: os.system\n"),

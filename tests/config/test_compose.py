@@ -17,7 +17,6 @@ from omegaconf import OmegaConf
 import fulmen
 from fulmen.config import compose
 from fulmen.config.groups import conf_dir
-from fulmen.config.hydra_private import beside_host
 from fulmen.errors import ConfigurationError
 
 APP = """\
@@ -61,6 +60,13 @@ def test_composing_leaves_a_host_of_hydra_as_it_was(tmp_path: Path) -> None:
         ["data.seed=${seed}", "seed=3", "optimizer={lr:0.5}", "run_dir=a b/c"],
         ["optimizer.lr='0.1'", "optimizer.lr=null", "score=val/loss"],
         ["trainer=debug", "trainer=default", "figures=none", "figures.top=3"],
+        ["trainer=debug", "accelerator=cpu", "figures=all", "baseline=auto", "data=blobs", "data.seed=1"],
+        ["logger=csv", "model=deep", "optimizer=sgd", "scheduler=cosine", "loss=mse", "penalty=l2", "init=zeros"],
+        ["model=deep", "model=mlp", "backprop=numpy"],
+        ["model=deep", "data.seed=${seed}", "model.hidden=[3]"],
+        ["experiment=iris_petals_adam", "model=deep"],
+        ["model=deep", "optimizer=nowhere"],
+        ["model=deep", "optimizer@other=adam"],
         ["optimizer.rl=1"],
         ["model=[1]"],
         ["seed.x=3"],
@@ -71,22 +77,39 @@ def test_composing_leaves_a_host_of_hydra_as_it_was(tmp_path: Path) -> None:
 )
 def test_composing_again_gives_what_hydra_gives(overrides: list[str]) -> None:
     """Values, types, and what may be changed; or the same refusal."""
+    expected = found(overrides, [conf_dir()], hydra_alone=True)
+    assert found(overrides, [conf_dir()]) == found(overrides, [conf_dir()]) == expected
 
-    def found(again: bool) -> tuple[object, ...]:
-        try:
-            if again:
-                config = compose._compose(overrides, [conf_dir()])
-            else:
-                with beside_host(), hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
-                    config = hydra.compose("train", compose.for_hydra(overrides), return_hydra_config=True)
-        except Exception as error:
-            return type(error), str(error)
-        chosen = OmegaConf.to_container(config.hydra.runtime.choices)
-        del config._content["hydra"]  # type: ignore[union-attr]
-        return repr(OmegaConf.to_container(config)), repr(chosen), OmegaConf.is_struct(config)
 
-    expected = found(again=False)
-    assert found(again=True) == found(again=True) == expected
+def found(overrides: list[str], folders: list[Path], hydra_alone: bool = False) -> tuple[object, ...]:
+    try:
+        if hydra_alone:
+            config = compose._compose_anew(compose.for_hydra(overrides), folders)
+        else:
+            config = compose._compose(overrides, folders)
+    except Exception as error:
+        return type(error), str(error)
+    chosen = OmegaConf.to_container(config.hydra.runtime.choices)
+    del config._content["hydra"]  # type: ignore[union-attr]
+    return repr(OmegaConf.to_container(config)), repr(chosen), OmegaConf.is_struct(config)
+
+
+OWN = {
+    "net": "# Net\n_target_: nets.Net\nwidth: 3\nseed: ${seed}\n",
+    "deep": "# Ours is taken\nwidth: 3\n",
+    "inherits": "defaults:\n  - deep\nwidth: 3\n",
+    "elsewhere": "# @package optimizer\nlr: 3\n",
+    "empty": "# Nothing\n",
+}
+
+
+@pytest.mark.parametrize("choice", [*OWN, "nowhere"])
+def test_choices_of_ones_own_are_what_hydra_makes_of_them(choice: str, tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    for name, content in OWN.items():
+        (tmp_path / "model" / f"{name}.yaml").write_text(content)
+    overrides, folders = [f"model={choice}", "optimizer=sgd", "figures=none", "seed=3"], [conf_dir(), tmp_path]
+    assert found(overrides, folders) == found(overrides, folders, hydra_alone=True)
 
 
 def test_a_file_of_ours_that_has_changed_is_read_again(tmp_path: Path) -> None:
@@ -104,8 +127,15 @@ def test_what_is_done_to_a_configuration_stays_with_it() -> None:
     assert compose.compose(["optimizer=sgd"]).optimizer.lr != 0.625
 
 
-@pytest.mark.parametrize("base", [None, "1.2", "1.3"])
-@pytest.mark.parametrize("overrides", [["model=deep"], ["modle=deep"], ["data=table", "data.target=größe"]])
+@pytest.mark.parametrize(
+    ("base", "overrides"),
+    [
+        (None, ["model=deep"]),
+        ("1.2", ["model=deep"]),
+        ("1.2", ["modle=deep"]),
+        ("1.3", ["data=table", "data.target=größe"]),
+    ],
+)
 def test_a_hosts_hydra_is_as_it_was_whatever_becomes_of_composing(base: str | None, overrides: list[str]) -> None:
     with hydra.initialize(None, version_base=base, job_name="host"):
         before = GlobalHydra.instance().hydra, getbase(), JobRuntime.instance().get("name")

@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 
 import fulmen
 from fulmen.cli.main import main
-from fulmen.config.recorded import anchored, check_environment, is_repeated, plain, to_rerun
+from fulmen.config.recorded import anchored, check_environment, configuration, is_repeated, plain, to_rerun
 from fulmen.errors import ConfigurationError
 from fulmen.runs.folder import yaml_text
 
@@ -56,6 +56,22 @@ def test_a_repeated_run_has_the_same_figures(one: Path, capsys: pytest.CaptureFi
     assert json.loads((two / "status.json").read_text())["rerun"] == "one"
 
 
+def test_a_record_from_before_a_key_existed_trains_all_the_same(one: Path) -> None:
+    path = one / "config.yaml"
+    content = yaml.safe_load(path.read_text("utf-8"))
+    for key in ("name", "tags", "note", "quiet", "metrics", "callbacks", "start_from", "freeze", "learning_rates"):
+        del content[key]
+    del content["figures"]["own"], content["choices"]["callbacks"]
+    for key in ("fast_dev_run", "overfit", "limit_batches", "profile"):
+        del content["trainer"][key]
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    fulmen.train(configuration(one), Path("job"))
+    assert main(["rerun=one", "run_dir=two"]) == 0
+    for other in ("job", "two"):
+        assert (one / "metrics.json").read_bytes() == Path(other, "metrics.json").read_bytes()
+    assert main(["resume=one", "trainer.max_epochs=100"]) == 0
+
+
 def test_what_differs_is_said(one: Path, capsys: pytest.CaptureFixture[str]) -> None:
     versions = json.loads((one / "status.json").read_text())["versions"] | {"torch": "2.0.0"}
     edit(one, "status.json", commit="abc", device="cuda:0", versions=versions)
@@ -65,6 +81,28 @@ def test_what_differs_is_said(one: Path, capsys: pytest.CaptureFixture[str]) -> 
     for line in (r"commit: abc -> \w+", r"torch: 2\.0\.0 -> 2\.\d+", r"device: cuda:0 -> cpu"):
         assert re.search(line, said), line
     assert "numpy" not in said.partition("what else differs")[2]
+
+
+def test_a_repeated_run_ends_with_a_table_of_what_changed(
+    one: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    assert main(["rerun=one", "run_dir=same", "name=again"]) == 0
+    assert "changed" not in capsys.readouterr().out.partition("metrics equal")[2]
+    assert main(["rerun=one", "run_dir=two", "optimizer=sgd", "optimizer.lr=0.25"]) == 0
+    table = capsys.readouterr().out.partition("metrics differ")[2].partition("changed")[2]
+    rows = {
+        cells[0]: cells[1:]
+        for line in table.splitlines()
+        if len(cells := [c.strip() for c in line.split("│")[1:-1]]) == 4
+    }
+    rate = config_of(one)["optimizer"]["lr"]
+    assert rows["optimizer"][:2] == ["adam", "sgd"]
+    assert rows["optimizer.lr"] == [str(rate), "0.25", f"{0.25 - rate:+.4g}"]
+    assert rows["optimizer.betas"] == [str(config_of(one)["optimizer"]["betas"]).replace(" ", ""), "", ""]
+    old, new = (json.loads(Path(folder, "metrics.json").read_text())["val/loss"] for folder in ("one", "two"))
+    assert rows["val/loss"] == [str(old), str(new), f"{new - old:+.4g}"]
+    assert "seed" not in rows and "model" not in rows and "run_dir" not in rows
 
 
 def test_changes_stand_beside_it(one: Path) -> None:
@@ -90,7 +128,7 @@ def test_what_refers_to_a_changed_key_follows_it(tmp_path: Path, monkeypatch: py
     own = tmp_path / "own" / "experiment"
     own.mkdir(parents=True)
     (own / "mine.yaml").write_text("# @package _global_\n# mine\ndata:\n  seed: ${seed}\ntrainer:\n  max_epochs: 1\n")
-    assert main(["--config-dir", "own", "experiment=mine", "run_dir=one", "seed=5"]) == 0
+    assert main(["--config-dir", "own", "experiment=mine", "run_dir=one", "seed=5", "figures=none", "logger=none"]) == 0
     assert config_of(Path("one"))["data"]["seed"] == 5
     config = to_rerun(Path("one"), ["seed=6"], "own")
     assert (config.seed, config.data.seed, config.experiment) == (6, 6, "mine")

@@ -1,5 +1,6 @@
 """Sources built as a run builds them: from their YAML files."""
 
+import functools
 import subprocess
 import sys
 from collections.abc import Callable
@@ -64,14 +65,19 @@ def write(tmp_path: Path) -> Callable[..., Path]:
     return to_file
 
 
+@functools.cache
+def _of_a_table() -> dict[Any, Any]:
+    data = OmegaConf.to_container(OmegaConf.load(ROOT / "conf" / "data" / "table.yaml"))
+    assert isinstance(data, dict)
+    return data
+
+
 @pytest.fixture
 def made() -> Callable[..., Table]:
     """Builds a table from `conf/data/table.yaml` with other values for some keys."""
 
     def make(path: Path | str | None = None, target: str | list[str] | None = None, /, **keys: object) -> Table:
-        data = OmegaConf.to_container(OmegaConf.load(ROOT / "conf" / "data" / "table.yaml"))
-        assert isinstance(data, dict)
-        fields: dict[Any, Any] = data | {"path": path and str(path), "target": target} | keys
+        fields: dict[Any, Any] = _of_a_table() | {"path": path and str(path), "target": target} | keys
         del fields["_target_"]
         return Table(**fields)
 

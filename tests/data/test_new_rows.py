@@ -10,11 +10,22 @@ import pytest
 from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
 
-from fulmen.data.new_rows import features
-from fulmen.data.source import Source
+from fulmen.data.source import DataSpec, Source
 
 NAMES = ("width", "height")
 ROWS = pd.DataFrame({"name": ["a", "b"], "height": [1, 2], "width": [0.5, -3.0]})
+
+
+def features(rows: Any, in_shape: tuple[int, ...], names: tuple[str, ...]) -> NDArray[np.floating]:
+    """What a source with features of this shape and these names makes of new rows."""
+
+    class Own(Source):
+        spec = DataSpec(in_shape, 1, "regression", names, ("y",))
+
+        def load(self) -> Any:
+            raise NotImplementedError
+
+    return Own().encode(rows)
 
 
 def test_columns_are_found_by_name_whatever_their_order() -> None:

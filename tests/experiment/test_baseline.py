@@ -17,12 +17,13 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import fulmen
 from fulmen.config import validate
-from fulmen.config.instantiate import make
+from fulmen.config.allowlist import make
 from fulmen.data.scaling import Scaling
 from fulmen.data.source import Split
 from fulmen.experiment import console
-from fulmen.experiment.baseline import Amounts, Baseline, coefficients, sklearn
+from fulmen.experiment.baseline import Baseline, coefficients, sklearn
 from fulmen.experiment.load import Run
+from fulmen.experiment.sklearn_equivalent import Amounts
 from fulmen.models.initializers import new_network
 from fulmen.tasks.predictor import task_of
 from fulmen.training.packs import DataModule
@@ -62,7 +63,7 @@ def test_coefficients_are_scikit_learns(
     """Both by hand and in the table that a run prints."""
     words = (f"experiment={data}_gd", SECOND, "logger=none", "figures=none", "accelerator=cpu")
     printed: list[Any] = []
-    monkeypatch.setattr(console, "print_coefficients", printed.extend)
+    monkeypatch.setattr(console, "print_coefficients", lambda found, **_: printed.extend(found))
     run = fulmen.train(fulmen.compose(words), tmp_path / "run")
     reference = LinearRegression().fit(*scaled(f"data={data}")["train"])
     weight, bias = (parameter.detach().numpy() for parameter in run.model.parameters())

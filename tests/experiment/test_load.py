@@ -72,6 +72,11 @@ def by_hand(run: Run, x: Any, words: list[str]) -> Any:
         return train, run.model(torch.tensor(scaled).float()).numpy()
 
 
+def test_a_run_is_printed_on_one_line(species: Run) -> None:
+    loss, accuracy = (species.metrics[f"test/{name}"] for name in ("loss", "accuracy"))
+    assert repr(species).startswith(f"<run {species.folder}: test/loss {loss:.4g}, test/accuracy {accuracy:.4g}")
+
+
 @pytest.mark.parametrize("again", [False, True])
 def test_classes_of_new_rows(species: Run, again: bool) -> None:
     run = fulmen.load(species.folder) if again else species
@@ -671,7 +676,7 @@ def test_the_users_own_network_needs_the_users_word(tmp_path: Path, monkeypatch:
     (tmp_path / "own" / "model" / "mine.yaml").write_text("# mine\n_target_: mynet.Mine\n_partial_: true\n")
     words = ["--config-dir", "own", "allow_targets=[mynet]", "model=mine", "run_dir=run", "logger=none", "figures=none"]
     assert main([*words, "trainer.max_epochs=1", "data=moons"]) == 0
-    with pytest.raises(ValueError, match=re.escape("add allow_targets=[mynet]")):
+    with pytest.raises(ValueError, match=re.escape("add allow_targets=['mynet']")):
         fulmen.load("run")
     assert fulmen.load("run", allow_targets=["mynet"]).predict(np.eye(2)).shape == (2,)
     assert main(["--config-dir", "own", "evaluate", "run"]) == 1

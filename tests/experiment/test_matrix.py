@@ -18,11 +18,11 @@ from fulmen.models.activations import ACTIVATIONS
 
 ROOT = Path(__file__).parents[2]
 MNIST = ROOT.parent / "shared" / "mnist"
-FEW = ("data.train_size=500", "data.val_size=100", "data.test_size=100")
+FEW = ("data.train_size=200", "data.val_size=50", "data.test_size=50")
 """Enough digits for a test of whether they train."""
 NOTHING_TO_LEARN = ("gaussian",)
 DIGITS = ("mnist", "mnist_5k")
-NEEDS_A_FILE = ("arrays", "table")
+NEEDS_A_FILE = ("arrays", "images", "table")
 
 
 def names(group: str) -> list[str]:
@@ -30,17 +30,18 @@ def names(group: str) -> list[str]:
 
 
 def words_for(data: str) -> tuple[str, ...]:
-    if data == "mnist" and not MNIST.is_dir():
-        pytest.skip(f"MNIST's files are not in {MNIST}")
-    return (f"data={data}", *(FEW if data in DIGITS else ()), *((f"data_root={MNIST}",) if data == "mnist" else ()))
+    return (f"data={data}", *(FEW if data in DIGITS else ()))
 
 
 @functools.cache
 def kinds() -> list[list[str]]:
-    """The data sets that are the same to a model: rows or images, one number or several in and out, one task."""
+    """The data sets that are the same to a model: rows or images, one number or several in and out, one task.
+
+    All of MNIST, which takes long to read, has a test of its own, below.
+    """
     found: dict[tuple[object, ...], list[str]] = {}
     for data in names("data"):
-        if data == "mnist" and not MNIST.is_dir():
+        if data == "mnist":
             continue
         spec = validate.check(fulmen.compose(words_for(data))).spec
         kind = (len(spec.in_shape), math.prod(spec.in_shape) > 1, spec.out_features > 1, spec.task)
@@ -73,7 +74,7 @@ def everything_else() -> Iterator[tuple[str, ...]]:
     groups.append([f"model.activation={name}" for name in ACTIVATIONS])
     yield from (tuple(filter(None, words)) for words in itertools.zip_longest(*groups))
     for group in ("backprop", "logger", "trainer"):
-        yield from ((f"{group}={name}",) for name in names(group))
+        yield from ((f"{group}={name}", *(["logger.mode=offline"] if name == "wandb" else [])) for name in names(group))
     for loss in names("loss"):
         yield (f"loss={loss}", "data=blobs" if loss == "cross_entropy" else "data=circles")
     yield from (("loss=sse", "data=wiggle"), ("loss=huber", "data=blobs"), ("loss=mse", "data=blobs"))
@@ -86,12 +87,21 @@ def everything_else() -> Iterator[tuple[str, ...]]:
 
 @pytest.mark.parametrize("words", [*everything_else()], ids=" ".join)
 def test_every_other_choice_trains(words: tuple[str, ...], train: Callable[..., Run]) -> None:
-    run = train("data=circles", *words, "trainer.max_epochs=2")
+    without = ("model.bias=false",) if "optimizer=muon" in words else ()
+    run = train("data=circles", *words, *without, "trainer.max_epochs=2")
     assert math.isfinite(run.metrics["test/loss"])
 
 
-@pytest.mark.parametrize("name", names("experiment"))
+TRAINED = "".join(
+    Path(__file__).with_name(f"test_{name}.py").read_text("utf-8") for name in ("experiments", "iris_petals")
+)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in names("experiment") if f'"{name}"' not in TRAINED or name.startswith("mnist")]
+)
 def test_every_experiment_composes_and_passes_preflight(name: str) -> None:
+    """Others are trained, as are those of MNIST where its files are."""
     config = fulmen.compose([f"experiment={name}"])
     validate.check(config)
     assert config.experiment == name
@@ -101,14 +111,14 @@ def test_every_experiment_composes_and_passes_preflight(name: str) -> None:
 def test_default_runs_beat_the_constant_prediction(data: str, train: Callable[..., Run]) -> None:
     """The mean of the training targets, or the commonest class, is what a model that learned nothing would say.
 
-    An MLP beats it after a quarter of the passes, already.
+    An MLP beats it after a tenth of the passes, already.
     """
     model = "linear" if "linear" in data else "mlp"
     words = (f"model={model}", *words_for(data))
     config = fulmen.compose(words)
     source = validate.check(config)
     splits = source.load()
-    run = train(*words, max_epochs=config.data.epochs // (1 if model == "linear" else 4))
+    run = train(*words, max_epochs=config.data.epochs // (1 if model == "linear" else 10))
     if source.spec.task == "regression":
         assert run.metrics["val/r2"] > 0.05, "R² is 0 for the mean of the very rows that are asked for"
     else:
@@ -117,19 +127,20 @@ def test_default_runs_beat_the_constant_prediction(data: str, train: Callable[..
 
 
 def test_deep_with_adam_learns_the_sine_boundary(train: Callable[..., Run]) -> None:
-    assert train("model=deep", "optimizer=adam").metrics["test/accuracy"] >= 0.97
+    assert train("model=deep", "optimizer=adam", max_epochs=50).metrics["test/accuracy"] >= 0.97
 
 
-@pytest.mark.parametrize(("model", "passes", "accuracy"), [("mlp", 5, 0.92), ("lenet", 3, 0.94)])
-def test_digits_are_learned(model: str, passes: int, accuracy: float, train: Callable[..., Run]) -> None:
-    assert train(f"model={model}", "data=mnist_5k", max_epochs=passes).metrics["test/accuracy"] >= accuracy
+@pytest.mark.parametrize(("model", "passes"), [("mlp", 4), ("lenet", 2)])
+def test_digits_are_learned(model: str, passes: int, train: Callable[..., Run]) -> None:
+    words = (f"model={model}", "data=mnist_5k", "data.train_size=2000", "data.batch_size=16")
+    assert train(*words, max_epochs=passes).metrics["test/accuracy"] >= 0.9
 
 
 @pytest.mark.slow
 def test_all_digits_are_learned_in_one_pass(train: Callable[..., Run]) -> None:
-    """By the MLP; LeNet, which takes ten times as long, learns digits above."""
+    """By a narrow MLP; LeNet, which takes longer, learns digits above."""
     if not MNIST.is_dir():
         pytest.skip(f"MNIST's files are not in {MNIST}")
-    run = train("model=mlp", "data=mnist", f"data_root={MNIST}", max_epochs=1)
-    assert run.metrics["test/accuracy"] >= 0.95
+    run = train("model=mlp", "model.hidden=[64]", "data=mnist", f"data_root={MNIST}", max_epochs=1)
+    assert run.metrics["test/accuracy"] >= 0.92
     assert torch.isfinite(next(run.model.parameters())).all()

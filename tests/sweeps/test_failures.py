@@ -19,7 +19,7 @@ from fulmen.cli.main import main
 from fulmen.runs.signals import Interrupted, raising
 from fulmen.sweeps import execute, record
 from fulmen.sweeps.job import Job, forget
-from fulmen.sweeps.launchers import BASIC, LAUNCHERS
+from fulmen.sweeps.launchers import BASIC, LAUNCHERS, VECTORIZED
 
 MOODS = ["fine", "raises", "exits", "diverges"]
 ENDS = {"fine": "completed", "exits": "failed", "raises": "failed", "diverges": "diverged"}
@@ -56,41 +56,72 @@ def test_a_job_that_fails_does_not_hurt_the_rest(place: Any, capsys: pytest.Capt
     assert "no | luck" in next(place.here.glob("logs/runs/*/status.json")).read_text()
 
 
-FORKING = f"""\
+TRAIN = str(Path(__file__).parents[2] / "train.py")
+FORKING = {
+    "joblib": f"""\
 import runpy, warnings
 from joblib.externals.loky.backend.context import set_start_method
 warnings.filterwarnings("ignore", "`fork` start method should not be used with `loky`")
 set_start_method("fork")
-runpy.run_path({str(Path(__file__).parents[2] / "train.py")!r}, run_name="__main__")
-"""
-"""`train.py`, with joblib's workers forked from it, which then need not import for seconds."""
+runpy.run_path({TRAIN!r}, run_name="__main__")
+""",
+    "submitit_local": f"""\
+import os, runpy, signal, sys
+from multiprocessing import get_context
+from types import SimpleNamespace
+from submitit.local import local
+
+class Popen(get_context("fork").Process):
+    def __init__(self, command, env, stdout=None, stderr=None, **_):
+        super().__init__(target=run, args=(command[command.index("-m") + 1 :], env, stdout, stderr))
+        self.start()
+
+    def poll(self):
+        return self.exitcode
+
+    def send_signal(self, number):
+        os.kill(self.pid, number)
+
+def run(words, env, *files):
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    os.environ.update(env)
+    for number, file in enumerate(files, start=1):
+        os.dup2(number if file is None else file.fileno(), number)
+    sys.argv = words
+    runpy.run_module(words[0], run_name="__main__")
+
+local.subprocess = SimpleNamespace(Popen=Popen)
+runpy.run_path({TRAIN!r}, run_name="__main__")
+""",
+}
+"""`train.py`, with processes that are forked from it where a launcher starts fresh ones, which import for seconds."""
 
 
-def forking(place: Any) -> Path:
-    (place.here / "forking.py").write_text(FORKING)
+def forking(place: Any, launcher: str = "joblib") -> Path:
+    (place.here / "forking.py").write_text(FORKING[launcher])
     return Path(place.here / "forking.py")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("launcher", [name for name in LAUNCHERS if name != BASIC])
+@pytest.mark.parametrize("launcher", [name for name in LAUNCHERS if name not in (BASIC, VECTORIZED)])
 def test_every_launcher_records_the_same(launcher: str, place: Any) -> None:
-    """Submitit's jobs each have a process that imports for seconds, so one must do: that exits, the worst for it."""
+    """Ray starts fresh processes; with one of them, as each imports for seconds."""
     extra = LAUNCHERS[launcher].extra
     if find_spec(f"hydra_plugins.hydra_{extra}_launcher") is None:
         pytest.skip(f"the extra {extra} is not installed")
     if launcher == "submitit_slurm" and which("sbatch") is None:
         pytest.skip("there is no Slurm here")
-    moods = ["exits"] if extra == "submitit" else MOODS
-    words = f"model.mood={','.join(moods)}"
+    words = f"model.mood={','.join(MOODS)}"
     assert place.sweep(words) == 1
     basic = place.board()
     os.rename(place.here / "logs", place.here / "basic")
-    how = {"program": forking(place)} if launcher == "joblib" else {}
-    done = place.sweep_apart(words, f"hydra/launcher={launcher}", **how)
+    how = {"program": forking(place, launcher)} if launcher in FORKING else {}
+    one = ["+hydra.launcher.ray.init.num_cpus=1"] if launcher == "ray" else []
+    done = place.sweep_apart(words, f"hydra/launcher={launcher}", *one, **how)
     assert done.wait(280) == 1, done.stderr
-    if moods == MOODS:
-        check_ends(place, moods, done.stdout)
-    assert place.board() == basic and CAUSES["exits"] in done.stdout
+    check_ends(place, MOODS, done.stdout)
+    assert place.board() == basic
     assert "Traceback" not in done.stderr
 
 
@@ -113,11 +144,12 @@ def test_ctrl_c_lets_the_workers_save(launcher: str, at_once: int, place: Any) -
     pytest.importorskip(f"hydra_plugins.hydra_{LAUNCHERS[launcher].extra}_launcher")
     moods = ["slow", "stops"][-at_once:]
     long = ("trainer.max_epochs=100000", f"model.mood={','.join(moods)},fine,fine", f"model.number={at_once}")
-    if launcher == "joblib":
-        done = place.sweep_apart(*long, f"hydra/launcher={launcher}", program=forking(place))
-    else:  # all cores for a job, which makes it one at a time
-        done = place.sweep_apart(*long, f"hydra/launcher={launcher}", f"hydra.launcher.cpus_per_task={os.cpu_count()}")
-    assert done.wait() == 130 and "Traceback" not in done.stderr
+    # all cores for a job, which makes it one at a time
+    how = [] if launcher == "joblib" else [f"hydra.launcher.cpus_per_task={os.cpu_count()}"]
+    forked = {"program": forking(place)} if launcher == "joblib" else {}
+    done = place.sweep_apart(*long, f"hydra/launcher={launcher}", *how, **forked)
+    code = done.wait()
+    assert code == 130 and "Traceback" not in done.stderr, done.stderr
     assert place.states() == dict.fromkeys(range(at_once), "interrupted")
     ends = [json.loads((place.folder / str(number) / "status.json").read_text()) for number in range(at_once)]
     assert all(end["steps"] > 0 for end in ends), "not in the middle of the first steps"

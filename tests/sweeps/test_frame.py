@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import threading
@@ -27,6 +28,7 @@ SIZES = ["data.train_size=40", "data.val_size=40", "data.test_size=8", "logger=n
 GRID = ["optimizer.lr=0.01,1e12", "data.batch_size=20,40", "model.bias=true,false", "init=he_normal,xavier_uniform"]
 LINE = ["data=linear_1d", "model=linear", "optimizer=gd", *SIZES, "trainer.max_epochs=4"]
 MOODY = ["allow_targets=[moody]", "model=moody", "data=circles", *SIZES, "trainer.max_epochs=2"]
+pytestmark = pytest.mark.usefixtures("unpainted")
 
 
 @pytest.fixture(scope="module")
@@ -75,24 +77,37 @@ def test_the_frame_has_the_columns_of_the_leaderboard(found: SweepResults) -> No
 
 
 def test_curves_are_the_columns_of_the_histories(found: SweepResults) -> None:
+    keys = ["optimizer.lr", "data.batch_size", "model.bias", "init"]
+    curves = found.curves
+    assert [*curves.columns] == ["job", *keys, "step", "metric", "value"]
+    assert [curves[name].dtype.kind for name in ("job", "step", "value", "optimizer.lr")] == ["i", "i", "f", "f"]
     tables = {number: pd.read_csv(found.folder / str(number) / "history.csv") for number in range(16)}
     table = pd.concat(tables, names=["job"]).reset_index("job")
-    assert found.curve_names == [name for name in tables[0].columns if name != "step"]
-    for name in found.curve_names:
-        steps, values = found.curves(name)
-        expected = table.pivot(index="job", columns="step", values=name).reindex(range(16))
-        assert steps.tolist() == [*expected.columns] == [1, 2, 3, 4, 6, 8]
-        np.testing.assert_array_equal(values, expected.to_numpy())
-    assert found.curves("lr").values.shape == (16, 6) and found.curves("lr").values.dtype == np.float64
-    assert np.isnan(found.curves("val/loss").values).sum(1).tolist()[:8:2] == [2, 2, 2, 2], "gaps of runs of 4 steps"
+    for name in tables[0].columns.drop("step"):
+        ours = curves[curves["metric"] == name]
+        assert ours["step"].tolist() == table["step"].tolist() and ours["job"].tolist() == table["job"].tolist()
+        np.testing.assert_array_equal(ours["value"], table[name])
+    assert len(curves) == len(table) * (len(tables[0].columns) - 1)
+    pd.testing.assert_frame_equal(
+        curves[keys].set_index(curves["job"]).drop_duplicates(), found.frame[keys], check_names=False
+    )
 
 
-def test_it_is_shown_in_a_line(found: SweepResults) -> None:
-    losses = {run: _json(found.folder / str(run), "metrics.json")["val/loss"] for run in range(8)}
-    best = min(losses, key=lambda run: losses[run])
-    said = f"<sweep {found.folder}: 8 completed, 8 diverged; best val/loss {losses[best]:.4g} by job {best} "
-    words = yaml.safe_load((found.folder / str(best) / "config.yaml").read_text("utf-8"))["choices"]
-    assert repr(found).startswith(said) and repr(found).endswith(f" init={words['init']}>")
+@pytest.mark.parametrize(
+    ("score", "sentence"),
+    [(3, "and not 3"), (["val/loss"], "the name of a metric"), ("val/los", "did you mean val/loss")],
+)
+def test_a_wrong_score_is_refused_in_a_sentence(found: SweepResults, score: Any, sentence: str) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(sentence)):
+        found.compare(score)
+
+
+def test_it_is_shown_in_a_line_that_ranks_nothing(found: SweepResults) -> None:
+    losses = [_json(found.folder / str(run), "metrics.json")["val/loss"] for run in range(8)]
+    assert repr(found) == (
+        f"<sweep {found.folder}: 8 completed, 8 diverged; val/loss from {min(losses):.4g} to {max(losses):.4g}; "
+        "compare() tells which configurations differ>"
+    )
 
 
 def test_a_damaged_run_is_listed_and_costs_no_other(
@@ -114,9 +129,8 @@ def test_a_damaged_run_is_listed_and_costs_no_other(
         damaged.frame.loc[others, columns], found.frame.loc[others, columns], check_dtype=False
     )
     assert "8 diverged" in repr(damaged) and "2 damaged" in repr(damaged)
-    expected = found.curves("val/loss").values.copy()
-    expected[3:5] = np.nan
-    np.testing.assert_array_equal(damaged.curves("val/loss").values, expected)
+    expected = found.curves[~found.curves["job"].isin([3, 4])].reset_index(drop=True)
+    pd.testing.assert_frame_equal(damaged.curves, expected)
     said = capsys.readouterr().err.splitlines()
     assert [line.partition(": ")[2].partition(": ")[0] for line in said] == [
         f"job {number} is left out of the curves" for number in (3, 4)
@@ -125,8 +139,6 @@ def test_a_damaged_run_is_listed_and_costs_no_other(
 
 def test_refusals_are_sentences(found: SweepResults, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ConfigurationError, match=r"has a curve val/los; did you mean val/loss\?"):
-        found.curves("val/los")
     with pytest.raises(ConfigurationError, match="there is no folder logs/sweeps/none; sweeps are in logs/sweeps"):
         fulmen.load_sweep("logs/sweeps/none")
     with pytest.raises(ConfigurationError, match=r"is a single run, not a sweep; fulmen\.load loads it"):
@@ -139,6 +151,8 @@ def test_refusals_are_sentences(found: SweepResults, tmp_path: Path, monkeypatch
     }.items():
         with pytest.raises(ConfigurationError, match=why):
             fulmen.sweep(words.split())
+    with pytest.raises(ConfigurationError, match=r"not one text; give \['seed=1,2', 'model=deep'\]"):
+        fulmen.sweep("seed=1,2 model=deep")
     assert not list(tmp_path.iterdir()), "nothing is written"
 
 
@@ -196,7 +210,7 @@ def test_a_signal_is_raised_and_the_sweep_can_be_finished(
     for _ in range(2):  # the second time there is nothing more to do
         resumed = fulmen.sweep(words, config_dir="own")
         assert resumed.folder == place.folder and [*resumed.frame["state"]] == ["completed"] * 3
-    assert np.isfinite(resumed.curves("val/loss").values).all()
+    assert [*resumed.curves["job"].unique()] == [0, 1, 2] and resumed.curves["value"].notna().all()
 
 
 def test_a_signal_before_a_stack_trains_makes_no_failure_of_its_jobs(
@@ -213,7 +227,9 @@ def test_a_signal_before_a_stack_trains_makes_no_failure_of_its_jobs(
     with pytest.raises(Interrupted):
         fulmen.sweep([*LINE, "seed=0,1", "hydra/launcher=vectorized"])
     (folder,) = tmp_path.glob("logs/sweeps/*")
-    assert [*fulmen.load_sweep(folder).frame["state"]] == ["planned"] * 2
+    planned = fulmen.load_sweep(folder)
+    assert [*planned.frame["state"]] == ["planned"] * 2
+    assert planned.curves.empty and [*planned.curves.columns] == ["job", "seed", "step", "metric", "value"]
 
 
 def _search(*words: str) -> Sequence[str]:

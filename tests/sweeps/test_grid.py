@@ -17,7 +17,7 @@ SHORT = ["data=circles", "trainer.max_epochs=1", "logger=none"]
 
 
 @pytest.fixture
-def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unpainted: None) -> Path:
     """Where the sweep's folder will be."""
     monkeypatch.chdir(tmp_path)
     return tmp_path / "logs" / "sweeps"
@@ -73,11 +73,11 @@ def test_a_grid_is_the_product_of_what_the_words_list() -> None:
         ["data=mnist_5k", "data_root=/a,/b", "figures=none"],
         ["data=circles", "data.epochs=3,4", "trainer.max_epochs=null,5", "figures=none"],
         ["model=mlp", "model.hidden=[4,2],[3]", "model.dropout=0,0.5", "figures=none"],
-        ["model.hidden=[3]", "++optimizer.lr=0.1,0.2", "optimizer.weight_decay=0,0.1", "figures=none"],
+        ["model.hidden=[3]", "++optimizer.lr=0.1,0.2", "optimizer.weight_decay=0.1", "figures=none"],
         ["data.batch_size=16,full", "data.seed=${seed}", "seed=3,4", "score=val/accuracy", "figures=none"],
         ["data=mnist_5k", "data_root=${oc.env:NOWHERE,null},/b", "seed=0,1", "figures=none"],
         ["model.hidden.0=8,9", "figures=none"],
-        ["model.activation=relu,tanh", "penalty=none,l2", "init=glob(he*)", "figures=none"],
+        ["model.activation=relu,tanh", "init=glob(he*)", "figures=none"],
     ],
     ids=" ".join,
 )

@@ -29,7 +29,7 @@ print("\\n" + json.dumps(pages))
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-@pytest.mark.parametrize("runs", [40])
+@pytest.mark.parametrize("runs", [20])
 def test_short_runs_leave_no_memory_taken(
     runs: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forked: Callable[..., Any]
 ) -> None:
@@ -39,7 +39,7 @@ def test_short_runs_leave_no_memory_taken(
     done = forked(program=tmp_path / "measured.py")
     assert done.wait(250) == 0, done.stderr
     pages = json.loads(done.stdout.splitlines()[-1])
-    assert len(pages) == runs and (pages[-1] - pages[runs // 6]) * 4096 < 10e6
+    assert len(pages) == runs and (pages[-1] - pages[runs // 6]) * 4096 < 250e3 * runs
 
 
 def test_64_jobs_are_planned_at_once() -> None:

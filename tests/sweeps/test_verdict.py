@@ -1,16 +1,23 @@
 """Verdicts against SciPy's own tests, a formula of Holm's written out, and simulated sweeps of known truth."""
 
+import io
+import json
 import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from rich.console import Console
 from scipy import stats
 
 from fulmen.cli.main import main
-from fulmen.sweeps.leaderboard import Board, Row
+from fulmen.errors import ConfigurationError
+from fulmen.sweeps.frame import load_sweep
+from fulmen.sweeps.leaderboard import Board, Row, table
 from fulmen.sweeps.verdict import advised_seeds, remarks, sentences, verdict
+
+pytestmark = pytest.mark.usefixtures("unpainted")
 
 
 def board(scores: NDArray[np.float64], score: str = "val/loss", first: int = 0) -> Board:
@@ -115,14 +122,111 @@ def test_three_seeds_are_few() -> None:
 def test_one_seed_says_nothing_of_luck() -> None:
     found = verdict(board(np.array([[1.0], [2.0]])))
     assert sentences(found) == [
-        "model=m0 has the best val/loss, 1; each configuration ran with one seed, so that may be luck"
+        "one seed each cannot tell which configuration is best: the lowest val/loss, 1, is that of model=m0, and may "
+        "be luck"
     ]
     assert advised_seeds(found) == 10 and found.comparisons == []
+    alike = sentences(verdict(board(np.array([[1.0], [1.0], [2.0]]))))
+    assert alike[0].endswith("the lowest val/loss, 1, is that of model=m0 and model=m1 alike")
+
+
+def test_configurations_that_are_the_same_have_no_order() -> None:
+    """Neither ranks nor a sentence: of one seed each, and of several that all have the same score."""
+    for scores in (np.array([[1.0], [1.0]]), np.ones((2, 5)), np.array([[1.0, 2, 3], [1.0, 2, 3]])):
+        runs = board(scores)
+        found = verdict(runs)
+        console = Console(file=io.StringIO(), width=200)
+        console.print(table(runs, found, 10))
+        assert isinstance(console.file, io.StringIO)
+        rows = [line.split("│")[1:-1] for line in console.file.getvalue().splitlines() if "m0" in line or "m1" in line]
+        firsts = {row[0].strip() for row in rows}
+        assert firsts == ({"1"} if scores.shape[1] > 1 else {"m0", "m1"})
+        said = " ".join(sentences(found))
+        assert "cannot" in said and "m0 is best" not in said and "luck" not in said and "1000 seeds" not in said
+
+
+def test_a_difference_that_never_varies_is_no_proof_of_few_seeds() -> None:
+    """Accuracies on few rows: three seeds with the same difference are as likely as three coins with the same side."""
+    for seeds in (3, 10):
+        (found,) = verdict(board(np.stack([np.full(seeds, 0.1 + 0.2), np.full(seeds, 0.1) + 0.25]))).comparisons
+        expected = stats.permutation_test((np.full(seeds, 0.05),), np.mean, permutation_type="samples")
+        assert found.test == "permutation test" and found.p == pytest.approx(expected.pvalue) == 2 / 2**seeds
+        assert found.is_clear is (seeds == 10)
+    few = verdict(board(np.array([[0.3] * 3, [0.35] * 3])))
+    needed = advised_seeds(few)
+    assert needed is not None and stats.binomtest(needed, needed).pvalue < 0.05 <= stats.binomtest(5, 5).pvalue
+    apart = np.full((2, 7), np.nan)
+    apart[0, :3], apart[1, 3:] = 0.3, 0.35
+    (unpaired,) = verdict(board(apart)).comparisons
+    expected = stats.permutation_test(([0.3] * 3, [0.35] * 4), lambda a, b: np.mean(a) - np.mean(b))
+    assert unpaired.test == "permutation test" and unpaired.p == pytest.approx(expected.pvalue)
 
 
 def test_equal_scores_are_no_difference() -> None:
     found = verdict(board(np.ones((2, 5))))
     assert found.comparisons[0].p == 1.0 and found.equals == [0, 1]
+
+
+def test_the_better_mean_is_not_best_where_it_is_worse_on_every_seed_that_both_have() -> None:
+    shared = np.array([1.0, 1.1, 1.2, 1.05, 1.15])
+    scores = np.full((2, 10), np.nan)
+    scores[0, :5], scores[0, 5:] = shared, 0.1  # of the other one these seeds diverged
+    scores[1, :5] = shared - 0.3 + 0.01 * np.arange(5)
+    found = verdict(board(scores))
+    assert found.comparisons[0].difference == pytest.approx(-0.28)
+    assert [each.rank for each in found.estimates] == [1, 1]
+    (said, *_) = sentences(found)
+    assert "cannot be told apart" in said
+    assert "over the 5 seeds that both have, the mean of the latter is better" in said
+
+
+def test_sums_that_are_rounded_in_other_ways_are_no_difference() -> None:
+    scores = np.float32(0.25) + np.zeros((2, 10))
+    scores[1] += 3e-8 + 1e-9 * np.random.default_rng(6).normal(size=10)
+    found = verdict(board(scores))
+    assert found.comparisons[0].p == 1 and found.comparisons[0].needed is None
+    assert sentences(found)[0].endswith("each seed has the same score with both")
+    assert verdict(board(scores - 0.25)).comparisons[0].is_clear, "beside scores near 0 the same difference is large"
+
+
+def test_all_pairs_of_many_configurations_are_compared() -> None:
+    scores = ordered(np.random.default_rng(7).normal(size=(400, 3)))
+    pairs = verdict(board(scores)).comparisons
+    expected = stats.ttest_rel(scores[399], scores[398])
+    assert len(pairs) == 400 * 399 / 2 and (pairs[-1].better, pairs[-1].worse) == (398, 399)
+    assert pairs[-1].low == pytest.approx(expected.confidence_interval().low)
+
+
+@pytest.mark.parametrize(("count", "pairs"), [(100, 4950), (101, 100)])
+def test_a_file_of_very_many_configurations_compares_each_with_the_best(count: int, pairs: int) -> None:
+    plain = verdict(board(np.random.default_rng(0).normal(size=(count, 3)))).plain()
+    compared = [(each["better"], each["worse"]) for each in plain["comparisons"]]
+    assert len({*compared}) == len(compared) == pairs
+    assert {worse for better, worse in compared if better == 0} == {*range(1, count)}
+
+
+def test_different_losses_are_no_measure_of_what_is_best() -> None:
+    rows = [
+        Row(
+            f"{loss}-{seed}", "completed", {"loss": loss, "seed": str(seed)}, {"val/loss": x, "val/mse": 2.0}, Path("x")
+        )
+        for loss, x in (("mae", 1.0), ("mse", 4.0))
+        for seed in range(6)
+    ]
+    found = verdict(of_loss := Board("val/loss", ["loss", "seed"], [*rows]))
+    assert found.comparisons == [] and advised_seeds(found) is None
+    (said,) = sentences(found)
+    assert "val/loss measures something else with each loss, so no configuration is best" in said
+    shown = io.StringIO()
+    Console(file=shown, width=200).print(table(of_loss, found, 9))
+    assert "rank" not in shown.getvalue()
+    assert len(verdict(Board("val/mse", ["loss", "seed"], [*rows])).comparisons) == 1
+    assert verdict(Board("val/loss", ["seed"], rows[:6])).is_comparable
+    data = [
+        Row(row.job, row.state, {"data": row.settings["loss"], "seed": row.settings["seed"]}, row.metrics, row.folder)
+        for row in rows
+    ]
+    assert remarks(Board("val/mse", ["data", "seed"], data), [])[0].startswith("the data sets differ")
 
 
 def test_what_differs_unasked_is_said() -> None:
@@ -136,6 +240,88 @@ def test_what_differs_unasked_is_said() -> None:
     assert "not the draw of the data" in said[-1]
 
 
+def test_training_that_differs_with_an_experiment_or_with_data_is_said_by_what_decides_it() -> None:
+    rows = [
+        Row(name + seed, "completed", {"experiment": name, "seed": seed}, {}, Path()) for name in "ab" for seed in "01"
+    ]
+    configs = [
+        {
+            "choices": {"experiment": None, "data": data, "optimizer": "sgd"},
+            "optimizer": {"lr": rate},
+            "trainer": {"max_epochs": epochs},
+            "data": {"noise": rate, "batch_size": 32},
+            "sizes": {"in_shape": [epochs]},
+            "experiment": name,
+        }
+        for name, data, rate, epochs in (("a", "circles", 0.1, 20), ("b", "moons", 0.2, 20), ("c", "moons", 0.2, 30))
+    ]
+    assert remarks(Board("val/loss", ["experiment", "seed"], rows), configs) == [
+        "data differs as well, although you did not vary it: circles with experiment=a, moons with experiment=b, moons "
+        "with experiment=c",
+        "optimizer.lr differs as well, although you did not vary it: 0.1 with experiment=a, 0.2 with experiment=b, 0.2 "
+        "with experiment=c",
+        "trainer.max_epochs differs as well, although you did not vary it: 20 with experiment=a, 20 with experiment=b, "
+        "30 with experiment=c",
+    ], "but not what follows from the data"
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        (["seed"], "not the draw of the data"),
+        (["data.seed"], "first weights and batches are the same"),
+        (["seed", "data.seed"], "seeds vary first weights, batches and the draw of the data"),
+        ([], "repeats another's configuration and seed"),
+    ],
+)
+def test_it_is_said_what_the_seeds_vary(keys: list[str], said: str) -> None:
+    rows = [Row(str(job), "completed", dict.fromkeys(keys, str(job)), {"val/loss": 1.0}, Path()) for job in range(2)]
+    found = remarks(Board("val/loss", keys, rows), [])
+    assert said in found[-1]
+
+
+def test_runs_that_share_a_draw_of_the_data_are_one_sample() -> None:
+    """Nothing differs but by the draw: 5 draws of the data are 5 samples, however many seeds each of them has."""
+    draw, false = np.random.default_rng(8), 0
+    for _ in range(200):
+        shift = draw.normal(size=(2, 5))
+        rows = [
+            Row(
+                f"{m}-{d}-{s}",
+                "completed",
+                {"model": f"m{m}", "data.seed": str(d), "seed": str(s)},
+                {"val/loss": x},
+                Path(),
+            )
+            for m in range(2)
+            for d in range(5)
+            for s in range(4)
+            for x in [shift[m, d] + 0.1 * draw.normal()]
+        ]
+        found = Board("val/loss", ["model", "data.seed", "seed"], rows)
+        compared = verdict(found)
+        false += compared.comparisons[0].is_clear
+        assert [each.seeds for each in compared.estimates] == [5, 5]
+    assert false / 200 <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / 200)
+    assert "the score of each data.seed is the mean over up to 4 values of seed" in remarks(found, [])[-1]
+
+
+def test_a_draw_of_the_data_that_follows_the_seed_is_said_and_more_draws_are_advised(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ("data=circles", "figures=none", "logger=none", "trainer.max_epochs=1", "accelerator=cpu")
+    assert main(["-m", *words, "data.seed=${seed}", "seed=0,1"]) == 0
+    assert "seeds vary first weights, batches and the draw of the data" in capsys.readouterr().out
+    assert main(["-m", *words, "data.seed=0,1", "optimizer.lr=0.01,0.0101"]) == 0
+    said = capsys.readouterr().out
+    assert (
+        "data.seed varies the draw" in said
+        and "'data.seed=range(" in said
+        and " seed=" not in said.split("for more")[1]
+    )
+
+
 def test_the_edge_of_a_grid_is_said() -> None:
     rows = [
         Row(str(i), "completed", {"optimizer.lr": lr}, {"val/loss": 1.0 - i}, Path("x"))
@@ -143,8 +329,82 @@ def test_the_edge_of_a_grid_is_said() -> None:
     ]
     said = remarks(Board("val/loss", ["optimizer.lr"], [*rows]), [])
     assert said == ["the best optimizer.lr, 1, is the largest that was tried; try larger ones"]
+    equal = [Row(row.job, row.state, row.settings, {"val/loss": 1.0}, Path("x")) for row in rows]
+    assert remarks(Board("val/loss", ["optimizer.lr"], equal), []) == [], "none is the best"
     pruned = Row("3", "pruned", {"optimizer.lr": "3"}, {}, Path("x"))
     assert remarks(Board("val/loss", ["optimizer.lr"], [*rows, pruned]), []) == [], "larger ones were tried"
+    settings = [({"penalty.weight": weight}, float(weight)) for weight in ("0", "0.1", "1")]
+    rows = [Row("0", "completed", weight, {"val/loss": score}, Path("x")) for weight, score in settings]
+    assert remarks(Board("val/loss", ["penalty.weight"], rows), []) == [], "nothing is smaller than no penalty"
+
+
+def test_an_edge_is_said_only_where_all_else_was_equal() -> None:
+    settings = [("1", "sgd", 0.1), ("2", "adam", 0.2), ("4", "adam", 0.3)]
+    rows = [
+        Row(str(job), "completed", {"trainer.max_epochs": epochs, "optimizer": name}, {"val/loss": loss}, Path("x"))
+        for job, (epochs, name, loss) in enumerate(settings)
+    ]
+    assert remarks(Board("val/loss", ["trainer.max_epochs", "optimizer"], rows), []) == []
+
+
+def test_losses_of_different_kinds_rank_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ("hydra/launcher=vectorized", "figures=none", "logger=none", "trainer.max_epochs=1", "data=linear_1d")
+    assert main(["-m", *words, "seed=0,1", "loss=auto,mse,mae"]) == 0
+    said = capsys.readouterr().out
+    (sweep,) = Path("logs/sweeps").iterdir()
+    advice = f"fulmen leaderboard {sweep} score=val/mse"
+    assert "not the same function in all of these runs" in said
+    assert "(mae, mse)" in said or "(mse, mae)" in said, "auto is mse here"
+    assert advice in said and "is best" not in said and "cannot be told apart by" not in said
+    load_sweep(sweep).compare()
+    assert advice in capsys.readouterr().err
+    load_sweep(sweep).compare("val/mae")
+    assert capsys.readouterr().err == ""
+    assert main(advice.split()[1:]) == 0
+    said = capsys.readouterr().out
+    assert "not the same function" not in said and "val/mse, smallest first" in said
+
+
+def test_a_sweep_without_a_score_says_what_became_of_its_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ("hydra/launcher=vectorized", "figures=none", "logger=none", "data=linear_1d", "optimizer=sgd")
+    assert main(["-m", *words, "seed=0,1", "optimizer.lr=1e30"]) == 1
+    (sweep,) = Path("logs/sweeps").iterdir()
+    with pytest.raises(ConfigurationError, match=f"no run in {sweep} has a score: 2 diverged"):
+        load_sweep(sweep).compare()
+    capsys.readouterr()
+    assert main(["leaderboard", str(sweep)]) == 1
+    assert "there are no metrics, because none completed" in capsys.readouterr().err
+
+
+def test_a_verdict_is_printed_in_sentences() -> None:
+    board = Board("val/loss", ["optimizer.lr"], [])
+    assert str(verdict(board)) == "no run has a score"
+    rows = [Row(rate, "completed", {"optimizer.lr": rate}, {"val/loss": float(rate)}, Path("x")) for rate in ("1", "2")]
+    assert str(verdict(Board("val/loss", ["optimizer.lr"], rows))).startswith("one seed each cannot tell")
+
+
+def test_runs_that_repeat_each_other_are_counted() -> None:
+    rows = [
+        Row(str(job), "completed", {"optimizer.lr": "0.1", "seed": seed}, {"val/loss": 1.0}, Path("x"))
+        for job, seed in enumerate("0011")
+    ]
+    said = remarks(Board("val/loss", ["optimizer.lr", "seed"], rows), [])
+    assert said[0] == "2 runs repeat another's configuration and seed, and count as one with it"
+    said = remarks(Board("val/loss", ["optimizer.lr", "seed"], rows[:3]), [])
+    assert said[0] == "1 run repeats another's configuration and seed, and counts as one with it"
+
+
+def test_a_narrow_table_has_its_title_on_one_line() -> None:
+    board = Board("val/loss", [], [Row("0", "completed", {}, {"val/loss": 1.0}, Path("x"))])
+    file = io.StringIO()
+    Console(file=file, width=80).print(table(board, verdict(board), 10))
+    assert file.getvalue().splitlines()[0].strip() == "val/loss, smallest first"
 
 
 def test_runs_that_diverged_are_not_passed_over() -> None:
@@ -177,4 +437,41 @@ def test_a_sweep_ends_with_its_verdict(
     (sweep,) = Path("logs/sweeps").iterdir()
     assert "3 seeds are few" in (sweep / "leaderboard.md").read_text("utf-8").replace("\n", " ")
     assert main(["leaderboard", str(sweep), "json=true"]) == 0
-    assert '"correction": "Holm"' in capsys.readouterr().out
+    found = json.loads(capsys.readouterr().out)
+    assert found["correction"] == "Holm" and "Welch" in found["method"] and "Assumed" in found["method"]
+    assert {"effect", "p", "needed", "low", "high", "test"} < set(found["comparisons"][0])
+    text = (sweep / "leaderboard.md").read_text("utf-8")
+    assert "## Differences from the best mean" in text and "| effect | p |" in text
+
+
+def test_the_command_says_what_the_sweep_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ("data=circles", "figures=none", "logger=none", "trainer.max_epochs=1", "accelerator=cpu")
+    assert main(["-m", *words, "optimizer=sgd,adam"]) == 0
+    (sweep,) = Path("logs/sweeps").iterdir()
+    before = {path.name: path.read_bytes() for path in sweep.glob("leaderboard.[!p]*")}
+    capsys.readouterr()
+    assert main(["leaderboard", str(sweep)]) == 0
+    said = capsys.readouterr().out
+    assert "for more seeds: fulmen -m data=circles" in said and "'seed=range(10)'" in said
+    assert "optimizer.lr differs as well, although you did not vary it" in said
+    assert {path.name: path.read_bytes() for path in sweep.glob("leaderboard.[!p]*")} == before
+    runs = [str(path.parent) for path in sorted(sweep.glob("*/status.json"))]
+    assert main(["leaderboard", *runs, "output=out"]) == 0
+    assert "optimizer.lr differs as well" in capsys.readouterr().out
+
+
+def test_a_run_that_was_resumed_longer_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ("data=circles", "figures=none", "logger=none", "trainer.max_epochs=1", "accelerator=cpu")
+    assert main(["-m", *words, "seed=range(3)"]) == 0
+    (sweep,) = Path("logs/sweeps").iterdir()
+    assert main([f"resume={sweep / '1'}", "trainer.max_epochs=3"]) == 0
+    assert "resumed with" not in capsys.readouterr().out
+    assert main(["leaderboard", str(sweep)]) == 0
+    sentence = "run 1 was resumed with trainer.max_epochs=3, and not trained as long as the others"
+    assert sentence in capsys.readouterr().out and sentence in (sweep / "leaderboard.md").read_text("utf-8")

@@ -187,3 +187,21 @@ def test_a_loss_of_ones_own_is_the_same_in_parts(own: losses.Function) -> None:
         found.append((loss.item(), net.weight.grad))
     assert_allclose(found[1][0], found[0][0], rtol=1e-6)
     assert_allclose(found[1][1], found[0][1], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("gives_probabilities", [False, True])
+def test_class_weights_weigh_the_rows_of_each_class(gives_probabilities: bool) -> None:
+    generator = torch.Generator().manual_seed(0)
+    out = torch.randn(50, 3, generator=generator, dtype=torch.float64)
+    y = torch.randint(0, 3, (50,), generator=generator)
+    probabilities, weights = out.softmax(1).numpy(), np.array([0.5, 2.0, 0.0])
+    expected = np.mean(weights[y] * -np.log(probabilities[np.arange(50), y]))
+    given = out.softmax(1) if gives_probabilities else out
+    found = losses.cross_entropy(class_weights=weights.tolist())(given, y, Task("multiclass", 3, gives_probabilities))
+    assert_allclose(found, expected, rtol=1e-6)
+    one, two = out[:, :1], (y > 0).double().unsqueeze(1)
+    p, true = one.sigmoid().numpy(), two.numpy()
+    expected = np.mean(np.where(true == 1, -3 * np.log(p), -0.5 * np.log(1 - p)))
+    given = one.sigmoid() if gives_probabilities else one
+    found = losses.bce(class_weights=[0.5, 3.0])(given, two, Task("binary", 1, gives_probabilities))
+    assert_allclose(found, expected, rtol=1e-6)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 import fulmen
 from fulmen.data import tensors
-from fulmen.data.sets.moons import Moons
+from fulmen.data.sets.points import Moons
 from fulmen.data.source import Split
 from fulmen.errors import Diverged
 from fulmen.experiment import run as runs
@@ -90,8 +90,8 @@ def test_the_training_loss_is_that_of_each_batch_before_its_step(
 
 
 def test_half_precision_adds_losses_up_in_full(train: Train, history: History) -> None:
-    """bfloat16 has 8 bits: a sum of a thousand numbers of about 1 would end at 256."""
-    words = (*STILL, "data=moons", "data.train_size=2000", "data.batch_size=2", "trainer.precision=bf16-true")
+    """bfloat16 has 8 bits: a sum of four hundred numbers of 0.7 would end at 256, by steps of 1 from 128 on."""
+    words = (*STILL, "data=moons", "data.train_size=800", "data.batch_size=2", "trainer.precision=bf16-true")
     run = train(*words, pack=1, max_epochs=1)
     assert_allclose(history(run)["train/loss"], run.metrics["train/loss"], rtol=0.01)
 
@@ -281,7 +281,7 @@ def test_no_early_stopping_while_a_score_to_be_maximized_rises(train: Train, his
 # Seeds
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2**32 - 1])
+@pytest.mark.parametrize("seed", [0, 2**32 - 1])
 def test_equal_seeds_give_equal_runs_and_others_differ(train: Train, seed: int) -> None:
     words = ("data=moons", "data.train_size=60", "model=deep", "model.dropout=0.2")
     one, same, other = (train(*words, f"seed={s}", max_epochs=2) for s in (seed, seed, 7))

@@ -112,16 +112,26 @@ def test_gd_moves_only_what_has_a_gradient() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_an_optimizer_is_fused_where_torch_can(name: str) -> None:
-    optimizer = optimizers.make(made(name), [*nn.Linear(2, 2).parameters()])
-    assert bool(optimizer.defaults.get("fused")) == (name not in ("gd", "lbfgs", "rmsprop"))
+    optimizer = optimizers.make(made(name), [*nn.Linear(2, 2, bias=False).parameters()])
+    fused = ("sgd", "momentum", "nesterov", "adam", "adamw", "adagrad")
+    assert bool(optimizer.defaults.get("fused")) == (name in fused)
+
+
+SETTINGS = {
+    "lbfgs": ["data.batch_size=full"],
+    "muon": ["data.batch_size=16", "model.bias=false", "optimizer.lr=0.05"],
+    "asgd": ["data.batch_size=16", "optimizer.lr=0.2"],
+    "radam": ["data.batch_size=16", "optimizer.lr=0.02"],
+}
+"""Where torch's default rates are for longer runs, or an optimizer is not for every network."""
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_optimizer_lowers_the_loss_of_a_run(
     name: str, train: Callable[..., Run], history: Callable[[Run], dict[str, list[float]]]
 ) -> None:
-    batch = "data.batch_size=full" if name == "lbfgs" else "data.batch_size=16"
-    run = train(f"optimizer={name}", "data=moons", "model=deep", batch, "trainer.max_epochs=5", "weights=last")
+    given = SETTINGS.get(name, ["data.batch_size=16"])
+    run = train(f"optimizer={name}", "data=moons", "model=deep", *given, "trainer.max_epochs=5", "weights=last")
     columns = history(run)
     constant = np.log(2)  # the loss of predicting 1/2 for every row
     for split in ("train", "val"):

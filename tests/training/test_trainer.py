@@ -4,10 +4,13 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
+import fulmen
+from fulmen.config.validate import check
 from fulmen.experiment.load import Run
 from fulmen.models.lenet import LeNet
 from fulmen.models.mlp import MLP
@@ -146,3 +149,40 @@ def test_precision_is_that_of_the_trained_weights(
     run = train("data=circles", "trainer.max_epochs=1", f"trainer.precision={precision}")
     assert {parameter.dtype for parameter in run.model.parameters()} == {dtype}
     assert torch.get_default_dtype() == torch.float32
+
+
+def rows(run: Run) -> dict[str, int]:
+    """Returns how many rows of each split were measured."""
+    return {split: int(np.sum(run.metrics[f"{split}/confusion_matrix"])) for split in ("train", "val", "test")}
+
+
+def test_a_fast_run_takes_one_step_on_one_batch_of_each_split(train: Callable[..., Run]) -> None:
+    run = train("data=blobs", "data.batch_size=24", fast_dev_run=True)
+    assert rows(run) == {"train": 24, "val": 24, "test": 24}
+    assert [int(line.split(",")[0]) for line in (run.folder / "history.csv").read_text().splitlines()[1:]] == [1]
+    assert (run.folder / "checkpoints" / "last.ckpt").exists()
+
+
+def test_limited_batches_are_the_first_of_each_split(train: Callable[..., Run]) -> None:
+    words = ("data=blobs", "data.batch_size=24", "data.val_size=30")
+    run = train(*words, limit_batches=2, max_epochs=2)
+    assert rows(run) == {"train": 48, "val": 30, "test": 48}
+    for name, split in check(fulmen.compose(words)).load().items():
+        found = run.predictor.scores_of(split.x[:48]).argmax(1) == split.y[:48]
+        assert run.metrics[f"{name}/accuracy"] == pytest.approx(found.mean()), name
+    assert rows(train("data=blobs", "data.batch_size=full", limit_batches=1, max_epochs=1))["train"] == 200
+
+
+def test_overfitting_trains_and_validates_on_the_same_batches(train: Callable[..., Run]) -> None:
+    words = ("data=blobs", "optimizer.lr=0.05", "weights=last")
+    run = train(*words, overfit=1, max_epochs=200)
+    assert rows(run) == {"train": 32, "val": 32, "test": 200}
+    assert run.metrics["val/loss"] == run.metrics["train/loss"] < 0.05
+    split = check(fulmen.compose(words)).load()["train"]
+    assert (run.predictor.scores_of(split.x[:32]).argmax(1) == split.y[:32]).all()
+
+
+def test_a_profile_lists_the_parts_of_training_and_changes_nothing(train: Callable[..., Run]) -> None:
+    plain, profiled = (train("data=blobs", profile=profile, max_epochs=2) for profile in (False, True))
+    assert plain.metrics == profiled.metrics and not (plain.folder / "fit-profile.txt").exists()
+    assert "training_step" in (profiled.folder / "fit-profile.txt").read_text()

@@ -18,9 +18,6 @@ class Noise(Synthetic):
     def spec(self) -> DataSpec:
         return DataSpec((self.features,), 1, "regression", tuple(f"x{i}" for i in range(self.features)), ("y",))
 
-    def load(self) -> dict[str, Split]:
-        return self.splits(self.draw)
-
     def draw(self, random: RandomState, rows: int) -> Split:
         """Features [N, F] and targets [N, 1] of one split."""
         return Split(random.standard_normal((rows, self.features)), random.standard_normal((rows, 1)))

@@ -1,8 +1,9 @@
 """The arguments of a command: what it works on, then options, as in `fulmen predict RUN input=rows.csv`."""
 
+import fnmatch
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fulmen import rules
 from fulmen.errors import ConfigurationError
@@ -12,6 +13,14 @@ from fulmen.runs.files import expand_home
 
 if TYPE_CHECKING:
     from fulmen.experiment.load import Trained
+
+
+LABELS = {
+    "name": "only runs of that name, * for any letters",
+    "tags": "only runs with all these tags, separated by commas",
+    "note": "only runs with these words in their note",
+}
+"""Options of the commands that look through many runs."""
 
 
 class Arguments(NamedTuple):
@@ -46,11 +55,31 @@ def parse(arguments: Sequence[str], known: Mapping[str, str], *, configuration: 
             found.subjects.append(argument if "://" in argument else str(expand_home(argument)))
         elif name in known:
             found.options[name] = value
-        elif configuration:
+        elif configuration and ("." in name or not did_you_mean(name, known)):
             found.overrides.append(argument)
         else:
             raise ConfigurationError(f"there is no option {name}={did_you_mean(name, known) or ';'} {_there(known)}")
     return found
+
+
+def labels(options: Mapping[str, str]) -> dict[str, str]:
+    """Returns those of a command's options that are in `LABELS`.
+
+    Raises:
+        ConfigurationError: one is empty.
+    """
+    found = {name: value for name, value in options.items() if name in LABELS}
+    for name, value in found.items():
+        if not value.strip("[] "):
+            raise ConfigurationError(f"{name}= is empty, but means: {LABELS[name]}; give it a value, or leave it out")
+    return found
+
+
+def is_labelled(config: Mapping[str, Any], wanted: Mapping[str, str]) -> bool:
+    """Returns whether a run, by its configuration, has the labels that `labels` returned."""
+    tags = {tag.strip(" '\"") for tag in wanted.get("tags", "").strip("[]").split(",")} - {""}
+    is_named = fnmatch.fnmatchcase(str(config.get("name") or ""), wanted.get("name", "*"))
+    return is_named and tags <= {*(config.get("tags") or ())} and wanted.get("note", "") in (config.get("note") or "")
 
 
 def output(arguments: Arguments, endings: Collection[str] = ()) -> Path | None:
@@ -63,7 +92,8 @@ def output(arguments: Arguments, endings: Collection[str] = ()) -> Path | None:
         return None
     path = expand_home(arguments.options["output"])
     if endings and path.suffix not in endings:
-        raise ConfigurationError(f"output={path} must end in one of {', '.join(endings)}")
+        one_of = "one of " if len(endings) > 1 else ""
+        raise ConfigurationError(f"output={path} must end in {one_of}{', '.join(endings)}")
     if not path.parent.is_dir():
         raise ConfigurationError(f"output={path} cannot be written: {path.parent} is not a folder")
     if path.is_dir():
@@ -99,7 +129,7 @@ def one_of(name: str, value: str, there: Collection[str]) -> str:
 
 
 def _there(known: Mapping[str, str]) -> str:
-    return "there are " + ", ".join(f"{name}= ({what})" for name, what in known.items())
+    return "there are " + (", ".join(f"{name}= ({what})" for name, what in known.items()) or "none")
 
 
 OPTIONS = {

@@ -1,6 +1,6 @@
 """Shows what takes space in the folders of runs, and deletes the kinds that you name.
 
-usage: fulmen clean [FOLDER] [remove=KIND,KIND,...]
+usage: fulmen clean [FOLDER] [remove=KIND,KIND,...] [option=value ...]
 
 FOLDER is logs unless you name another. A best checkpoint is never deleted, nor anything of a running run.
 
@@ -10,25 +10,30 @@ kinds
   failed        what failed and diverged runs left, but for a best checkpoint, its configuration and its status
   temporary     what a killed process had not finished writing
 
+options
+  name=NAME       only runs of that name; * stands for any letters
+  tags=TAG,TAG    only runs with all these tags
+  note=WORDS      only runs with these words in their note
+
 as in
   fulmen clean                         shows, and deletes nothing
   fulmen clean remove=last,temporary   deletes these two kinds
 """
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
 
-from fulmen.cli.arguments import one_of, parse
+from fulmen.cli.arguments import LABELS, is_labelled, labels, one_of, parse
 from fulmen.errors import ConfigurationError, command
 from fulmen.runs.files import TEMPORARY
-from fulmen.runs.folder import BEST, LAST, PREVIOUS, SWEEP, absent, is_locked, is_run, read_status
+from fulmen.runs.folder import BEST, LAST, PREVIOUS, SWEEP, absent, is_locked, is_run, read_config, read_status
 
 REMOVABLE: Final = {
     "failed": "what failed or diverged runs left",
@@ -56,17 +61,33 @@ class Item(NamedTuple):
     """Bytes."""
 
 
-def items(folder: Path) -> Iterator[Item]:
-    """Yields every file of the runs at or below a folder; in each run those that say what it is come last."""
+def items(folder: Path, wanted: Mapping[str, str]) -> Iterator[Item]:
+    """Yields every file of the runs at or below a folder; in each run those that say what it is come last.
+
+    Args:
+        folder: of a run, or of many.
+        wanted: labels that runs must have; a run that cannot be read has none.
+    """
     runs = sorted(Path(place) for place, _, _ in os.walk(folder) if is_run(Path(place)))
+    if wanted:
+        runs = [run for run in runs if is_labelled(_config(run), wanted)]
     states = {run: _state(run) for run in runs}
     for run, state in states.items():
         described = (run / "checkpoints" / BEST).is_file() or (run.parent / SWEEP).is_file()  # or it cannot be resumed
         files = sorted(_files_of(run), key=lambda path: path.name in DESCRIBING)
         yield from (Item(path, _kind(path.relative_to(run), state, described), _size(path)) for path in files)
+    if wanted:  # what lies beside runs has no label
+        return
     busy = {run.parent for run, state in states.items() if state == "running"}
     for parent in dict.fromkeys(run.parent for run in runs if run != folder):
         yield from (Item(path, "temporary", _size(path)) for path in _unfinished(parent) if parent not in busy)
+
+
+def _config(run: Path) -> dict[str, Any]:
+    try:
+        return read_config(run)
+    except ConfigurationError:
+        return {}
 
 
 def _state(run: Path) -> str:
@@ -108,7 +129,7 @@ def _size(path: Path) -> int:
     return 0
 
 
-OPTIONS = {"remove": "kinds to delete, separated by commas"}
+OPTIONS = {"remove": "kinds to delete, separated by commas", **LABELS}
 
 
 def main(argv: Sequence[str]) -> int:
@@ -120,7 +141,12 @@ def main(argv: Sequence[str]) -> int:
     subjects, options, _ = parse(argv, OPTIONS)
     kinds = [one_of("remove", kind, REMOVABLE) for kind in options["remove"].split(",")] if "remove" in options else []
     folder = _folder(subjects)
-    found = list(items(folder))
+    wanted = labels(options)
+    found = list(items(folder, wanted))
+    if wanted and not found:
+        raise ConfigurationError(
+            f"no run in {folder} has {' '.join(f'{name}={value}' for name, value in wanted.items())}"
+        )
     console = Console(soft_wrap=True, highlight=False)
     console.print(_table(found, folder))
     if kinds:
@@ -128,7 +154,7 @@ def main(argv: Sequence[str]) -> int:
         _delete(chosen, folder)
         console.print(f"deleted {_files(chosen)}, {decimal(sum(item.size for item in chosen))} freed")
     else:
-        console.print(_way_on(found, subjects), markup=False)
+        console.print(_way_on(found, [*subjects, *(f"{name}={value}" for name, value in wanted.items())]), markup=False)
     return 0
 
 
@@ -153,11 +179,11 @@ def _table(found: Iterable[Item], folder: Path) -> Table:
     return table
 
 
-def _way_on(found: Sequence[Item], subjects: Sequence[str]) -> str:
+def _way_on(found: Sequence[Item], typed: Sequence[str]) -> str:
     there = [kind for kind in REMOVABLE if any(item.kind == kind for item in found)]
     if not there:
         return "nothing was deleted, and there is nothing that could be"
-    return f"nothing was deleted; to delete, name kinds: {command('clean', *subjects, 'remove=' + ','.join(there))}"
+    return f"nothing was deleted; to delete, name kinds: {command('clean', *typed, 'remove=' + ','.join(there))}"
 
 
 def _delete(chosen: Iterable[Item], folder: Path) -> None:

@@ -1,9 +1,10 @@
-"""Shows runs side by side: how they ended, the settings that differ, the final figures, and a picture of their losses.
+"""Shows runs side by side: how they ended, the settings that differ, the final metrics, and a picture of their losses.
 
 usage: fulmen compare RUN RUN ... [output=FILE] [all=true]
 
-A RUN is the folder of a run, or that of a sweep, which stands for all the runs in it. Three runs or more
-that differ in their seeds alone are one curve in the picture, their mean, with a band that holds 80% of them.
+A RUN is the folder of a run, or that of a sweep, which stands for all the runs in it. Runs that differ
+in their seeds alone are one curve in the picture, their mean, with a band that holds 80% of them; none of
+them is marked as the best.
 
 options
   output=FILE   the picture: compare.png unless you say otherwise; .png, .pdf or .svg
@@ -14,6 +15,7 @@ as in
 """
 
 import itertools
+import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -107,8 +109,6 @@ def _marked(value: float, best: bool) -> str:
 
 OPTIONS = {"output": "the picture's file", "all": "true or false: whether equal settings are shown, too"}
 ENDINGS = (".png", ".pdf", ".svg")
-FEWEST = 3
-"""Seeds of a configuration from which on it is a band in the picture."""
 FILE_WIDTH = 1000
 """Letters of a line where no terminal is: nothing needs to be folded in a file."""
 
@@ -183,17 +183,22 @@ def _print_settings(console: Console, runs: Sequence[Settings], everything: bool
 
 
 def _print_figures(console: Console, records: Sequence[Record], runs: Sequence[Settings]) -> None:
-    """Prints the final metrics; none of the losses is best where they measure different things."""
+    """Prints the final metrics; none is best where configurations repeat, and no loss where they are of other kinds."""
     metrics = [record.metrics for record in records if record.metrics]
+    if not metrics:
+        console.print("none of them has final metrics", highlight=False)
+        return
     different = differing([run for run, record in zip(runs, records, strict=True) if record.metrics])
     of_kinds = any(key == "sizes.task" or key.partition(".")[0] == "loss" for key in different)
-    losses = {key for run in metrics for key in run if key.endswith("/loss")} if of_kinds else set()
-    if metrics:
-        rows = finals([record.metrics for record in records], losses)
-        console.print(*side_by_side("final figures, * the best", rows, console.width))
-    else:
-        console.print("none of them has final figures", highlight=False)
-    if losses:
+    repeats = len(_configurations(records, runs)) < len(records)
+    unmarked = {key for run in metrics for key in run if repeats or (of_kinds and key.endswith("/loss"))}
+    title = "final metrics" if repeats else "final metrics, * the best"
+    console.print(*side_by_side(title, finals([record.metrics for record in records], unmarked), console.width))
+    luck = "one run each, so the best may be luck"
+    if repeats:
+        luck = f"some differ in their seeds alone; {command('leaderboard')} with these folders compares configurations"
+    console.print(luck, highlight=False, soft_wrap=True)
+    if of_kinds:
         console.print("the losses are of different kinds, so none of them is best", highlight=False)
 
 
@@ -218,15 +223,21 @@ def _draw(records: Sequence[Record], runs: Sequence[Settings], output: Path) -> 
     return f"picture: {output}"
 
 
-def _bands(records: Sequence[Record], runs: Sequence[Settings]) -> dict[str, list["Band"]]:
-    """Returns the losses of each configuration over its seeds; nothing where none has more than two."""
-    from fulmen.figures.plots.bands import band
-
+def _configurations(records: Sequence[Record], runs: Sequence[Settings]) -> dict[str, list[Record]]:
+    """Returns runs that differ in nothing but their seeds together, by what tells them from the others."""
     called = names([{key: value for key, value in run.items() if key not in SEEDS} for run in runs])
     groups: dict[str, list[Record]] = {}
     for name, record in zip(called, records, strict=True):
         groups.setdefault(name or "all runs", []).append(record)
-    if max(map(len, groups.values())) < FEWEST:
+    return groups
+
+
+def _bands(records: Sequence[Record], runs: Sequence[Settings]) -> dict[str, list["Band"]]:
+    """Returns the losses of each configuration over its seeds; nothing of two runs, or where none repeats."""
+    from fulmen.figures.plots.bands import band
+
+    groups = _configurations(records, runs)
+    if len(groups) == len(records) or len(records) == 2:
         return {}
     found: dict[str, list[Band]] = {}
     for metric in ("val/loss", "train/loss"):
@@ -234,6 +245,9 @@ def _bands(records: Sequence[Record], runs: Sequence[Settings]) -> dict[str, lis
             if there := [record.history for record in members if record.history.get(metric)]:
                 steps, values = ([np.array(history[key]) for history in there] for key in ("step", metric))
                 found.setdefault(metric, []).append(band(name, steps, values))
+        found.get(metric, []).sort(
+            key=lambda one: one.mean[-1] if one.mean.size else math.inf
+        )  # losses: the best first
     return found
 
 

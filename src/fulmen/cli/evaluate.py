@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from fulmen.data.tensors import Streamed
     from fulmen.experiment.load import Trained
 
+NOTHING: Mapping[str, Any] = {"time": None, "group": None, "leave_out": []}
+"""Keys of a table that say nothing about new rows."""
 ACCELERATORS = ("auto", "cpu", "gpu", "mps")
 OPTIONS = {
     "split": "train, val, test or all",
@@ -48,7 +50,7 @@ OPTIONS = {
 }
 
 
-def main(argv: Sequence[str]) -> int:
+def main(argv: Sequence[str], config_dir: str | None = None) -> int:
     """Runs the command.
 
     Raises:
@@ -59,7 +61,7 @@ def main(argv: Sequence[str]) -> int:
     accelerator = arguments.one_of("accelerator", given.options.get("accelerator", "cpu"), ACCELERATORS)
     network = arguments.load(given)
     device = _device(network, accelerator)
-    source, splits = _splits(network, given.overrides)
+    source, splits = _splits(network, given.overrides, config_dir)
     if source is network.source:
         _warn_if_changed(network, splits["train"])
     splits = _chosen(splits, given.options.get("split"), streams=source.streams)
@@ -76,22 +78,22 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def _splits(network: "Trained", overrides: Sequence[str]) -> tuple[Source, dict[str, Split]]:
+def _splits(network: "Trained", overrides: Sequence[str], config_dir: str | None) -> tuple[Source, dict[str, Split]]:
     """Returns the rows to measure on: those that the network was trained on, or those that `overrides` name."""
     if not overrides:
         return network.source, network.source.load()
-    config = recorded.with_data(network.config, overrides)
+    config = recorded.with_data(network.config, overrides, config_dir)
     another_file = "val_size" in config.data and any(override.startswith("data.path=") for override in overrides)
     if another_file:  # which nothing was trained on, so that there is nothing to hold out
         config.data.val_size = config.data.test_size = 0
-        config.data.time = config.data.group = None
-        config.data.leave_out = []
+        for name in NOTHING.keys() & config.data.keys():
+            config.data[name] = NOTHING[name]
     source = validate.source(config.data)
     if type(source) is type(network.source):
         source.load_state_dict(network.source.state_dict())
     _check_fit(source.spec, network.predictor.spec)
     splits = source.load()
-    return source, {"all": splits["train"]} if another_file else splits
+    return source, {"all": splits["train"]} if another_file and len(splits) == 1 else splits
 
 
 def _check_fit(data: DataSpec, network: DataSpec) -> None:

@@ -14,7 +14,8 @@ options
   fulmen export logs/runs/2026-11-24_10-00-00_ab12cd output=model.onnx
 
 Scaling and output activation are inside. The network takes `features` [rows, ...] and gives `predictions`: values in
-the targets' units [rows, targets], or class probabilities [rows, classes]. The names of features and of targets or
+the targets' units [rows, targets], or class probabilities [rows, classes]. Features are as the data set gives them:
+images, for instance, channels first and from 0 to 1. The names of features and of targets or
 classes are in the file, as JSON under `fulmen`. Text columns of a table are not inside: the features are their
 encoding, as `fulmen.load(RUN).features(rows)` gives it.
 

@@ -1,13 +1,18 @@
 """Ranks runs by their score: configurations by the mean over their seeds, with its spread; failures with their cause.
 
-usage: fulmen leaderboard FOLDER ... [score=val/accuracy] [output=FOLDER] [json=true]
+usage: fulmen leaderboard FOLDER ... [score=val/accuracy] [output=FOLDER] [json=true] [option=value ...]
 
 A FOLDER is that of a run, that of a sweep, or one with such folders in it, such as logs/runs.
 
 options
-  score=FIGURE    what to rank by, a name in metrics.json; the runs' own score unless you say otherwise
+  score=METRIC    what to rank by, a name in metrics.json; the runs' own score unless you say otherwise
   json=true       print what leaderboard.json holds, and nothing else
   output=FOLDER   where leaderboard.csv, .md, .json and .png go; the folder itself if it is one sweep's, else here
+
+  data=CHOICE     only runs on this data: runs on different data are not ranked together
+  name=NAME       only runs of that name; * stands for any letters
+  tags=TAG,TAG    only runs with all these tags
+  note=WORDS      only runs with these words in their note
 
 as in
   fulmen leaderboard logs/sweeps/2026-11-22_11-12-41_ad4e22
@@ -15,22 +20,33 @@ as in
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from fulmen.cli import arguments
-from fulmen.errors import ConfigurationError, command
+from fulmen.errors import ConfigurationError, command, warn
 from fulmen.rules import did_you_mean
 from fulmen.runs import folder as folders
 from fulmen.runs.files import save_figure
-from fulmen.runs.settings import TARGET, Settings, differing, settings, typed
+from fulmen.runs.settings import TARGET, Settings, differing, settings, short, typed
 from fulmen.sweeps import leaderboard, record, results
 from fulmen.sweeps.leaderboard import Board, Row
-from fulmen.sweeps.verdict import remarks, sentences, verdict
+from fulmen.sweeps.sweep import in_words
+from fulmen.sweeps.verdict import remarks, sentences, unlike_losses, verdict
 
-OPTIONS = {"score": "what to rank by", "output": "the folder of the files", "json": "true or false"}
+OPTIONS = {
+    "score": "what to rank by",
+    "output": "the folder of the files",
+    "json": "true or false",
+    "data": "only runs on this data",
+    **arguments.LABELS,
+}
+SAME_DATA = ("seed", "batch_size", "epochs", "train_size", "root", "mirrors")
+"""Keys of a data set whose values leave scores comparable: another draw, another way through it, or from elsewhere."""
 UNRANKED = ("run_dir", "experiment", "allow_targets", "trust_checkpoint")
 """Keys that say nothing of how good a run is."""
 
@@ -42,22 +58,37 @@ def main(argv: Sequence[str]) -> int:
         ConfigurationError: there are no runs, they have different scores and none is named, or the files have no place.
     """
     given = arguments.parse(argv, OPTIONS)
+    as_json = arguments.one_of("json", given.options.get("json", "false"), ("true", "false")) == "true"
     if not given.subjects:
         raise ConfigurationError(f"name folders of runs or sweeps, as in {command('leaderboard', 'logs/runs')}")
     subjects = [Path(subject) for subject in given.subjects]
     score = given.options.get("score")
-    board = _of_one_sweep(subjects[0], score) if _is_sweep(subjects) else _of_runs(subjects, score)
+    plan, configs = None, list[Mapping[str, Any]]()
+    filters = arguments.labels(given.options)
+    filters |= {name: value for name, value in given.options.items() if name == "data"}
+    if _is_sweep(subjects) and not filters:
+        plan = record.read(subjects[0])
+        board = leaderboard.of_sweep(plan, results.read_all(subjects[0], plan.jobs), score)
+    else:
+        board, configs = _of_runs(subjects, score, filters)
     if not board.groups:
-        figures = dict.fromkeys(name for row in board.rows for name in row.metrics if "/" in name)
-        raise ConfigurationError(
-            f"none of the {len(board.rows)} runs has {board.score}"
-            f"{did_you_mean(board.score, figures) or '; there are ' + (', '.join(figures) or 'no figures at all')}"
+        there = dict.fromkeys(name for row in board.rows for name in row.metrics)
+        numbers = [name for name in there if "/" in name and Board(name, [], [*board.rows]).groups]
+        near = (
+            did_you_mean(board.score, numbers)
+            or f"; there are {', '.join(numbers) or 'no metrics, because none completed'}"
         )
+        if board.score in there:
+            raise ConfigurationError(f"{board.score} is no number, so it ranks nothing{near}")
+        raise ConfigurationError(f"none of the {len(board.rows)} runs has {board.score}{near}")
     output = _output(given, subjects)
     compared = verdict(board)
-    said = sentences(compared) + remarks(board, [])
+    if plan is None:
+        said = (unlike_losses(board, configs, given.subjects) or sentences(compared)) + remarks(board, configs)
+    else:
+        said = in_words(plan, board, compared)
     leaderboard.write(board, compared, said, output)
-    if arguments.one_of("json", given.options.get("json", "false"), ("true", "false")) == "true":
+    if as_json:
         print(json.dumps(leaderboard.plain(board, compared, said), indent=2, ensure_ascii=False))
         return int(any(row.state == results.DAMAGED for row in board.rows))
     console = Console() if Console().is_terminal else Console(width=leaderboard.FILE_WIDTH)
@@ -67,7 +98,7 @@ def main(argv: Sequence[str]) -> int:
     for row in board.failures:
         print(f"{row.folder}  {row.state}: {row.error}")
     print(f"files: {output / 'leaderboard.csv'}, .md and .json")
-    save_figure(leaderboard.picture(board), output / "leaderboard.png")
+    save_figure(leaderboard.picture(board, compared), output / "leaderboard.png")
     print(f"picture: {output / 'leaderboard.png'}")
     return int(any(row.state == results.DAMAGED for row in board.rows))
 
@@ -76,15 +107,19 @@ def _is_sweep(subjects: Sequence[Path]) -> bool:
     return len(subjects) == 1 and (subjects[0] / folders.SWEEP).is_file()
 
 
-def _of_one_sweep(folder: Path, score: str | None) -> Board:
-    sweep = record.read(folder)
-    return leaderboard.of_sweep(sweep, results.read_all(folder, sweep.jobs), score)
+def _of_runs(
+    subjects: Sequence[Path], score: str | None, filters: Mapping[str, str]
+) -> tuple[Board, list[Mapping[str, Any]]]:
+    """Returns the leaderboard of any runs, and their configurations: what varies is what differs in those.
 
-
-def _of_runs(subjects: Sequence[Path], score: str | None) -> Board:
-    """Returns the leaderboard of any runs: what varies is what differs in their configurations."""
+    Args:
+        subjects: folders.
+        score: what to rank by.
+        filters: labels and data that the runs must have.
+    """
     places = list({path.resolve(): path for subject in subjects for path in _runs_in(subject)}.values())
-    configs, damaged = [], []
+    configs: list[Mapping[str, Any]] = []
+    damaged = []
     for path in places:
         try:
             configs.append(folders.read_config(path))
@@ -93,7 +128,17 @@ def _of_runs(subjects: Sequence[Path], score: str | None) -> Board:
     if not configs:
         raise ConfigurationError(damaged[0].error)
     broken = {row.folder for row in damaged}
-    places = [path for path in places if path not in broken]
+    pairs = zip((path for path in places if path not in broken), configs, strict=True)
+    kept = [
+        (path, config)
+        for path, config in pairs
+        if arguments.is_labelled(config, filters) and filters.get("data", data := config["choices"]["data"]) == data
+    ]
+    if not kept:
+        words = " ".join(f"{name}={value}" for name, value in filters.items())
+        raise ConfigurationError(f"none of the {len(configs)} runs has {words}")
+    places, configs = [path for path, _ in kept], [config for _, config in kept]
+    _check_same_data(places, configs)
     scores = sorted({config["score"] for config in configs})
     if score is None and len(scores) > 1:
         raise ConfigurationError(f"these runs have different scores ({', '.join(scores)}); name one with score=")
@@ -104,12 +149,39 @@ def _of_runs(subjects: Sequence[Path], score: str | None) -> Board:
         found = results.read(path)
         varying = {key: typed(run[key]) for key in keys if key in run}
         rows.append(Row(path.name, found.state, varying, found.metrics, path, found.error))
-    return Board(score or scores[0], keys, [*rows, *damaged])
+    return Board(score or scores[0], keys, [*rows, *damaged]), configs
+
+
+def _check_same_data(places: Sequence[Path], configs: Sequence[Mapping[str, Any]]) -> None:
+    """Checks that all runs learn from the same data, if maybe from other draws of it.
+
+    Raises:
+        ConfigurationError: they do not; their scores cannot be compared.
+    """
+    parts = ("fast_dev_run", "overfit", "limit_batches")  # each leaves rows out, of validation as well
+    runs = [
+        {"data": config["choices"]["data"]}
+        | {f"trainer.{key}": config["trainer"].get(key) or None for key in parts}
+        | {f"data.{key}": value for key, value in config["data"].items() if key not in SAME_DATA}
+        for config in configs
+    ]
+    for key in differing(runs):
+        found = Counter(short(run[key]) for run in runs if key in run)
+        counts = ", ".join(f"{key}={value} in {count}" for value, count in found.items())
+        way_out = f"add data={runs[0]['data']}" if key == "data" else "name folders of runs on the same data"
+        raise ConfigurationError(f"scores on different data cannot be compared ({counts}); {way_out}")
+    first: dict[str, tuple[str, Path]] = {}
+    for path, config in zip(places, configs, strict=True):
+        mark = folders.load_status(path).get("fingerprint", "")
+        known, other = first.setdefault(repr((config["data"], config["trainer"]["precision"])), (mark, path))
+        if known != mark:  # of other machines the last bits may differ, so that this is no reason to refuse
+            warn(f"the training rows of {other} and {path} are not the same; their scores may not be comparable")
+            return
 
 
 def _decided(runs: Sequence[Settings], key: str) -> bool:
     """Returns whether a key only follows from the choice in its group, as a rate does from an optimizer's default."""
-    group = key.partition(".")[0]
+    group = key.partition(".")[0].replace("sizes", "data")  # the sizes follow from the data set
     values: dict[object, set[str]] = {}
     for run in runs:
         values.setdefault(run.get(group), set()).add(repr(run.get(key)))

@@ -5,6 +5,7 @@ import functools
 import gc
 import importlib
 import os
+import re
 import signal
 import sys
 import traceback
@@ -13,16 +14,20 @@ from importlib.metadata import version
 from pathlib import Path
 
 from fulmen.cli import broken_pipe
+from fulmen.cli.help import COMMANDS, TRAINING, help_text, topic_text
+from fulmen.config import project
 from fulmen.config.groups import groups, search_path
 from fulmen.errors import ConfigurationError, Finished, command, one_line
-from fulmen.rules import did_you_mean, split_override
+from fulmen.rules import closest, did_you_mean, split_override
 from fulmen.runs.files import expand_home, explain
 from fulmen.runs.signals import Interrupted, raising
 
 HYDRAS_FLAGS = ("--cfg", "--info", "--resolve", "--package", "--shell-completion", "--hydra-help")
 HYDRAS_SHORT = ("-c", "-i", "-p", "-sc")
-COMMANDS = ("evaluate", "predict", "export", "compare", "leaderboard", "clean")
-"""The commands beside training; each is a file beside this one."""
+OF_PROJECTS = (*TRAINING, "evaluate", "predict", "export", "tune")
+"""Commands that take choices and modules from a `fulmen.toml`."""
+OF_NETWORKS = ("evaluate", "predict", "export")
+"""Those about a trained network, which may come from anywhere."""
 REFUSED = ("--config-name", "--config-path", "-cn", "-cp", "--experimental-rerun")
 
 
@@ -58,15 +63,20 @@ def main(arguments: Sequence[str]) -> int:
 
 def _dispatch(arguments: list[str]) -> int:
     config_dir = _take_option(arguments, "--config-dir", "-cd")
+    asks = _take_flag(arguments, "--help", "-h")
+    if config_dir is None:
+        config_dir = _take_project(arguments, asks=asks)
     if arguments and arguments[0] in COMMANDS:
-        return _command(config_dir, *arguments)
-    if arguments and "=" not in arguments[0] and (near := did_you_mean(arguments[0], COMMANDS)):
-        raise ConfigurationError(f"there is no command {arguments[0]}{near}")
-    if any(argument in ("--help", "-h") for argument in arguments):
-        from fulmen.cli.help import help_text
-
-        print(help_text(search_path(config_dir)), end="")
-        return 0
+        name, *rest = arguments
+        if asks or name == "help":
+            return _help(config_dir, [name] if asks else rest)
+        if name not in TRAINING:
+            return _command(config_dir, name, *rest)
+        arguments = _as_overrides(name, rest)
+    elif arguments and re.fullmatch(r"\w+", arguments[0]) and (near := closest(arguments[0], COMMANDS, cutoff=0.7)):
+        raise ConfigurationError(f"there is no command {arguments[0]}; did you mean {near}?")
+    if asks:
+        return _help(config_dir, [])
     if "--version" in arguments:
         print(f"Fulmen {version('fulmen')}")
         return 0
@@ -83,15 +93,64 @@ def _dispatch(arguments: list[str]) -> int:
     return _single(arguments, config_dir)
 
 
+def _take_project(arguments: list[str], *, asks: bool) -> str | None:
+    """Returns the folder of choices of the project that a command is about, and adds what it may run.
+
+    It is the project that a run or a checkpoint among the arguments lies in; without one, the working directory's.
+    What came from elsewhere gets nothing: it could call the project's functions with arguments of its author's.
+    """
+    name = arguments[0] if arguments and arguments[0] in COMMANDS else "train"
+    if name not in OF_PROJECTS or "--version" in arguments:
+        return None
+    given = (split_override(word)[1] if word.startswith(("resume=", "rerun=")) else word for word in arguments)
+    runs = [Path(path) for path in map(expand_home, given) if os.path.exists(path)]
+    places = runs or ([] if name in OF_NETWORKS else [Path.cwd()])
+    if not asks and name != "help":
+        return project.supply(arguments, places)
+    its = project.trusted(places, ask=False)
+    return None if its is None else str(its.config_dir)
+
+
+def _help(config_dir: str | None, topics: Sequence[str]) -> int:
+    """Prints the help on each topic; without one, all of it."""
+    folders, texts = search_path(config_dir), []
+    for topic in topics:
+        if topic in TRAINING:
+            texts.append(TRAINING[topic].format(command=command()))
+        elif topic in COMMANDS:
+            module = importlib.import_module(f"fulmen.cli.{topic}")
+            texts.append((module.__doc__ or "").replace(f"fulmen {topic}", command(topic)))
+        if topic not in COMMANDS or topic in groups(folders):
+            texts.append(topic_text(topic, folders))
+    print("\n".join(texts) if texts else help_text(folders), end="")
+    return 0
+
+
+def _as_overrides(name: str, arguments: list[str]) -> list[str]:
+    """Returns the arguments of `train`, `sweep`, `resume` or `rerun` as one types them without such a word.
+
+    Raises:
+        ConfigurationError: `resume` or `rerun` has no folder.
+    """
+    if name in ("train", "sweep"):
+        return arguments if name == "train" else ["-m", *arguments]
+    if (
+        not arguments
+        or arguments[0].startswith("-")
+        or ("=" in arguments[0] and not expand_home(arguments[0]).exists())
+    ):
+        raise ConfigurationError(f"{name} needs a folder after it, as in {command(name, 'FOLDER')}")
+    is_sweep = name == "resume" and (expand_home(arguments[0]) / "sweep.yaml").is_file()
+    return [*(["-m"] if is_sweep else []), f"{name}={arguments[0]}", *arguments[1:]]
+
+
 def _command(config_dir: str | None, name: str, *arguments: str) -> int:
     module = importlib.import_module(f"fulmen.cli.{name}")
-    if any(argument in ("--help", "-h") for argument in arguments):
-        print((module.__doc__ or "").replace(f"fulmen {name}", command(name)), end="")
-        return 0
     if config_dir is not None:
         search_path(config_dir)  # makes Python files of the user's own importable
     try:
-        code: int = module.main(arguments)
+        composes = name in ("tune", "evaluate")
+        code: int = module.main(arguments, config_dir) if composes else module.main(arguments)
     except OSError as error:
         return _say(" ".join(str(error).split()))
     except Exception as error:  # what a user can mend, or what nobody has thought of, of somebody's own parts perhaps

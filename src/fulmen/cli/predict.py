@@ -5,7 +5,7 @@ usage: fulmen predict RUN input=FILE [option=value ...]
 RUN is a run's folder, a checkpoint, or the address of one (https://...).
 
 options
-  input=FILE             rows: CSV or Parquet with a header, or NumPy (.npy)
+  input=FILE             rows: CSV or Parquet with a header, or NumPy (.npy); of images a file, or a folder
   output=FILE            .csv, .parquet or .npy; by default CSV on the standard output
   separator=CHARACTER    between the columns of a CSV file
   decimal=CHARACTER      the decimal point of a CSV file
@@ -34,6 +34,7 @@ from numpy.typing import NDArray
 from fulmen.cli import arguments
 from fulmen.config import overrides
 from fulmen.data.sets import npy_files
+from fulmen.data.sets.images import Images
 from fulmen.data.sets.table import Table
 from fulmen.data.source import DataSpec, Source
 from fulmen.data.tables.cells import Form
@@ -75,11 +76,16 @@ def main(argv: Sequence[str]) -> int:
     if "missing" in given.options:
         form["missing"] = overrides.read(f"missing={given.options['missing']}").value()
         check("missing", form["missing"], many(text()))
-    scores = network.predictor.scores(rows(network.source, given.options["input"], **form))
-    if output is None:
-        print(frame(scores, network.predictor.spec).to_csv(index=False), end="")
+    source, path, names = network.source, given.options["input"], None
+    if isinstance(source, Images) and not path.endswith(".npy"):
+        names, found = source.read(path)
     else:
-        _write(scores, network.predictor.spec, output)
+        found = rows(source, path, **form)
+    scores, spec = network.predictor.scores(found), network.predictor.spec
+    if output is None:
+        print(frame(scores, spec, names).to_csv(index=False), end="")
+    else:
+        _write(scores, spec, output, names)
     return 0
 
 
@@ -102,22 +108,26 @@ def rows(source: Source, path: str, **form: Any) -> Any:
     return read(path, separator=separator, form=Form(prefix="", **form), used=source.spec.feature_names)
 
 
-def frame(scores: NDArray[np.floating], spec: DataSpec) -> "pd.DataFrame":
-    """Predictions as a table, a row for each row: values [N, T], or probabilities [N, K] and the likeliest class."""
+def frame(scores: NDArray[np.floating], spec: DataSpec, names: Sequence[str] | None = None) -> "pd.DataFrame":
+    """Predictions as a table, a row for each row: values [N, T], or probabilities [N, K] and the likeliest class.
+
+    If the rows have names, such as those of files, these come first.
+    """
     import pandas as pd
 
     if spec.task == "regression":
         return pd.DataFrame(scores, columns=list(spec.target_names))
     likeliest = np.array(spec.target_names)[scores.argmax(1)]
     probabilities = {f"probability_{name}": scores[:, place] for place, name in enumerate(spec.target_names)}
-    return pd.DataFrame({"prediction": likeliest, **probabilities})
+    files = {} if names is None else {"file": names}
+    return pd.DataFrame({**files, "prediction": likeliest, **probabilities})
 
 
-def _write(scores: NDArray[np.floating], spec: DataSpec, output: Path) -> None:
+def _write(scores: NDArray[np.floating], spec: DataSpec, output: Path, names: Sequence[str] | None) -> None:
     with replacing(output) as file:
         if output.suffix == ".npy":
             np.save(file, scores)
         elif output.suffix == ".csv":
-            frame(scores, spec).to_csv(file, index=False)
+            frame(scores, spec, names).to_csv(file, index=False)
         else:
-            frame(scores, spec).to_parquet(file, index=False)
+            frame(scores, spec, names).to_parquet(file, index=False)

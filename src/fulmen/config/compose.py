@@ -17,15 +17,17 @@ from hydra.errors import MissingConfigException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from fulmen.config import allowlist
+from fulmen.config import allowlist, tuned
 from fulmen.config.groups import groups, search_path
 from fulmen.config.hydra_private import beside_host, set_values
 from fulmen.config.overrides import COLUMNS, check_choice, check_keys, parse, quoted, read, unknown
-from fulmen.errors import ConfigurationError
+from fulmen.errors import ConfigurationError, advice
 from fulmen.rules import alternatives, did_you_mean, split_override
+from fulmen.runs.settings import MAPPINGS
 
 TABLE = "fulmen.data.sets.table.Table"
 GLOBAL = re.compile(r"^# *@package +_global_\s*$", re.MULTILINE)
+ADDS = re.compile(r"^# *@package\s+(\w+)|^defaults:", re.MULTILINE)
 HYDRAS = re.compile(r"((override|optional)\s+)*/?hydra\b")
 
 
@@ -48,7 +50,7 @@ def compose(overrides: Iterable[str] = (), config_dir: str | Path | None = None)
     folders = search_path(config_dir)
     parsed = [read(text) for text in overrides]
     for override in parsed:
-        check_single(override, "add -m to run them all")
+        check_single(override, advice("add -m to run them all", "fulmen.sweep runs them all"))
         check_choice(override, folders)
         _check_file(override.key_or_group, str(override.value()), folders)
     try:
@@ -58,25 +60,86 @@ def compose(overrides: Iterable[str] = (), config_dir: str | Path | None = None)
         raise ConfigurationError(_sentence(error, folders)) from error
     if any(override.type is not OverrideType.CHANGE or override.key_or_group == "experiment" for override in parsed):
         _check_against_choices(config, folders)
+    for section, key in ((config, "metrics"), (config.figures, "own")):
+        _spell_out(section, key)
     allowlist.check(config, typed=overrides)
     try:
-        return _finish(config, overrides)
+        config = _finish(config, overrides)
+        tuned.check(config)
     except OmegaConfBaseException as error:  # a value that is missing, or refers to what is not there
         raise ConfigurationError(_sentence(error, folders)) from error
+    return config
+
+
+def _spell_out(section: DictConfig, key: str) -> None:
+    """Writes each function of the user's own, such as `my_metrics.profit_score`, as the target that it stands for."""
+    found: Any = OmegaConf.to_container(section, resolve=False)
+    if key not in found:  # a choice of the user's own need not have it
+        return
+    parts = found[key]
+    section[key] = [
+        {"_target_": each, "_partial_": True}
+        if isinstance(each, str) and re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)+", each)
+        else each | {"_partial_": True}
+        if isinstance(each, dict)
+        else each
+        for each in (parts if isinstance(parts, list) else [parts])
+    ]
 
 
 def _compose(overrides: Sequence[str], folders: Sequence[Path]) -> DictConfig:
-    """Lets Hydra compose; where it has composed the same choices of ours before, only the keys are set anew."""
+    """Lets Hydra compose; where it has composed the same choices of ours before, only the keys are set anew.
+
+    Nor is Hydra asked about a choice that is its file and nothing else: the file's content is put in its place.
+    """
     given = for_hydra(overrides)
     parsed = [parse(text) for text in given]
-    if folders[1:] or any(override.type is not OverrideType.CHANGE for override in parsed):
+    if any(override.type is not OverrideType.CHANGE for override in parsed):
         return _compose_anew(given, folders)
     values = [override for override in parsed if _is_value(override, folders)]
-    choices = tuple(text for text, override in zip(given, parsed, strict=True) if override not in values)
-    files = tuple((path, path.stat().st_mtime_ns) for path in folders[0].rglob("*.yaml"))
-    config: DictConfig = pickle.loads(_compose_choices(choices, folders[0], files))
+    choices = [override for override in parsed if override not in values]
+    files = tuple((str(path), path.stat().st_mtime_ns) for path in folders[0].rglob("*.yaml"))
+    parts = _parts(choices, folders, files)
+    left = [override for override in choices if override.key_or_group not in parts]
+    if folders[1:] and not all((folders[0] / f"{each.key_or_group}/{each.value()}.yaml").is_file() for each in left):
+        return _compose_anew(given, folders)
+    texts = tuple(text for text, override in zip(given, parsed, strict=True) if override in left)
+    config: DictConfig = pickle.loads(_compose_choices(texts, folders[0], files))
+    for group, path in parts.items():
+        config[group] = pickle.loads(_part(path, path.stat().st_mtime_ns))
+        config.hydra.runtime.choices[group] = path.stem
     set_values(config, values)
     return config
+
+
+def _parts(choices: Sequence[Override], folders: Sequence[Path], files: tuple[tuple[str, int], ...]) -> dict[str, Path]:
+    """Returns the files of choices that need no Hydra, by their groups."""
+    chosen = {override.key_or_group: override.value() for override in choices}
+    packaged = any(override.package is not None for override in choices)
+    if packaged or "experiment" in chosen or not all((folders[0] / group).is_dir() for group in chosen):
+        return {}
+    found = {
+        group: next(filter(Path.is_file, (folder / group / f"{choice}.yaml" for folder in folders)), None)
+        for group, choice in chosen.items()
+        if group in _separate(folders[0], files)
+    }
+    return {group: path for group, path in found.items() if path and not ADDS.search(path.read_text("utf-8"))}
+
+
+@functools.lru_cache(maxsize=1)
+def _separate(folder: Path, _files: tuple[tuple[str, int], ...]) -> set[str]:
+    """Returns the groups of `train.yaml` of which every file is what it adds, and to which no other file adds."""
+    defaults = _content(folder / "train.yaml")["defaults"]
+    groups = {group for entry in defaults if isinstance(entry, dict) for group in entry}
+    for path in folder.glob("*/*.yaml"):
+        if adds := ADDS.search(path.read_text("utf-8")):
+            groups -= {path.parent.name, adds[1]}
+    return groups
+
+
+@functools.lru_cache(maxsize=256)
+def _part(path: Path, _written: int) -> bytes:
+    return pickle.dumps(OmegaConf.create(_content(path)))
 
 
 def _is_value(override: Override, folders: Sequence[Path]) -> bool:
@@ -87,19 +150,18 @@ def _is_value(override: Override, folders: Sequence[Path]) -> bool:
 
 
 @functools.lru_cache(maxsize=256)
-def _compose_choices(overrides: tuple[str, ...], folder: Path, _files: tuple[tuple[Path, int], ...]) -> bytes:
+def _compose_choices(overrides: tuple[str, ...], folder: Path, _files: tuple[tuple[str, int], ...]) -> bytes:
     """Returns the configuration, pickled: loading a copy takes far less time than Hydra takes to compose it.
 
-    Args:
-        overrides: for Hydra.
-        folder: of choices.
-        _files: those in the folder and when each was written, so that a file that has changed is read again.
+    The folder's files and when each was written are given so that one that has changed is read again.
     """
     return pickle.dumps(_compose_anew(overrides, [folder]))
 
 
 def _compose_anew(overrides: Sequence[str], folders: Sequence[Path]) -> DictConfig:
-    own = [f"hydra.searchpath=[{','.join(_file_url(folder) for folder in folders[1:])}]"] if folders[1:] else []
+    addresses = [str(folder).replace("\\", "/").replace("'", "\\'") for folder in folders[1:]]
+    searched = ",".join(f"'file://{address}'" for address in addresses)
+    own = [f"hydra.searchpath=[{searched}]"] if searched else []
     with beside_host(), hydra.initialize_config_dir(str(folders[0]), version_base="1.3"):
         return hydra.compose("train", [*own, *overrides], return_hydra_config=True)
 
@@ -107,10 +169,6 @@ def _compose_anew(overrides: Sequence[str], folders: Sequence[Path]) -> DictConf
 def for_hydra(overrides: Sequence[str]) -> list[str]:
     """Returns the overrides for Hydra: paths quoted, and without `experiment=null`, a default that it cannot read."""
     return [quoted(override) for override in overrides if override != "experiment=null"]
-
-
-def _file_url(folder: Path) -> str:
-    return "'file://" + str(folder).replace("\\", "/").replace("'", "\\'") + "'"
 
 
 def check_single(override: Override, way_out: str = "give one") -> None:
@@ -142,7 +200,7 @@ def _check_against_choices(config: DictConfig, folders: Sequence[Path]) -> None:
     known = _keys(_compose([f"{group}={choice}" for group, choice in chosen.items()], folders))
     there = _keys(config)
     for key in there:
-        if key not in known:
+        if key not in known and not key.startswith(tuple(f"{each}." for each in MAPPINGS)):
             raise ConfigurationError(unknown(key, known, folders) + source)
     for key in known:
         if key not in there:
@@ -208,12 +266,7 @@ def literal(overrides: Iterable[str]) -> list[str]:
 
 
 def _check_file(group: str, choice: str, folders: Sequence[Path]) -> None:
-    """Reads the file of a choice that is not among those shipped.
-
-    Args:
-        group: a group, or a key, which has no file.
-        choice: its choice.
-        folders: of choices, ours first; of two files Hydra takes the first.
+    """Reads the file of a choice that is not among those shipped: of two files Hydra takes the first, ours.
 
     Raises:
         ConfigurationError: the file cannot be read, is no mapping, is an experiment whose keys would end up in the
@@ -226,7 +279,10 @@ def _check_file(group: str, choice: str, folders: Sequence[Path]) -> None:
     content, is_global = _content(path), GLOBAL.search(path.read_text("utf-8")) is not None
     if group == "experiment" and not is_global:
         raise ConfigurationError(f"{path} is an experiment without its first line; add '# @package _global_'")
-    if any(HYDRAS.match(key) for key in [*_chosen(content), *(content if is_global else ())]):
+    defaults = content.get("defaults")
+    entries = [entry for entry in defaults if isinstance(entry, dict)] if isinstance(defaults, list) else []
+    keys = [str(key) for entry in entries for key in entry]  # groups, with `override` or `optional` before them
+    if any(HYDRAS.match(key) for key in [*keys, *(content if is_global else ())]):
         raise ConfigurationError(
             f"{path} sets keys of Hydra itself, which has no effect here; remove 'hydra', "
             "and choose the run's folder with run_dir=<folder>"
@@ -253,11 +309,3 @@ def _content(path: Path) -> dict[str, Any]:
         raise ConfigurationError(f"{path} is a list, but must hold one 'key: value' per line, such as 'seed: 1'")
     plain: Any = OmegaConf.to_container(content, resolve=False)
     return {str(key): value for key, value in plain.items()}
-
-
-def _chosen(content: dict[str, Any]) -> list[str]:
-    """Returns the groups in a defaults list, with `override` or `optional` before them."""
-    entries = content.get("defaults")
-    return (
-        [str(key) for entry in entries if isinstance(entry, dict) for key in entry] if isinstance(entries, list) else []
-    )

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from fulmen.config import project
 from fulmen.errors import ConfigurationError
 
 
@@ -27,7 +28,8 @@ def search_path(config_dir: str | Path | None) -> list[Path]:
     own = Path(config_dir).resolve()
     if not own.is_dir():
         raise ConfigurationError(f"there is no folder {config_dir} to take choices from")
-    sys.path.extend(path for path in (str(own), str(Path.cwd())) if path not in sys.path)
+    beside = project.find([own]) or own  # its modules are in the project's folder, from wherever a command is typed
+    sys.path.extend(dict.fromkeys(path for path in map(str, (own, beside, Path.cwd())) if path not in sys.path))
     return [conf_dir(), own]
 
 

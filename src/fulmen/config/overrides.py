@@ -3,6 +3,7 @@
 Nothing here imports torch; what help needs does not even import Hydra.
 """
 
+import functools
 import itertools
 import math
 import re
@@ -12,13 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fulmen.config.groups import choices, groups
-from fulmen.errors import ConfigurationError
+from fulmen.errors import ConfigurationError, advice, command
 from fulmen.rules import alternatives, closest, did_you_mean, split_override
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
 
-PATHS = ("run_dir", "data_root", "data.path", "data.root")
+PATHS = ("run_dir", "tuned", "start_from", "data_root", "data.path", "data.root")
 """Keys whose values are paths: taken as they are, though Hydra's grammar would want some of them in quotes."""
 COLUMNS = ("data.target", "data.features", "data.leave_out", "data.time", "data.group")
 """Keys whose values are names of columns: texts, even if they look like a number, a switch or a formula."""
@@ -51,13 +52,28 @@ def read(text: str) -> "Override":
     """Parses an override.
 
     Raises:
-        ConfigurationError: Hydra cannot, or the override is about Hydra itself.
+        ConfigurationError: Hydra cannot, or the override sets a key of Hydra itself, which would have no effect: Fulmen
+            makes its folders itself.
     """
     override = parse(text)
-    _check_not_hydras(override)
-    return override
+    line, key = override.input_line, override.key_or_group
+    if re.split("[./]", key)[0] != "hydra":
+        return override
+    if key == "hydra.searchpath":
+        own = advice("--config-dir", "config_dir=")
+        raise ConfigurationError(f"hydra.searchpath cannot be set; use {own} for a folder of your own choices")
+    if re.match("hydra[./]launcher", key):
+        raise ConfigurationError(f"{line} chooses where a sweep runs; {advice('add -m', 'give it to fulmen.sweep')}")
+    if re.match("hydra[./]sweeper", key):
+        raise ConfigurationError(
+            f"{line} is about a search; {advice('add -m', 'give it to fulmen.sweep, with')} sweep=optuna"
+        )
+    raise ConfigurationError(
+        f"{line} sets a key of Hydra itself, which has no effect here; choose a run's folder with run_dir=<folder>"
+    )
 
 
+@functools.lru_cache(maxsize=4096)  # each is parsed several times, and Hydra's grammar takes 0.3 ms for it
 def parse(text: str) -> "Override":
     """Parses an override, which may be about Hydra itself.
 
@@ -98,26 +114,6 @@ def parse(text: str) -> "Override":
     return override
 
 
-def _check_not_hydras(override: "Override") -> None:
-    """Refuses keys of Hydra itself, which would have no effect: Fulmen makes its folders itself.
-
-    Raises:
-        ConfigurationError: says what to use instead.
-    """
-    line, key = override.input_line, override.key_or_group
-    if re.split("[./]", key)[0] != "hydra":
-        return
-    if key == "hydra.searchpath":
-        raise ConfigurationError("hydra.searchpath cannot be set; use --config-dir for a folder of your own choices")
-    if re.match("hydra[./]launcher", key):
-        raise ConfigurationError(f"{line} chooses where a sweep runs; add -m")
-    if re.match("hydra[./]sweeper", key):
-        raise ConfigurationError(f"{line} is about a search; add -m sweep=optuna")
-    raise ConfigurationError(
-        f"{line} sets a key of Hydra itself, which has no effect here; choose a run's folder with run_dir=<folder>"
-    )
-
-
 def quoted(text: str) -> str:
     """Quotes paths, names of columns and words of any script, which Hydra's grammar refuses or reads as numbers."""
     key, value = split_override(text)
@@ -127,7 +123,7 @@ def quoted(text: str) -> str:
         return text
     if NESTED.match(value) or len(value) == 1:
         return f"{key}={_spelled(value, key)}"
-    is_list = value.startswith("[") and value.endswith("]")
+    is_list = value.startswith("[") and value.endswith("]") and "],[" not in value  # else several lists
     items = ",".join(_spelled(item, key) for item in ITEM.findall(value[1:-1] if is_list else value))
     return f"{key}=[{items}]" if is_list else f"{key}={items}"
 
@@ -197,29 +193,22 @@ def check_choice(override: "Override", folders: Sequence[Path]) -> None:
         ConfigurationError: names it, what is like it, and all there are.
     """
     group, value = override.key_or_group, override.value()
-    there = choices(group, folders)
     if group in groups(folders) and not override.is_delete() and (group, value) != ("experiment", None):
+        there = choices(group, folders)
         name = value if isinstance(value, str) else str(override.get_value_element_as_str())
         if name not in there:
             raise ConfigurationError(f"there is no {group}={name}{alternatives(name, there)}")
 
 
 def check_keys(parsed: Sequence["Override"], known: Mapping[str, object], folders: Sequence[Path]) -> None:
-    """Refuses a key that the composed configuration does not have.
-
-    Args:
-        parsed: the overrides.
-        known: every key of the configuration without them, dotted, and the choice made in each group.
-        folders: of choices.
+    """Refuses a key that the composed configuration does not have; `known` are those without the overrides, dotted.
 
     Raises:
         ConfigurationError: names it, what is like it, and which choices do have it.
     """
     for override in parsed:
-        key = override.key_or_group
-        if key in known or key in groups(folders):
-            continue
-        raise ConfigurationError(unknown(key, known, folders))
+        if (key := override.key_or_group) not in known and key not in groups(folders):
+            raise ConfigurationError(unknown(key, known, folders))
 
 
 def unknown(key: str, known: Iterable[str], folders: Sequence[Path]) -> str:
@@ -236,9 +225,13 @@ def unknown(key: str, known: Iterable[str], folders: Sequence[Path]) -> str:
         way_out = f"did you mean {section}.{near}? It belongs to {section}={', '.join(elsewhere[near])}"
     elif there:
         way_out = f"{section} has {', '.join(there)}"
+    elif not section and (same := [other for other in known if other.rpartition(".")[2] == name]):
+        way_out = f"did you mean {' or '.join(same)}?"
     else:
         near = closest(key, [*groups(folders), *known])
-        way_out = f"did you mean {near}?" if near else "see --help for what there is"
+        if near is None and not section and (last := closest(name, [other.rpartition(".")[2] for other in known])):
+            near = next(other for other in known if other.rpartition(".")[2] == last)
+        way_out = f"did you mean {near}?" if near else f"{command('--help')} lists groups and keys"
     return f"there is no key '{key}'; {way_out}"
 
 

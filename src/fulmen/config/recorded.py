@@ -6,7 +6,7 @@ Permissions do not come from files: `allow_targets` and `trust_checkpoint` count
 import functools
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -20,15 +20,15 @@ from fulmen.config.compose import check_single, compose, literal
 from fulmen.config.groups import choices, search_path
 from fulmen.config.omegaconf_private import ENVIRONMENT, reference, sentence, with_environment
 from fulmen.config.overrides import check_choice, read, unknown
-from fulmen.errors import ConfigurationError, warn
+from fulmen.errors import ConfigurationError, command, permission, warn
 from fulmen.rules import check, yes_no
 from fulmen.runs import folder as folders
-from fulmen.runs.settings import leaves
+from fulmen.runs.settings import LABELS, differing, leaves, settings, typed
 
 PERMISSIONS = ("allow_targets", "trust_checkpoint")
 NOT_SET = ("choices", "experiment")
 """Entries that follow from overrides and are not set by a key."""
-GIVEN_ANEW = (*PERMISSIONS, "run_dir")
+GIVEN_ANEW = (*PERMISSIONS, *LABELS, "run_dir", "tuned")
 """Keys that a repeated run does not take from the first one."""
 BESIDE_RESUME = ("trainer.max_epochs", "trainer.max_steps", "accelerator", *PERMISSIONS)
 """All keys that may be given beside `resume=`: how long and where a run continues, and what it may do."""
@@ -54,7 +54,7 @@ def anchored(config: DictConfig, began: str) -> DictConfig:
         return config
     is_own = config.data._target_ not in allowlist.shipped()  # any of its keys may be a path
     for key, path in leaves(plain(config)):
-        is_path = key in ("data_root", "data.path", "data.root")
+        is_path = key in ("data_root", "data.path", "data.root") or (key == "start_from" and "://" not in str(path))
         if not isinstance(path, str) or not path or ENVIRONMENT in path or path.startswith("~"):
             continue
         there = Path(began, path)
@@ -68,9 +68,20 @@ def of_record(record: Mapping[str, Any]) -> DictConfig:
     """Returns a recorded configuration as `compose` would: without sizes, with permissions still to be given.
 
     Raises:
-        ConfigurationError: it was recorded by an earlier version of Fulmen.
+        ConfigurationError: it was recorded by an earlier version of Fulmen, with a part in a module that is gone.
     """
-    _check_version(record)
+    for part in record.values():
+        target = str(part.get("_target_", "")) if isinstance(part, Mapping) else ""
+        if target.startswith("fulmen.") and target not in allowlist.shipped():
+            try:
+                found = find_spec(target.rpartition(".")[0])
+            except (ImportError, ValueError):  # a package above it is gone as well
+                found = None
+            if found is None:
+                raise ConfigurationError(
+                    f"this run was recorded by an earlier version of Fulmen, where {target} was; "
+                    "train it again, or check out the commit in its status.json"
+                )
     config = OmegaConf.create(
         {name: value for name, value in record.items() if name != "sizes"}
         | {"overrides": [], "allow_targets": [], "trust_checkpoint": False}
@@ -79,36 +90,11 @@ def of_record(record: Mapping[str, Any]) -> DictConfig:
     return config
 
 
-def _check_version(record: Mapping[str, Any]) -> None:
-    """Refuses a configuration whose parts stood in modules that this version no longer has.
-
-    Raises:
-        ConfigurationError: names the part.
-    """
-    for part in record.values():
-        target = str(part.get("_target_", "")) if isinstance(part, Mapping) else ""
-        package, _, rest = target.partition(".")
-        if package == "fulmen" and target not in allowlist.shipped():
-            try:
-                found = find_spec(f"fulmen.{rest.rpartition('.')[0]}")
-            except (ImportError, ValueError):  # a package above it is gone as well
-                found = None
-            if found is None:
-                raise ConfigurationError(
-                    f"this run was recorded by an earlier version of Fulmen, where {target} was; "
-                    "train it again, or check out the commit in its status.json"
-                )
-
-
 def to_resume(folder: Path, overrides: Sequence[str]) -> DictConfig:
     """Returns the configuration with which the run in `folder` is resumed.
 
-    Args:
-        folder: the run's.
-        overrides: those of `BESIDE_RESUME`.
-
     Raises:
-        ConfigurationError: another override is given, or as `configuration`.
+        ConfigurationError: an override is not one of `BESIDE_RESUME`, or as `configuration`.
     """
     config = configuration(folder)
     for override in map(read, overrides):
@@ -117,7 +103,7 @@ def to_resume(folder: Path, overrides: Sequence[str]) -> DictConfig:
         if key not in BESIDE_RESUME or override.type is not OverrideType.CHANGE:
             raise ConfigurationError(
                 f"resume= continues with the run's own configuration, and {override.input_line} is not one of "
-                f"{', '.join(BESIDE_RESUME)}; to train with changes, take rerun={folder}"
+                f"{', '.join(BESIDE_RESUME)}; to train with changes, take {command(f'rerun={folder}')}"
             )
         if key == "accelerator":
             check_choice(override, search_path(None))
@@ -146,30 +132,39 @@ def to_rerun(folder: Path, overrides: Sequence[str], config_dir: str | None) -> 
     if "experiment" in chosen:
         raise ConfigurationError("experiment= is a configuration of its own; leave rerun= out")
     allowed = [text for text in overrides if read(text).key_or_group in PERMISSIONS]
-    typed = [*_typed(folder, before)]
+    # what composes that run's configuration: its experiment, its choice in each group, the keys typed
+    typed = [] if before.experiment is None else [f"experiment={before.experiment}"]
+    there = search_path(config_dir)
+    from_python = [group for group, choice in before.choices.items() if choice not in choices(group, there)]
+    for key in sorted(chosen):
+        if (group := key.partition(".")[0]) in from_python and key != group:
+            raise ConfigurationError(
+                f"{key} cannot be changed: {group}={before.choices[group]} of {folder} is no choice here; "
+                f"name its folder of choices with --config-dir, or give {group}= anew"
+            )
+    typed += [f"{group}={choice}" for group, choice in before.choices.items() if group not in from_python]
+    given = folders.load_status(folder).get("overrides") or []
+    typed += [text for text in given if read(text).key_or_group not in (*before.choices, "experiment", *GIVEN_ANEW)]
     kept = [text for text in typed if not _replaced(read(text).key_or_group, chosen)]
     repeated = compose([*typed, *allowed], config_dir)
     for checked in (before, repeated):
         check_environment(checked, folder, trust="trust_checkpoint=true" in overrides)
     config, then = compose([*kept, *overrides], config_dir), dict(leaves(plain(repeated)))
+    for group in from_python:  # a class that `fulmen.train` was given is no choice, and only the record has it
+        if group not in chosen:
+            config[group], config.choices[group] = before[group], before.choices[group]
     for key, value in leaves(plain(before)):
+        if key.partition(".")[0] in from_python:
+            continue
         if key.partition(".")[0] in NOT_SET or _replaced(key, chosen):
             continue
         if key not in then:
             raise ConfigurationError(f"that run has the key '{key}', which is no more; take the commit it ran with")
         if then[key] != value:
             OmegaConf.update(config, key, value, merge=False)
+    if not chosen - set(GIVEN_ANEW) and "tuned" not in chosen:
+        config.tuned = before.tuned  # the same run, whose learning rate or batch size came from there
     return config
-
-
-def _typed(folder: Path, before: DictConfig) -> Iterator[str]:
-    """Yields overrides that compose a run's configuration: its experiment, its choice in each group, the keys typed."""
-    if before.experiment is not None:
-        yield f"experiment={before.experiment}"
-    yield from (f"{group}={choice}" for group, choice in before.choices.items())
-    for text in folders.load_status(folder).get("overrides") or []:
-        if read(text).key_or_group not in (*before.choices, "experiment", *GIVEN_ANEW):
-            yield text
 
 
 def without_places(config: DictConfig) -> DictConfig:
@@ -191,7 +186,7 @@ def without_places(config: DictConfig) -> DictConfig:
                 if isinstance(text, str) and ("://" in text or text.startswith(("//", "\\\\"))):
                     raise ConfigurationError(
                         f"this checkpoint's data.{key} is {text!r}, an address that its author chose; "
-                        "if you trust who made it, add trust_checkpoint=true"
+                        f"if you trust who made it, add {permission('trust_checkpoint', 'true')}"
                     )
     elif any(key in config.data for key in PLACES):
         shipped_config = compose([f"data={choice}"])
@@ -202,11 +197,13 @@ def without_places(config: DictConfig) -> DictConfig:
     return config
 
 
-def with_data(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
+def with_data(config: DictConfig, overrides: Sequence[str], config_dir: str | None = None) -> DictConfig:
     """Returns the configuration with other data: another choice, or other keys of the same one.
 
+    A choice of the user's own may name what the configuration may.
+
     Raises:
-        ConfigurationError: an override is about something else, or names what does not exist.
+        ConfigurationError: an override is about something else, names what does not exist, or code that is not allowed.
     """
     parsed = [read(text) for text in overrides]
     for override in parsed:
@@ -215,7 +212,8 @@ def with_data(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
         if key not in ("data", "data_root") and not key.startswith("data."):
             raise ConfigurationError(f"{override.input_line} would change the network; only data can be another here")
     if any(override.key_or_group == "data" for override in parsed):
-        fresh, config = compose(overrides), config.copy()
+        allowed = f"allow_targets=[{','.join(config.allow_targets)}]"
+        fresh, config = compose([*overrides, allowed], config_dir), config.copy()
         OmegaConf.set_struct(config, False)
         config.data, config.data_root = fresh.data, fresh.data_root
         return config
@@ -227,6 +225,7 @@ def with_data(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
         if key not in known:
             raise ConfigurationError(unknown(key, known, search_path(None)))
         OmegaConf.update(config, key, override.value(), merge=False)
+    allowlist.check_targets(config, allowlist.listed(config.allow_targets))
     return config
 
 
@@ -239,19 +238,38 @@ def is_repeated(one: Path, config: DictConfig) -> bool:
 def differences(one: Path, other: Path) -> list[str]:
     """Lists what differs between a run and its repetition, a line each: commit, versions, machine, metrics."""
     before, after = ({**found, **found.get("versions", {})} for found in map(folders.load_status, (one, other)))
-    names = ("commit", "dirty", *after.get("versions", {}), "host", "device", "threads", "fingerprint")
+    names = (
+        "commit",
+        "dirty",
+        *after.get("versions", {}),
+        "host",
+        "device",
+        "threads",
+        "fingerprint",
+        "start_fingerprint",
+    )
     lines = [
         f"  {name}: {before.get(name)} -> {after.get(name)}" for name in names if before.get(name) != after.get(name)
     ]
-    equal = _bytes(one / "metrics.json") == _bytes(other / "metrics.json")
+    metrics = [folder / "metrics.json" for folder in (one, other)]
+    first, second = (path.read_bytes() if path.exists() else b"" for path in metrics)
+    equal = first == second
     how = "equal, to the last bit, those" if equal else "differ from those"
     in_stack = "" if equal or "stacked" not in before else ", which trained in a stack, so that last digits differ"
     figures = f"metrics {how} of {one}{in_stack}"
     return [figures, *(["what else differs:", *lines] if lines else [])]
 
 
-def _bytes(path: Path) -> bytes:
-    return path.read_bytes() if path.exists() else b""
+def changes(one: Path, other: Path) -> list[tuple[str, str, str]]:
+    """Returns what changed between a run and its repetition: each key or final metric, its old and its new value.
+
+    A key that one of them lacks, such as another optimizer's, has nothing there.
+    """
+    runs = [settings(folders.read_config(folder)) for folder in (one, other)]
+    found: list[tuple[str, Sequence[Mapping[str, Any]]]] = [(key, runs) for key in differing(runs)]
+    metrics = [folders.read_metrics(folder) for folder in (one, other)]
+    found += [(key, metrics) for key in differing(metrics) if "/" in key and not isinstance(metrics[-1].get(key), list)]
+    return [(key, *(typed(values[key]) if key in values else "" for values in pair)) for key, pair in found]  # type: ignore[misc]
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
@@ -286,12 +304,8 @@ def environment(config: DictConfig) -> tuple[dict[str, str], ConfigurationError 
 def check_environment(config: DictConfig, folder: Path | None = None, *, trust: bool = False) -> None:
     """Refuses a configuration that reads the environment, which its author could have sent anywhere.
 
-    The values that are there now may be read by whoever knew them: a run in whose folder their hashes are.
-
-    Args:
-        config: recorded.
-        folder: the run's; None for a checkpoint alone.
-        trust: whether to read any variable, and only warn of one that has changed.
+    The values that are there now may be read by whoever knew them: a run in whose folder their hashes are. With `trust`
+    any variable may be read, and one that has changed is only warned of.
 
     Raises:
         ConfigurationError: another variable than `FULMEN_DATA` is named, or has changed, or is not there.
@@ -306,12 +320,12 @@ def check_environment(config: DictConfig, folder: Path | None = None, *, trust: 
             warn(f"{changed}; using the new value")
         elif name in known:
             raise ConfigurationError(
-                f"{changed}; set it as it was, or, to use the new value, add trust_checkpoint=true"
+                f"{changed}; set it as it was, or, to use the new value, add {permission('trust_checkpoint', 'true')}"
             )
         elif not trust:
             raise ConfigurationError(
                 f"this configuration reads {name} from the environment; if you trust who made it, "
-                "add trust_checkpoint=true"
+                f"add {permission('trust_checkpoint', 'true')}"
             )
     if wrong is not None:
         raise wrong

@@ -6,7 +6,8 @@ table of rules, then together: data against loss, score and model.
 
 import dataclasses
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.util import find_spec
 from typing import Any
 
 from hydra.errors import HydraException
@@ -15,13 +16,13 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from fulmen import rules
-from fulmen.config import allowlist
+from fulmen.config import allowlist, tuned
 from fulmen.config.omegaconf_private import sentence
-from fulmen.data.source import Source
+from fulmen.data.source import Source, TaskKind
 from fulmen.errors import ConfigurationError, one_line
 from fulmen.models.activations import ACTIVATIONS, OUTPUT_ACTIVATIONS, PROBABILITIES
-from fulmen.rules import Rule, alternatives, many, number, of_type, one_of, text, whole, yes_no
-from fulmen.tasks.names import LOSSES, METRICS
+from fulmen.rules import SIGNATURES, Rule, alternatives, many, names_with, number, of_type, one_of, text, whole, yes_no
+from fulmen.tasks.names import DIRECTIONS, FURTHER, LOSSES, METRICS, metric_names
 
 SEED = whole(0, 2**32 - 1)
 SHARE = number("[0, 1)")
@@ -32,7 +33,15 @@ RULES: Mapping[str, Rule] = {
     "seed": SEED,
     "weights": one_of("best", "last"),
     "score": text(),
+    "name": text(or_null=True),
+    "tags": many(text()),
+    "note": text(or_null=True),
+    "quiet": yes_no,
     "run_dir": text(or_null=True),
+    "tuned": text(or_null=True),
+    "start_from": text(or_null=True),
+    "freeze": many(text()),
+    "learning_rates": lambda value: None if value is None else names_with(POSITIVE)(value),
     "data_root": text(or_null=True),
     "trust_checkpoint": yes_no,
     "model.hidden": many(whole(1)),
@@ -59,6 +68,7 @@ RULES: Mapping[str, Rule] = {
     "scheduler.factor": number("(0, 1)"),
     "scheduler.patience": whole(0),
     "loss.delta": POSITIVE,
+    "loss.class_weights": lambda value: None if value is None else many(AT_LEAST_0)(value),
     "penalty.weight": AT_LEAST_0,
     "penalty.l1_ratio": number("[0, 1]"),
     "init.std": AT_LEAST_0,
@@ -76,11 +86,20 @@ RULES: Mapping[str, Rule] = {
     "trainer.pack": whole(1, or_else=["auto"]),
     "trainer.points": whole(1),
     "trainer.compile": one_of("auto", True, False),
+    "trainer.fast_dev_run": yes_no,
+    "trainer.overfit": whole(1, or_else=[None]),
+    "trainer.limit_batches": whole(1, or_else=[None]),
+    "trainer.profile": yes_no,
     "trainer.debug": yes_no,
 }
 """The rule for each key. A source's own keys are checked by their types in its class."""
 
 
+LIBRARIES = {
+    "lightning.pytorch.loggers.WandbLogger": "wandb",
+    "lightning.pytorch.loggers.MLFlowLogger": "mlflow",
+}
+"""The library behind a logger, which the choice and the extra are named after."""
 COMMON: Mapping[str, Rule] = {"batch_size": whole(1, or_else=["full"]), "epochs": whole(1), "seed": SEED}
 """The rules for the keys that every source has."""
 
@@ -99,26 +118,30 @@ def check(config: DictConfig) -> Source:
     except OmegaConfBaseException as error:
         raise ConfigurationError(sentence(error)) from error
     _check_rules(plain, [*RULES, *(f"figures.{name}" for name in plain["figures"])])
+    _check_logger(plain["logger"])
     data = source(config.data)
-    _check_data(data)
     _check_together(plain, data)
     return data
 
 
 def check_again(plain: Mapping[str, Any], changed: Iterable[str], data: Source) -> None:
-    """Checks a configuration that is one checked before, but for some values.
-
-    Args:
-        plain: the configuration, without references.
-        changed: keys of the other values.
-        data: what the `data` section describes, not loaded.
+    """Checks a configuration without references that is one checked before, but for the values of some keys.
 
     Raises:
         ConfigurationError: as `check`.
     """
     _check_rules(plain, changed)
-    _check_data(data)
+    tuned.check(plain)
     _check_together(plain, data)
+
+
+def _check_logger(section: Mapping[str, Any]) -> None:
+    library = LIBRARIES.get(section["_target_"])
+    # a folder of that name, such as `wandb/` with runs, is found as well, but has no origin
+    if library is not None and getattr(find_spec(library), "origin", None) is None:
+        raise ConfigurationError(f"logger={library} is not installed; it comes with: pip install 'fulmen[{library}]'")
+    if library == "wandb":
+        rules.check("logger.mode", section.get("mode"), one_of("online", "offline", "disabled", None))
 
 
 def _check_rules(plain: Mapping[str, Any], keys: Iterable[str]) -> None:
@@ -126,15 +149,72 @@ def _check_rules(plain: Mapping[str, Any], keys: Iterable[str]) -> None:
         group, _, name = key.rpartition(".")
         section: Any = plain[group] if group else plain
         ours = not group or section.get("_target_", "") in allowlist.shipped()
-        rule = yes_no if group == "figures" and not name.startswith("_") else RULES.get(key)
+        is_switch = group == "figures" and not name.startswith("_") and name != "own"
+        rule = yes_no if is_switch else RULES.get(key)
         if ours and name in section and rule is not None:
             rules.check(key, section[name], rule)
 
 
 def _check_together(plain: Mapping[str, Any], data: Source) -> None:
-    _check_loss(plain, data)
-    _check_score(plain["score"], data)
-    _check_output(plain["model"].get("output_activation", "identity"), data)
+    try:
+        spec = data.spec  # shows a file that is wrong
+    except ValueError as error:
+        raise ConfigurationError(one_line(error)) from error
+    task, choices = spec.task, plain["choices"]
+    if data.scale == "channels" and len(spec.in_shape) != 3:
+        shape = f"rows here have the shape {spec.in_shape}"
+        raise ConfigurationError(f"data.scale=channels is for images, and {shape}; take data.scale=features")
+    if choices["loss"] in {loss for losses in LOSSES.values() for loss in losses} - {*LOSSES[task]}:
+        raise ConfigurationError(
+            f"loss={choices['loss']} does not fit data={choices['data']}, whose task is {task}; "
+            f"these do: {', '.join(['auto', *LOSSES[task]])}"
+        )
+    for each in plain["figures"].get("own", ()):
+        if not isinstance(each, dict) or "_target_" not in each:
+            raise ConfigurationError(f"figures.own has {each!r:.60}, but each must be {SIGNATURES['figure']}")
+    _check_metrics(plain.get("metrics", []), task)
+    names = (*METRICS[task], *metric_names(plain))
+    changed = {"optimizer": ("lbfgs",), "scheduler": ("cyclic",)}  # parts that know one rate alone
+    if plain.get("learning_rates") and (part := next((g for g, each in changed.items() if choices[g] in each), None)):
+        raise ConfigurationError(
+            f"{part}={choices[part]} has one rate for all parameters, so that learning_rates= would have no effect; "
+            f"leave it out, or take another {part}"
+        )
+    if plain["data"].get("augment") and choices["baseline"] == "sklearn":
+        raise ConfigurationError("baseline=sklearn: scikit-learn has no equivalent of data.augment; use one of both")
+    score, scores = plain["score"], ["val/loss", "train/loss", *(f"val/{name}" for name in names)]
+    if score not in scores:
+        raise ConfigurationError(
+            f"score={score} is not measured during training of this {task} task{alternatives(score, scores)}"
+        )
+    activation = plain["model"].get("output_activation", "identity")
+    fitting = {"binary": ("identity", "sigmoid"), "multiclass": ("identity", *PROBABILITIES)}
+    if activation not in fitting.get(task, (activation,)):
+        raise ConfigurationError(
+            f"model.output_activation={activation} makes no class probabilities for this {task} task; "
+            f"take {' or '.join(fitting[task])}"
+        )
+
+
+def _check_metrics(metrics: Sequence[Any], task: TaskKind) -> None:
+    """Checks the names of metrics; those of the user's own say by their ending whether they are maximized."""
+    taken = list(METRICS[task])
+    for each, name in zip(metrics, metric_names({"metrics": metrics}), strict=True):
+        if isinstance(each, str) and each not in (*FURTHER[task], *taken):
+            raise ConfigurationError(
+                f"metrics=[{each}] is none of this {task} task{alternatives(each, FURTHER[task])}; "
+                f"one of your own is written with its module, my_metrics.{each}{DIRECTIONS[0]}"
+            )
+        if isinstance(each, dict) and "_target_" in each and not name.endswith(DIRECTIONS):
+            raise ConfigurationError(
+                f"metric {name} does not say by its name whether it is to be maximized; "
+                f"let it end in {DIRECTIONS[0]} if it is, else in {', '.join(DIRECTIONS[1:-1])} or {DIRECTIONS[-1]}"
+            )
+        if name in taken:
+            raise ConfigurationError(f"metric {name} is measured already; leave it out of metrics=[...]")
+        if not isinstance(each, str) and not (isinstance(each, dict) and "_target_" in each):
+            raise ConfigurationError(f"metrics has {each!r:.60}, but must be names, or {SIGNATURES['metric']}")
+        taken.append(name)
 
 
 def source(section: DictConfig) -> Source:
@@ -145,7 +225,7 @@ def source(section: DictConfig) -> Source:
     """
     kind = get_class(section._target_)
     if not issubclass(kind, Source):
-        raise ConfigurationError(f"data._target_ is {section._target_}, which is no fulmen.data.source.Source")
+        raise ConfigurationError(f"data._target_ is {section._target_}, which must be {SIGNATURES['data']}")
     hints = typing.get_type_hints(kind)
     for field in dataclasses.fields(kind):
         if field.name in section and field.name not in COMMON:
@@ -163,43 +243,3 @@ def source(section: DictConfig) -> Source:
         raise ConfigurationError(one_line(error.__cause__ or error)) from error
     assert isinstance(found, Source)
     return found
-
-
-def _check_data(source: Source) -> None:
-    """Asks a data set for its sizes, which shows a file that is wrong."""
-    try:
-        in_shape = source.spec.in_shape
-    except ValueError as error:
-        raise ConfigurationError(one_line(error)) from error
-    if source.scale == "channels" and len(in_shape) != 3:
-        raise ConfigurationError(
-            f"data.scale=channels is for images, and rows here have the shape {in_shape}; take data.scale=features"
-        )
-
-
-def _check_loss(plain: Mapping[str, Any], source: Source) -> None:
-    task, name = source.spec.task, plain["choices"]["loss"]
-    fitting = LOSSES[task]
-    if name in {loss for losses in LOSSES.values() for loss in losses} and name not in fitting:
-        raise ConfigurationError(
-            f"loss={name} does not fit data={plain['choices']['data']}, whose task is {task}; "
-            f"these do: {', '.join(['auto', *fitting])}"
-        )
-
-
-def _check_score(score: str, source: Source) -> None:
-    there = ["val/loss", "train/loss", *(f"val/{name}" for name in METRICS[source.spec.task])]
-    if score not in there:
-        raise ConfigurationError(
-            f"score={score} is not measured during training of this {source.spec.task} task{alternatives(score, there)}"
-        )
-
-
-def _check_output(activation: str, source: Source) -> None:
-    task = source.spec.task
-    fitting = {"binary": ("identity", "sigmoid"), "multiclass": ("identity", *PROBABILITIES)}
-    if task in fitting and activation not in fitting[task]:
-        raise ConfigurationError(
-            f"model.output_activation={activation} makes no class probabilities for this {task} task; "
-            f"take {' or '.join(fitting[task])}"
-        )

@@ -20,7 +20,10 @@ def read(values: NDArray[Any], rows: slice | NDArray[np.int64]) -> NDArray[Any]:
     A slice is read through a temporary mapping, so that pages read once per pass do not stay in the memory of the
     process. Scattered rows use the existing mapping, because nearby rows will be needed again soon.
     """
-    found = np.array(_mapped_anew(values)[rows] if isinstance(rows, slice) else np.asarray(values)[rows])
+    if isinstance(rows, slice) and isinstance(values, np.memmap) and values.filename is not None:
+        order = "C" if values.flags.c_contiguous else "F"
+        values = np.memmap(values.filename, values.dtype, "r", values.offset, values.shape, order)  # type: ignore[call-overload]
+    found = np.array(np.asarray(values)[rows])
     return found.astype(found.dtype.newbyteorder("="), copy=False)  # torch supports native byte order only
 
 
@@ -34,10 +37,3 @@ def slices(rows: int, row_numbers: int) -> Iterator[slice]:
     """Divides `rows` rows of `row_numbers` numbers each into chunks."""
     length = max(1, NUMBERS // max(1, row_numbers))
     return (slice(start, min(start + length, rows)) for start in range(0, rows, length))
-
-
-def _mapped_anew(values: NDArray[Any]) -> NDArray[Any]:
-    if not isinstance(values, np.memmap) or values.filename is None:
-        return values
-    order = "C" if values.flags.c_contiguous else "F"
-    return np.memmap(values.filename, values.dtype, "r", values.offset, values.shape, order)  # type: ignore[call-overload, no-any-return]

@@ -1,8 +1,6 @@
 """New rows for a trained model, converted to the shape and column order of the training data.
 
-The columns of a table with a header are matched by name; arrays and image pixels are matched by position.
-
-Shapes: N rows, F features.
+Shapes: N rows.
 """
 
 from collections.abc import Sequence
@@ -19,30 +17,15 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def features(
-    rows: "pd.DataFrame | NDArray[Any]", in_shape: tuple[int, ...], names: Sequence[str]
-) -> NDArray[np.floating]:
-    """Returns rows as [N, *in_shape], matching the columns of a table by name if there are names, else by position.
-
-    Raises:
-        ValueError: a column is missing, the shape is wrong, or a value is not a finite number.
-    """
-    if names and not isinstance(rows, np.ndarray):
-        rows = named(rows, names)
-    return by_position(array(rows), in_shape)
-
-
 def named(table: "pd.DataFrame", names: Sequence[str]) -> "pd.DataFrame":
     """Selects the columns `names`, in this order.
 
     Raises:
         ValueError: a column is missing.
     """
-    there = set(table.columns)
-    for name in names:
-        if name not in there:
-            near = alternatives(name, table.columns, "the columns are")
-            raise ValueError(f"The rows have no column {name!r}{near}.")
+    if missing := [name for name in names if name not in table.columns]:
+        near = alternatives(missing[0], table.columns, "the columns are")
+        raise ValueError(f"The rows have no column {missing[0]!r}{near}.")
     return table[list(names)]
 
 
@@ -53,7 +36,7 @@ def array(rows: "pd.DataFrame | NDArray[Any]") -> NDArray[Any]:
         ValueError: a value is not a finite number; for a table the message names its column and row.
     """
     if not isinstance(rows, np.ndarray):
-        return np.stack([numbers(rows[name]) for name in rows], axis=1) if rows.shape[1] else np.empty(rows.shape)
+        return np.stack([_numbers(rows[name]) for name in rows], axis=1) if rows.shape[1] else np.empty(rows.shape)
     if not (np.issubdtype(rows.dtype, np.number) or rows.dtype == bool) or np.iscomplexobj(rows):
         raise ValueError(f"The array holds values of type {rows.dtype}: give an array of real numbers.")
     wrong = np.argwhere(~np.isfinite(rows))
@@ -63,12 +46,8 @@ def array(rows: "pd.DataFrame | NDArray[Any]") -> NDArray[Any]:
     return rows
 
 
-def numbers(column: "pd.Series[Any]") -> NDArray[Any]:
-    """Returns a column as finite numbers [N]; integers stay integers.
-
-    Raises:
-        ValueError: a value is missing, infinite or not a number.
-    """
+def _numbers(column: "pd.Series[Any]") -> NDArray[Any]:
+    """Returns a column as finite numbers [N]; integers stay integers."""
     import pandas as pd
 
     if pd.api.types.is_integer_dtype(column.dtype) and column.notna().all():
@@ -105,13 +84,25 @@ def by_position(values: NDArray[Any], in_shape: tuple[int, ...]) -> NDArray[np.f
         ValueError: the shape fits none of these.
     """
     given = values.shape[1:]
-    flat = given == (prod(in_shape),)
-    if values.ndim == 0 or not (flat or _longer(given) == _longer(in_shape)):
+    long, wanted = ([side for side in shape if side > 1] for shape in (given, in_shape))
+    if values.ndim == 0 or (given != (prod(in_shape),) and long != wanted):
         flattened = "" if len(in_shape) == 1 else f", or {prod(in_shape)} numbers"
         raise ValueError(f"The rows have the shape {given}, and must have {in_shape}{flattened}.")
     return values.reshape(len(values), *in_shape).astype(values.dtype if values.dtype == np.float32 else np.float64)
 
 
-def _longer(shape: tuple[int, ...]) -> list[int]:
-    """Returns the dimensions of a shape that are larger than 1."""
-    return [side for side in shape if side > 1]
+def pixels(rows: "pd.DataFrame | NDArray[Any]", in_shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Returns images as values from 0 to 1, [N, *in_shape]; integers are grey values from 0 to 255.
+
+    Raises:
+        ValueError: the shape is wrong, or a value is out of range.
+    """
+    values = array(rows)
+    whole = np.issubdtype(values.dtype, np.integer)
+    images, most = by_position(values, in_shape), 255 if whole else 1
+    if images.size and not 0 <= images.min() <= images.max() <= most:
+        raise ValueError(
+            f"The images have values from {images.min():g} to {images.max():g}: "
+            "give grey values as integers from 0 to 255 or as floats from 0 to 1."
+        )
+    return images.astype(np.float32) / np.float32(most)

@@ -9,7 +9,6 @@ Memory: one window, and one number per block.
 """
 
 import functools
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,17 +18,6 @@ LONGEST, SHORTEST, NUMBERS = 2**20, 2**12, 2**26
 """Rows of a window at most and at least; in between, a window holds this many numbers."""
 BLOCKS = 256
 """Blocks in a window."""
-
-
-class Window(NamedTuple):
-    """A part of a pass."""
-
-    first: int
-    """Index of its first row within the pass."""
-    blocks: Tensor | None
-    """Its blocks; None if the window is the whole data."""
-    order: Tensor
-    """A permutation of its rows, [rows]; 32-bit if there are blocks."""
 
 
 class Order:
@@ -52,7 +40,10 @@ class Order:
         """Returns the row numbers at positions `start:stop:step` of pass `epoch`, [positions], on the CPU."""
         found = []
         while start < stop:
-            first, blocks, order = self._window(epoch, self._number(epoch, start))
+            number = 0
+            if self.total > self.window:  # the last window that begins at or before `start`
+                number = int(torch.searchsorted(self._blocks(epoch)[1], start, right=True)) - 1
+            first, blocks, order = self._window(epoch, number)
             part = order[start - first : stop - first : step]
             start += step * len(part)
             if blocks is not None:
@@ -60,23 +51,21 @@ class Order:
             found.append(part)
         return found[0] if len(found) == 1 else torch.cat(found)
 
-    def _number(self, epoch: int, position: int) -> int:
-        """Returns the index of the window that contains `position`."""
-        if self.total <= self.window:
-            return 0
-        return int(torch.searchsorted(self._blocks(epoch)[1], position, right=True)) - 1
+    def _window_of(self, epoch: int, number: int) -> tuple[int, Tensor | None, Tensor]:
+        """Returns a window's first position in the pass, its blocks, and a permutation of its rows, [rows].
 
-    def _window_of(self, epoch: int, number: int) -> Window:
+        If the window is the whole data, there are no blocks; otherwise the permutation has 32-bit numbers.
+        """
         if self.total <= self.window:
             generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
-            return Window(0, None, torch.randperm(self.total, generator=generator))
+            return 0, None, torch.randperm(self.total, generator=generator)
         order, starts = self._blocks(epoch)
         chosen = order[number * BLOCKS : (number + 1) * BLOCKS]
         blocks = chosen.sort().values  # so that the shorter block comes last
         shorter = max(0, (int(blocks[-1]) + 1) * self.block - self.total)
         rows = len(blocks) * self.block - shorter
         generator = _generator(self.seed, epoch, number)
-        return Window(int(starts[number]), blocks, torch.randperm(rows, generator=generator, dtype=torch.int32))
+        return int(starts[number]), blocks, torch.randperm(rows, generator=generator, dtype=torch.int32)
 
     def _blocks_of(self, epoch: int) -> tuple[Tensor, Tensor]:
         """Returns the block order of pass `epoch`, [blocks], and the first position of each window, [windows]."""

@@ -7,7 +7,7 @@ Shapes: N rows, C channels, H height, W width, F features, T targets.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TaskKind = Literal["regression", "binary", "multiclass"]
-
 
 SPLITS = ("train", "val", "test")
 
@@ -106,9 +105,19 @@ class Source(ABC):
         return f"row {row + 1} of the {split} split"
 
     @property
+    def augmentations(self) -> Sequence[Any]:
+        """Random changes of training rows: names (`training/augmentations.py`), or torch modules."""
+        return ()
+
+    @property
     def summary(self) -> list[tuple[str, ...]]:
         """A table of text about the columns that were read, its header first; empty if there is nothing to say."""
         return []
+
+    @property
+    def feature_groups(self) -> dict[str, list[int]]:
+        """The features that come from each column, by its name; empty for images."""
+        return {name: [index] for index, name in enumerate(self.spec.feature_names)}
 
     def state_dict(self) -> dict[str, Any]:
         """Returns what the source learned from the training rows, as plain values, for a checkpoint."""
@@ -118,18 +127,18 @@ class Source(ABC):
         """Restores the output of `state_dict`, so that new rows can be encoded without the training rows."""
 
     def encode(self, rows: "pd.DataFrame | NDArray[Any]") -> NDArray[np.floating]:
-        """Encodes new rows, as read from a file, as features.
+        """Encodes new rows, as read from a file, as features [N, *in_shape], before scaling.
 
-        Args:
-            rows: [N, ...], an array, or a table with a header.
-
-        Returns:
-            [N, *in_shape], before scaling.
+        The columns of a table with a header are matched by name if the features have names, those of an array [N, ...]
+        by position.
 
         Raises:
             ValueError: the shape is wrong, a column is missing, or a value is not a finite number.
         """
-        return new_rows.features(rows, self.spec.in_shape, self.spec.feature_names)
+        names = self.spec.feature_names
+        if names and not isinstance(rows, np.ndarray):
+            rows = new_rows.named(rows, names)
+        return new_rows.by_position(new_rows.array(rows), self.spec.in_shape)
 
 
 def fresh(seed: int, split: str) -> np.random.RandomState:

@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from math import prod
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -21,29 +21,14 @@ CHUNK_BYTES, CHUNK_ROWS = 64 * 2**20, 2**14
 """Maximum size of a chunk, which is moved or evaluated at once. Larger ones no longer fit into CPU caches."""
 
 
-class Rows(Protocol):
-    """The rows of a split, in memory (`Batch`) or loaded on demand (`Streamed`)."""
-
-    @property
-    def rows(self) -> int:
-        """Number of rows."""
-
-    def take(self, rows: "Tensor | slice") -> "Batch":
-        """Returns some rows, by index [B] or as a slice."""
-
-    def to(self, device: torch.device | str) -> "Rows":
-        """Returns the same rows, delivered to another device."""
-
-
 class Batch(NamedTuple):
-    """Rows of features [B, *in_shape] and their targets (shapes in `tasks/task.py`)."""
+    """Rows of features [B, *in_shape] and their targets (shapes in `tasks/task.py`), in memory."""
 
     x: Tensor
     y: Tensor
 
     @property
     def rows(self) -> int:
-        """B."""
         return len(self.x)
 
     def take(self, rows: Tensor | slice) -> "Batch":
@@ -54,7 +39,6 @@ class Batch(NamedTuple):
         return Batch(self.x.index_select(0, rows), self.y.index_select(0, rows))
 
     def to(self, device: torch.device | str) -> "Batch":
-        """Returns the same rows on another device."""
         return Batch(self.x.to(device), self.y.to(device))
 
 
@@ -70,18 +54,19 @@ class Streamed:
 
     @property
     def rows(self) -> int:
-        """N."""
         return len(self.split.x)
 
     def take(self, rows: Tensor | slice) -> Batch:
-        """Returns some rows, by index [B] or as a slice."""
         where = rows if isinstance(rows, slice) else rows.cpu().numpy()
         part = Split(*(read(values, where) for values in self.split))
         return tensors(self.scaling(part), self.task, self.dtype).to(self.device)
 
     def to(self, device: torch.device | str) -> "Streamed":
-        """Returns the same rows, loaded to another device on demand."""
         return replace(self, device=device)
+
+
+Rows = Batch | Streamed
+"""The rows of a split, in memory or loaded on demand."""
 
 
 def held(rows: Streamed) -> Batch:

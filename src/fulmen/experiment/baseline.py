@@ -20,8 +20,7 @@ from torch import Tensor, nn
 from fulmen.data.source import DataSpec
 from fulmen.data.tensors import Batch, Rows
 from fulmen.errors import warn
-from fulmen.experiment.sklearn_equivalent import Amounts as Amounts
-from fulmen.experiment.sklearn_equivalent import estimator
+from fulmen.experiment.sklearn_equivalent import Amounts, estimator
 from fulmen.tasks.evaluation import Evaluation
 from fulmen.tasks.losses import Loss
 from fulmen.tasks.task import Task
@@ -100,14 +99,7 @@ class Baseline:
 
 
 def sklearn(net: nn.Module, task: Task, train: Rows, recipe: Recipe, amounts: Amounts) -> Baseline:
-    """Makes the baseline for a network that is about to be trained.
-
-    Args:
-        net: the network.
-        task: how its output is read.
-        train: the rows to learn from, scaled.
-        recipe: how the network is trained.
-        amounts: how much it is trained.
+    """Makes the baseline for a network that is about to be trained on these scaled rows.
 
     Raises:
         ValueError: scikit-learn has no equivalent, or the rows lack a class or are not in memory.

@@ -1,17 +1,19 @@
 """From a configuration to a run: Hydra makes the parts, and the straight line in `run.py` takes them whole."""
 
+import re
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from fulmen.config import allowlist, recorded, validate
-from fulmen.config.instantiate import make
+from fulmen.config.allowlist import make
 from fulmen.data.source import Source
-from fulmen.errors import ConfigurationError, Diverged, Finished, Impossible, is_own, one_line
+from fulmen.errors import ConfigurationError, Diverged, Finished, Impossible, command, is_own, one_line
 from fulmen.experiment import importing
 from fulmen.runs import folder as folders
 from fulmen.runs.files import expand_home, explain
@@ -21,6 +23,7 @@ from fulmen.runs.signals import Interrupted
 if TYPE_CHECKING:
     from fulmen.experiment.experiment import Experiment, Session
     from fulmen.experiment.load import Run
+    from fulmen.tasks.further_metrics import Metric
     from fulmen.training.callbacks.pruning import Pruner
 
 
@@ -49,24 +52,9 @@ def train(
     rerun: Path | None = None,
     pruner: "Pruner | None" = None,
 ) -> "Run":
-    """Trains the experiment that a configuration describes, and records it.
-
-    Args:
-        config: from `fulmen.compose`.
-        folder: the run's; by default the configuration's `run_dir`, or a new one under `logs/runs`.
-        name: in the dashboard; by default its experiment, or its data, model and optimizer.
-        verbose: whether to print configuration, progress and figures.
-        rerun: the folder of the run that this one repeats.
-        pruner: decides during training whether the run ends early.
-
-    Raises:
-        ValueError: a value is wrong, parts do not fit each other or the machine, or the data cannot be loaded;
-            nothing is written then.
-        FileExistsError: the folder is not empty, or in use.
-        fulmen.errors.Diverged: the loss is no longer finite.
-        fulmen.errors.Pruned: the pruner ended the run.
-    """
+    """Trains the experiment that a configuration describes, and records it; as `experiment.api.train`."""
     folder = folder or new_folder(config)
+    verbose = verbose and not config.get("quiet")  # which earlier records lack
     if rerun is None:
         return _train(config, folder, {}, name, verbose=verbose, pruner=pruner)
     threads = folders.load_status(rerun).get("threads") if recorded.is_repeated(rerun, config) else None
@@ -74,42 +62,36 @@ def train(
     from fulmen.runs.recording import leads
 
     if verbose and leads():
+        from fulmen.experiment import console
+
         print(*recorded.differences(rerun, folder), sep="\n")
+        console.print_changes(recorded.changes(rerun, folder))
     return run
 
 
 def resume(
     folder: str | Path, overrides: Sequence[str] = (), *, verbose: bool = True, pruner: "Pruner | None" = None
 ) -> "Run":
-    """Resumes the run in `folder` from its last checkpoint, in the same folder.
-
-    On the CPU it ends with the weights of an uninterrupted run, to the last bit. If a completed run lacks figures
-    that could not be written, it draws those.
-
-    Args:
-        folder: the run's.
-        overrides: those that `resume=` allows: `trainer.max_epochs`, `trainer.max_steps`, `accelerator`,
-            `trust_checkpoint`, `allow_targets`.
-        verbose: as for `train`.
-        pruner: as for `train`.
-
-    Raises:
-        ValueError: there is no run in `folder`, it has nothing more to do, it diverged, or as `train`.
-        FileExistsError: another process trains it.
-    """
+    """Resumes the run in `folder` from its last checkpoint, in the same folder; as `experiment.api.resume`."""
     folder = Path(folder)
     config = recorded.to_resume(folder, overrides)
+    verbose = verbose and not config.get("quiet")
     before = folders.load_status(folder)
     if before.get("state") == "diverged":
         cause = f" ({before['error']})" if before.get("error") else ""
-        raise ValueError(f"{folder} diverged{cause} and would again; use rerun={folder} with changes")
+        raise ValueError(f"{folder} diverged{cause} and would again; use {command(f'rerun={folder}')} with changes")
     is_whole = before.get("state") == "completed" and not before.get("missing_figures")
-    if is_whole and (before.get("stopped_early") or not overrides):
+    goes_on = any(not word.startswith(recorded.PERMISSIONS) for word in overrides)
+    if is_whole and (before.get("stopped_early") or not goes_on):
         early = before.get("stopped_early")
         why = "stopped early (its score no longer improved)" if early else "completed"
-        longer = "" if early else f"to train longer, use resume={folder} with a larger trainer.max_epochs, or "
+        longer = (
+            "" if early else f"to train longer, use {command(f'resume={folder}')} with a larger trainer.max_epochs, or "
+        )
         steps = before.get("steps", "all its")
-        raise Finished(f"{folder} {why} after {steps} steps: nothing more to do; {longer}rerun={folder} with changes")
+        raise Finished(
+            f"{folder} {why} after {steps} steps: nothing more to do; {longer}{command(f'rerun={folder}')} with changes"
+        )
     began = {"directory": before.get("directory", str(Path.cwd()))}
     return _train(config, folder, began, verbose=verbose, resume=True, threads=before.get("threads"), pruner=pruner)
 
@@ -132,9 +114,8 @@ def _train(
     with importing.at_once():
         from fulmen.experiment import run  # and with it torch and Lightning: seconds
 
-    session = _session(
-        config, source, folder, facts, name, verbose=verbose, resume=resume, threads=threads, pruner=pruner
-    )
+    session = _session(config, source, folder, facts, name)
+    session = replace(session, verbose=verbose, resume=resume, threads=threads, pruner=pruner)
     return run.train(build(config, source), session)
 
 
@@ -144,6 +125,7 @@ def train_stack(
     jobs: Sequence[StackedJob],
     place: Path,
     most: int | None,
+    at_once: int = 1,
 ) -> None:
     """Trains many experiments as one, and records each in its folder.
 
@@ -156,6 +138,7 @@ def train_stack(
         jobs: of each, what is its own beside that.
         place: the folder of what a stack resumes from.
         most: how many train at once; 0 for as many as fit into memory, None for all.
+        at_once: how many stacks share the memory.
 
     Raises:
         Impossible, Interrupted: as `stacked.train`.
@@ -167,7 +150,7 @@ def train_stack(
         experiments, sessions = _parts_of_each(config, records, jobs)
     except Exception as error:  # whatever code of the user's own may raise
         raise Impossible(one_line(error)) from error
-    stacked.train(experiments, sessions, place, most)
+    stacked.train(experiments, sessions, place, most, at_once)
 
 
 def _parts_of_each(
@@ -176,13 +159,26 @@ def _parts_of_each(
     """Checks and makes the parts of experiments that train as one; arguments as for `train_stack`."""
     allowlist.check(config, typed=config.overrides)
     source = validate.check(config)
-    first, session = build(config, source), _session(config, source, jobs[0].folder, {}, jobs[0].name, verbose=False)
+    first, session = build(config, source), _session(config, source, jobs[0].folder, {}, "")
     made: dict[str, Any] = {repr(session.config["data"]): source}
     allowed = allowlist.listed(config.allow_targets)
+
+    def part(name: str, section: Mapping[str, Any]) -> Any:
+        if (key := repr(section)) not in made:
+            made_of = OmegaConf.create({name: dict(section)})
+            allowlist.check_targets(made_of, allowed)
+            made[key] = validate.source(made_of[name]) if name == "data" else make(made_of[name])
+        return made[key]
+
     experiments, sessions = [], []
     for record, job in zip(records, jobs, strict=True):
         own = _with_differences(session.config, records[0], record)
-        experiments.append(_differing(first, session.config, own, made, allowed))
+        names = ("data", "penalty", "optimizer", "model", "init")
+        differing = {name: part(name, own[name]) for name in names if own[name] != session.config[name]}
+        in_recipe = {name: differing.pop(name) for name in ("penalty", "optimizer") if name in differing}
+        recipe = replace(first.recipe, seed=own["seed"], **in_recipe)
+        source = differing.pop("data", first.source)
+        experiments.append(replace(first, source=source, recipe=recipe, **differing))
         sessions.append(
             replace(
                 session,
@@ -190,6 +186,7 @@ def _parts_of_each(
                 name=readable(job.name),
                 config=own,
                 facts={**session.facts, "overrides": job.overrides},
+                verbose=False,
                 threads=folders.load_status(job.folder).get("threads"),
                 pruner=job.pruner,
             )
@@ -212,50 +209,16 @@ def _with_differences(kept: Mapping[str, Any], first: Mapping[str, Any], other: 
     return found
 
 
-def _differing(
-    first: "Experiment",
-    config: Mapping[str, Any],
-    own: Mapping[str, Any],
-    made: dict[str, Any],
-    allowed: Sequence[str],
-) -> "Experiment":
-    """Returns an experiment with those parts of its own whose configuration differs."""
-
-    def part(name: str) -> Any:
-        key = repr(own[name])
-        if key not in made:
-            section = OmegaConf.create({name: dict(own[name])})
-            allowlist.check_targets(section, allowed)
-            made[key] = validate.source(section[name]) if name == "data" else make(section[name])
-        return made[key]
-
-    def differing(*names: str) -> dict[str, Any]:
-        return {name: part(name) for name in names if own[name] != config[name]}
-
-    recipe = replace(first.recipe, seed=own["seed"], **differing("penalty", "optimizer"))
-    source = {"source": part("data")} if own["data"] != config["data"] else {}
-    return replace(first, recipe=recipe, **source, **differing("model", "init"))
-
-
-def _session(
-    config: DictConfig,
-    source: Source,
-    folder: Path,
-    facts: Mapping[str, Any],
-    name: str,
-    *,
-    verbose: bool,
-    resume: bool = False,
-    threads: int | None = None,
-    pruner: "Pruner | None" = None,
-) -> "Session":
+def _session(config: DictConfig, source: Source, folder: Path, facts: Mapping[str, Any], name: str) -> "Session":
     from fulmen.experiment.experiment import Session
 
     kept = record(config, source)
-    # a name that is itself from the environment is in no file, either
-    variables = {
-        name: value for name, value in recorded.environment(config)[0].items() if f"oc.env:{name}" in str(kept)
-    }
+    variables: dict[str, str] = {}
+    if re.search(r"oc\.env:(?!FULMEN_DATA[,}])", text := str(kept)):  # else there is none, and no need to resolve all
+        # a name that is itself from the environment is in no file, either
+        variables = {name: value for name, value in recorded.environment(config)[0].items() if f"oc.env:{name}" in text}
+    parts = " ".join(config.choices[group] for group in ("data", "model", "optimizer"))
+    usual = parts if config.experiment is None else f"experiment={config.experiment}"
     return Session(
         folder=folder,
         config=kept,
@@ -266,52 +229,62 @@ def _session(
             "code": allowlist.code(config),
             **facts,
         },
-        name=readable(name or _usual_name(config)),
-        verbose=verbose,
-        resume=resume,
-        threads=threads,
+        name=readable(name or config.get("name") or usual),
         trust=config.trust_checkpoint is True,
-        pruner=pruner,
     )
 
 
 def build(config: DictConfig, source: Source) -> "Experiment":
     """Makes the parts that a configuration describes; it and `source` have been checked."""
+    from fulmen.experiment import own_parts, start_from
     from fulmen.experiment.experiment import Experiment
     from fulmen.tasks.losses import as_loss
     from fulmen.training.recipe import Recipe
 
-    options = make(config.trainer)
+    options, where = make(config.trainer), config.get("start_from")
+    for figure in config.figures.get("own") or ():
+        own_parts.make("figure", figure)  # to be refused before anything is written; drawn at the end
     recipe = Recipe(
-        loss=as_loss(make(config.loss)),
-        **{part: make(config[part]) for part in ("penalty", "optimizer", "scheduler", "backprop")},
+        loss=as_loss(own_parts.make("loss", config.loss)),
+        backprop=make(config.backprop),
+        **{part: own_parts.make(part, config[part]) for part in ("penalty", "optimizer", "scheduler")},
         gradient_clip=options.gradient_clip,
         accumulate=options.accumulate,
         seed=config.seed,
+        freeze=tuple(config.get("freeze", ())),
+        learning_rates={str(pattern): rate for pattern, rate in (config.get("learning_rates") or {}).items()},
     )
     return Experiment(
         source=source,
         recipe=recipe,
         trainer=options,
         score=config.score,
+        metrics=metrics_of(config),
         weights=config.weights,
-        **{part: make(config[part]) for part in ("model", "init", "logger", "figures", "baseline")},
+        start_from=None if where is None else partial(start_from.read, where, trust=config.trust_checkpoint is True),
+        figures=make(config.figures),
+        baseline=make(config.baseline),
+        **{part: own_parts.make(part, config[part]) for part in ("model", "init", "logger")},
+        callbacks=None if config.get("callbacks") is None else own_parts.make("callbacks", config.callbacks),
     )
 
 
-def _usual_name(config: DictConfig) -> str:
-    if config.experiment is not None:
-        return f"experiment={config.experiment}"
-    return " ".join(config.choices[group] for group in ("data", "model", "optimizer"))
+def metrics_of(config: DictConfig) -> "tuple[Metric, ...]":
+    """Makes the metrics that a run measures beside the task's own."""
+    from fulmen.tasks.further_metrics import as_metric
+    from fulmen.tasks.names import metric_names
+
+    parts = [*config.get("metrics", ())]
+    names = metric_names({"metrics": OmegaConf.to_container(OmegaConf.create(parts), resolve=False)})
+    if any(OmegaConf.is_dict(each) for each in parts):
+        from fulmen.experiment import own_parts  # imports Lightning, which a trained network does not need
+
+        parts = [own_parts.make("metric", each) if OmegaConf.is_dict(each) else each for each in parts]
+    return tuple(map(as_metric, parts, names))
 
 
 def attempt(run: Callable[[Path], object], folder: Path, *, debug: bool = False) -> tuple[int, str]:
-    """Runs, and turns any error into an exit code and a sentence.
-
-    Args:
-        run: trains, given the run's folder.
-        folder: that folder.
-        debug: whether to print tracebacks.
+    """Runs, and turns any error into an exit code and a sentence; with `debug` it prints the traceback.
 
     Returns:
         0 and nothing, or that there is nothing to do; 1 and why it failed; or 3 and where it diverged.
@@ -325,25 +298,20 @@ def attempt(run: Callable[[Path], object], folder: Path, *, debug: bool = False)
         return 0, str(nothing)
     except Interrupted as stop:
         if folders.load_status(folder).get("state") == "interrupted":
-            stop.args = (f"{stop}; resume={folder} continues the run",)
+            stop.args = (f"{stop}; to continue the run: {command(f'resume={folder}')}",)
         raise
     except (Exception, SystemExit) as error:
         if debug:
             traceback.print_exception(error)
-        return (DIVERGED if isinstance(error, Diverged) else FAILED), _sentence(error, folder)
+        code, said = DIVERGED if isinstance(error, Diverged) else FAILED, one_line(error)
+        if is_own(error):  # its message is meant for users
+            return code, said
+        if isinstance(error, OSError) and error.filename is not None:
+            said = f"{type(error).__name__}: {explain(error)}"
+        written = folders.load_status(folder).get("traceback") is not None
+        where = f"the traceback is in {folder / 'status.json'}" if written else "trainer.debug=true shows the traceback"
+        return code, f"{said}; {where}"
     return 0, ""
-
-
-def _sentence(error: BaseException, folder: Path) -> str:
-    """Returns the message alone if it is meant for users, else also the error's type and where to look."""
-    if is_own(error):
-        return one_line(error)
-    said = one_line(error)
-    if isinstance(error, OSError) and error.filename is not None:
-        said = f"{type(error).__name__}: {explain(error)}"
-    written = folders.load_status(folder).get("traceback") is not None
-    where = f"the traceback is in {folder / 'status.json'}" if written else "trainer.debug=true shows the traceback"
-    return f"{said}; {where}"
 
 
 def new_folder(config: DictConfig) -> Path:

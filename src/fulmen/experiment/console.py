@@ -1,38 +1,49 @@
-"""The tables that a run prints: configuration, network, metrics."""
+"""What a run prints: tables of configuration, network and metrics, and for `trainer.debug` the first backward pass."""
 
+import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from rich.tree import Tree
-from torch import nn
+from torch import Tensor, nn
 
 from fulmen.data.source import SPLITS
+from fulmen.data.tensors import Batch
 from fulmen.errors import command
 from fulmen.experiment.baseline import Coefficient
 from fulmen.experiment.convergence import is_improving
+from fulmen.experiment.start_from import Start
 from fulmen.models.dry_run import layers, parameter_count
+from fulmen.models.precision import computing
 from fulmen.runs.history import History
 from fulmen.runs.settings import typed
-from fulmen.tasks.names import mode
+from fulmen.tasks.evaluation import Evaluation
+from fulmen.tasks.names import LOSSES, mode
+from fulmen.tasks.penalties import Penalize
+from fulmen.training.parameters import groups as parameter_groups
 from fulmen.training.plan import Plan
+from fulmen.training.recipe import Recipe, settings
 
 MOST_COEFFICIENTS = 20
+"""Rows of the table; if there are more, those that differ most."""
 MOST_COLUMNS = 20
 """Columns of the user's table that are shown at most."""
 WORTH_SECONDS = 10.0
 """From how many seconds on the time that compiling saves is mentioned."""
-"""Rows of the table; if there are more, those that differ most."""
 
 
 def print_opening(
     config: Mapping[str, Any], net: nn.Module, in_shape: tuple[int, ...], folder: Path, step: int
 ) -> None:
     """Prints the configuration as a tree, the network's layers, the folder, and the step a run resumes from."""
-    tree = Tree("[bold]configuration")
+    tree, choices = Tree("[bold]configuration"), config.get("choices", {})
+    if choices.get("loss") == "auto" and "sizes" in config:
+        config = {**config, "choices": {**choices, "loss": f"auto: {LOSSES[config['sizes']['task']][0]}"}}
     _grow(tree, config)
     console = Console()
     console.print(tree)
@@ -54,6 +65,31 @@ def print_columns(lines: Sequence[tuple[str, ...]]) -> None:
     if len(shown) < len(columns):
         table.caption = f"and {len(columns) - len(shown):,} more"
     Console().print(table)
+
+
+def print_start(net: nn.Module, start: Start | None, recipe: Recipe) -> None:
+    """Prints where the weights of a network come from, and which are frozen or have a rate of their own, if any do."""
+    if start is None and not recipe.freeze and not recipe.learning_rates:
+        return
+    parameters = dict(net.named_parameters())
+    groups = parameter_groups(parameters, recipe.learning_rates)
+    usual, own = settings(recipe.optimizer).get("lr", ""), [group for group in groups if isinstance(group, dict)]
+    rates = {id(parameter): str(group.get("lr", usual)) for group in own for parameter in group["params"]}
+    table, console = Table("weights", "shape"), Console()
+    for column in (["start"] if start else []) + ["learning rate"]:
+        table.add_column(column)
+    for name, value in net.state_dict().items():
+        parameter = parameters.get(name)
+        trained = parameter is not None and parameter.requires_grad
+        rate = "" if parameter is None else rates.get(id(parameter), str(usual)) if trained else "frozen"
+        came = [] if start is None else [start.new.get(name, "taken over")]
+        table.add_row(*map(escape, [name, str([*value.shape]), *came, rate]))
+    for name, shape in start.unused.items() if start else ():
+        table.add_row(escape(name), escape(str(shape)), "only there: not used", "")
+    if start is not None:
+        taken = f"start from: {start.where}, {len(start.taken)} of {len(start.shapes)} weights"
+        console.print(taken, highlight=False, soft_wrap=True, markup=False)
+    console.print(table)
 
 
 def print_compiling(compiles: bool, seconds: float) -> None:
@@ -89,10 +125,55 @@ def summary(net: nn.Module, in_shape: tuple[int, ...]) -> Table:
     return table
 
 
-def print_final_metrics(metrics: Mapping[str, Any], folder: Path) -> None:
-    """Prints the final metrics, and what to type next."""
+def print_first_backward(evaluation: Evaluation, penalty: Penalize | None, batch: Batch, *, by_hand: bool) -> None:
+    """Prints the chain behind the loss of `batch`, and a parameter's gradient before and after the backward pass.
+
+    Works on a copy of the network and gives back the random numbers it draws: the run is the same without it.
+    """
     console = Console()
-    console.print(metrics_table(metrics, title="final metrics"))
+    if by_hand:
+        console.print(
+            "back-propagation by hand: formulas find the gradient, so the loss has no grad_fn", highlight=False
+        )
+        return
+    net = copy.deepcopy(evaluation.net)
+    with torch.random.fork_rng(devices=[]), computing(evaluation.precision, "cpu"):
+        loss = evaluation.loss(net(batch.x), batch.y, evaluation.task)
+        objective = loss if penalty is None else loss + penalty(net.parameters())
+    name, parameter = next((name, each) for name, each in net.named_parameters() if each.requires_grad)
+    console.print(_chain(objective, net))
+    console.print(f"{name}.grad before the first backward pass: {parameter.grad}", highlight=False, soft_wrap=True)
+    torch.autograd.backward(objective)
+    shape = list(parameter.shape)
+    console.print(f"{name}.grad after it, {shape}:\n{parameter.grad}", highlight=False, soft_wrap=True, markup=False)
+
+
+def _chain(loss: Tensor, net: nn.Module) -> Tree:
+    """Returns every `grad_fn` from the loss to the parameters, each below the one that passes its gradient on to it.
+
+    Each operation of the forward pass leaves a `grad_fn`, which knows its derivative and those of the operations before
+    it. The loss is the end of this chain; a backward pass walks it, and where it meets a parameter, leaves `.grad`.
+    """
+    names = {parameter: name for name, parameter in net.named_parameters()}
+    tree, seen = Tree(f"[bold]grad_fn of the first loss, {loss.item():.4g}"), set[object]()
+    waiting = [(tree, loss.grad_fn)]
+    while waiting:
+        above, node = waiting.pop()
+        if node is None:
+            continue
+        parameter = names.get(getattr(node, "variable", None))  # type: ignore[arg-type]
+        branch = above.add(node.name() + (f": [cyan]{parameter}" if parameter else ""), highlight=False)
+        if node not in seen:  # what is used twice is followed once
+            waiting += [(branch, before) for before, _ in reversed(node.next_functions)]
+        seen.add(node)
+    return tree
+
+
+def print_final_metrics(metrics: Mapping[str, Any], folder: Path, *, of_scaled: bool) -> None:
+    """Prints the final metrics, and what to type next; `of_scaled` if the loss is that of scaled targets."""
+    console, table = Console(), metrics_table(metrics, title="final metrics")
+    table.caption = "loss: of scaled targets; errors: in the targets' units" if of_scaled else None
+    console.print(table)
     console.print(f"run folder: {folder}", highlight=False, soft_wrap=True)
     if (folder / "tensorboard").exists():
         console.print(f"see it:     tensorboard --logdir {folder.parent}", highlight=False, soft_wrap=True)
@@ -107,6 +188,20 @@ def print_improving(history: History, score: str, plan: Plan, folder: Path) -> N
     words = [f"trainer.{name}={2 * most}" for name, most in limits if most and most * steps[name] == plan.total_steps]
     said = f"{score} was still improving; to train longer: {command(f'resume={folder}', *words)}"
     Console().print(f"hint:       {said}", highlight=False, soft_wrap=True, markup=False)
+
+
+def print_changes(rows: Sequence[tuple[str, str, str]]) -> None:
+    """Prints what a repeated run changed, if anything: names with old and new values; of numbers, the difference."""
+    if not rows:
+        return
+    table = Table("", "old", "new", "difference", title="changed")
+    for name, old, new in rows:
+        try:
+            difference = f"{float(new) - float(old):+.4g}"
+        except ValueError:
+            difference = ""
+        table.add_row(escape(name), escape(old), escape(new), difference)
+    Console().print(table)
 
 
 def print_metrics(metrics: Mapping[str, Any], title: str) -> None:
@@ -130,13 +225,14 @@ def metrics_table(metrics: Mapping[str, Any], title: str | None = None) -> Table
     return table
 
 
-def print_coefficients(coefficients: Sequence[Coefficient]) -> None:
-    """Prints ours and scikit-learn's side by side, if there are any."""
+def print_coefficients(coefficients: Sequence[Coefficient], *, of_scaled: bool) -> None:
+    """Prints ours and scikit-learn's side by side, if there are any; `of_scaled` if values are scaled before."""
     if not coefficients:
         return
     most = max(abs(row.difference) for row in coefficients)
     table = Table("", "ours", "scikit-learn", "difference", title="coefficients")
-    table.caption = f"largest difference of {len(coefficients):,}: {most:.2g}"
+    scaled = "; of scaled values" if of_scaled else ""
+    table.caption = f"largest difference of {len(coefficients):,}: {most:.2g}{scaled}"
     shown = coefficients
     if len(shown) > MOST_COEFFICIENTS:
         shown = sorted(shown, key=lambda row: -abs(row.difference))[:MOST_COEFFICIENTS]

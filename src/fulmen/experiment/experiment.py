@@ -9,7 +9,9 @@ from torch import nn
 
 from fulmen.data.source import Source
 from fulmen.experiment.baseline import MakeBaseline
+from fulmen.experiment.start_from import ReadWeights
 from fulmen.figures.options import FigureOptions
+from fulmen.tasks.further_metrics import Metric
 from fulmen.training.callbacks.pruning import Pruner
 from fulmen.training.loggers import MakeLogger
 from fulmen.training.recipe import Recipe
@@ -26,13 +28,19 @@ class Experiment:
     init: Callable[[nn.Module], None]
     """Gives the network's parameters their first values."""
     recipe: Recipe
+    start_from: ReadWeights | None = None
+    """Reads the weights that the network begins with; None to begin with those of `init`."""
     trainer: TrainerOptions
     score: str = "val/loss"
     """The metric by which weights are best, as `<split>/<metric>`."""
+    metrics: tuple[Metric, ...] = ()
+    """Measured beside the task's own."""
     weights: Literal["best", "last"] = "best"
     """The weights that are evaluated."""
     logger: MakeLogger | None = None
     """Called with `save_dir`; None for no logger but the run's own history."""
+    callbacks: Callable[[], Any] | None = None
+    """Makes the callbacks beside Fulmen's own: one of Lightning's, or a list of them."""
     figures: FigureOptions = field(default_factory=FigureOptions)
     """Drawn at the end."""
     baseline: MakeBaseline | None = None

@@ -9,7 +9,7 @@ import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,10 +21,6 @@ from fulmen.models.precision import data_type
 from fulmen.runs.files import replacing
 from fulmen.tasks.predictor import Predictor, final
 
-if TYPE_CHECKING:
-    pass
-
-
 Features = NDArray[np.floating]
 LARGEST_DIFFERENCE = 1e-5
 """Between predictions of the file and PyTorch's: of a probability, or in units of a target's deviation or size."""
@@ -34,9 +30,6 @@ class Exported(nn.Module):
     """From features as they are to values or probabilities.
 
     Shapes: [B, *in_shape] -> [B, T] values or [B, K] probabilities.
-
-    Args:
-        predictor: the network and its scaling.
     """
 
     mean: Tensor
@@ -58,12 +51,7 @@ class Exported(nn.Module):
 
 
 def export(predictor: Predictor, features: Features, output: Path) -> float:
-    """Writes `output`, and checks it.
-
-    Args:
-        predictor: the network.
-        features: real rows to check with, [N, *in_shape], not scaled; N at least 1.
-        output: the file; its ending says the form.
+    """Writes a file whose ending says the form, and checks it with real rows, [N, *in_shape], not scaled.
 
     Returns:
         The largest difference between predictions of the file and PyTorch's.

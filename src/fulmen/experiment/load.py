@@ -5,12 +5,15 @@ are made only if they are Fulmen's own, or from modules that the user allows.
 """
 
 import dataclasses
+import html
 import json
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -19,11 +22,12 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
 from fulmen.config import allowlist, recorded
-from fulmen.config.instantiate import make
+from fulmen.config.allowlist import make
 from fulmen.data.scaling import Scaling
 from fulmen.data.source import DataSpec, Source
 from fulmen.data.tensors import Rows, chunks
 from fulmen.errors import CheckpointError, ConfigurationError, first_line, one_line, warn
+from fulmen.experiment.build import metrics_of
 from fulmen.models.initializers import load_weights, new_network
 from fulmen.models.precision import converted
 from fulmen.rules import check, one_of
@@ -34,6 +38,10 @@ from fulmen.runs.folder import BEST, LAST, PREVIOUS, load_status
 from fulmen.tasks.evaluation import Evaluation
 from fulmen.tasks.losses import as_loss
 from fulmen.tasks.predictor import Predictor, task_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
 
 OTHER_CODE = (
     "the network's code, or a variable of the environment, has changed since; restore it, perhaps from the commit in "
@@ -58,6 +66,54 @@ class Run:
     predictor: Predictor
     """Turns new rows into predictions."""
 
+    @property
+    def history(self) -> "pd.DataFrame":
+        """The content of `history.csv`: a row for each interval of the training.
+
+        Raises:
+            ValueError: a checkpoint alone has none.
+        """
+        import pandas as pd
+
+        path = self.folder / "history.csv"
+        if not path.is_file():
+            raise ValueError(
+                f"{self.folder} has no history.csv: a checkpoint alone has no history; load a run's folder"
+            )
+        return pd.read_csv(path)
+
+    def plot(self) -> "Figure":
+        """Plots the losses during training.
+
+        Raises:
+            ValueError: as `history`.
+        """
+        from fulmen.figures import plots
+
+        if "ipykernel" in sys.modules:
+            import_module("matplotlib_inline.backend_inline")  # from then on, a notebook shows figures
+        history = self.history
+        val = history["val/loss"].to_numpy(float) if "val/loss" in history else None
+        steps, train = (history[name].to_numpy(float) for name in ("step", "train/loss"))
+        return plots.training(plots.Curve("", steps, train, val))
+
+    def _repr_html_(self) -> str:
+        """Returns the metrics as a table, which notebooks show."""
+        import pandas as pd
+
+        table: dict[str, dict[str, float]] = {}
+        for name, value in self.metrics.items():
+            split, _, metric = name.rpartition("/")
+            if split and isinstance(value, float):
+                table.setdefault(split, {})[metric] = value
+        shown = pd.DataFrame(table).to_html(float_format="{:.4g}".format, na_rep="") if table else ""
+        return f"<code>{html.escape(str(self.folder))}</code>{shown}"
+
+    def __repr__(self) -> str:
+        figures = {name: value for name, value in self.metrics.items() if isinstance(value, float)}
+        shown = {name: value for name, value in figures.items() if name.startswith("test/")} or figures
+        return f"<run {self.folder}: {', '.join(f'{name} {value:.4g}' for name, value in shown.items())}>"
+
     def predict(self, rows: Any) -> NDArray[Any]:
         """Predicts new rows, which are scaled and encoded as the training rows were.
 
@@ -65,7 +121,7 @@ class Run:
             rows: a pandas DataFrame, matched by the names of the features, or an array or lists, [N, *in_shape].
 
         Returns:
-            Values [N, T] in the targets' units, or the names of classes [N].
+            Values [N, T] in the targets' units, or classes [N]: their names, or whole numbers if all names are such.
 
         Raises:
             ValueError: rows lack a feature, or have another shape.
@@ -152,7 +208,7 @@ def read(
     content = checkpoints.load(path, trust=trust_checkpoint)
     try:
         metadata = content["metadata"]
-        state = _state(content)
+        state = weights_in(content)
         config, learned = recorded.of_record(metadata["config"]), dict(metadata["learned"])
         spec = DataSpec.of(metadata["spec"])
         scaling = Scaling.of(metadata["scaling"], spec)
@@ -174,6 +230,7 @@ def read(
         raise CheckpointError(f"{path} is no checkpoint of Fulmen's: it does not say what network it is of") from error
     try:
         source, model, loss = map(make, parts)
+        further = metrics_of(config)
         if not isinstance(source, Source):
             raise TypeError(f"its data is a {type(source).__name__}")
         source.load_state_dict(learned)
@@ -181,7 +238,7 @@ def read(
             _check_sizes(model, spec, precision, state)
         with torch.random.fork_rng(devices=[]):  # drawing first weights is nobody's business here
             net = new_network(model, spec.in_shape, spec.out_features, precision)
-        evaluation = Evaluation(net, task_of(net, spec, scaling), as_loss(loss), precision)
+        evaluation = Evaluation(net, task_of(net, spec, scaling), as_loss(loss), precision, further)
     except Exception as error:  # whatever parts of another version, or of the user's own, may raise
         why = first_line(error)
         raise CheckpointError(f"the network in {path} cannot be made from what it says ({why})") from error
@@ -204,14 +261,14 @@ def check_round_trip(
         model: makes the network.
         predictor: with the trained network, on the CPU.
         rows: of which the first few are predicted.
-        trust: whether the checkpoint may hold more than plain values.
+        trust: as for `checkpoints.load`.
     """
     evaluation = predictor.evaluation
     try:
         content = checkpoints.load(find(str(folder), weights), trust=trust)
         with torch.random.fork_rng(devices=[]):
             net = new_network(model, predictor.spec.in_shape, predictor.spec.out_features, evaluation.precision)
-        load_weights(net, _state(content))
+        load_weights(net, weights_in(content))
         net = converted(net, evaluation.precision).eval()
         x = next(iter(chunks(rows))).x[:COMPARED_ROWS].cpu()
         found, again, trained = (
@@ -229,7 +286,7 @@ def check_round_trip(
         )
 
 
-def _state(content: Mapping[str, Any]) -> dict[str, Any]:
+def weights_in(content: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the tensors of the network in a checkpoint."""
     return {str(name).removeprefix("net."): value for name, value in content["state_dict"].items()}
 

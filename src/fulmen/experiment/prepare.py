@@ -2,29 +2,35 @@
 
 import copy
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
+from lightning.pytorch.callbacks import Callback
 from torch import nn
 
-from fulmen.data.tensors import fingerprint
-from fulmen.errors import warn
-from fulmen.experiment import importing
-from fulmen.experiment.baseline import Amounts, Baseline
+from fulmen.data.source import DataSpec
+from fulmen.data.tensors import Rows, chunks, fingerprint
+from fulmen.errors import ConfigurationError, warn
+from fulmen.experiment import importing, own_parts
+from fulmen.experiment.baseline import Baseline
 from fulmen.experiment.experiment import Experiment
+from fulmen.experiment.sklearn_equivalent import Amounts
 from fulmen.models import dry_run, network_check
 from fulmen.models.initializers import new_network
 from fulmen.models.network_check import SmallestBatch
 from fulmen.models.precision import computing, converted, data_type
+from fulmen.rules import listed
 from fulmen.tasks.evaluation import Evaluation
 from fulmen.tasks.metrics import undefined
 from fulmen.tasks.names import METRICS, measured
 from fulmen.tasks.outliers import dominant
 from fulmen.tasks.predictor import task_of
-from fulmen.training import compile
+from fulmen.training import augmentations, compile
 from fulmen.training.backprop.gradient import find_gradient
 from fulmen.training.packs import DataModule
+from fulmen.training.parameters import freeze
 from fulmen.training.plan import Plan
 from fulmen.training.step import Step
 from fulmen.training.trainer import find_accelerator, find_plan, find_threads
@@ -42,7 +48,6 @@ class Prepared:
     step: Step
     accelerator: str
     threads: int
-    """CPU threads."""
     batch_size: int
     """Rows that go through the network at once."""
     compiles: bool
@@ -60,6 +65,8 @@ class Prepared:
     undefined: dict[str, str]
     """Metrics that the validation split leaves undefined, each with the reason."""
     baseline: Baseline | None
+    callbacks: list[Callback]
+    """Beside Fulmen's own."""
 
     @cached_property
     def fingerprint(self) -> str:
@@ -70,9 +77,7 @@ class Prepared:
 def prepare(experiment: Experiment, threads: int | None = None) -> Prepared:
     """Loads the data, initializes the network and plans the run; writes nothing.
 
-    Args:
-        experiment: the experiment to train.
-        threads: CPU threads of the run that is resumed; None to choose them.
+    A run that is resumed keeps the `threads` that it had.
 
     Raises:
         ValueError: parts do not fit each other or the machine, or the data cannot be loaded.
@@ -82,11 +87,18 @@ def prepare(experiment: Experiment, threads: int | None = None) -> Prepared:
     net = new_network(
         experiment.model, spec.in_shape, spec.out_features, options.precision, recipe.seed, experiment.init
     )
-    optimizer = recipe.optimizer([torch.zeros(1, requires_grad=True)])  # checks its settings
-    data = DataModule(source, dtype=options.dtype, seed=recipe.seed, pack=options.pack)
+    freeze(net, recipe.freeze)
+    data = DataModule(
+        source,
+        dtype=options.dtype,
+        seed=recipe.seed,
+        pack=options.pack,
+        batches=options.batches,
+        overfit=options.overfit,
+    )
     with importing.at_once():
         data.load()  # some data sets import scikit-learn
-    columns = measured(spec.task, data.splits)
+    columns = measured(spec.task, data.splits, (metric.name for metric in experiment.metrics))
     if experiment.score not in columns:  # its name was checked before; only now are the splits known
         raise ValueError(f"score={experiment.score}, but this data has no validation rows; use score=train/loss")
     batch_size = data.rows if source.batch_size == "full" else source.batch_size
@@ -94,7 +106,12 @@ def prepare(experiment: Experiment, threads: int | None = None) -> Prepared:
     notes = _check_network(experiment, data, plan, batch_size)
     classes = spec.out_features if spec.task == "multiclass" else 0
     task = task_of(net, spec, data.scaling)
-    evaluation = Evaluation(net, task, recipe.loss, options.precision)
+    evaluation = Evaluation(net, task, recipe.loss, options.precision, experiment.metrics)
+    check_class_weights(recipe.loss.options.get("class_weights"), spec, data.splits["train"])
+    optimizer = own_parts.check(evaluation, recipe, plan, data.splits["train"])
+    callbacks = own_parts.callbacks(experiment.callbacks)
+    for metric in experiment.metrics:
+        metric.check(task)
     empty, large = check_measurable(evaluation, data, experiment.score)
     step = Step(
         evaluation,
@@ -104,6 +121,7 @@ def prepare(experiment: Experiment, threads: int | None = None) -> Prepared:
         batch_size=batch_size,
         batch_rows=plan.batch_rows,
         seed=recipe.seed,
+        augment=augmentations.find(source.augmentations, data.splits["train"], recipe.seed),
     )
     obstacle = compile.obstacle(step, optimizer, options)
     saves = compile.saving(plan, dry_run.work(net, spec.in_shape)) if obstacle is None else 0.0
@@ -126,6 +144,7 @@ def prepare(experiment: Experiment, threads: int | None = None) -> Prepared:
         undefined=empty,
         amounts=amounts,
         baseline=experiment.baseline and experiment.baseline(net, task, data.splits["train"], recipe, amounts),
+        callbacks=callbacks,
     )
 
 
@@ -158,6 +177,19 @@ def _check_network(experiment: Experiment, data: DataModule, plan: Plan, batch_s
             _smallest(plan, batch_size),
             of_classes=spec.task != "regression",
         )
+
+
+def check_class_weights(weights: Sequence[float] | None, spec: DataSpec, train: Rows) -> None:
+    """Raises ConfigurationError unless there is a weight for each class; names those that balance the classes."""
+    classes = max(2, spec.out_features)
+    if weights is None or len(weights) == classes:
+        return
+    counts = sum(torch.bincount(chunk.y.flatten().long().cpu(), minlength=classes) for chunk in chunks(train))
+    balanced = ",".join(f"{train.rows / classes / max(1, count):.3g}" for count in torch.as_tensor(counts).tolist())
+    raise ConfigurationError(
+        f"loss.class_weights has {len(weights)} numbers, but must have {classes}, one for each of the classes "
+        f"{listed(spec.target_names)}; loss.class_weights=[{balanced}] gives all classes the same weight in sum"
+    )
 
 
 def check_measurable(evaluation: Evaluation, data: DataModule, score: str) -> tuple[dict[str, str], list[str]]:

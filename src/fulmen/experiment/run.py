@@ -3,41 +3,46 @@
 import math
 import os
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager, nullcontext
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any
 
 import torch
 from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers.logger import Logger
 
-from fulmen.errors import Diverged
+from fulmen.errors import Diverged, Finished, command, warn
 from fulmen.experiment import console
 from fulmen.experiment.baseline import coefficients
 from fulmen.experiment.experiment import Experiment, Session
 from fulmen.experiment.load import OTHER_CODE, Run, check_round_trip, load, metadata
 from fulmen.experiment.prepare import Prepared, prepare, warn_before
+from fulmen.experiment.start_from import start_facts, take_over
 from fulmen.figures.context import RunContext
+from fulmen.figures.options import FigureOptions
 from fulmen.models.dry_run import parameter_count
 from fulmen.models.initializers import load_weights
-from fulmen.runs import checkpoints, recording, resuming
+from fulmen.runs import checkpoints, recording
 from fulmen.runs.files import write_json
-from fulmen.runs.folder import LAST, load_status, read_history, read_metrics
+from fulmen.runs.folder import BEST, LAST, load_status, read_history, read_metrics, read_status
 from fulmen.runs.history import History
 from fulmen.runs.signals import Stop, deferred, raising
 from fulmen.tasks.evaluation import Evaluation
-from fulmen.tasks.names import METRICS, mode
+from fulmen.tasks.names import mode
 from fulmen.tasks.predictor import Predictor
-from fulmen.training import loggers
+from fulmen.training import loggers, tracking
 from fulmen.training.callbacks.checkpointing import Checkpointer
 from fulmen.training.callbacks.histograms import Histograms
 from fulmen.training.callbacks.progress import Progress
 from fulmen.training.callbacks.pruning import Pruning
 from fulmen.training.callbacks.weight_snapshots import WeightSnapshots
-from fulmen.training.first_backward import print_first_backward
 from fulmen.training.learner import Learner
 from fulmen.training.packs import DataModule
 from fulmen.training.trainer import build
+
+if TYPE_CHECKING:
+    from fulmen.training.callbacks.layer_statistics import LayerStatistics
 
 OUT_OF_RANGE = "check the rows of that split, or use data.scale=both or trainer.precision=64-true"
 
@@ -56,19 +61,24 @@ def train(experiment: Experiment, session: Session) -> Run:
     with host_unchanged():
         prepared = prepare(experiment, session.threads)
         net, data, plan = prepared.evaluation.net, prepared.data, prepared.plan
+        began = None if session.resume else take_over(experiment.start_from, net)
         leads = recording.leads()  # of several devices' processes one keeps the record
         with raising(), recording.claim(session.folder, goes_on=session.resume):
             if session.resume and _lacks_only_figures(session, prepared):
                 return _draw_missing(prepared, session)
             start, best = _checkpoint(prepared, session)
             step = start or 0
+            if session.resume and start is None:
+                began = take_over(experiment.start_from, net)
             seed = session.config.get("seed", experiment.recipe.seed)
             facts = {"seed": seed, "threads": prepared.threads, "fingerprint": prepared.fingerprint}
-            facts = {**session.facts, **facts}
+            facts = {**session.facts, **facts, **start_facts(began, session.folder)}
             resumed = step if session.resume else None
-            with recording.recording(session.folder, session.config, facts, resumed) as status:
+            with recording.recording(session.folder, session.config, facts, resumed) as status, ExitStack() as ends:
                 if session.verbose and leads:
                     console.print_opening(session.config, net, data.spec.in_shape, session.folder, step)
+                    if step == 0:
+                        console.print_start(net, began, experiment.recipe)
                     if not session.resume:
                         console.print_columns(experiment.source.summary)
                         console.print_compiling(prepared.compiles, prepared.compiling_saves)
@@ -78,13 +88,16 @@ def train(experiment: Experiment, session: Session) -> Run:
                 path = session.folder / "history.csv"
                 history = History(path, prepared.columns, plan.steps_per_epoch, step) if leads else None
                 boards = [] if history is None else _boards(prepared, session, history, step)
-                snapshots = WeightSnapshots() if experiment.figures.animation else None
+                ends.push(lambda error, *_: tracking.end(boards, failed=error is not None))
+                watching = _watching(experiment.figures)
                 with nullcontext() if history is None else closing(history.file), deferred() as stop:
                     learner, trainer, checkpointer = _trainer(
-                        prepared, session, stop, best, [*([history] if history else []), *boards], snapshots
+                        prepared, session, stop, best, [*([history] if history else []), *boards], watching
                     )
                     if experiment.trainer.debug and session.verbose and leads and step == 0:
-                        _print_first_backward(prepared)
+                        batch, by_hand = data.first_batch(prepared.batch_size), prepared.step.by_hand is not None
+                        penalty = experiment.recipe.penalty
+                        console.print_first_backward(prepared.evaluation, penalty, batch, by_hand=by_hand)
                     try:
                         last = None if start is None else checkpointer.last.resolve()
                         trainer.fit(learner, datamodule=data, ckpt_path=last)
@@ -102,9 +115,10 @@ def train(experiment: Experiment, session: Session) -> Run:
                 predictor = Predictor(learner.evaluation, data.spec, data.scaling, experiment.source.encode)
                 if history is not None:
                     write_json(session.folder / "metrics.json", metrics)
-                    context = RunContext(predictor, data.splits, metrics, list(history.rows()))
+                    groups = experiment.source.feature_groups
+                    context = RunContext(predictor, data.splits, metrics, list(history.rows()), *watching, groups)
                     figures = session.folder / "figures"
-                    missing = experiment.figures.draw(context, snapshots, figures, boards, trainer.global_step)
+                    missing = experiment.figures.draw(context, figures, boards, trainer.global_step)
                     status |= {"missing_figures": missing} if missing else {}
                     rows = data.splits.get("val", data.splits["train"])
                     check_round_trip(
@@ -113,11 +127,13 @@ def train(experiment: Experiment, session: Session) -> Run:
                 for board in boards:
                     loggers.show_final_figures(board, metrics, trainer.global_step)
         if session.verbose and leads:
-            console.print_final_metrics(metrics, session.folder)
+            scaling = data.scaling
+            console.print_final_metrics(metrics, session.folder, of_scaled=scaling.y is not None)
             if history is not None and not status["stopped_early"]:
                 console.print_improving(history, experiment.score, plan, session.folder)
             if prepared.baseline is not None:
-                console.print_coefficients(coefficients(net, prepared.baseline.estimator, data.spec))
+                both = coefficients(net, prepared.baseline.estimator, data.spec)
+                console.print_coefficients(both, of_scaled=scaling.x is not None or scaling.y is not None)
         return Run(metrics, net, session.folder, predictor)
 
 
@@ -137,18 +153,40 @@ def host_unchanged() -> Iterator[None]:
 
 
 def _checkpoint(prepared: Prepared, session: Session) -> tuple[int | None, dict[str, Any] | None]:
-    """Finds the step to resume from, and the best checkpoint so far; None for each that there is not."""
+    """Finds the step to resume from, and the best checkpoint so far; None for each that there is not.
+
+    Raises:
+        ValueError: the run is completed, and its last checkpoint is gone; or one of its files does not fit, or is
+            damaged.
+        Finished: the run has taken all its steps.
+    """
     if not session.resume:
         return None, None
-    newest, best = resuming.start(session.folder, prepared.plan.total_steps, prepared.fingerprint, session.trust)
+    folder, total_steps = session.folder, prepared.plan.total_steps
+    if (folder / "status.json").exists():
+        read_status(folder)
+    read_metrics(folder)
+    read_history(folder)
+    newest = checkpoints.newest(folder / "checkpoints", trust=session.trust)
+    is_completed = load_status(folder).get("state") == "completed"
+    if newest is None and is_completed:
+        raise ValueError(f"{folder} is completed and has no last.ckpt to resume from; use {command(f'rerun={folder}')}")
     if newest is None:
+        warn(f"no checkpoint in {folder}; restarting from step 0 (the result will be the same)")
         return None, None
+    step = newest["global_step"]
+    if step > total_steps or (step == total_steps and is_completed):
+        raise Finished(
+            f"{folder} has taken its {step} steps, and the limits given end at {total_steps}: nothing more to do"
+        )
+    if newest["metadata"]["fingerprint"] != prepared.fingerprint:
+        warn(f"the training data has changed since {folder} started; resuming with the new data")
     weights = {name.removeprefix("net."): value for name, value in newest["state_dict"].items()}
     try:
         load_weights(prepared.evaluation.net, weights)  # as the Trainer would, when the record has been changed
     except ValueError as error:
-        raise ValueError(f"{session.folder} cannot be resumed: {error}; {OTHER_CODE}") from error
-    return newest["global_step"], best
+        raise ValueError(f"{folder} cannot be resumed: {error}; {OTHER_CODE}") from error
+    return step, checkpoints.whole(folder / "checkpoints" / BEST, trust=session.trust)
 
 
 def _lacks_only_figures(session: Session, prepared: Prepared) -> bool:
@@ -173,27 +211,39 @@ def _draw_missing(prepared: Prepared, session: Session) -> Run:
     """Draws the figures that a completed run could not write; of its record only the list of those changes."""
     folder, options = session.folder, prepared.experiment.figures
     run = load(folder, trust_checkpoint=session.trust, allow_targets=session.config.get("allow_targets") or ())
-    status, snapshots = load_status(folder), None
-    if options.animation:
-        snapshots = WeightSnapshots()
+    status, watching = load_status(folder), _watching(options)
+    if any(watching):
         kept = checkpoints.load(folder / "checkpoints" / LAST, trust=session.trust)["callbacks"]
-        snapshots.load_state_dict(kept[snapshots.state_key])
+        for callback in filter(None, watching):
+            callback.load_state_dict(kept[callback.state_key])
     history = History(folder / "history.csv", prepared.columns, prepared.plan.steps_per_epoch, status["steps"])
     boards = _boards(prepared, session, history, status["steps"])
-    context = RunContext(run.predictor, prepared.data.splits, run.metrics, list(history.rows()))
-    status["missing_figures"] = options.draw(context, snapshots, folder / "figures", boards, status["steps"])
+    splits, groups = prepared.data.splits, prepared.data.source.feature_groups
+    context = RunContext(run.predictor, splits, run.metrics, list(history.rows()), *watching, groups)
+    status["missing_figures"] = options.draw(context, folder / "figures", boards, status["steps"])
     for logger in (history, *boards):
         logger.finalize("success")
+    tracking.end(boards, failed=False)
     write_json(folder / "status.json", status)
     return run
+
+
+def _watching(figures: FigureOptions) -> "tuple[WeightSnapshots | None, LayerStatistics | None]":
+    """Makes the callbacks that keep what figures show of the training."""
+    statistics = None
+    if figures.inside:
+        from fulmen.training.callbacks.layer_statistics import LayerStatistics  # most runs do without
+
+        statistics = LayerStatistics()
+    return WeightSnapshots() if figures.animation or figures.landscape else None, statistics
 
 
 def _boards(prepared: Prepared, session: Session, history: History, step: int) -> list[Logger]:
     """Makes the logger, and shows there what is known before the first step."""
     if prepared.experiment.logger is None:
         return []
-    board = loggers.make(prepared.experiment.logger, session.folder, session.name, history, step)
-    if step == 0:
+    board = loggers.make(prepared.experiment.logger, session.folder, session.name, history.rows(), step)
+    if step == 0 or loggers.starts_empty(board):
         loggers.show_graph(board, prepared.evaluation.net, prepared.data.spec.in_shape)
         loggers.show_charts(board, prepared.columns)
         loggers.show_hyperparameters(board, session.config, prepared.batch_size)
@@ -206,19 +256,17 @@ def _trainer(
     stop: Stop,
     best: dict[str, Any] | None,
     records: list[Logger],
-    snapshots: WeightSnapshots | None,
+    watching: Iterable[Callback | None],
 ) -> tuple[Learner, Trainer, Checkpointer]:
     """Makes the learner, and the Trainer with its callbacks."""
-    experiment, plan, data = prepared.experiment, prepared.plan, prepared.data
-    recipe, score = experiment.recipe, experiment.score
-    kept = metadata(session.config, experiment.source, data.scaling, prepared.fingerprint, prepared.threads)
+    experiment, plan, scaling = prepared.experiment, prepared.plan, prepared.data.scaling
+    score = experiment.score
+    kept = metadata(session.config, experiment.source, scaling, prepared.fingerprint, prepared.threads)
     learner = Learner(
         prepared.evaluation,
         step=prepared.step,
-        make_optimizer=recipe.optimizer,
-        make_scheduler=recipe.scheduler,
+        recipe=experiment.recipe,
         plan=plan,
-        metrics=METRICS[data.spec.task],
         score=score,
         compiling=prepared.compiles,
         metadata=kept,
@@ -226,8 +274,9 @@ def _trainer(
     checkpointer = Checkpointer(session.folder / "checkpoints", score=score, mode=mode(score), stop=stop, best=best)
     callbacks = [
         Progress(plan.total_steps, score) if session.verbose else None,
-        snapshots,
+        *watching,
         Histograms() if experiment.figures.histograms else None,
+        *prepared.callbacks,
         checkpointer,
         None if session.pruner is None else Pruning(session.pruner, score, plan.total_steps),
     ]
@@ -238,14 +287,9 @@ def _trainer(
         loggers=records,
         callbacks=[callback for callback in callbacks if callback is not None],
         trust=session.trust,
+        folder=session.folder,
     )
     return learner, trainer, checkpointer
-
-
-def _print_first_backward(prepared: Prepared) -> None:
-    batch = prepared.data.first_batch(prepared.batch_size)
-    by_hand = prepared.step.by_hand is not None
-    print_first_backward(prepared.evaluation, prepared.experiment.recipe.penalty, batch, by_hand=by_hand)
 
 
 def _evaluate(prepared: Prepared, learner: Learner, trainer: Trainer, checkpointer: Checkpointer) -> dict[str, Any]:
@@ -256,14 +300,16 @@ def _evaluate(prepared: Prepared, learner: Learner, trainer: Trainer, checkpoint
     if best is not None:
         learner.load_state_dict(best)
     metrics = learner.evaluation.all_metrics(splits)
-    check_final(metrics, prepared.experiment.score, trainer.global_step, prepared.data, learner.evaluation)
+    check_final(metrics, prepared.experiment.score, trainer.global_step, prepared.data, lambda: learner.evaluation)
     metrics |= {"parameters": parameter_count(learner.net)}
     if prepared.baseline is not None and trainer.is_global_zero:
         metrics |= prepared.baseline.metrics(splits)
     return metrics
 
 
-def check_final(metrics: Mapping[str, Any], score: str, step: int, data: DataModule, evaluation: Evaluation) -> None:
+def check_final(
+    metrics: Mapping[str, Any], score: str, step: int, data: DataModule, evaluation: Callable[[], Evaluation]
+) -> None:
     """Checks that the losses and the score of a trained network are finite.
 
     Raises:
@@ -276,6 +322,6 @@ def check_final(metrics: Mapping[str, Any], score: str, step: int, data: DataMod
             if name == "train/loss":
                 raise Diverged(what)
             split = name.partition("/")[0]
-            if (found := data.outlier(split, evaluation)) is not None:
+            if (found := data.outlier(split, evaluation())) is not None:
                 raise ValueError(f"{what}, because {found}")
             raise Diverged(f"{what}, though train/loss and all weights are finite", OUT_OF_RANGE)

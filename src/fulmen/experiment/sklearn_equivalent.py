@@ -61,8 +61,12 @@ def check_objective(net: nn.Module, task: Task, recipe: Recipe) -> None:
     loss, penalty, out = recipe.loss.name, recipe.penalty, net.output_activation
     if loss not in LOSSES[task.kind]:
         raise _unsupported(f"loss={loss}", f"for this {task.kind} task use loss={' or '.join(LOSSES[task.kind])}")
+    if recipe.loss.options.get("class_weights"):
+        raise _unsupported("loss.class_weights", "use loss.class_weights=null")
     if out not in OUTPUTS[task.kind]:
         raise _unsupported(f"model.output_activation={out} here", f"use {' or '.join(OUTPUTS[task.kind])}")
+    if recipe.freeze or recipe.learning_rates:
+        raise _unsupported("frozen parameters and several rates", "leave freeze= and learning_rates= out")
     if penalty is not None and not (isinstance(penalty, Penalty) and penalty.l1_ratio == 0):
         name = f"penalty={penalty.name}" if isinstance(penalty, Penalty) else "a penalty of your own"
         raise _unsupported(name, "use penalty=l2 or none")
@@ -104,7 +108,7 @@ def estimator(net: nn.Module, task: Task, recipe: Recipe, amounts: Amounts) -> A
     Raises:
         ValueError: scikit-learn has none for this network or this way to train it.
     """
-    from sklearn.linear_model import LinearRegression
+    from sklearn.linear_model import LinearRegression, LogisticRegression
 
     check_objective(net, task, recipe)
     *hidden, last = layers(net)
@@ -112,16 +116,9 @@ def estimator(net: nn.Module, task: Task, recipe: Recipe, amounts: Amounts) -> A
         check_training(net, recipe)
         return _perceptron(activation(net), tuple(layer.out_features for layer in hidden), task, recipe, amounts)
     bias = last.bias is not None
-    return LinearRegression(fit_intercept=bias) if task.kind == "regression" else _logistic(bias, recipe, amounts)
-
-
-def _logistic(bias: bool, recipe: Recipe, amounts: Amounts) -> Any:
-    """Makes a logistic regression, of at most 100 passes.
-
-    It minimizes C · Σ loss + ½ Σp², ours mean loss + ½ decay · Σp².
-    """
-    from sklearn.linear_model import LogisticRegression
-
+    if task.kind == "regression":
+        return LinearRegression(fit_intercept=bias)
+    # it minimizes C · Σ loss + ½ Σp², ours mean loss + ½ decay · Σp²; of at most 100 passes
     c = 1 / (recipe.decay * amounts.rows) if recipe.decay else np.inf
     return LogisticRegression(C=c, solver="saga", fit_intercept=bias, random_state=recipe.seed)
 
@@ -133,32 +130,22 @@ def _perceptron(function: str, hidden: tuple[int, ...], task: Task, recipe: Reci
     """
     from sklearn.neural_network import MLPClassifier, MLPRegressor
 
-    solver, scale = SOLVERS[kind(recipe.optimizer)], _scale(task, recipe, amounts)
+    solver, given = SOLVERS[kind(recipe.optimizer)], settings(recipe.optimizer)
+    scale = 1.0  # the ratio of its gradient to ours
+    if task.kind == "regression":  # its is error / batch; ours 2 · error / (batch · targets), or 2 · error for a sum
+        scale = 0.5 / amounts.batch_rows if recipe.loss.reduction == "sum" else 0.5 * task.out_features
+    of_solver = {"momentum": given.get("momentum", 0.0), "nesterovs_momentum": given.get("nesterov", False)}
+    if solver == "adam":
+        of_solver = {"beta_1": given["betas"][0], "beta_2": given["betas"][1], "epsilon": given["eps"]}
     return (MLPRegressor if task.kind == "regression" else MLPClassifier)(
         hidden_layer_sizes=hidden,
         activation=FUNCTIONS[function],
         solver=solver,
-        learning_rate_init=settings(recipe.optimizer)["lr"] / (scale if solver == "sgd" else 1),  # Adam knows no scale
+        learning_rate_init=given["lr"] / (scale if solver == "sgd" else 1),  # Adam knows no scale
         alpha=recipe.decay * amounts.batch_rows * scale,
         batch_size=amounts.batch_rows,
         max_iter=amounts.epochs,
         n_iter_no_change=amounts.epochs,  # so it does not stop early
         random_state=recipe.seed,
-        **_of_solver(solver, settings(recipe.optimizer)),
+        **of_solver,
     )
-
-
-def _of_solver(solver: str, given: dict[str, Any]) -> dict[str, Any]:
-    if solver == "adam":
-        return {"beta_1": given["betas"][0], "beta_2": given["betas"][1], "epsilon": given["eps"]}
-    return {"momentum": given.get("momentum", 0.0), "nesterovs_momentum": given.get("nesterov", False)}
-
-
-def _scale(task: Task, recipe: Recipe, amounts: Amounts) -> float:
-    """Returns the ratio of scikit-learn's gradient to ours.
-
-    For a prediction its gradient is error / batch; ours 2 · error / (batch · targets), or 2 · error for a sum.
-    """
-    if task.kind != "regression":
-        return 1.0
-    return 0.5 / amounts.batch_rows if recipe.loss.reduction == "sum" else 0.5 * task.out_features

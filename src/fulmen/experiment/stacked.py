@@ -5,10 +5,9 @@ folder with the record of a single run, written when the last one ends; until th
 needs: a checkpoint of all copies, and their rows of the history.
 """
 
-import functools
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +16,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from fulmen.data.tensors import Batch, fingerprint
 from fulmen.errors import CheckpointError, Diverged, Impossible, one_line, warn
@@ -34,7 +32,7 @@ from fulmen.runs.files import write_json
 from fulmen.runs.history import StackedHistory
 from fulmen.runs.signals import Stop, deferred, raising
 from fulmen.tasks import losses
-from fulmen.tasks.evaluation import Evaluation, entries
+from fulmen.tasks.evaluation import entries
 from fulmen.tasks.predictor import task_of
 from fulmen.tasks.task import Task
 from fulmen.training import accelerators, compile
@@ -55,6 +53,7 @@ class PreparedStack:
     """Experiments that can train as one, with their data loaded and their networks initialized."""
 
     experiments: Sequence[Experiment]
+    sessions: Sequence[Session]
     prepared: Prepared
     """The first of them, prepared as a single run."""
     data: list[DataModule]
@@ -67,10 +66,11 @@ class PreparedStack:
     """Of the data sets."""
     fit: Fit
     threads: int
-    device: torch.device
 
 
-def train(experiments: Sequence[Experiment], sessions: Sequence[Session], place: Path, most: int | None) -> None:
+def train(
+    experiments: Sequence[Experiment], sessions: Sequence[Session], place: Path, most: int | None, at_once: int = 1
+) -> None:
     """Trains experiments as one and records each in its folder.
 
     Args:
@@ -78,6 +78,7 @@ def train(experiments: Sequence[Experiment], sessions: Sequence[Session], place:
         sessions: of each, with its folder, which is there.
         place: the folder of what a stack that was stopped resumes from.
         most: how many train at once; 0 for as many as fit into memory, None for all.
+        at_once: how many stacks share the memory.
 
     Raises:
         Impossible: they cannot train as one, or one of them cannot train; of those that are left nothing is written.
@@ -91,7 +92,7 @@ def train(experiments: Sequence[Experiment], sessions: Sequence[Session], place:
                 try:  # what is wrong may be so in one of them alone, which is named when it trains by itself
                     prepared = prepare(experiments[start], sessions[start].threads)
                     if start == 0 and most is not None:
-                        size = most or _fitting(prepared, experiments, sessions)
+                        size = most or fitting(prepared, experiments, sessions, at_once)
                     some, of_those = experiments[start : start + size], sessions[start : start + size]
                     stack = prepare_stack(prepared, some, of_those)
                 except Impossible:
@@ -106,19 +107,24 @@ def train(experiments: Sequence[Experiment], sessions: Sequence[Session], place:
                     recording.claim_all([session.folder for session in of_those], file.with_suffix(".lock")),
                 ):
                     write_json(file.with_suffix(".json"), {"jobs": [session.folder.name for session in of_those]})
-                    _train(stack, of_those, file)
+                    _train(stack, file)
             start += size
     finally:
         with suppress(OSError):  # other stacks may still need it, or this one when it is resumed
             place.rmdir()
 
 
-def _fitting(prepared: Prepared, experiments: Sequence[Experiment], sessions: Sequence[Session]) -> int:
-    """Returns how many copies fit into half of the memory that is free; the rest is for what nobody thought of."""
+def fitting(
+    prepared: Prepared, experiments: Sequence[Experiment], sessions: Sequence[Session], at_once: int = 1
+) -> int:
+    """Returns how many copies fit into half of the memory that is free; the rest is for what nobody thought of.
+
+    Stacks that train at once share the memory; where each has a GPU of its own, it takes less than it could.
+    """
     net, shape = prepared.evaluation.net, prepared.data.spec.in_shape
     rows = min(prepared.batch_size, prepared.plan.rows)
     numbers = sum(value.numel() for value in net.parameters())
-    free = accelerators.free_memory(accelerators.device(prepared.accelerator)) // 2
+    free = accelerators.free_memory(accelerators.device(prepared.accelerator)) // (2 * at_once)
     if len(experiments) * 8 * (WEIGHT_COPIES * numbers + LAYERS * rows * dry_run.widest(net, shape)) < free // 4:
         return len(experiments)
     stack = prepare_stack(prepared, experiments[:2], sessions[:2]).fit
@@ -130,28 +136,18 @@ WEIGHT_COPIES, LAYERS = 10, 30
 """Tensors as large as the weights, and as a layer's output, that a small network takes at most."""
 
 
-def _train(stack: PreparedStack, sessions: Sequence[Session], place: Path) -> None:
+def _train(stack: PreparedStack, place: Path) -> None:
     fit, plan = stack.fit, stack.prepared.plan
-    resumed = _resume(stack, sessions, place)
+    resumed = _resume(stack, place)
     whole = math.ceil if fit.number == plan.total_steps else math.floor
     intervals = whole(fit.number / plan.steps_per_interval)
     history = StackedHistory(place.with_suffix(".rows"), fit.columns, fit.copies, intervals)
-    records = Records(
-        stack.prepared,
-        fit,
-        stack.experiments,
-        sessions,
-        [stack.fingerprints[each] for each in stack.which],
-        threads=stack.threads,
-        device=stack.device,
-        history=history,
-        resumed=resumed,
-    )
+    records = Records(stack, history, resumed)
     records.open()
     torch.set_num_threads(stack.threads)
     try:
         with deferred() as stop:
-            saver, progress = _Saver(stack, sessions, place, history, stop), _Progress(stack)
+            saver, progress = _Saver(stack, place, history, stop), _Progress(stack)
 
             def row(step: int, rows: NDArray[np.float64]) -> None:
                 history.add(step, step / plan.steps_per_epoch, rows)
@@ -187,16 +183,12 @@ def prepare_stack(prepared: Prepared, experiments: Sequence[Experiment], session
         why = why or "the rows stay in their files"
     if why is not None:
         raise Impossible(why)
-    data, which = [prepared.data], list[int]()
-    sources = [first.source]
+    data, places = [prepared.data], {id(first.source): 0}
     for experiment in experiments:
-        place = next((index for index, source in enumerate(sources) if source is experiment.source), None)
-        if place is None:
-            place = len(sources)
-            module = _load(experiment, prepared)
-            sources.append(experiment.source)
-            data.append(module)
-        which.append(place)
+        if id(experiment.source) not in places:
+            places[id(experiment.source)] = len(data)
+            data.append(_load(experiment, prepared))
+    which = [places[id(experiment.source)] for experiment in experiments]
     nets = [
         converted(
             new_network(each.model, spec.in_shape, spec.out_features, options.precision, each.recipe.seed, each.init),
@@ -226,10 +218,10 @@ def prepare_stack(prepared: Prepared, experiments: Sequence[Experiment], session
     rows_at_once = min(prepared.batch_size, plan.rows)
     classes = spec.out_features if spec.task == "multiclass" else 0
     fit = Fit(
-        stack,
-        rows,
-        Rates([experiment.recipe for experiment in experiments], plan, stack.weights),
-        plan,
+        stack=stack,
+        rows=rows,
+        rates=Rates([experiment.recipe for experiment in experiments], plan, stack.weights),
+        plan=plan,
         validation=[_held(module, "val").to(device) for module in data] if "val" in prepared.data.splits else None,
         std=None if std is None else std[which].unsqueeze(1).to(device),
         columns=prepared.columns,
@@ -240,6 +232,7 @@ def prepare_stack(prepared: Prepared, experiments: Sequence[Experiment], session
     )
     return PreparedStack(
         experiments=experiments,
+        sessions=sessions,
         prepared=prepared,
         data=data,
         which=which,
@@ -248,7 +241,6 @@ def prepare_stack(prepared: Prepared, experiments: Sequence[Experiment], session
         fit=fit,
         threads=sessions[0].threads
         or find_threads(options, nets[0], spec.in_shape, rows_at_once, classes, len(experiments)),
-        device=device,
     )
 
 
@@ -268,7 +260,14 @@ def _load(experiment: Experiment, prepared: Prepared) -> DataModule:
         Impossible: its sizes are not those of the first, or a loss could see that its targets have other units.
     """
     options = experiment.trainer
-    module = DataModule(experiment.source, dtype=options.dtype, seed=experiment.recipe.seed, pack=options.pack)
+    module = DataModule(
+        experiment.source,
+        dtype=options.dtype,
+        seed=experiment.recipe.seed,
+        pack=options.pack,
+        batches=options.batches,
+        overfit=options.overfit,
+    )
     with importing.at_once():
         module.load()
     module.plan = prepared.plan
@@ -289,13 +288,13 @@ def _held(module: DataModule, name: str) -> Batch:
     return split
 
 
-def _resume(stack: PreparedStack, sessions: Sequence[Session], place: Path) -> int | None:
+def _resume(stack: PreparedStack, place: Path) -> int | None:
     """Takes up a stack where it was stopped; returns the step, or None if it begins."""
     if not place.exists():
         return None
     try:
         content = checkpoints.load(place)
-        if content["folders"] != [session.folder.name for session in sessions]:
+        if content["folders"] != [session.folder.name for session in stack.sessions]:
             raise CheckpointError("it is of other runs")
         if content["shapes"] != _shapes(stack.fit):
             raise CheckpointError("the network has other weights now")
@@ -340,26 +339,22 @@ BETWEEN_LINES = 10.0
 class _Saver:
     """Writes the stack's checkpoint about once a second, and at a signal, which then ends the run."""
 
-    def __init__(
-        self, stack: PreparedStack, sessions: Sequence[Session], place: Path, history: StackedHistory, stop: Stop
-    ) -> None:
-        self.fit, self.fingerprints = stack.fit, stack.fingerprints
-        self.place, self.history, self.stop = place, history, stop
-        self.folders = [session.folder.name for session in sessions]
+    def __init__(self, stack: PreparedStack, place: Path, history: StackedHistory, stop: Stop) -> None:
+        self.stack, self.place, self.history, self.stop = stack, place, history, stop
         self.due = time.monotonic() + SECONDS
 
-    def __call__(self, is_last_of_interval: bool) -> None:
+    def __call__(self) -> None:
         if self.stop.noted is None and time.monotonic() < self.due:
             return
-        began = time.monotonic()
-        self.fit.check_finite()
+        began, fit = time.monotonic(), self.stack.fit
+        fit.check_finite()
         self.history.flush()
         content = {
-            "folders": self.folders,
-            "fingerprints": self.fingerprints,
-            "shapes": _shapes(self.fit),
+            "folders": [session.folder.name for session in self.stack.sessions],
+            "fingerprints": self.stack.fingerprints,
+            "shapes": _shapes(fit),
             "rows": self.history.path.stat().st_size,
-            "fit": self.fit.state_dict(),
+            "fit": fit.state_dict(),
         }
         checkpoints.save(content, self.place)
         self.due = began + max(SECONDS, (time.monotonic() - began) / SHARE)
@@ -386,16 +381,16 @@ def _publish(stack: PreparedStack, records: Records) -> None:
     weights, buffers = fit.chosen(prepared.experiment.weights)
     metrics: list[dict[str, Any]] = [{} for _ in stack.which]
     for name in prepared.data.splits:
-        splits = [_held(module, name).to(stack.device) for module in stack.data]
+        splits = [_held(module, name).to(fit.stack.device) for module in stack.data]
         for found, more in zip(metrics, entries(name, fit.seen_by(splits, weights, buffers)), strict=True):
             found |= more
-    for copy, which in enumerate(stack.which):
-        own = {name: values[copy] for name, values in buffers.items()}
-        network = functools.partial(fit.stack.network, copy, weights[copy], own)
-        records.write(copy, metrics[copy], functools.partial(_evaluation, stack, which, network), stack.data[which])
+    failed = []
+    for copy, measured in enumerate(metrics):
+        try:
+            records.write(copy, measured, weights[copy], {name: values[copy] for name, values in buffers.items()})
+        except OSError as error:  # of one folder, or of the whole disk
+            records.fail_one(copy, error)
+            failed.append(error)
+    if len(failed) == len(stack.which):
+        raise failed[0]
     records.close()
-
-
-def _evaluation(stack: PreparedStack, which: int, network: Callable[[], nn.Module]) -> Evaluation:
-    """Returns a copy's network, and how it is measured on the data set that it was trained on."""
-    return replace(stack.prepared.evaluation, net=network(), task=stack.tasks[which])

@@ -3,9 +3,9 @@
 Shapes: N rows, T targets, K classes.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -13,8 +13,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fulmen.data.source import DataSpec
-from fulmen.data.tensors import Rows
+from fulmen.data.tensors import Batch, Rows, chunk_rows
 from fulmen.tasks.predictor import Predictor, final
+from fulmen.training.callbacks.weight_snapshots import WeightSnapshots
+
+if TYPE_CHECKING:
+    from fulmen.training.callbacks.layer_statistics import LayerStatistics
 
 MAX_POINTS = 1000
 """Points of a split shown at most. A larger split is cut into this many parts, and one row is drawn from each."""
@@ -31,12 +35,18 @@ class RunContext:
         splits: rows as the network receives them, on any device.
         metrics: the content of `metrics.json`.
         history: rows of `history.csv`: step and metrics.
+        snapshots: weights during training, if they were kept.
+        statistics: statistics of layers during training, if they were measured.
+        feature_groups: the features of each column, by its name.
     """
 
     predictor: Predictor
     splits: Mapping[str, Rows]
     metrics: Mapping[str, Any]
     history: Sequence[tuple[int, Mapping[str, float]]]
+    snapshots: WeightSnapshots | None = None
+    statistics: "LayerStatistics | None" = None
+    feature_groups: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
     @property
     def spec(self) -> DataSpec:
@@ -70,6 +80,12 @@ class RunContext:
             ends = torch.arange(MAX_POINTS + 1) * rows.rows // MAX_POINTS
             batch = rows.take(ends[:-1] + (drawn * ends.diff()).long())
         return self.features(batch.x), self.targets(batch.y)
+
+    def sample(self, split: str, most: int) -> Iterator[Batch]:
+        """Yields at most `most` rows of a split, evenly spaced, in chunks."""
+        rows = self.splits[split]
+        indices = torch.linspace(0, rows.rows - 1, min(most, rows.rows), dtype=torch.float64).long()
+        return map(rows.take, torch.split(indices, chunk_rows(rows.take(slice(0, 1)).x)))
 
     def shown(self, split: str) -> str:
         """Returns `, 1,000 of 5,000` if only some of the rows are shown, else nothing."""

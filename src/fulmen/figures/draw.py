@@ -3,6 +3,7 @@
 A figure that fails is reported in a warning; the run and the other figures are not affected.
 """
 
+import importlib
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Final
 from lightning.pytorch.loggers.logger import Logger
 from matplotlib.figure import Figure
 
-from fulmen.errors import warn
+from fulmen.errors import command, warn
 from fulmen.figures import animation
 from fulmen.figures.classification import confusion, mistakes, regions
 from fulmen.figures.context import RunContext
@@ -20,13 +21,27 @@ from fulmen.figures.network import activations, curves, weights
 from fulmen.figures.options import FigureOptions
 from fulmen.figures.plots.letters import letters
 from fulmen.figures.plots.pixels import pixels, step_of, write_gif, write_png
-from fulmen.figures.regression import fit, nodes
+from fulmen.figures.regression import fit, nodes, predictions
+from fulmen.rules import wrong_part
 from fulmen.runs.files import explain, replacing
 from fulmen.training import loggers
 from fulmen.training.callbacks.weight_snapshots import LARGEST, WeightSnapshots
 
-FIGURES: Final[Mapping[str, Callable[[RunContext], Figure | None]]] = {
+
+def _from_file(name: str) -> Callable[[RunContext], Figure | None]:
+    """Returns the function called `name` in the file of that name, which is imported when it is called."""
+
+    def draw_it(context: RunContext) -> Figure | None:
+        found: Figure | None = getattr(importlib.import_module(f"fulmen.figures.{name}"), name)(context)
+        return found
+
+    return draw_it
+
+
+DrawFigure = Callable[[RunContext], Figure | None]
+FIGURES: Final[Mapping[str, DrawFigure]] = {
     "fit": fit,
+    "predictions": predictions,
     "nodes": nodes,
     "regions": regions,
     "confusion": confusion,
@@ -35,6 +50,7 @@ FIGURES: Final[Mapping[str, Callable[[RunContext], Figure | None]]] = {
     "curves": curves,
     "activations": activations,
     "pairs": pairs,
+    **{name: _from_file(name) for name in ("inside", "landscape", "calibration", "importance")},
 }
 """The figures by key, which is also the file name. Each function returns None for a run that it does not apply to."""
 ANIMATION: Final = "training"
@@ -44,7 +60,6 @@ ANIMATION: Final = "training"
 def draw(
     options: FigureOptions,
     context: RunContext,
-    snapshots: WeightSnapshots | None,
     folder: Path,
     boards: Iterable[Logger],
     step: int,
@@ -55,17 +70,18 @@ def draw(
         The figures that could not be written, for example because the disk is full.
     """
     unwritten: dict[str, str] = {}
-    wanted = [name for name in FIGURES if getattr(options, name)]
+    figures = {**{name: draw for name, draw in FIGURES.items() if getattr(options, name)}, **_own(options)}
+    wanted = list(figures)
     with letters([*context.spec.feature_names, *context.spec.target_names] if wanted else []):
-        for name in wanted if snapshots is None else [*wanted, ANIMATION]:
+        for name in [*wanted, ANIMATION] if options.animation and context.snapshots is not None else wanted:
             try:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")  # for example, glyphs missing from a font
                     if name == ANIMATION:
-                        assert snapshots is not None
-                        _animate(snapshots, context, folder, boards)
+                        assert context.snapshots is not None
+                        _animate(context.snapshots, context, folder, boards)
                     else:
-                        _draw(name, context, folder, boards, step)
+                        _draw(name, figures[name], context, folder, boards, step)
             except OSError as error:
                 unwritten[name] = explain(error)
             except Exception as error:  # the run has finished; no figure is worth failing it
@@ -74,18 +90,27 @@ def draw(
         why = next(iter(unwritten.values()))
         warn(
             f"these figures could not be written: {', '.join(unwritten)} ({why}); "
-            f"resume={folder.parent} draws them once there is room"
+            f"{command(f'resume={folder.parent}')} draws them once there is room"
         )
     return [*unwritten]
 
 
-def _draw(name: str, context: RunContext, folder: Path, boards: Iterable[Logger], step: int) -> None:
+def _own(options: FigureOptions) -> dict[str, DrawFigure]:
+    """Returns the user's own figures, each by the name of its function."""
+    return {getattr(getattr(draw, "func", draw), "__name__", "own"): draw for draw in options.own}
+
+
+def _draw(
+    name: str, draw_it: DrawFigure, context: RunContext, folder: Path, boards: Iterable[Logger], step: int
+) -> None:
     path = folder / f"{name}.png"
     if step_of(path) == step:  # already drawn: the run was killed after this figure, and resumed
         return
-    figure = FIGURES[name](context)
+    figure = draw_it(context)
     if figure is None:
         return
+    if not isinstance(figure, Figure):
+        raise wrong_part("figure", name, f"returned a {type(figure).__name__}")
     dots = pixels(figure)
     folder.mkdir(exist_ok=True)
     with replacing(path) as file:

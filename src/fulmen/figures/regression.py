@@ -1,4 +1,4 @@
-"""Figures of a regression with one feature and one target."""
+"""Figures of a regression: predictions of any; curve and nodes of one with one feature and one target."""
 
 import copy
 
@@ -14,6 +14,8 @@ from fulmen.models.mlp import MLP
 
 GRID = 400
 """Grid points along the feature."""
+MOST_TARGETS = 3
+"""Targets whose predictions are shown at most: the first ones."""
 LEGEND = {"train": "train", "val": "validation"}
 
 
@@ -31,6 +33,20 @@ def fit(context: RunContext, title: str = "Regression fit") -> Figure | None:
     grid = around(np.concatenate([points.x for points in splits.values()]), GRID)
     curve = context.predictor.scores_of(grid[:, None])[:, 0]
     return plots.fit(splits, grid, curve, _names(context), title)
+
+
+def predictions(context: RunContext) -> Figure | None:
+    """Draws predictions against true values, and residuals."""
+    if context.classifies:
+        return None
+    splits = {}
+    for split, name in LEGEND.items():
+        if split in context.splits:
+            x, y = context.points(split)
+            splits[f"{name}{context.shown(split)}"] = y, context.predictor.scores_of(x)
+    names = context.spec.target_names
+    some = f" of the first {MOST_TARGETS} of {len(names)} targets" if len(names) > MOST_TARGETS else ""
+    return plots.predictions(splits, names[:MOST_TARGETS], f"Predictions{some}")
 
 
 def nodes(context: RunContext) -> Figure | None:

@@ -14,10 +14,9 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from fulmen.errors import first_line
-from fulmen.models.code_lines import class_line
-from fulmen.models.dry_run import evaluation_mode, run
+from fulmen.models.dry_run import class_line, evaluation_mode, run
 from fulmen.models.precision import data_type, default_dtype
-from fulmen.rules import listed
+from fulmen.rules import called, listed
 
 Bias = Literal["zeros", "same"]
 NORMALIZATIONS = (nn.LayerNorm, nn.RMSNorm, nn.GroupNorm, nn.modules.batchnorm._BatchNorm)
@@ -60,16 +59,17 @@ def he_normal(net: nn.Module, *, bias: Bias) -> None:
 
 def lecun_uniform(net: nn.Module, *, bias: Bias) -> None:
     """Draws uniformly from ±√(3 / fan_in) (LeCun et al.: Efficient BackProp, 1998)."""
-    _fill(
-        net,
-        lambda weight: nn.init.uniform_(weight, -math.sqrt(3 / _fan_in(weight)), math.sqrt(3 / _fan_in(weight))),
-        bias,
-    )
+
+    def draw(weight: Tensor) -> Tensor:
+        bound = math.sqrt(3 / weight[0].numel())
+        return nn.init.uniform_(weight, -bound, bound)
+
+    _fill(net, draw, bias)
 
 
 def lecun_normal(net: nn.Module, *, bias: Bias) -> None:
     """Draws from N(0, 1 / fan_in) (LeCun et al., 1998)."""
-    _fill(net, lambda weight: nn.init.normal_(weight, 0.0, math.sqrt(1 / _fan_in(weight))), bias)
+    _fill(net, lambda weight: nn.init.normal_(weight, 0.0, math.sqrt(1 / weight[0].numel())), bias)
 
 
 def orthogonal(net: nn.Module, *, bias: Bias) -> None:
@@ -91,10 +91,6 @@ def _fill(net: nn.Module, initialize: Callable[[Tensor], Tensor], bias: Bias) ->
                 nn.init.zeros_(parameter)
 
 
-def _fan_in(weight: Tensor) -> int:
-    return weight[0].numel()
-
-
 def new_network(
     model: Callable[..., nn.Module],
     in_shape: tuple[int, ...],
@@ -114,21 +110,15 @@ def new_network(
         net = model(in_shape=in_shape, out_features=out_features)
         if not isinstance(net, nn.Module):
             raise ValueError(f"the model is a {type(net).__name__}, but must be a torch.nn.Module")
-        _size_lazy_layers(net, in_shape)
+        if _lazy(net):  # they need weights that can be initialized
+            with evaluation_mode(net), torch.no_grad():
+                run(net, torch.zeros(2, *in_shape))
+        if unused := _lazy(net):
+            owner = class_line(net, unused[0])
+            raise ValueError(f"{owner} has a lazy layer that forward does not use, with {unused[0]}; leave it out")
         if init is not None:
-            init(net)
+            called("init", getattr(getattr(init, "func", init), "__name__", ""), lambda: init(net))
     return net
-
-
-def _size_lazy_layers(net: nn.Module, in_shape: tuple[int, ...]) -> None:
-    """Sends rows through a network with lazy layers, so that they have weights that can be initialized."""
-    if not _lazy(net):
-        return
-    with evaluation_mode(net), torch.no_grad():
-        run(net, torch.zeros(2, *in_shape))
-    if unused := _lazy(net):
-        owner = class_line(net, unused[0].partition(".")[0])
-        raise ValueError(f"{owner} has a lazy layer that forward does not use, with {unused[0]}; leave it out")
 
 
 def _lazy(net: nn.Module) -> list[str]:

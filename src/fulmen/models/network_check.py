@@ -9,8 +9,8 @@ Shapes: B rows of a batch.
 import inspect
 import random
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,8 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from fulmen.errors import first_line
-from fulmen.models.code_lines import class_line, place
-from fulmen.models.dry_run import evaluation_mode, run
+from fulmen.models.dry_run import class_line, evaluation_mode, place, run
 from fulmen.models.initializers import load_weights
 from fulmen.rules import listed
 
@@ -66,7 +65,9 @@ def check(
     Raises:
         ValueError: names what is wrong, the line of code, and what to write instead.
     """
-    with _same_random_numbers(), ExitStack() as stack:
+    with torch.random.fork_rng(range(torch.cuda.device_count())), ExitStack() as stack:
+        stack.callback(random.setstate, random.getstate())
+        stack.callback(np.random.set_state, np.random.get_state())
         net, another = make(1), make(2)
         if "torch._dynamo" in sys.modules:  # compiling takes seconds
             stack.enter_context(torch.compiler.set_stance("force_eager"))
@@ -82,7 +83,7 @@ def check(
         if made := set(net.state_dict()) - names:
             first = min(made)
             raise ValueError(
-                f"{class_line(net, first.partition('.')[0])} makes {first} in forward, when the optimizer has its "
+                f"{class_line(net, first)} makes {first} in forward, when the optimizer has its "
                 "parameters already; make it in __init__, from in_shape, or use nn.LazyLinear"
             )
         notes = _check_gradient(make, net, x, out_features, of_classes)
@@ -90,17 +91,6 @@ def check(
             _check_smallest(net, x[: smallest.rows], out_features, smallest)
         _check_saving(net, another, few)
     return notes
-
-
-@contextmanager
-def _same_random_numbers() -> Iterator[None]:
-    own, numpys = random.getstate(), np.random.get_state()
-    try:
-        with torch.random.fork_rng(range(torch.cuda.device_count())):
-            yield
-    finally:
-        random.setstate(own)
-        np.random.set_state(numpys)
 
 
 def _check_forward(net: nn.Module) -> None:
@@ -243,9 +233,10 @@ def _check_gradient(
         raise ValueError(NO_GRADIENT.format(class_line(net, "forward")))
     trained = {name: parameter for name, parameter in net.named_parameters() if parameter.requires_grad}
     known = {id(parameter) for parameter in net.parameters()}
-    hidden = [leaf for leaf in _leaves(out) if id(leaf) not in known and not _is_input(leaf, x)]
-    if hidden:
-        raise ValueError(_unregistered(net, hidden[0]))
+    for leaf in _leaves(out):
+        is_input = leaf.shape == x.shape and torch.equal(leaf, x)  # whose gradient a network may want
+        if id(leaf) not in known and not is_input:
+            raise ValueError(_unregistered(net, leaf))
     try:
         score = (out * torch.randn_like(out)).sum()  # the sum of a softmax is 1, whatever its weights
         found = torch.autograd.grad(score, list(trained.values()), allow_unused=True)
@@ -268,9 +259,9 @@ def _check_gradient(
         )
     unused = [name for name, gradient in zip(trained, found, strict=True) if gradient is None]
     if unused:
-        owner = class_line(net, unused[0].partition(".")[0])
         notes.append(
-            f"no gradient reaches {listed(unused)} of {owner} in the first rows: forward does not use them for those"
+            f"no gradient reaches {listed(unused)} of {class_line(net, unused[0])} in the first rows: forward does not "
+            "use them for those"
         )
     activation = OUTPUT_ACTIVATIONS.get(out.grad_fn.name() if out.grad_fn is not None else "")
     if of_classes and activation is not None and not hasattr(net, "output_activation"):
@@ -322,11 +313,6 @@ def _check_second_batch(net: nn.Module, x: Tensor, trained: list[Tensor]) -> Non
             "gradient of the second batch would go through the first; keep it without its gradient, by detach(), or "
             "make it anew in forward"
         ) from error
-
-
-def _is_input(leaf: Tensor, x: Tensor) -> bool:
-    """Returns whether a tensor is the rows, whose gradient a network may want."""
-    return leaf.shape == x.shape and torch.equal(leaf, x)
 
 
 def _leaves(out: Tensor) -> list[Tensor]:

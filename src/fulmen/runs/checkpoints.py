@@ -8,7 +8,6 @@ import os
 import pickle
 import warnings
 import zipfile
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,8 +15,8 @@ from typing import Any
 
 import torch
 
-from fulmen.errors import CheckpointError, UntrustedCheckpoint
-from fulmen.runs.files import TEMPORARY, replacing
+from fulmen.errors import CheckpointError, UntrustedCheckpoint, permission, warn
+from fulmen.runs.files import replacing
 from fulmen.runs.folder import LAST, PREVIOUS
 
 ADDRESS = ("http://", "https://")
@@ -25,9 +24,9 @@ LARGEST_DOWNLOAD = 4 * 2**30
 """Bytes of a downloaded checkpoint at most."""
 
 
-def save(content: dict[str, Any], path: Path) -> None:
-    """Replaces the file `path`."""
-    with replacing(path) as file:
+def save(content: dict[str, Any], path: Path, *, flush: bool = True) -> None:
+    """Replaces the file `path`; for `flush` see `replacing`."""
+    with replacing(path, flush=flush) as file:
         torch.save(content, file)
 
 
@@ -58,7 +57,7 @@ def load(path: str | Path, *, trust: bool = False) -> dict[str, Any]:
         if isinstance(error, pickle.UnpicklingError) and _is_pickle(path):
             raise UntrustedCheckpoint(
                 f"{path} holds more than tensors and plain values, and reading that would run its author's code; "
-                "if you trust whoever made it, add trust_checkpoint=true"
+                f"if you trust whoever made it, add {permission('trust_checkpoint', 'true')}"
             ) from error
         raise _damaged(path) from error
     if not isinstance(content, dict):
@@ -123,32 +122,21 @@ def _download(address: str, trust: bool) -> dict[str, Any]:
             raise type(error)(str(error).replace(str(file), address)) from error
 
 
-def newest(folder: Path, warn: Callable[[str], None], *, trust: bool = False) -> dict[str, Any] | None:
-    """Returns the newest whole checkpoint that a run in `folder` can resume from, now `last.ckpt`, or None.
-
-    Removes what writers that were killed have left unfinished.
-
-    Args:
-        folder: the run's `checkpoints/`.
-        warn: is told of each damaged file that is passed over.
-        trust: as for `load`.
+def newest(folder: Path, *, trust: bool) -> dict[str, Any] | None:
+    """Returns the newest whole checkpoint in a run's `checkpoints/`, now `last.ckpt`, or None; warns of damaged ones.
 
     Raises:
         UntrustedCheckpoint: a checkpoint is not trusted.
     """
-    for unfinished in (*folder.glob(f"{TEMPORARY}*"), *folder.parent.glob(f"{TEMPORARY}*")):
-        with suppress(OSError):
-            unfinished.unlink()
     for path in (folder / LAST, folder / PREVIOUS):
-        content = whole(path, warn, trust)
-        if content is not None:
+        if (content := whole(path, trust=trust)) is not None:
             os.replace(path, folder / LAST)
             return content
     return None
 
 
-def whole(path: Path, warn: Callable[[str], None], trust: bool) -> dict[str, Any] | None:
-    """Returns the content of a run's checkpoint; None if it is missing, or damaged, of which `warn` is told."""
+def whole(path: Path, *, trust: bool) -> dict[str, Any] | None:
+    """Returns the content of a run's checkpoint; None if it is missing, or damaged, of which it warns."""
     if not path.exists():
         return None
     try:

@@ -75,11 +75,10 @@ def remove_leftovers(folder: Path, *, recursive: bool = False) -> None:
     for path in list((folder.rglob if recursive else folder.glob)(f"{TEMPORARY}*")):
         if path.is_symlink() or not path.is_file():
             continue
-        with suppress(OSError), path.open("r+b") as file:
-            if os.name == "posix" and _lock(file):
-                path.unlink(missing_ok=True)
-        if os.name != "posix":
-            with suppress(OSError):
+        with suppress(OSError):
+            with path.open("r+b") as file:
+                is_left = _lock(file)
+            if is_left:
                 path.unlink(missing_ok=True)
 
 

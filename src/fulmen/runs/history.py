@@ -17,6 +17,7 @@ import numpy as np
 from lightning.pytorch.loggers.logger import Logger
 from numpy.typing import NDArray
 
+from fulmen.errors import command
 from fulmen.runs.files import write_text
 
 NO_FIGURES = ("step", "epoch", "seconds")
@@ -52,7 +53,9 @@ class History(Logger):
 
     def rows(self) -> Iterator[tuple[int, dict[str, float]]]:
         """Yields the step of every row, and its metrics."""
-        for row in _read(self.path):
+        with self.path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        for row in rows:
             figures = {name: float(value) for name, value in row.items() if value and name not in NO_FIGURES}
             yield int(row["step"]), figures
 
@@ -60,7 +63,9 @@ class History(Logger):
         """Does nothing: a run's configuration has a file of its own."""
 
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        """Appends a row."""
+        """Appends a row; what a callback of the user's own logs beside it is for other loggers."""
+        if "train/loss" not in metrics:
+            return
         assert step is not None
         seconds = time.perf_counter() - self.began
         self._write({"step": step, "epoch": step / self.steps_per_epoch, "seconds": f"{seconds:.4f}", **metrics})
@@ -79,7 +84,7 @@ class History(Logger):
                 self.file.close()
             raise OSError(
                 f"cannot write {self.path}: {error.strerror or error}; make room on the disk, or give permission to "
-                f"write, then resume={self.path.parent}"
+                f"write, then: {command(f'resume={self.path.parent}')}"
             ) from error
 
     def finalize(self, status: str) -> None:
@@ -146,11 +151,6 @@ def measured(row: Mapping[str, float]) -> dict[str, float]:
     """Returns the figures of a row; a metric that is not finite is undefined, but a loss counts whatever it is."""
     figures = {name: value for name, value in row.items() if name not in NO_FIGURES}
     return {name: value for name, value in figures.items() if math.isfinite(value) or name.endswith("/loss")}
-
-
-def _read(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 def _cut(path: Path, step: int) -> list[dict[str, str]]:

@@ -16,7 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from fulmen.errors import ConfigurationError, Diverged, Impossible, Pruned, one_line, warn
+from fulmen.errors import ConfigurationError, Diverged, Impossible, Pruned, command, one_line, warn
 from fulmen.runs import folder as folders
 from fulmen.runs.files import explain, remove_leftovers, write_json, write_text
 from fulmen.runs.signals import Interrupted
@@ -33,9 +33,8 @@ def leads() -> bool:
 def claim(folder: Path, *, goes_on: bool) -> Iterator[None]:
     """Holds a folder for one run while it lasts, against every other process on machines that share the disk.
 
-    Args:
-        folder: made where it is absent, refused where anything is in it but what a sweep planned, unless
-        goes_on: the run is there already.
+    Unless the run is there already and goes on, the folder is made where it is absent, and refused where anything is in
+    it but what a sweep planned.
 
     Raises:
         FileExistsError: another run has the folder, or another process trains this one.
@@ -45,11 +44,21 @@ def claim(folder: Path, *, goes_on: bool) -> Iterator[None]:
         yield
         return
     if not goes_on:
-        _make(folder)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if not folders.is_free(folder):
+                raise _taken(folder)
+        except FileExistsError as error:
+            raise _taken(folder) from error
+        except OSError as error:
+            raise ValueError(
+                f"{folder} cannot be made ({error.strerror}); start from a folder that you may write to, or, for a "
+                "single run, name another place with run_dir="
+            ) from error
     refusal = FileExistsError(f"{folder} is held by another process, which is training this run; wait for it to end")
     with folders.lock(folder, refusal):
-        if not goes_on:
-            _check_free(folder)  # once more: another process may have come first, and have ended
+        if not goes_on and not folders.is_free(folder):  # another process may have come first, and have ended
+            raise _taken(folder)
         remove_leftovers(folder, recursive=True)
         yield
 
@@ -58,12 +67,8 @@ def claim(folder: Path, *, goes_on: bool) -> Iterator[None]:
 def claim_all(paths: Sequence[Path], lock: Path) -> Iterator[None]:
     """Holds many folders at once, which are there and were planned by a sweep.
 
-    A lock for each would take a thousand open files. Here each folder's lock is another name of one file, where the
-    file system has such names.
-
-    Args:
-        paths: the folders.
-        lock: that file.
+    A lock for each would take a thousand open files. Here each folder's lock is another name of one file, `lock`, where
+    the file system has such names.
 
     Raises:
         Impossible: another process holds one of them, or one cannot be written to.
@@ -140,13 +145,7 @@ def recording(
 
 
 def opening(before: Mapping[str, Any], facts: Mapping[str, Any], resumed: int | None) -> dict[str, Any]:
-    """Returns the status of a run that begins.
-
-    Args:
-        before: the status that its folder had.
-        facts: further entries.
-        resumed: the step at which the run resumes.
-    """
+    """Returns the status of a run that begins, or resumes at a step, given the status that its folder had."""
     now = datetime.now(UTC).isoformat()
     status: dict[str, Any] = {"state": "running", "error": None, "traceback": None, "started": now, **facts}
     if resumed is not None:
@@ -177,29 +176,14 @@ def has(folder: Path, config: Mapping[str, Any]) -> bool:
         return False
 
 
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        _check_free(folder)
-    except FileExistsError as error:
-        raise _taken(folder) from error
-    except OSError as error:
-        way_out = "start from a folder that you may write to, or, for a single run, name another place with run_dir="
-        raise ValueError(f"{folder} cannot be made ({error.strerror}); {way_out}") from error
-
-
-def _check_free(folder: Path) -> None:
-    if not folders.is_free(folder):
-        raise _taken(folder)
-
-
 def _taken(folder: Path) -> FileExistsError:
     is_run = folders.was_run(folder)
     with suppress(ConfigurationError):
         is_run = is_run or bool(folders.read_config(folder))  # stopped before its status was written
     if is_run:
         return FileExistsError(
-            f"{folder} already holds a run; resume it with resume={folder}, or name a folder that does not exist"
+            f"{folder} already holds a run; resume it with {command(f'resume={folder}')}, "
+            "or name a folder that does not exist"
         )
     what = "is not empty" if folder.is_dir() else "is a file"
     return FileExistsError(f"{folder} {what}, and every run has a folder of its own; name one that does not exist")
@@ -222,11 +206,7 @@ def _readable(text: str) -> str:
 
 def environment() -> dict[str, Any]:
     """Returns the surroundings of a run: commit, versions, host."""
-    return {
-        **commit(),
-        "versions": _versions(),
-        "host": socket.gethostname(),
-    }
+    return {**commit(), "versions": _versions(), "host": socket.gethostname()}
 
 
 @functools.cache

@@ -6,30 +6,31 @@ from typing import Any, Final
 Settings = Mapping[str, Any]
 """Values by dotted keys, such as `optimizer.lr`; by a group's name its choice."""
 
-PLACES: Final = ("run_dir", "choices")
-"""Keys that are no settings: where a run is, and choices, which come first under the names of their groups."""
+LABELS: Final = ("name", "tags", "note", "quiet")
+"""Keys that are for people alone."""
+PLACES: Final = (*LABELS, "run_dir", "tuned", "choices")
+"""Keys that are no settings: labels, where a run is, where a value came from; and choices, which come first under the
+names of their groups."""
 LONGEST: Final = 32
 """Letters of a value that are shown; the end of a path or of a name with dots tells more than its beginning."""
+MAPPINGS: Final = ("learning_rates", "data.types")
+"""Keys with names of the user's own under them, which may have dots in them."""
 TARGET: Final = "._target_"
 SEEDS: Final = ("seed", "data.seed")
 """Keys that make another sample and no other configuration."""
 
 
 def settings(config: Mapping[str, Any]) -> Settings:
-    """Returns all settings of a run.
-
-    Args:
-        config: the content of its `config.yaml`.
-    """
+    """Returns all settings of a run, given the content of its `config.yaml`."""
     choices = config.get("choices")
     rest = {key: value for key, value in config.items() if key not in PLACES}
     return (choices if isinstance(choices, dict) else {}) | dict(leaves(rest))
 
 
 def leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yields every value with its dotted key; a list is one value."""
+    """Yields every value with its dotted key; a list is one value, and so is what stands under one of `MAPPINGS`."""
     for key, value in config.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and f"{prefix}{key}" not in MAPPINGS:
             yield from leaves(value, f"{prefix}{key}.")
         elif key != "_partial_":
             yield f"{prefix}{key}", value
@@ -72,6 +73,8 @@ def typed(value: object) -> str:
     words: dict[object, str] = {None: "null", True: "true", False: "false"}
     if isinstance(value, list):
         return f"[{','.join(map(typed, value))}]"
+    if isinstance(value, Mapping):
+        return f"{{{','.join(f'{key}: {typed(each)}' for key, each in value.items())}}}"
     return words[value] if value is None or isinstance(value, bool) else str(value)
 
 

@@ -4,7 +4,9 @@ Before and after training a signal raises `Interrupted` at once. In training it 
 when weights, optimizer and counters belong together, saves and raises.
 """
 
+import _thread
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -40,10 +42,7 @@ def raising(first: Callable[[], object] = lambda: None) -> Iterator[None]:
     """Signals raise `Interrupted` wherever the program is.
 
     That may be inside a library that takes it for a failure of its own, and reports it or continues; then it is raised
-    again here.
-
-    Args:
-        first: is called before that; a second signal does not wait for it.
+    again here. Before that `first` is called; a second signal does not wait for it.
     """
     came: list[int] = []
 
@@ -105,8 +104,19 @@ def _handling(handler: Callable[[int, FrameType | None], None]) -> Iterator[None
         yield  # only the main thread may set handlers
         return
     before = {signum: signal.signal(signum, handler) for signum in STOPS}
+    show = sys.unraisablehook
+
+    def raise_again(unraisable: "sys.UnraisableHookArgs") -> None:
+        # Python drops what is raised in `__del__` or in a weak reference's callback: the signal comes again, after it.
+        if isinstance(unraisable.exc_value, Interrupted):
+            threading.Timer(0.01, _thread.interrupt_main, [unraisable.exc_value.signum]).start()
+        else:
+            show(unraisable)
+
+    sys.unraisablehook = raise_again
     try:
         yield
     finally:
+        sys.unraisablehook = show
         for signum, old in before.items():
             signal.signal(signum, old)

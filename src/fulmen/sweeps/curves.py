@@ -32,13 +32,15 @@ def of_board(board: Board) -> dict[str, list["Band"]]:
 
     found: dict[str, list[Band]] = {}
     groups = board.groups[:MOST]
-    histories = [_histories(board, group) for group in groups]
+    histories = [_histories(group) for group in groups]
     for metric in dict.fromkeys((board.score, "train/loss", "val/loss")):
         for group, runs in zip(groups, histories, strict=True):
             there = [run for run in runs if run.get(metric)]
             if there:
                 steps, values = ([np.array(run[name]) for run in there] for name in ("step", metric))
-                found.setdefault(metric, []).append(band(name_of(board, group), steps, values))
+                # A seed that ran twice is one sample of it.
+                one = band(name_of(board, group), steps, values)._replace(seeds=min(len(there), len(group.by_seed)))
+                found.setdefault(metric, []).append(one)
     return found
 
 
@@ -48,12 +50,11 @@ def name_of(board: Board, group: Group) -> str:
     return " ".join(f"{key}={short(group.settings[key])}" for key in keys) or "all runs"
 
 
-def _histories(board: Board, group: Group) -> list[dict[str, list[float]]]:
+def _histories(group: Group) -> list[dict[str, list[float]]]:
     found = []
-    for row in board.rows:
-        if group.settings.items() <= row.settings.items() and board.scored(row):
-            with suppress(ConfigurationError):  # a damaged one is listed as that
-                found.append(read_history(row.folder))
+    for row in group.rows:
+        with suppress(ConfigurationError):  # a damaged one is listed as that
+            found.append(read_history(row.folder))
     return found
 
 

@@ -1,29 +1,31 @@
-"""Sweeps from Python: the runs of one as a pandas DataFrame, and their curves as arrays.
+"""Sweeps from Python: the runs of one as a pandas DataFrame, their curves as another, and how they compare.
 
 All of it is read from the sweep's folder, so it is the same for one that has just run and for one of last year.
 """
 
 import os
+import shlex
 from collections import Counter
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from fulmen.config import project
 from fulmen.config.hydra_private import beside_host
 from fulmen.config.overrides import read as read_override
-from fulmen.errors import ConfigurationError, warn
+from fulmen.errors import ConfigurationError, from_python, warn
 from fulmen.rules import alternatives, split_override
 from fulmen.runs import folder as folders
 from fulmen.runs.files import expand_home
 from fulmen.runs.settings import SEEDS
 from fulmen.runs.signals import raising
 from fulmen.sweeps import leaderboard, record, results
+from fulmen.sweeps.sweep import configurations
 from fulmen.sweeps.sweep import run as run_sweep
-from fulmen.sweeps.verdict import Verdict, verdict
+from fulmen.sweeps.verdict import Verdict, unlike_losses, verdict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 NAN = float("nan")
 
 
+@from_python
 def sweep(overrides: Iterable[str], config_dir: str | Path | None = None) -> "SweepResults":
     """Runs a sweep, as `-m` does, and returns its runs; one that fails is among them, and raises nothing.
 
@@ -40,21 +43,26 @@ def sweep(overrides: Iterable[str], config_dir: str | Path | None = None) -> "Sw
         config_dir: a folder of the user's own with further choices, as for `fulmen.compose`.
 
     Raises:
-        ConfigurationError: a job's configuration is wrong; nothing is written then. Or the folder can no longer be
-            written to; says how to resume.
+        ConfigurationError: a job's configuration is wrong, or the overrides are one text; nothing is written then. Or
+            the folder can no longer be written to; says how to resume.
         fulmen.errors.Finished: the study of a search, in a database, has all its runs.
         fulmen.runs.signals.Interrupted: a signal came; what has run is kept.
     """
+    if isinstance(overrides, str):  # which is iterable, too: its letters would be taken for overrides
+        raise ConfigurationError(f"fulmen.sweep takes a list of overrides, not one text; give {shlex.split(overrides)}")
+    words = [*overrides]
+    config_dir = config_dir or project.supply(words, [Path.cwd()])
     threads = os.environ.get("OMP_NUM_THREADS")
     try:
         with raising(), beside_host():
-            folder, _ = run_sweep(list(overrides), None if config_dir is None else str(config_dir))
+            folder, _ = run_sweep(words, None if config_dir is None else str(config_dir))
     finally:
         if threads is None:
             os.environ.pop("OMP_NUM_THREADS", None)  # set for the processes that submitit starts
     return SweepResults(folder)
 
 
+@from_python
 def load_sweep(folder: str | Path) -> "SweepResults":
     """Returns the runs of a sweep as `fulmen.sweep` did, or as they are now where it still runs.
 
@@ -65,15 +73,6 @@ def load_sweep(folder: str | Path) -> "SweepResults":
     if not (folder / folders.SWEEP).exists() and folder.is_dir() and folders.was_run(folder):
         raise ConfigurationError(f"{folder} is a single run, not a sweep; fulmen.load loads it")
     return SweepResults(folder)
-
-
-class Curves(NamedTuple):
-    """A metric during training. Shapes: R runs, I intervals."""
-
-    steps: NDArray[np.int64]
-    """The steps at which a run was measured, [I], ascending."""
-    values: NDArray[np.float64]
-    """[R, I], in the order of the jobs; NaN where a run was not measured at that step, or not any more."""
 
 
 class SweepResults:
@@ -113,29 +112,25 @@ class SweepResults:
         columns["folder"] = [str(run.folder) for run in self._runs]
         return pd.DataFrame(columns, index=pd.Index([run.number for run in self._runs], name="job"))
 
-    @property
-    def curve_names(self) -> list[str]:
-        """The names that `curves` takes: the columns of `history.csv`."""
-        return list(dict.fromkeys(name for history in self._histories for name in history if name != "step"))
+    @cached_property
+    def curves(self) -> "pd.DataFrame":
+        """A row for each value that a run measured during training, in the order of the jobs and of their steps.
 
-    def curves(self, name: str) -> Curves:
-        """Returns a metric of all runs during training; runs measured at other steps than others have gaps there.
-
-        Args:
-            name: one of `curve_names`, such as `val/loss`.
-
-        Raises:
-            ConfigurationError: no run has a curve of that name.
+        Its columns are `job`, the keys that vary, `step`, `metric`, which is a column of `history.csv`, and `value`,
+        NaN where the metric is undefined.
         """
-        if name not in self.curve_names:
-            why = alternatives(name, self.curve_names) if self.curve_names else "; none of them has been measured yet"
-            raise ConfigurationError(f"no run in {self.folder} has a curve {name}{why}")
-        steps = np.unique([step for history in self._histories if name in history for step in history["step"]])
-        values = np.full((len(self._runs), len(steps)), np.nan)
-        for row, history in zip(values, self._histories, strict=True):
-            if name in history:
-                row[np.searchsorted(steps, history["step"])] = history[name]
-        return Curves(steps.astype(np.int64), values)
+        import pandas as pd
+
+        parts = []
+        for run, history in zip(self._runs, self._histories, strict=True):
+            values = pd.DataFrame(history, dtype=float)
+            if not values.empty:
+                part = values.melt("step", var_name="metric")
+                part = part.sort_values("step", kind="stable").astype({"step": int})
+                parts.append(part.assign(job=run.number))
+        curves = pd.concat(parts) if parts else pd.DataFrame(columns=["step", "metric", "value", "job"])
+        keys = [*self._plan.varying]
+        return curves.join(self.frame[keys], on="job").reset_index(drop=True)[["job", *keys, "step", "metric", "value"]]
 
     @cached_property
     def _histories(self) -> list[dict[str, list[float]]]:
@@ -162,23 +157,31 @@ class SweepResults:
             Means with intervals, tests of all pairs, and ranks.
 
         Raises:
-            ConfigurationError: no run has that metric.
+            ConfigurationError: no run has that metric, or it is no name.
         """
+        if not isinstance(score, str | None):
+            raise ConfigurationError(f"compare takes the name of a metric, such as 'val/loss', and not {score!r}")
         board = leaderboard.of_sweep(self._plan, self._runs, score)
         there = dict.fromkeys(name for run in self._runs for name, value in run.metrics.items() if _is_number(value))
+        if not there:
+            raise ConfigurationError(f"no run in {self.folder} has a score: {self._states()}")
         if not board.groups:
             raise ConfigurationError(f"no run in {self.folder} has {board.score}{alternatives(board.score, there)}")
+        for sentence in unlike_losses(board, configurations(board), [str(self.folder)]):
+            warn(sentence)
         return verdict(board)
 
-    def __repr__(self) -> str:
+    def _states(self) -> str:
         states = Counter(run.state for run in self._runs)
-        counts = ", ".join(f"{count} {state}" for state, count in states.items()) or "no runs yet"
-        score = self._plan.score
-        best = results.best((run for run in self._runs if _is_number(run.metrics.get(score))), score)
-        if best is None:
+        return ", ".join(f"{count} {state}" for state, count in states.items()) or "no runs yet"
+
+    def __repr__(self) -> str:
+        counts, score = self._states(), self._plan.score
+        found = [run.metrics[score] for run in self._runs if _is_number(run.metrics.get(score))]
+        if not found:
             return f"<sweep {self.folder}: {counts}>"
-        which = " ".join([f"job {best.number}", *self._plan.own_overrides(best.number)])
-        return f"<sweep {self.folder}: {counts}; best {score} {best.metrics[score]:.4g} by {which}>"
+        span = f"{score} from {min(found):.4g} to {max(found):.4g}"
+        return f"<sweep {self.folder}: {counts}; {span}; compare() tells which configurations differ>"
 
 
 def _is_number(value: object) -> bool:

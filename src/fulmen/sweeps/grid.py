@@ -68,7 +68,14 @@ def _words(path: Path) -> list[str]:
     return words
 
 
-COMPOSED_ANEW = ("trainer.max_epochs", "trainer.max_steps", "data.epochs", "allow_targets", "trust_checkpoint")
+COMPOSED_ANEW = (
+    "trainer.max_epochs",
+    "trainer.max_steps",
+    "data.epochs",
+    "metrics",
+    "allow_targets",
+    "trust_checkpoint",
+)
 """Keys that decide more than their own value."""
 ENVIRONMENT = re.compile(r"\$\{oc\.env:[^{}]*\}")
 OTHER = re.compile(r"\$\{([\w.]+)\}")
@@ -225,5 +232,7 @@ def _check_single_runs(config: DictConfig) -> None:
     """Finds what only single runs may have."""
     if config.run_dir is not None:
         raise ConfigurationError("run_dir is for single runs, and those of a sweep go to logs/sweeps; leave it out")
+    if config.quiet:
+        raise ConfigurationError("quiet is for single runs; a sweep prints a line for each run and its leaderboard")
     if config.trainer.devices > 1:
         raise ConfigurationError("trainer.devices is for single runs; the runs of a sweep have one device each")

@@ -141,6 +141,8 @@ class Job:
     stacks: Mapping[str, tuple[list[str], int | None]] = field(default_factory=dict)
     """Jobs that train as one, by the first of them: all of them, and how many at once; 0 for as many as fit into
     memory, None for all, as in a stack that is resumed."""
+    at_once: int = 1
+    """How many stacks share the memory of a machine."""
 
     def __call__(self, config: Mapping[str, Any]) -> None:
         """Runs a job; launchers call this with the configuration of `conf/job.yaml`, which names the folder.
@@ -221,7 +223,7 @@ class Job:
                 for path in paths
             ]
             records = [folders.read_config(path) for path in paths]
-            train_stack(self._configuration(folder)[0], records, jobs, folder.parent / STACKS, most)
+            train_stack(self._configuration(folder)[0], records, jobs, folder.parent / STACKS, most, self.at_once)
         except Interrupted:
             raise
         except Impossible as why:

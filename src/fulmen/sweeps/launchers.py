@@ -130,6 +130,16 @@ class Launcher:
         return self.name if self.inner is None else self.inner.name
 
     @property
+    def processes(self) -> int:
+        """About how many jobs it runs at once on a machine."""
+        if self.name == BASIC:
+            return 1
+        count, cores = self.settings.get("n_jobs"), os.cpu_count() or 1
+        if count is None:  # Ray counts cores itself
+            return cores
+        return int(count) if count > 0 else max(1, cores + 1 + int(count))  # as joblib does: -1 for all cores
+
+    @property
     def outlived(self) -> bool:
         """Returns whether jobs outlive the process that launched them, as those in a cluster's queue do."""
         return self.name == "submitit_slurm"
@@ -146,7 +156,8 @@ class Launcher:
             stacks = stacking.stacked(found, self.copies)
             inside = {place for names, _ in stacks.values() for place in names[1:]}
             places = {place.name: place for group in found for place in group.places if place.name not in inside}
-            self.inner.launch([*places.values()], replace(job, stacks=stacks))
+            at_once = min(self.inner.processes, len(places))
+            self.inner.launch([*places.values()], replace(job, stacks=stacks, at_once=at_once))
             return
         if self.name == BASIC:
             for folder in folders:

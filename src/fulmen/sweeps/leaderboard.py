@@ -6,7 +6,9 @@ leads are none. This file imports neither SciPy nor torch.
 
 import csv
 import io
+import math
 import statistics
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +19,7 @@ from rich.table import Table
 
 from fulmen.rules import split_override
 from fulmen.runs.files import write_json, write_text
+from fulmen.runs.folder import REPORT
 from fulmen.runs.settings import SEEDS, short
 from fulmen.sweeps.record import Sweep
 from fulmen.sweeps.results import Result
@@ -25,16 +28,19 @@ from fulmen.tasks.names import mode
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from fulmen.sweeps.verdict import Verdict
+    from fulmen.sweeps.verdict import Comparison, Verdict
 
 FILE_WIDTH: Final = 1000
 """Letters of a line where no terminal is: nothing needs to be folded in a file."""
-
-
+LOST: Final = ("diverged", "failed")
+"""States of runs that came to no score."""
 METHOD: Final = """\
 The score is the mean over the seeds, the interval Student's for that mean, the spread the seeds' standard deviation.
-Configurations are compared in pairs, by the paired t-test where they share seeds, else by Welch's; p-values are
-corrected for the number of pairs (Holm). Configurations of the same rank cannot be told apart.
+Configurations are compared in pairs: by the paired t-test where they share seeds, else by Welch's (1947), and by the
+exact permutation test (Fisher, 1935) where all seeds show the same difference. The p-values are corrected for the
+number of pairs (Holm, 1979). The effect is the difference in standard deviations, and the seeds needed are those with
+which the same test finds it in 80% of sweeps (Cohen, 1988). SciPy computes all distributions. Assumed is that seeds are
+independent and their mean is about normal. Configurations of the same rank cannot be told apart.
 """
 
 
@@ -57,8 +63,10 @@ class Group:
     """Runs of one configuration, which differ in their seeds."""
 
     settings: Mapping[str, str]
-    by_seed: dict[tuple[str | None, ...], list[float]]
-    """The scores of each seed's runs."""
+    rows: list[Row]
+    """In the order of their scores."""
+    by_seed: dict[str | None, list[float]]
+    """The scores of each seed's runs, by the seed's value."""
 
     @property
     def scores(self) -> list[float]:
@@ -84,19 +92,32 @@ class Board:
     """Those that vary."""
     rows: list[Row]
     """In the order of their scores; then those that have none."""
+    seed: str = field(init=False)
+    """The key whose values are samples: of several seeds that vary, the one with the most values.
+
+    Over the others a sample is the mean: runs that share a draw of the data or first weights are not independent.
+    """
     groups: list[Group] = field(init=False)
     """In the order of their means."""
 
     def __post_init__(self) -> None:
         sign = 1 if mode(self.score) == "min" else -1
         self.rows.sort(key=lambda row: sign * row.metrics[self.score] if self.scored(row) else float("inf"))
-        found: dict[tuple[str | None, ...], Group] = {}
         keys = [key for key in self.keys if key not in SEEDS]
+        found: dict[tuple[str | None, ...], list[Row]] = {}
         for row in filter(self.scored, self.rows):
-            settings = {key: row.settings[key] for key in keys if key in row.settings}
-            group = found.setdefault(tuple(map(settings.get, keys)), Group(settings, {}))
-            group.by_seed.setdefault(tuple(map(row.settings.get, SEEDS)), []).append(row.metrics[self.score])
-        object.__setattr__(self, "groups", sorted(found.values(), key=lambda group: sign * group.mean))
+            found.setdefault(tuple(map(row.settings.get, keys)), []).append(row)
+        most = {key: max((len(_values(rows, key)) for rows in found.values()), default=0) for key in SEEDS}
+        seed = max(SEEDS, key=lambda key: most[key])
+        groups = []
+        for rows in found.values():
+            by_seed: dict[str | None, list[float]] = {}
+            for row in rows:
+                by_seed.setdefault(row.settings.get(seed), []).append(row.metrics[self.score])
+            settings = {key: rows[0].settings[key] for key in keys if key in rows[0].settings}
+            groups.append(Group(settings, rows, by_seed))
+        object.__setattr__(self, "seed", seed)
+        object.__setattr__(self, "groups", sorted(groups, key=lambda group: sign * group.mean))
 
     def scored(self, row: Row) -> bool:
         """Returns whether the row has a score."""
@@ -106,6 +127,10 @@ class Board:
     @property
     def failures(self) -> list[Row]:
         return [row for row in self.rows if row.error]
+
+
+def _values(rows: Sequence[Row], key: str) -> set[str | None]:
+    return {row.settings.get(key) for row in rows}
 
 
 def of_sweep(sweep: Sweep, results: Iterable[Result], score: str | None = None) -> Board:
@@ -144,28 +169,51 @@ def plain(board: Board, found: "Verdict", said: Sequence[str]) -> dict[str, Any]
         }
         for row in board.rows
     ]
-    return {"verdict": list(said), **found.plain(), "runs": runs}
+    return {"verdict": list(said), "method": " ".join(METHOD.split()), **found.plain(), "runs": runs}
 
 
-def picture(board: Board) -> "Figure":
-    """Draws the groups, of which there are some."""
-    from fulmen.figures.plots import ranking  # and with it matplotlib
+def picture(board: Board, found: "Verdict | None" = None) -> "Figure":
+    """Draws the configurations, in the order typed, of which some have a score.
+
+    Args:
+        board: the runs.
+        found: how they compare; without it only the best mean is shown as best.
+    """
+    from fulmen.figures.plots import Configuration, ranking  # and with it matplotlib
     from fulmen.figures.plots.letters import letters
 
     keys = [key for key in board.keys if key not in SEEDS]
-    settings = [[group.settings.get(key, "") for key in keys] for group in board.groups]
-    spreads = [group.spread or 0.0 for group in board.groups]
-    with letters([*keys, *(value for row in settings for value in row)]):
-        means, seeds = [group.mean for group in board.groups], [group.scores for group in board.groups]
-        return ranking(keys, settings, means, spreads, board.score, seeds)
+    groups = {tuple(map(group.settings.get, keys)): place for place, group in enumerate(board.groups)}
+    means = [group.mean for group in board.groups]
+    best = {place for place, mean in enumerate(means) if mean == means[0]}
+    best = best if found is None or found.is_comparable else set()
+    best |= set(found.equals) if found is not None and found.comparisons else set()
+    if len(best) == len(means):
+        best = set()  # where all are equal, none stands out
+    states: dict[tuple[str | None, ...], Counter[str]] = {}
+    for row in sorted(board.rows, key=lambda row: (len(row.job), row.job)):  # as numbers
+        of_one = states.setdefault(tuple(map(row.settings.get, keys)), Counter())
+        of_one[row.state] += row.state in LOST
+    configurations = []
+    for settings, counts in states.items():
+        values, place = [value or "" for value in settings], groups.get(settings)
+        lost = [state for state in LOST if counts[state]]
+        if place is None:
+            configurations.append(Configuration(values, math.nan, lost=" or ".join(lost)))
+        else:
+            group, some = board.groups[place], ", ".join(f"{counts[state]} {state}" for state in lost)
+            said = Configuration(values, group.mean, group.spread or 0.0, group.scores, some, place in best)
+            configurations.append(said)
+    with letters([*keys, *(value for each in configurations for value in each.settings)]):
+        return ranking(keys, configurations, board.score)
 
 
 def is_current(board: Board, folder: Path) -> bool:
-    """Returns whether a sweep's leaderboard was written and drawn after all its jobs had ended."""
-    last = folder / ("leaderboard.png" if board.groups else "leaderboard.md")
+    """Returns whether a sweep's leaderboard and report were written and drawn after all its jobs had ended."""
+    lasts = [folder / ("leaderboard.png" if board.groups else "leaderboard.md"), folder / REPORT]
     statuses = [row.folder / "status.json" for row in board.rows]
-    return last.exists() and all(
-        path.stat().st_mtime_ns <= last.stat().st_mtime_ns for path in statuses if path.exists()
+    return all(last.exists() for last in lasts) and all(
+        path.stat().st_mtime_ns <= last.stat().st_mtime_ns for path in statuses if path.exists() for last in lasts
     )
 
 
@@ -173,27 +221,40 @@ def table(board: Board, found: "Verdict", most: int) -> Table:
     """Returns the best configurations, with mean, its interval, spread and number of seeds."""
     header, rows = _ranks(board, found)
     title = f"{board.score}, {'smallest' if mode(board.score) == 'min' else 'largest'} first"
-    shown = Table(*map(escape, header), title=title)
+    shown = Table(*map(escape, header), title=title, min_width=len(title) + 2)
     for row in rows[:most]:
         shown.add_row(*map(escape, row))
-    if len(rows) > most:
-        shown.caption = f"{len(rows) - most} more in leaderboard.md"
+    ranks = [estimate.rank for estimate in found.estimates]
+    captions = (
+        ["those of the same rank cannot be told apart"] if found.comparisons and len({*ranks}) < len(ranks) else []
+    )
+    captions += [f"{len(rows) - most} more in leaderboard.md"] if len(rows) > most else []
+    shown.caption = "; ".join(captions) or None
     return shown
 
 
 def _ranks(board: Board, found: "Verdict") -> tuple[list[str], list[list[str]]]:
-    """Returns the header and the rows of the configurations; those that cannot be told apart have the same rank."""
+    """Returns the header and the rows of the configurations.
+
+    Those that cannot be told apart have the same rank, and there are no ranks where each ran with one seed.
+    """
     keys = [key for key in board.keys if key not in SEEDS]
     several = any(estimate.std is not None for estimate in found.estimates)
-    header = ["", *keys, board.score, *(["95% interval", "spread", "seeds"] if several else [])]
+    ranked = bool(found.comparisons)
+    header = [
+        *(["rank"] if ranked else []),
+        *keys,
+        board.score,
+        *(["95% interval", "spread", "seeds"] if several else []),
+    ]
     rows = []
-    for place, estimate in enumerate(found.estimates, start=1):
+    for estimate in found.estimates:
         beside = []
         if several:
             interval = "" if estimate.low is None else f"{estimate.low:.4g} to {estimate.high:.4g}"
             beside = [interval, "" if estimate.std is None else f"{estimate.std:.2g}", str(estimate.seeds)]
-        rank = str(estimate.rank if found.comparisons else place)
-        rows.append([rank, *(short(estimate.settings.get(key, "")) for key in keys), f"{estimate.mean:.4g}", *beside])
+        rank = [str(estimate.rank)] if ranked else []
+        rows.append([*rank, *(short(estimate.settings.get(key, "")) for key in keys), f"{estimate.mean:.4g}", *beside])
     return header, rows
 
 
@@ -215,6 +276,8 @@ def _markdown(board: Board, found: "Verdict", said: Sequence[str]) -> str:
     parts.append("".join(f"- {sentence}\n" for sentence in said))
     if board.groups:
         parts.append(_table(*_ranks(board, found)))
+    if pairs := [each for each in found.comparisons if each.better == 0]:
+        parts.append("## Differences from the best mean\n\n" + _table(*_differences(board, found, pairs)))
     if any(len(group.scores) > 1 for group in board.groups):
         parts.append(METHOD)
     header = ["run", "state", board.score, *board.keys]
@@ -227,6 +290,18 @@ def _markdown(board: Board, found: "Verdict", said: Sequence[str]) -> str:
         causes = [[row.job, row.state, row.error, f"`{row.folder.as_posix()}`"] for row in board.failures]
         parts.append("## Failures\n\n" + _table(["run", "state", "why", "folder"], causes))
     return "\n".join(parts)
+
+
+def _differences(board: Board, found: "Verdict", pairs: Sequence["Comparison"]) -> tuple[list[str], list[list[str]]]:
+    """Returns the header and the rows of the comparisons with the configuration whose mean is best."""
+    keys = [key for key in board.keys if key not in SEEDS]
+    rows = []
+    for each in pairs:
+        settings = found.estimates[each.worse].settings
+        interval, seeds = f"{each.low:.2g} to {each.high:.2g}", "" if each.needed is None else str(each.needed)
+        figures = [f"{each.difference:.2g}", interval, f"{each.effect:.2g}", f"{each.p:.2g}", each.test, seeds]
+        rows.append([*(short(settings.get(key, "")) for key in keys), *figures])
+    return [*keys, "difference", "95% interval", "effect", "p", "test", "seeds needed"], rows
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -53,6 +53,8 @@ class Progress:
         before = (read(folder / str(number)) for number in range(sweep.jobs) if number not in set(pending))
         self.done = self.failed = self.new = 0
         self.best: Result | None = None
+        self.interrupted: set[int] = set()
+        """Jobs of which it has been said."""
         for result in before:
             if result.ended:
                 self._count(result)
@@ -81,6 +83,7 @@ class Progress:
             self.before[place] = changed
             if result is not None and result.state == "interrupted":  # it may be resumed
                 self.say(f"job {result.number}  {' '.join(self.sweep.own_overrides(result.number))}  {result.error}")
+                self.interrupted.add(result.number)
             if result is None or result.state == "interrupted" or not result.ended:
                 waiting.append(place)
             else:

@@ -189,7 +189,7 @@ def read(folder: Path) -> Sweep:
     if not path.exists():
         if folder.is_dir() and (folder / "status.json").exists():
             raise ConfigurationError(f"{folder} is a single run; leave out -m to resume it")
-        unfinished = folder.is_dir() and any(folder.glob("*/config.yaml"))
+        unfinished = folder.is_dir() and any(folder.glob("*/config.yaml")) and not any(folder.glob("*/status.json"))
         raise ConfigurationError(
             f"{folder} has no {SWEEP}: it was stopped before its first job, so there is nothing to resume"
             if unfinished

@@ -29,6 +29,10 @@ DIFFERENT: Final = (
 """Keys and sections in which the copies of a stack may differ; a dropout's share is another, where it is not 0."""
 
 
+DURING_TRAINING: Final = ("animation", "histograms", "inside", "landscape")
+"""Figures of what training leaves no trace of but in a single run."""
+
+
 def obstacle(config: Mapping[str, Any]) -> str | None:
     """Returns why a run cannot be a copy in a stack, as far as its configuration says; None if it may."""
     trainer, figures = config["trainer"], config["figures"]
@@ -37,8 +41,15 @@ def obstacle(config: Mapping[str, Any]) -> str | None:
         "gradients are found by hand": config["choices"]["backprop"] != "autograd",
         f"trainer.devices={trainer['devices']} is not stacked": trainer["devices"] > 1,
         f"trainer.precision={trainer['precision']} is not stacked": trainer["precision"] not in ("32-true", "64-true"),
+        "trainer.profile times the parts of one run": trainer.get("profile", False),
         "trainer.debug looks at each operation": trainer["debug"],
-        "figures show how weights change": figures.get("animation") or figures.get("histograms"),
+        "callbacks watch a single run": config["choices"].get("callbacks", "none") != "none",
+        "metrics=[...] are measured of single runs": config.get("metrics"),
+        "start_from= takes over the weights of another network": config.get("start_from"),
+        "freeze= trains a part of the weights": config.get("freeze"),
+        "learning_rates= has several rates for one network": config.get("learning_rates"),
+        "data.augment= draws changes for one network": config["data"].get("augment"),
+        "figures show how weights change": any(map(figures.get, DURING_TRAINING)),
     }
     return next((why for why, holds in obstacles.items() if holds), None)
 

@@ -2,18 +2,18 @@
 
 import os
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from fulmen.errors import ConfigurationError, Finished, command
 from fulmen.rules import split_override
 from fulmen.runs.files import explain, save_figure
-from fulmen.runs.folder import read_config
+from fulmen.runs.folder import REPORT, read_config
 from fulmen.sweeps import curves, leaderboard, record, resume, stacking
 from fulmen.sweeps import grid as presets
 from fulmen.sweeps import job as gpus
@@ -27,7 +27,7 @@ from fulmen.sweeps.record import Sweep
 from fulmen.sweeps.results import Result, failures, read_all, runs
 from fulmen.sweeps.search import loop, options
 from fulmen.sweeps.search import plan as search
-from fulmen.sweeps.verdict import Verdict, advised_seeds, remarks, sentences, verdict
+from fulmen.sweeps.verdict import Verdict, advised_seeds, remarks, sentences, unlike_losses, verdict
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -161,17 +161,17 @@ def _run(plan: Sweep, folder: Path, pending: Sequence[int], launcher: Launcher, 
                 plan = loop.run(plan, folder, study, launcher, job, say)
     except OSError as error:
         with suppress(OSError):  # that of the leaderboard is no news
-            _end(plan, folder, study)
+            _end(plan, folder, study, progress.interrupted)
         raise _unwritable(error, plan, folder) from error
     except BaseException:
         with suppress(OSError):
-            _end(plan, folder, study)
+            _end(plan, folder, study, progress.interrupted)
         if launcher.outlived:
             say("jobs already submitted to Slurm keep running; squeue lists them, and scancel cancels them")
         say(f"stopped; resume with: {_go_on_command(plan, folder)}")
         raise
     try:
-        return _end(plan, folder, study)
+        return _end(plan, folder, study, progress.interrupted)
     except OSError as error:
         raise _unwritable(error, plan, folder) from error
 
@@ -184,8 +184,8 @@ def _unwritable(error: OSError, plan: Sweep, folder: Path) -> ConfigurationError
     )
 
 
-def _end(plan: Sweep, folder: Path, study: "Study | None") -> list[Result]:
-    """Writes the leaderboard, and says what has become of the jobs.
+def _end(plan: Sweep, folder: Path, study: "Study | None", interrupted: Collection[int] = frozenset()) -> list[Result]:
+    """Writes the leaderboard, and says what has become of the jobs, but of those interrupted that has been said.
 
     Raises:
         OSError: it cannot be written; all else has been said then.
@@ -194,7 +194,7 @@ def _end(plan: Sweep, folder: Path, study: "Study | None") -> list[Result]:
     board = leaderboard.of_sweep(plan, found)
     unwritten: OSError | None = None
     compared = verdict(board)
-    verdict_lines = _said(plan, board, compared)
+    verdict_lines = in_words(plan, board, compared)
     try:
         leaderboard.write(board, compared, verdict_lines, folder)
     except OSError as error:
@@ -208,43 +208,55 @@ def _end(plan: Sweep, folder: Path, study: "Study | None") -> list[Result]:
     completed = sum(result.done for result in found) - pruned
     say(f"{completed} of {runs(plan.jobs)} completed" + (f", {pruned} pruned" if pruned else ""))
     for result in failures(found):
+        if result.state == "interrupted" and result.number in interrupted:
+            continue
         overrides = " ".join(plan.own_overrides(result.number))
         say(f"job {result.number}  {overrides}  {result.state}: {result.error}")
         if result.state != "interrupted":  # which is resumed with the sweep
             say(f"  alone: {_rerun_command(plan, result)}")
-    if waiting := [result for result in found if not result.ended]:
+    if waiting := [result for result in found if not result.over]:
         say(f"{runs(len(waiting))} not begun or not ended")
     if unwritten is not None:
         raise unwritten
     say(f"leaderboard: {folder / 'leaderboard.md'}, .csv and .json")
-    _draw(board, folder, study)
+    metrics = _draw(board, compared, folder, study)
+    with _missed("the report"):
+        from fulmen.sweeps import report  # and with it matplotlib
+
+        report.write(plan, board, compared, verdict_lines, metrics, folder, folder / REPORT)
+        say(f"report:      {folder / REPORT}")
     say(f"see them:    tensorboard --logdir {folder}")
     return found
 
 
-def _said(plan: Sweep, board: Board, compared: Verdict) -> list[str]:
+def configurations(board: Board) -> list[dict[str, Any]]:
+    """Reads the configuration of a run of each of a leaderboard's configurations."""
+    configs = []
+    for group in board.groups[:COMPARED]:
+        with suppress(ConfigurationError):  # a damaged one is listed as that
+            configs.append(read_config(group.rows[0].folder))
+    return configs
+
+
+def in_words(plan: Sweep, board: Board, compared: Verdict) -> list[str]:
     """Returns the verdict in sentences, with the command for more seeds where those would help."""
+    configs = configurations(board)
+    places = [str(row.folder.parent) for row in board.rows[:1]]
+    if unlike := unlike_losses(board, configs, places):
+        return unlike + remarks(board, configs)
     said = sentences(compared)
     count = advised_seeds(compared)
     if count is not None and plan.search is None:
-        seeds = f"seed=range({count})"
+        seeds = f"{board.seed}=range({count})"
         names = [split_override(word)[0] for word in plan.words]
-        words = [seeds if name == "seed" else word for name, word in zip(names, plan.words, strict=True)]
-        said.append(f"for more seeds: {command('-m', *words, *([] if 'seed' in names else [seeds]))}")
-    firsts: dict[int, Path] = {}
-    for row in board.rows:
-        for place, group in enumerate(board.groups):
-            if place not in firsts and group.settings.items() <= row.settings.items():
-                firsts[place] = row.folder
-    configs = []
-    for place in sorted(firsts)[:COMPARED]:
-        with suppress(ConfigurationError):  # a damaged one is listed as that
-            configs.append(read_config(firsts[place]))
+        words = [seeds if name == board.seed else word for name, word in zip(names, plan.words, strict=True)]
+        own = [] if plan.config_dir is None else ["--config-dir", plan.config_dir]
+        said.append(f"for more seeds: {command(*own, '-m', *words, *([] if board.seed in names else [seeds]))}")
     return said + remarks(board, configs)
 
 
-def _draw(board: Board, folder: Path, study: "Study | None") -> None:
-    """Draws what there is to see, the leaderboard last, as `is_current` knows. Each picture can be missed."""
+def _draw(board: Board, compared: Verdict, folder: Path, study: "Study | None") -> dict[str, list["Band"]]:
+    """Draws what there is to see, each picture of which can be missed, and returns the curves."""
     wanted: dict[str, Callable[[], Figure | None]] = {}
     drawn = []
     with _missed():
@@ -255,7 +267,7 @@ def _draw(board: Board, folder: Path, study: "Study | None") -> None:
         if metrics:
             curves.write_events(metrics, folder)
     wanted |= {"curves": lambda: curves.picture(metrics)} if metrics else {}
-    wanted |= {"leaderboard": lambda: leaderboard.picture(board)} if board.groups else {}
+    wanted |= {"leaderboard": lambda: leaderboard.picture(board, compared)} if board.groups else {}
     for name, picture in wanted.items():
         with _missed():
             if (figure := picture()) is not None:
@@ -263,15 +275,16 @@ def _draw(board: Board, folder: Path, study: "Study | None") -> None:
                 drawn.append(str(folder / f"{name}.png"))
     if drawn:
         say(f"pictures:    {', '.join(drawn)}")
+    return metrics
 
 
 @contextmanager
-def _missed() -> Iterator[None]:
+def _missed(what: str = "a picture") -> Iterator[None]:
     """Lets a picture that cannot be drawn cost no other one, nor what is in words."""
     try:
         yield
     except Exception as error:  # of the disk, of matplotlib or of Optuna
-        say(f"a picture is missing: {type(error).__name__}: {' '.join(str(error).split())}")
+        say(f"{what} is missing: {type(error).__name__}: {' '.join(str(error).split())}")
 
 
 def _rerun_command(plan: Sweep, result: Result) -> str:

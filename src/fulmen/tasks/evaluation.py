@@ -11,8 +11,10 @@ from torch import Tensor, nn
 from fulmen.data.tensors import Batch, Rows, chunk_rows, chunks
 from fulmen.models.dry_run import evaluation_mode
 from fulmen.models.precision import computing
+from fulmen.tasks.further_metrics import Metric, measure
 from fulmen.tasks.losses import Loss
 from fulmen.tasks.metrics import Classes, StreamingMetrics
+from fulmen.tasks.names import METRICS
 from fulmen.tasks.outliers import Outlier
 from fulmen.tasks.task import Task
 
@@ -26,29 +28,45 @@ class Evaluation:
         task: how its output is read and measured.
         loss: measured without the penalty.
         precision: Lightning's word for the precision it computes in.
+        further: metrics beside the task's own.
     """
 
     net: nn.Module
     task: Task
     loss: Loss
     precision: str
+    further: tuple[Metric, ...] = ()
+
+    @property
+    def metric_names(self) -> tuple[str, ...]:
+        """The names of all metrics."""
+        return *METRICS[self.task.kind], *(metric.name for metric in self.further)
 
     def all_metrics(self, splits: Mapping[str, Rows]) -> dict[str, Any]:
         """Returns the entries of `metrics.json`: `<split>/loss`, its metrics, the confusion matrix of classes."""
         found: dict[str, Any] = {}
         for name, split in splits.items():
-            found |= entries(name, self._seen(split))[0]
+            seen, further = self._seen(split)
+            found |= {**entries(name, seen)[0], **{f"{name}/{key}": value for key, value in further.items()}}
         return found
 
     def metrics(self, split: Rows) -> dict[str, float]:
         """Returns the loss and the metrics over all rows of `split`; what is undefined is absent."""
-        return self._seen(split).results()[0]
+        seen, further = self._seen(split)
+        return seen.results()[0] | further
 
-    def _seen(self, split: Rows) -> StreamingMetrics:
-        seen = StreamingMetrics(self.task, self.loss, split.rows)
+    def _seen(self, split: Rows) -> tuple[StreamingMetrics, dict[str, float]]:
+        """Returns what the task's own metrics and the further ones have seen of a split."""
+        seen, kept = StreamingMetrics(self.task, self.loss, split.rows), list[tuple[Tensor, Tensor]]()
         for chunk in chunks(split):
-            seen.add(*(values.unsqueeze(0) for values in self._outcome(chunk)))
-        return seen
+            out, y = self._outcome(chunk)
+            seen.add(out.unsqueeze(0), y.unsqueeze(0))
+            if self.further:
+                kept.append((out.cpu(), y.cpu()))
+        if not kept:
+            return seen, {}
+        out, y = map(torch.cat, zip(*kept, strict=True))
+        return seen, measure(self.further, out, y, self.task)
 
     def unmeasurable(self, split: Rows) -> Outlier | None:
         """Returns the first row without a finite loss; None if half of the rows have none, or each of them has one."""

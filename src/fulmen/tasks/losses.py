@@ -3,7 +3,7 @@
 All are means but `sse`, which is a sum. Shapes as in `task.py`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -11,11 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fulmen.tasks.task import Task
+from fulmen.tasks.task import TINY, Task
 
 Function = Callable[..., Tensor]
 """Takes raw scores, targets and the task; returns one number, []."""
-Reduction = Literal["mean", "sum"]
 
 
 @dataclass(frozen=True)
@@ -31,8 +30,8 @@ class Loss:
 
     name: str
     function: Function
-    reduction: Reduction = "mean"
-    options: Mapping[str, float] = field(default_factory=dict, hash=False)
+    reduction: Literal["mean", "sum"] = "mean"
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __call__(self, out: Tensor, y: Tensor, task: Task) -> Tensor:
         return self.function(out, y, task, **self.options)
@@ -73,14 +72,18 @@ def huber(*, delta: float) -> Loss:
     return Loss("huber", huber_error, options={"delta": delta})
 
 
-def bce() -> Loss:
+def bce(*, class_weights: Sequence[float] | None = None) -> Loss:
     """Makes the binary cross-entropy, from logits unless the model gives probabilities itself."""
-    return Loss("bce", binary_cross_entropy)
+    return Loss("bce", binary_cross_entropy, options=_weights(class_weights))
 
 
-def cross_entropy() -> Loss:
+def cross_entropy(*, class_weights: Sequence[float] | None = None) -> Loss:
     """Makes the cross-entropy of the class probabilities."""
-    return Loss("cross_entropy", class_cross_entropy)
+    return Loss("cross_entropy", class_cross_entropy, options=_weights(class_weights))
+
+
+def _weights(class_weights: Sequence[float] | None) -> dict[str, Any]:
+    return {} if class_weights is None else {"class_weights": tuple(class_weights)}
 
 
 def tasks_own(out: Tensor, y: Tensor, task: Task) -> Tensor:
@@ -108,17 +111,35 @@ def huber_error(out: Tensor, y: Tensor, task: Task, *, delta: float) -> Tensor:
     return F.huber_loss(*task.comparable(out, y), delta=delta)
 
 
-def binary_cross_entropy(out: Tensor, y: Tensor, task: Task) -> Tensor:
-    """Returns the mean of -log p of the true one of two classes, []."""
+def binary_cross_entropy(
+    out: Tensor, y: Tensor, task: Task, *, class_weights: tuple[float, float] | None = None
+) -> Tensor:
+    """Returns the mean over rows of -w log p, p the probability of the true one of two classes, w its weight, []."""
+    weight = None if class_weights is None else of_rows(class_weights, y)
     if task.gives_probabilities:
         with torch.autocast(out.device.type, enabled=False):  # torch refuses logarithms of half-precision probabilities
-            return F.binary_cross_entropy(out.to(y.dtype), y)
-    return F.binary_cross_entropy_with_logits(out, y)
+            return F.binary_cross_entropy(out.to(y.dtype), y, weight)
+    return F.binary_cross_entropy_with_logits(out, y, weight)
 
 
-def class_cross_entropy(out: Tensor, y: Tensor, task: Task) -> Tensor:
-    """Returns the mean of -log p of the true class, []."""
-    return F.nll_loss(task.log_probabilities(out), y) if task.gives_probabilities else F.cross_entropy(out, y)
+def class_cross_entropy(
+    out: Tensor, y: Tensor, task: Task, *, class_weights: tuple[float, ...] | None = None
+) -> Tensor:
+    """Returns the mean over rows of -w log p, p the probability of the true class, w its weight, []."""
+    log_p = task.probabilities(out).clamp_min(TINY).log() if task.gives_probabilities else None
+    if class_weights is None:
+        return F.cross_entropy(out, y) if log_p is None else F.nll_loss(log_p, y)
+    # not torch's own weights: it divides by their sum, so that a loss would depend on the classes of its batch
+    rows = F.cross_entropy(out, y, reduction="none") if log_p is None else F.nll_loss(log_p, y, reduction="none")
+    return (rows * of_rows(class_weights, y).to(rows.dtype)).mean()
+
+
+def of_rows(class_weights: Sequence[float], y: Tensor) -> Tensor:
+    """Returns the weight of each row's class, in the shape of y; without a table, which a recorded step cannot hold."""
+    weights = y * 0.0
+    for index, weight in enumerate(class_weights):
+        weights = weights + weight * (y == index)
+    return weights
 
 
 OWN: dict[str, Function] = {

@@ -29,11 +29,7 @@ class Outlier(NamedTuple):
 
 def outlier(split: Rows, spec: DataSpec, scaling: Scaling) -> Outlier | None:
     """Returns the first target or feature so large that a mean of squares overflows in the rows' dtype, or None."""
-
-    def is_wrong(values: Tensor, _: Standardizer | None) -> Tensor:
-        return ~(values.abs() <= _limit(values, split))  # NaN is, too
-
-    return _first(split, spec, scaling, is_wrong)
+    return _first(split, spec, scaling, lambda values, _: ~(values.abs() <= _limit(values, split)))  # NaN is, too
 
 
 def dominant(train: Rows, spec: DataSpec, scaling: Scaling) -> Outlier | None:

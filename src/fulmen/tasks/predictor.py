@@ -6,6 +6,7 @@ learned from its training rows, all as plain values.
 Shapes: N rows, T targets, K classes.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -53,9 +54,14 @@ class Predictor:
         return data_type(self.evaluation.precision)
 
     def predict(self, rows: Any) -> NDArray[Any]:
-        """Returns values [N, T], or the names of the likeliest classes [N]."""
+        """Returns values [N, T], or the likeliest classes [N]: their names, which are whole numbers if all look so."""
         scores = self.scores(rows)
-        return scores if self.spec.task == "regression" else np.array(self.spec.target_names)[scores.argmax(1)]
+        if self.spec.task == "regression":
+            return scores
+        names = self.spec.target_names
+        are_numbers = all(re.fullmatch(r"0|-?[1-9]\d{0,17}", name) for name in names)
+        likeliest: NDArray[Any] = np.array([*map(int, names)] if are_numbers else names)[scores.argmax(1)]
+        return likeliest
 
 
 def final(scores: Tensor, task: Task) -> Tensor:
@@ -64,8 +70,8 @@ def final(scores: Tensor, task: Task) -> Tensor:
     Probabilities have a column for each class: [N, 1] of the second of two classes becomes [N, 2].
     """
     if task.kind == "regression":
-        return task.predictions(scores.double())
-    out = task.predictions(scores.float() if scores.dtype == torch.bfloat16 else scores)
+        return task.values(scores.double())
+    out = task.probabilities(scores.float() if scores.dtype == torch.bfloat16 else scores)
     return torch.cat([1 - out, out], 1) if task.kind == "binary" else out
 
 

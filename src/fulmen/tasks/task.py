@@ -2,9 +2,8 @@
 
 A task says how a model's raw scores are read as predictions.
 
-Shapes: B rows, T targets, K classes. Scores `out` and targets `y` are
-[B, T] and [B, T] for regression, [B, 1] and [B, 1] (0 or 1) for binary, [B, K] and [B] (int64) for multiclass. Before
-these there may be an axis of copies of the network.
+Shapes: B rows, T targets, K classes. Scores `out` and targets `y` are [B, T] and [B, T] for regression, [B, 1] and
+[B, 1] (0 or 1) for binary, [B, K] and [B] (int64) for multiclass, perhaps with an axis of network copies before these.
 """
 
 from dataclasses import dataclass
@@ -30,10 +29,6 @@ class Task:
     std: tuple[float, ...] = (1.0,)
     """For regression: a target is mean + std · its scaled value. One number for each target, or one for all."""
 
-    def predictions(self, out: Tensor) -> Tensor:
-        """Returns values [B, T] in the targets' own units, or class probabilities."""
-        return self.values(out) if self.kind == "regression" else self.probabilities(out)
-
     def values(self, scaled: Tensor) -> Tensor:
         """Returns scores or targets of regression, [B, T], in the targets' own units."""
         if (self.mean, self.std) == ((0.0,), (1.0,)):
@@ -46,14 +41,9 @@ class Task:
             return out if self.gives_probabilities else out.sigmoid()
         return out / out.sum(-1, keepdim=True).clamp_min(TINY) if self.gives_probabilities else out.softmax(-1)
 
-    def log_probabilities(self, out: Tensor) -> Tensor:
-        """Returns the logarithms of the class probabilities of a multiclass task, [B, K]."""
-        return self.probabilities(out).clamp_min(TINY).log() if self.gives_probabilities else out.log_softmax(-1)
-
     def comparable(self, out: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Returns prediction and target in one shape: values, or probabilities and the classes as 0 and 1."""
         if self.kind == "regression":
             return out, y
-        if self.kind == "binary":
-            return self.probabilities(out), y
-        return self.probabilities(out), F.one_hot(y, self.out_features).to(out.dtype)
+        true = y if self.kind == "binary" else F.one_hot(y, self.out_features).to(out.dtype)
+        return self.probabilities(out), true

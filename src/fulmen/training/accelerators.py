@@ -10,12 +10,7 @@ DEVICES = {"cpu": "cpu", "gpu": "cuda", "mps": "mps"}
 
 
 def find(wanted: str, dtype: torch.dtype, devices: int = 1) -> str:
-    """Returns the accelerator to take: `cpu`, `gpu` or `mps`.
-
-    Args:
-        wanted: one of them, or `auto` for the fastest that can compute in `dtype`.
-        dtype: data type that it must compute in.
-        devices: number of devices.
+    """Returns the accelerator to take, `cpu`, `gpu` or `mps`, with so many devices, or for `auto` the fastest one.
 
     Raises:
         ValueError: it is not in this machine, has too few devices, or cannot compute in the precision asked for.

@@ -65,6 +65,8 @@ def obstacle(step: Step, optimizer: Optimizer, options: TrainerOptions) -> str |
         ),
         "L-BFGS decides by its losses what to do next": isinstance(optimizer, LBFGS),
         "the gradient is found by hand": step.by_hand is not None,
+        "training rows are changed at random in each step": step.augment is not None,
+        "there are several learning rates": len(optimizer.param_groups) > 1,
         "trainer.debug looks at each operation": options.debug,
     }
     return next((why for why, holds in obstacles.items() if holds), None)
@@ -86,14 +88,7 @@ def is_small(plan: Plan, row_work: int) -> bool:
 
 
 class Compiled:
-    """Compiled steps of a network's training, one function for each size of batches.
-
-    Args:
-        step: the run's own.
-        optimizer: that trains the network.
-        make_optimizer: makes another one.
-        plan: how the run is divided.
-    """
+    """Compiled steps of a network's training, one function for each size of batches."""
 
     def __init__(self, step: Step, optimizer: Optimizer, make_optimizer: MakeOptimizer, plan: Plan) -> None:
         self.step, self.net, self.plan = step, step.evaluation.net, plan
@@ -113,17 +108,10 @@ class Compiled:
         warn(NOT_POSSIBLE.format(why))
 
     def train(self, own: TrainStep, pack: Pack, index: int, first: int, scheduler: LRScheduler | None) -> Tensor:
-        """Trains on some batches of `pack`, at least one, with the schedule after each.
+        """Trains on batches of `pack` from `index` on, at least one, with the schedule after each.
 
-        Args:
-            own: the run's own step.
-            pack: batches, of which
-            index: is the first to train on.
-            first: number of its step, not 0: the first step of all gives the optimizer its state.
-            scheduler: of the learning rate.
-
-        Returns:
-            Their losses, [steps].
+        The first has the number `first`, not 0: the first step of all gives the optimizer its state. `own` is the run's
+        own step. Returns the losses, [steps].
 
         Raises:
             ValueError: the network no longer computes what was compiled.
@@ -173,7 +161,8 @@ class Compiled:
         except Impossible as error:
             self._give_up(str(error))
             return own(batch, step)
-        rows, random = Batch(*(tensor.clone() for tensor in batch)), _random_state(batch)
+        rows, device = Batch(*(tensor.clone() for tensor in batch)), batch.x.device
+        random = [torch.get_rng_state(), *([torch.cuda.get_rng_state(device)] if batch.x.is_cuda else [])]
         rate, compiled_before = self.optimizer.param_groups[0]["lr"], function is not None
         loss, unseen = (own(batch, step), None) if self.known else self._watched(own, batch, step)
         try:
@@ -183,8 +172,10 @@ class Compiled:
             if unseen is not None:
                 raise Impossible(unseen)
             function = function or self._compile(batch)
-            with torch.random.fork_rng([batch.x.device] if batch.x.is_cuda else []):
-                _set_random_state(random, batch)
+            with torch.random.fork_rng([device] if batch.x.is_cuda else []):
+                torch.set_rng_state(random[0])
+                if batch.x.is_cuda:
+                    torch.cuda.set_rng_state(random[1], device)
                 losses, gradients = self._run(function, before, [rate], step, Batch(rows.x[None], rows.y[None]))
         except Impossible as error:
             self._give_up(str(error))
@@ -207,7 +198,7 @@ class Compiled:
         return losses[0]
 
     def _watched(self, own: TrainStep, batch: Batch, step: int) -> tuple[Tensor, str | None]:
-        """Takes a step; return the loss, and what Python did meanwhile that a graph does not see, or None."""
+        """Takes a step; returns the loss, and what Python did meanwhile that a graph does not see, or None."""
         before, printed = self._attributes(), io.StringIO()
         with contextlib.redirect_stdout(printed):
             loss = own(batch, step)
@@ -246,8 +237,7 @@ class Compiled:
     ) -> tuple[Tensor, dict[int, Tensor]]:
         """Takes compiled steps, which change the tensors of `mutable_state`.
 
-        Returns:
-            The losses, [steps], and the gradients of the last step by the parameter's index.
+        Returns the losses, [steps], and the gradients of the last step by the parameter's index.
         """
         assert self.layout is not None
         numbers = torch.tensor(rates, dtype=torch.float64)
@@ -277,10 +267,8 @@ class Function:
     Args:
         one: the graph of a step. It is given the state, which it changes, constants, the rate, the step's number, [] in
             int64, x and y, and returns the losses and further tensors, such as gradients.
-        state: tensors as an example.
+        state, rate, batch: examples of those.
         constants: tensors that no step changes.
-        rate: an example of what `one` takes for a rate.
-        batch: an example.
         full: whether every step is on the same batch.
         known: whether the network needs no further comparison.
     """
@@ -342,16 +330,10 @@ class Function:
         return math.inf if self.known else next((steps for steps in CHECKS if steps >= self.steps), math.inf)
 
     def __call__(self, state: Sequence[Tensor], rates: Tensor, first: int, rows: Batch) -> tuple[Tensor, list[Tensor]]:
-        """Takes a step for each of `rates`.
+        """Takes a step for each of the learning rates, [steps, ...], of which the first has the number `first`.
 
-        Args:
-            state: as it is before.
-            rates: the learning rates, [steps, ...].
-            first: number of the first step.
-            rows: [steps, B, ...], or [1, B, ...] where all steps have the same.
-
-        Returns:
-            The losses, [steps, ...], and what else the last step returned, followed by the state after it.
+        Rows are [steps, B, ...], or [1, B, ...] where all steps have the same. Returns the losses, [steps, ...], and
+        what else the last step returned, followed by the state after it.
         """
         count, number = len(rates), functools.partial(torch.tensor, dtype=torch.int64, device=self.rates.device)
         self.rates[:count] = rates
@@ -366,16 +348,6 @@ class Function:
             losses, *found = self.code(*state, *self.constants, self.rates, number(first), number(count), *rows)
         self.steps += count
         return losses[:count], found
-
-
-def _random_state(batch: Batch) -> list[Tensor]:
-    return [torch.get_rng_state(), *([torch.cuda.get_rng_state(batch.x.device)] if batch.x.is_cuda else [])]
-
-
-def _set_random_state(states: list[Tensor], batch: Batch) -> None:
-    torch.set_rng_state(states[0])
-    if batch.x.is_cuda:
-        torch.cuda.set_rng_state(states[1], batch.x.device)
 
 
 def _product(a: Tensor, b: Tensor) -> Any:

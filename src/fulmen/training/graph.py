@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.fx import Graph, GraphModule, Node
-from torch.optim import SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, NAdam, Optimizer, RMSprop
+from torch.optim import SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, Optimizer, RMSprop
 from torch.overrides import TorchFunctionMode
 
 from fulmen.data.tensors import Batch
@@ -44,7 +44,7 @@ LONG = 4000
 """Steps from which on recording the gradient pays (some 0.05 s for each of two shapes of batches)."""
 KNOWN = ("torch.nn.modules.", "fulmen.models.")
 """Modules whose layers do nothing but operations on tensors."""
-ELEMENTWISE = (GD, SGD, Adam, AdamW, Adamax, NAdam, RMSprop, Adagrad, Adadelta)
+ELEMENTWISE = (GD, SGD, Adam, AdamW, Adamax, RMSprop, Adagrad, Adadelta)
 """Optimizers whose update of a number of a weight depends on nothing but that number's gradient and state."""
 aten = torch.ops.aten
 
@@ -70,13 +70,9 @@ class Layout:
     """The tensors of `mutable_state` as a few flat ones: weights, one of their states, buffers.
 
     An elementwise optimizer then has one tensor to update instead of one for each layer, which makes both the graph and
-    its machine code shorter.
+    its machine code shorter. It is made after a step, so that the weights that are trained have a gradient.
 
     Shapes: a flat tensor is [n], as long as its tensors together.
-
-    Args:
-        net: after a step, so that the weights that are trained have a gradient.
-        optimizer: that trains it.
     """
 
     def __init__(self, net: nn.Module, optimizer: Optimizer) -> None:
@@ -202,7 +198,7 @@ def _take_step(
         kept.append({name: next(buckets) for name in places})
         states.append({name: layout.for_optimizer(kept[-1][name], bucket, group) for name, bucket in places.items()})
     optimizer = make_optimizer(weights)
-    plain = {name: False for name in ("foreach", "fused") if name in constants}
+    plain = dict.fromkeys({"foreach", "fused"} & constants.keys(), False)
     optimizer.param_groups[0] |= {**constants, **plain, "lr": rate}
     optimizer.state.clear()
     optimizer.state.update(zip(weights, map(dict, states), strict=True))
@@ -282,11 +278,9 @@ def named_tensors(net: nn.Module) -> dict[str, Tensor]:
 
 
 class RecordedGradient:
-    """The gradient by autograd's own operations, recorded once for each number of rows; in place of autograd.
+    """The gradient by autograd's own operations, recorded once for each number of rows; in place of autograd (`own`).
 
-    Args:
-        evaluation: of which `is_known` holds, on its device.
-        own: finds the gradient by autograd.
+    It is for an evaluation of which `is_known` holds, on its device.
     """
 
     def __init__(self, evaluation: Evaluation, own: Differentiate) -> None:
@@ -295,7 +289,7 @@ class RecordedGradient:
         self.functions: dict[int, Function | None] = {}
 
     def __call__(self, x: Tensor, y: Tensor) -> Tensor:
-        """Finds every parameter's `.grad`; return the loss, as `Differentiate` does."""
+        """Finds every parameter's `.grad`; returns the loss, as `Differentiate` does."""
         rows = len(x)
         if rows not in self.functions:
             return self._first(x, y)
@@ -309,7 +303,7 @@ class RecordedGradient:
         return loss
 
     def _first(self, x: Tensor, y: Tensor) -> Tensor:
-        """Finds it by autograd; keep the recorded function if it finds the same, to the last bit."""
+        """Finds it by autograd; keeps the recorded function if it finds the same, to the last bit."""
         copies, rows = [buffer.clone() for buffer in self.buffers], [x.clone(), y.clone()]
         try:
             function = trace_gradient(self.evaluation, self.parameters, self.buffers, x, y)
@@ -320,12 +314,10 @@ class RecordedGradient:
             return self.own(x, y)
         loss = self.own(x, y)
         expected = [loss, *(parameter.grad for parameter in self.parameters), *self.buffers, x, y]
-        self.functions[len(x)] = function if all(map(_equal, [*found, *copies, *rows], expected)) else None
+        pairs = zip([*found, *copies, *rows], expected, strict=True)
+        is_same = all(other is not None and torch.equal(one, other) for one, other in pairs)
+        self.functions[len(x)] = function if is_same else None
         return loss
-
-
-def _equal(one: Tensor, other: Tensor | None) -> bool:
-    return other is not None and torch.equal(one, other)
 
 
 def trace_gradient(
@@ -362,7 +354,8 @@ def shorten(graph: Graph) -> None:
         before = node.args[0] if node.args else None
         if not isinstance(before, Node):
             continue
-        is_view = node.target in VIEWS and _shape(node) is not None and _shape(node) == _shape(before)
+        shapes = {getattr(each.meta.get("val"), "shape", None) for each in (node, before)}
+        is_view = node.target in VIEWS and len(shapes) == 1 and None not in shapes
         is_times_one = node.target is aten.mul.Scalar and node.args[1] == 1 and not _is_changed(node)
         if node.target is aten.detach.default or is_view or is_times_one:
             node.replace_all_uses_with(before)
@@ -378,7 +371,3 @@ def _is_changed(node: Node) -> bool:
     """Returns whether an operation writes to what `node` gives, which must then be a copy."""
     schemas = [getattr(user.target, "_schema", None) for user in node.users]
     return any(schema is None or schema.is_mutable for schema in schemas)
-
-
-def _shape(node: Node) -> Any:
-    return getattr(node.meta.get("val"), "shape", None)

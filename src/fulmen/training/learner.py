@@ -7,6 +7,7 @@ clipping, accumulation and schedules are here and not in the Trainer.
 """
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,16 +20,14 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from fulmen.data.tensors import Rows
+from fulmen.errors import Diverged
 from fulmen.tasks.evaluation import Evaluation
-from fulmen.training import graph, loggers, optimizers, schedulers
+from fulmen.training import graph, loggers, optimizers, parameters, schedulers
 from fulmen.training.compile import Compiled
-from fulmen.training.divergence import anomalies, finite
-from fulmen.training.graph import TrainStep
 from fulmen.training.packs import Pack
 from fulmen.training.plan import Plan
-from fulmen.training.running_loss import RunningLoss
-from fulmen.training.schedulers import MakeScheduler
+from fulmen.training.recipe import Recipe
+from fulmen.training.running_loss import RunningLoss, finite
 from fulmen.training.step import Step
 
 
@@ -38,11 +37,9 @@ class Learner(LightningModule):
     Args:
         evaluation: the network, how its output is read and measured, and the loss that is minimized.
         step: how the optimizer takes a step.
-        make_optimizer: makes the optimizer from the parameters.
-        make_scheduler: makes the learning rate's schedule, or None for a constant rate.
+        recipe: makes the optimizer, and the learning rate's schedule.
         plan: how the run is divided.
-        metrics: names of what is measured on the validation rows after each interval.
-        score: which of the figures schedules watch.
+        score: which of the metrics schedules watch.
         metadata: plain values that a checkpoint keeps beside the weights: what one needs to use them.
         compiling: whether to compile the step.
     """
@@ -52,10 +49,8 @@ class Learner(LightningModule):
         evaluation: Evaluation,
         *,
         step: Step,
-        make_optimizer: optimizers.MakeOptimizer,
-        make_scheduler: MakeScheduler | None,
+        recipe: Recipe,
         plan: Plan,
-        metrics: tuple[str, ...],
         score: str,
         metadata: Mapping[str, Any],
         compiling: bool = False,
@@ -63,9 +58,7 @@ class Learner(LightningModule):
         super().__init__()
         self.automatic_optimization = False
         self.evaluation, self.net = evaluation, evaluation.net
-        self.step, self.plan = step, plan
-        self.make_optimizer, self.make_scheduler = make_optimizer, make_scheduler
-        self.metrics, self.score, self.metadata = metrics, score, metadata
+        self.step, self.recipe, self.plan, self.score, self.metadata = step, recipe, plan, score, metadata
         self.interval = RunningLoss()
         self.restored: dict[str, Any] | None = None
         self.compiling = compiling
@@ -78,10 +71,9 @@ class Learner(LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Returns the optimizer, and its schedule if there is one."""
-        optimizer = optimizers.make(self.make_optimizer, list(self.net.parameters()))
-        if self.make_scheduler is None:
-            return optimizer
-        return [optimizer], [self.make_scheduler(optimizer, self.plan)]
+        groups = parameters.groups(dict(self.net.named_parameters()), self.recipe.learning_rates)
+        optimizer, scheduler = optimizers.make(self.recipe.optimizer, groups), self.recipe.scheduler
+        return optimizer if scheduler is None else ([optimizer], [schedulers.make(scheduler, optimizer, self.plan)])
 
     def training_step(self, pack: Pack, _index: int) -> None:
         """Takes one step of the optimizer on each batch of `pack`.
@@ -90,11 +82,19 @@ class Learner(LightningModule):
             Diverged: a loss is not finite, or a gradient, where that is looked for; names the step.
         """
         first, is_plain = self.trainer.global_step, self._is_plain()
-        own = self.step.plain(self._optimizer()) if is_plain else self._lightning()
-        scheduler, compiled = self._step_scheduler(), self.compiled
+        if is_plain:
+            own = self.step.plain(self._optimizer())
+        else:  # through Lightning's own calls, which count steps, scale and synchronize
+            optimizer = self.optimizers()
+            assert isinstance(optimizer, LightningOptimizer)
+            own = self.step.build(lambda closure: optimizer.step(closure=closure), self.manual_backward)
+        scheduler, compiled = self.lr_schedulers(), self.compiled
+        if isinstance(scheduler, ReduceLROnPlateau):  # which steps at an interval's end
+            scheduler = None
+        assert isinstance(scheduler, LRScheduler | None)
         losses: list[Tensor] = []
         done = 0
-        with anomalies(lambda: first + done + 1):
+        try:
             while done < len(pack.sizes):
                 if compiled is not None and not compiled.given_up and first + done > 0:
                     losses.append(compiled.train(own, pack, done, first + done, scheduler))
@@ -104,8 +104,15 @@ class Learner(LightningModule):
                 done += 1
                 if scheduler is not None:
                     scheduler.step()
-        if is_plain:
-            self._count_steps(done)
+        except RuntimeError as error:  # of torch's anomaly detection, with `trainer.debug`
+            if (found := re.search(r"Function '(\w+)' returned nan values", str(error))) is None:
+                raise
+            raise Diverged(f"the gradient of {found[1]} became nan at step {first + done + 1}") from error
+        if is_plain:  # counts steps as Lightning's optimizer would have; `trainer.global_step` reads the count
+            progress = self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
+            for counter in (progress.total, progress.current):
+                counter.ready += done
+                counter.completed += done
         self.interval.add(finite(torch.hstack(losses), first), pack.sizes)
 
     def _is_plain(self) -> bool:
@@ -114,28 +121,8 @@ class Learner(LightningModule):
         plain = type(precision) in (Precision, DoublePrecision, HalfPrecision)
         return plain and isinstance(self.trainer.strategy, SingleDeviceStrategy)
 
-    def _lightning(self) -> TrainStep:
-        """Builds a step through Lightning's own calls, which count steps, scale and synchronize."""
-        optimizer = self.optimizers()
-        assert isinstance(optimizer, LightningOptimizer)
-        return self.step.build(lambda closure: optimizer.step(closure=closure), self.manual_backward)
-
-    def _step_scheduler(self) -> LRScheduler | None:
-        scheduler = self.lr_schedulers()
-        if scheduler is None or isinstance(scheduler, ReduceLROnPlateau):
-            return None
-        assert isinstance(scheduler, LRScheduler)
-        return scheduler
-
-    def _count_steps(self, steps: int) -> None:
-        """Counts steps as Lightning's optimizer would have; `trainer.global_step` reads the count."""
-        progress = self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
-        for counter in (progress.total, progress.current):
-            counter.ready += steps
-            counter.completed += steps
-
     def on_train_epoch_end(self) -> None:
-        """Ends an interval: evaluate, record a row, take a step of `plateau`, and stop at the last step.
+        """Ends an interval: evaluates, records a row, takes a step of `plateau`, and stops at the last step.
 
         Raises:
             ValueError: a validation row, and not the training, makes the loss or the score infinite.
@@ -143,14 +130,15 @@ class Learner(LightningModule):
         step = self.trainer.global_step
         loss = self.interval.end(self.plan.rows if self.step.sums else None)
         row = {"lr": self._optimizer().param_groups[0]["lr"], "train/loss": loss}
-        validation = self._splits().get("val")
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        validation = data.splits.get("val")
         if validation is not None:
-            metrics = self.evaluation.metrics(validation)
-            row |= {f"val/{name}": value for name, value in metrics.items()}
+            row |= {f"val/{name}": value for name, value in self.evaluation.metrics(validation).items()}
         # a metric that is undefined this time must not keep its last value: checkpoints, patience and pruning read it
-        watched = {f"val/{name}": math.nan for name in self.metrics if validation is not None} | row
+        metrics = self.evaluation.metric_names if validation is not None else ()
+        watched = {f"val/{name}": math.nan for name in metrics} | row
         missing = [name for name in ("val/loss", self.score) if not math.isfinite(watched.get(name, 0.0))]
-        if missing and (found := self.trainer.datamodule.outlier("val", self.evaluation)) is not None:  # type: ignore[attr-defined]
+        if missing and (found := data.outlier("val", self.evaluation)) is not None:
             raise ValueError(f"{missing[0]} is not finite after step {step}, because {found}")
         self.trainer.callback_metrics.update({name: torch.tensor(value) for name, value in watched.items()})
         loggers.log(self.trainer.loggers, row, step)
@@ -163,10 +151,6 @@ class Learner(LightningModule):
         optimizer = self.optimizers(use_pl_optimizer=False)
         assert isinstance(optimizer, Optimizer)
         return optimizer
-
-    def _splits(self) -> dict[str, Rows]:
-        splits: dict[str, Rows] = self.trainer.datamodule.splits  # type: ignore[attr-defined]
-        return splits
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds what a run needs to resume exactly, and what a lone checkpoint needs to be used."""
@@ -188,7 +172,7 @@ class Learner(LightningModule):
             torch.set_rng_state(self.restored["random"])
             self.restored = None
         if self.compiling:
-            self.compiled = Compiled(self.step, self._optimizer(), self.make_optimizer, self.plan)
+            self.compiled = Compiled(self.step, self._optimizer(), self.recipe.optimizer, self.plan)
         steps = self.plan.total_steps - self.trainer.global_step
         if steps >= graph.LONG and self._is_plain() and not self.compiling and not torch.is_anomaly_enabled():
             self.step.record_gradient()

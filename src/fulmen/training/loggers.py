@@ -1,6 +1,6 @@
-"""Loggers, and all that TensorBoard shows beside curves: a network's graph, figures, a table of hyperparameters.
+"""Loggers, and all that they get beside curves: configuration, final metrics, figures; TensorBoard also gets the graph.
 
-A run is called there by the path of its files, so the last folder of that path describes the run.
+A run is called in TensorBoard by the path of its files, so the last folder of that path describes the run.
 """
 
 import time
@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.loggers import CSVLogger, MLFlowLogger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.loggers.logger import Logger
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from fulmen.models.dry_run import evaluation_mode
 from fulmen.runs.files import flush_to_disk
 from fulmen.runs.history import History
-from fulmen.training import tensorboard_private
+from fulmen.training import tensorboard_private, tracking
+from fulmen.training.recipe import kind
 
 MakeLogger = Callable[..., Logger]
 HYPERPARAMETERS = {
@@ -37,6 +38,8 @@ HYPERPARAMETERS = {
     "seed": "",
 }
 """Keys shown beside each group's choice, with their units; a key that the choice lacks is left out."""
+IMAGE = "visuals/{}"
+"""TensorBoard sorts its cards by name, and opens on the first: after train/ and val/, so that losses come first."""
 GROUPS = ("data", "model", "optimizer", "scheduler", "loss", "penalty", "init", "backprop")
 
 
@@ -44,32 +47,41 @@ def none() -> None:
     """Leaves a run with no logger but its own history."""
 
 
-def make(make_logger: MakeLogger, folder: Path, name: str, history: History, step: int) -> Logger:
-    """Returns the logger of a run in `folder`, called `name`, with the curves up to `step` of a resumed run.
+def make(
+    make_logger: MakeLogger,
+    folder: Path,
+    name: str,
+    rows: Iterable[tuple[int, Mapping[str, float]]] = (),
+    step: int = 0,
+) -> Logger:
+    """Returns the logger of a run in `folder`, called `name`, with the `rows` up to `step` of a resumed run.
 
-    TensorBoard's files keep their points; those that the run had taken after its checkpoint are purged. Lightning's
-    own CSV file starts empty, so its rows are logged again.
+    TensorBoard's files keep their points; those that the run had taken after its checkpoint are purged. What starts
+    empty gets the rows again.
     """
-    kind, further = getattr(make_logger, "func", make_logger), dict[str, Any]()
-    if kind is TensorBoardLogger:
+    further = dict[str, Any]()
+    if kind(make_logger) is TensorBoardLogger:
         root = Path(make_logger(save_dir=folder, version="").root_dir or folder)
         further = {"sub_dir": name}
         if begun := [*root.rglob("events.*")]:
             further = {"sub_dir": str(begun[0].parent.relative_to(root)), "purge_step": step + 1}
-            _wait_for_a_second_after(begun)
+            # TensorBoard reads files by name, which holds the second of their creation: a new one must sort last
+            if (newest := max(int(path.name.split(".")[3]) for path in begun)) == int(time.time()):
+                time.sleep(max(0.0, newest + 1 - time.time()))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Experiment logs directory .* exists")
-        logger = make_logger(save_dir=folder, version="", **further)
-        for row_step, row in history.rows() if kind is CSVLogger else ():
-            logger.log_metrics(row, row_step)
+        if kind(make_logger) in tracking.LOGGERS:
+            logger = tracking.start(make_logger, folder, name)
+        else:
+            logger = make_logger(save_dir=folder, version="", **further)
+        for row_step, row in rows if starts_empty(logger) else ():
+            logger.log_metrics(dict(row), row_step)
     return logger
 
 
-def _wait_for_a_second_after(begun: Iterable[Path]) -> None:
-    """Waits until a new file sorts last: TensorBoard reads files by name, which holds the second of their creation."""
-    newest = max(int(path.name.split(".")[3]) for path in begun)
-    if newest == int(time.time()):
-        time.sleep(newest + 1 - time.time())
+def starts_empty(logger: Logger) -> bool:
+    """Returns whether a resumed run has to send again what it had sent before."""
+    return isinstance(logger, CSVLogger) or tracking.is_offline(logger)
 
 
 def log(loggers: Iterable[Logger], row: Mapping[str, float], step: int) -> None:
@@ -83,10 +95,19 @@ def log(loggers: Iterable[Logger], row: Mapping[str, float], step: int) -> None:
 
 def show_scalars(board: TensorBoardLogger, row: Mapping[str, float], step: int) -> None:
     """Sends metrics to TensorBoard as one event: Lightning makes an event of each, which takes four times as long."""
+    tensorboard_private.add_summary(board, scalars(row), step)
+
+
+def scalars(row: Mapping[str, float]) -> Any:
+    """Returns metrics as TensorBoard's summary."""
     from tensorboard.compat.proto.summary_pb2 import Summary
 
-    values = [Summary.Value(tag=name, simple_value=value) for name, value in row.items()]
-    tensorboard_private.add_summary(board, Summary(value=values), step)
+    return Summary(value=[Summary.Value(tag=name, simple_value=value) for name, value in row.items()])
+
+
+def final(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """Returns final metrics as `final/...`, because one that is named like a curve would add a point to that curve."""
+    return {f"final/{name}": value for name, value in metrics.items() if isinstance(value, float)}
 
 
 def flush(loggers: Iterable[Logger]) -> None:
@@ -110,12 +131,16 @@ def show_graph(logger: Logger, net: nn.Module, in_shape: tuple[int, ...]) -> Non
 
 
 def show_image(loggers: Iterable[Logger], name: str, dots: NDArray[np.uint8], step: int) -> None:
-    """Sends a figure, [H, W, 3], to TensorBoard and flushes it."""
+    """Sends a figure, [H, W, 3], to the loggers that show figures."""
     for logger in loggers:
         if isinstance(logger, TensorBoardLogger):
             writer = tensorboard_private.writer(logger)
-            writer.add_image(f"figures/{name}", dots, step, dataformats="HWC")
+            writer.add_image(IMAGE.format(name), dots, step, dataformats="HWC")
             writer.flush()
+        elif isinstance(logger, WandbLogger):
+            logger.log_image(IMAGE.format(name), [dots], step)
+        elif isinstance(logger, MLFlowLogger):
+            logger.experiment.log_image(logger.run_id, dots, key=name, step=step)
 
 
 def show_histogram(loggers: Iterable[Logger], name: str, values: Tensor, step: int) -> None:
@@ -129,10 +154,6 @@ def show_charts(logger: Logger, columns: Iterable[str]) -> None:
     """Lays out TensorBoard's custom scalars: a chart for each quantity, with its curves of all splits.
 
     The charts are the same for every run of a task, whatever its splits, because TensorBoard shows unequal ones twice.
-
-    Args:
-        logger: the logger; any but TensorBoard is left alone.
-        columns: names of the curves, such as `val/loss`.
     """
     if isinstance(logger, TensorBoardLogger):
         names = dict.fromkeys(name.rpartition("/")[2] for name in columns if "/" in name)
@@ -142,34 +163,37 @@ def show_charts(logger: Logger, columns: Iterable[str]) -> None:
 
 
 def show_hyperparameters(logger: Logger, config: Mapping[str, Any], batch_rows: int) -> None:
-    """Adds the run to TensorBoard's HParams before its first step, so that a run that fails is listed, too.
+    """Sends the configuration before the first step, so that a run that fails is listed, too.
 
-    Lightning would send a list of columns as well. TensorBoard applies the list of an arbitrary run to all runs and
-    hides every column missing from it; without a list it shows the columns of all runs.
+    TensorBoard's HParams get the few hyperparameters that tell runs apart. Lightning would send a list of columns as
+    well. TensorBoard applies the list of an arbitrary run to all runs and hides every column missing from it; without a
+    list it shows the columns of all runs.
 
-    A resumed run sends nothing, even if `trainer.max_epochs` has changed: TensorBoard keeps the first hyperparameters
-    that it reads in a run's folder.
+    A resumed run sends it nothing, even if `trainer.max_epochs` has changed: TensorBoard keeps the hyperparameters that
+    it reads first in a run's folder.
     """
     if isinstance(logger, TensorBoardLogger):
         from torch.utils.tensorboard.summary import hparams  # and with it TensorBoard, which not every run needs
 
         _, started, _ = hparams(hyperparameters(config, batch_rows), {})  # type: ignore[no-untyped-call]
         tensorboard_private.add_summary(logger, started)
+    elif not isinstance(logger, CSVLogger):  # whose file has curves, and nothing else
+        logger.log_hyperparams(dict(config))
 
 
 def show_final_figures(logger: Logger, metrics: Mapping[str, Any], step: int) -> None:
-    """Ends the run in TensorBoard's HParams with its final metrics.
+    """Ends the run with its final metrics, in TensorBoard's HParams and elsewhere.
 
-    They are called `final/...`, because a metric named like a curve would add a point to that curve. Their step is one
-    after the last row's, so that a run that is killed before its end and resumed has them only once.
+    Their step is one after the last row's, so that a run that is killed before its end and resumed has them only once.
     """
     if isinstance(logger, TensorBoardLogger):
-        final = {f"final/{name}": value for name, value in metrics.items() if isinstance(value, float)}
         from torch.utils.tensorboard.summary import hparams
 
-        show_scalars(logger, final, step + 1)
+        show_scalars(logger, final(metrics), step + 1)
         _, _, ended = hparams({}, {})  # type: ignore[no-untyped-call]
         tensorboard_private.add_summary(logger, ended)
+    elif not isinstance(logger, CSVLogger):
+        logger.log_metrics(final(metrics), step + 1)
     logger.finalize("success")
 
 

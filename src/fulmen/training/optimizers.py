@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from fulmen.training.parameters import Groups
+
 MakeOptimizer = Callable[..., Optimizer]
 FUSED_DEVICES = ("cpu", "cuda", "mps")
 
@@ -19,7 +21,7 @@ class GD(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """Updates every parameter that has a gradient, and return the closure's loss."""
+        """Updates every parameter that has a gradient, and returns the closure's loss."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -31,10 +33,11 @@ class GD(Optimizer):
         return loss
 
 
-def make(optimizer: MakeOptimizer, parameters: Sequence[Tensor]) -> Optimizer:
+def make(optimizer: MakeOptimizer, parameters: Sequence[Tensor] | Groups) -> Optimizer:
     """Returns the optimizer of parameters; one fused kernel a step where torch has it, about a fifth faster."""
     factory = getattr(optimizer, "func", optimizer)
-    fits = parameters[0].device.type in FUSED_DEVICES and all(p.is_floating_point() for p in parameters)
+    tensors = [p for each in parameters for p in (each["params"] if isinstance(each, dict) else [each])]
+    fits = tensors[0].device.type in FUSED_DEVICES and all(p.is_floating_point() for p in tensors)
     if fits and "fused" in inspect.signature(factory).parameters:
         return optimizer(parameters, fused=True)
     return optimizer(parameters)

@@ -14,7 +14,7 @@ from lightning.pytorch import LightningDataModule
 
 from fulmen.data.order import Order
 from fulmen.data.scaling import Scaling
-from fulmen.data.source import DataSpec, Source
+from fulmen.data.source import DataSpec, Source, Split
 from fulmen.data.tensors import Batch, Rows, Streamed, held
 from fulmen.tasks.evaluation import Evaluation
 from fulmen.tasks.outliers import Outlier, outlier
@@ -29,12 +29,9 @@ requested from the system each time, and 64 MiB took four times as long."""
 
 
 class Pack:
-    """Consecutive batches. No list, so that Lightning moves it as one thing instead of walking through it.
+    """Consecutive batches: their rows, one after the other, or, if full, each time all rows; and the size of each.
 
-    Args:
-        whole: the rows of all batches, one after the other.
-        sizes: rows in each batch.
-        is_full: whether each batch is `whole` itself, all training rows.
+    It is no list, so that Lightning moves it as one thing instead of walking through it.
     """
 
     def __init__(self, whole: Batch, sizes: list[int], *, is_full: bool = False) -> None:
@@ -134,6 +131,8 @@ class DataModule(LightningDataModule):
         dtype: of features, and of targets that are values.
         seed: the run's seed, for the order of the batches.
         pack: batches in a pack; `auto` to let packs choose their length.
+        batches: of each split that are loaded at most, of the source's size; None for all.
+        overfit: training batches that are loaded at most, and stand for the validation split as well; None for all.
     """
 
     plan: Plan
@@ -141,8 +140,18 @@ class DataModule(LightningDataModule):
     scaling: Scaling
     """Scaling of features and targets, fitted on the training rows that were loaded."""
 
-    def __init__(self, source: Source, *, dtype: torch.dtype, seed: int, pack: int | str) -> None:
+    def __init__(
+        self,
+        source: Source,
+        *,
+        dtype: torch.dtype,
+        seed: int,
+        pack: int | str,
+        batches: int | None = None,
+        overfit: int | None = None,
+    ) -> None:
         super().__init__()
+        self.batches, self.overfit = batches, overfit
         self.source, self.dtype, self.seed, self.pack = source, dtype, seed, pack
         self.splits: dict[str, Rows] = {}
 
@@ -156,15 +165,24 @@ class DataModule(LightningDataModule):
         return self.splits["train"].rows
 
     def load(self) -> None:
-        """Loads and scale all splits, before the Trainer starts: a wrong file is the user's to mend, not a failed run.
+        """Loads and scales all splits, before the Trainer starts: a wrong file is the user's to mend, not a failed run.
 
         Raises:
             ValueError: the source cannot be had.
         """
-        splits = self.source.load()
+        splits = {name: self._first(split, self.batches) for name, split in self.source.load().items()}
+        if self.overfit is not None:
+            splits["train"] = self._first(splits["train"], self.overfit)
+            splits |= {"val": splits["train"]} if "val" in splits else {}
         self.scaling = Scaling.fit(splits["train"], self.source.scale, self.spec.task)
         streamed = {name: Streamed(split, self.scaling, self.spec.task, self.dtype) for name, split in splits.items()}
         self.splits = {name: rows if self.source.streams else held(rows) for name, rows in streamed.items()}
+
+    def _first(self, split: Split, batches: int | None) -> Split:
+        """Returns the first rows of a split: so that a row keeps the number by which messages name it."""
+        if batches is None or self.source.batch_size == "full":
+            return split
+        return Split(*(values[: batches * self.source.batch_size] for values in split))
 
     def first_batch(self, rows: int) -> Batch:
         """Returns the first `rows` rows of the run's first step, before the Trainer has moved them."""
@@ -182,11 +200,9 @@ class DataModule(LightningDataModule):
 
     def named(self, found: Outlier, split: str) -> str:
         """Returns a sentence about a row of a split."""
+        if split == "val" and self.overfit is not None:
+            split = "train"
         return f"{found.what} in {self.source.row_name(split, found.row)}; correct it, or leave the row out"
-
-    def _pack_length(self, devices: int) -> int | None:
-        """Returns the steps of a pack, or None if the clock decides; several devices must take the same packs."""
-        return self.pack if isinstance(self.pack, int) else None if devices == 1 else FIRST_LENGTH
 
     def train_dataloader(self) -> Packs:
         """Brings every split that is held to the device. Each of several devices takes every n-th row of one order."""
@@ -194,11 +210,12 @@ class DataModule(LightningDataModule):
         assert trainer is not None
         device = trainer.strategy.root_device
         self.splits = {name: split.to(device) for name, split in self.splits.items()}
+        by_clock = None if trainer.world_size == 1 else FIRST_LENGTH  # several devices must take the same packs
         return Packs(
             self.splits["train"],
             self.plan,
             seed=self.seed,
-            length=self._pack_length(trainer.world_size),
+            length=self.pack if isinstance(self.pack, int) else by_clock,
             start=lambda: trainer.global_step,
             share=slice(trainer.global_rank, None, trainer.world_size),
         )

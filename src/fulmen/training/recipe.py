@@ -1,7 +1,8 @@
 """How a network is trained."""
 
 import functools
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from fulmen.tasks.losses import Loss
@@ -29,6 +30,11 @@ class Recipe:
     """Batches in one step of the optimizer."""
     seed: int
     """Seed of the initial weights, the order of batches and dropout."""
+
+    freeze: tuple[str, ...] = ()
+    """Patterns of parameters that stay as they are."""
+    learning_rates: Mapping[str, float] = field(default_factory=dict)
+    """Patterns of parameters, each with a rate instead of the optimizer's own."""
 
     @property
     def decay(self) -> float:

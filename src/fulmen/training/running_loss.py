@@ -1,4 +1,4 @@
-"""The training losses of an interval, kept as they are and added up once, at its end.
+"""The training losses of an interval: checked to be finite, kept as they are and added up once, at its end.
 
 Floating-point sums depend on their order. Were each pack's losses added up by themselves, the history would depend on
 how long packs happen to be, and that of a resumed run on where it stopped.
@@ -9,8 +9,25 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fulmen.errors import Diverged
+
 ROOM = 1024
 """For the losses of so many steps at first."""
+
+
+def finite(losses: Tensor, first: int) -> Tensor:
+    """Returns the losses of a pack, [steps], unchanged; the first of them is that of step `first` + 1.
+
+    Raises:
+        Diverged: one is not finite; names its step.
+    """
+    finite = losses.isfinite()
+    if not finite.all():
+        step, loss = first + int(torch.argmin(finite.int())) + 1, losses[~finite][0].item()
+        if step == 1:  # of the first weights: no rate has had a part in it
+            raise Diverged(f"the loss is {loss} at step 1, before any update", "check the data, init= and loss=")
+        raise Diverged(f"the loss became {loss} at step {step}")
+    return losses
 
 
 class RunningLoss:
@@ -40,11 +57,7 @@ class RunningLoss:
         self.rows += rows
 
     def end(self, rows_per_pass: int | None) -> float:
-        """Returns the mean over rows, or, where losses are sums over rows, their sum over one pass; then reset.
-
-        Args:
-            rows_per_pass: given where losses are sums.
-        """
+        """Returns the mean over rows, or, of losses that are sums, the sum over a pass of so many; and starts anew."""
         assert self.losses is not None
         losses, rows = self.losses.cpu().double(), torch.tensor(self.rows, dtype=torch.float64)
         total = losses @ rows if rows_per_pass is None else losses.sum() * rows_per_pass

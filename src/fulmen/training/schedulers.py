@@ -1,6 +1,7 @@
 """How the learning rate changes. Each takes the optimizer and the run's length, both in steps of the optimizer.
 
-Schedulers of torch step after every step of the optimizer; `plateau` after every pass, with the run's score.
+Schedulers of torch step after every step of the optimizer; `plateau` after every pass, with the run's score. A class,
+such as one of torch's, takes the optimizer alone.
 """
 
 import functools
@@ -12,9 +13,16 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR, ReduceLR
 
 from fulmen.training.plan import Plan
 
-MakeScheduler = Callable[[Optimizer, Plan], LRScheduler]
+MakeScheduler = Callable[..., LRScheduler]
 OF_LENGTH = ("total_steps", "_schedule_phases")
 """Names under which torch's schedulers save the run's length."""
+
+
+def make(scheduler: MakeScheduler, optimizer: Optimizer, plan: Plan) -> LRScheduler:
+    """Returns the schedule of an optimizer; torch's own classes are made as they are, without the run's length."""
+    if isinstance(getattr(scheduler, "func", scheduler), type):
+        return scheduler(optimizer)
+    return scheduler(optimizer, plan)
 
 
 def constant() -> None:
@@ -27,7 +35,7 @@ def step(optimizer: Optimizer, plan: Plan, *, epochs: int, gamma: float) -> LRSc
 
 
 def cosine(optimizer: Optimizer, plan: Plan, *, eta_min: float) -> LRScheduler:
-    """Lower the learning rate along half a cosine from lr to `eta_min` (Loshchilov and Hutter: SGDR, 2017)."""
+    """Lowers the learning rate along half a cosine from lr to `eta_min` (Loshchilov and Hutter: SGDR, 2017)."""
 
     def factor(lowest: float, step: int) -> float:
         return lowest + (1 - lowest) * (1 + math.cos(math.pi * step / plan.total_steps)) / 2
@@ -38,7 +46,7 @@ def cosine(optimizer: Optimizer, plan: Plan, *, eta_min: float) -> LRScheduler:
 
 
 def one_cycle(optimizer: Optimizer, plan: Plan, *, pct_start: float) -> LRScheduler:
-    """Raises the rate to lr for `pct_start` of the steps, then lower it (Smith and Topin: Super-convergence, 2018)."""
+    """Raises the rate to lr for `pct_start` of the steps, then lowers it (Smith and Topin: Super-convergence, 2018)."""
     peaks = [float(group["lr"]) for group in optimizer.param_groups]
     cycles_momentum = optimizer.defaults.get("momentum", 0) > 0 or "betas" in optimizer.defaults
     steps = max(2, plan.total_steps)

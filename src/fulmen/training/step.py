@@ -6,6 +6,7 @@ be, is left out here.
 
 import functools
 from collections.abc import Callable
+from dataclasses import KW_ONLY, InitVar, dataclass
 from typing import Any
 
 import torch
@@ -18,40 +19,36 @@ from fulmen.models.dropout import dropouts
 from fulmen.tasks.evaluation import Evaluation
 from fulmen.tasks.penalties import Penalize, Penalty
 from fulmen.training import torch_private
+from fulmen.training.augmentations import Augment
 from fulmen.training.backprop.gradient import Gradient
 from fulmen.training.graph import Backward, Differentiate, RecordedGradient, TrainStep, Update, is_known
 from fulmen.training.optimizers import GD
 
 
+@dataclass(eq=False)
 class Step:
-    """One step of the optimizer, as every step of a run takes it.
+    """One step of the optimizer, as every step of a run takes it."""
 
-    Args:
-        evaluation: the network, how its output is read, and the loss.
-        penalty: a function of the parameters, or None.
-        by_hand: finds the gradient of both; None for autograd.
-        gradient_clip: largest norm of the gradient, or None.
-        batch_size: rows that go through the network at once.
-        batch_rows: rows in one step of the optimizer.
-        seed: of dropout.
-    """
+    evaluation: Evaluation
+    _: KW_ONLY
+    penalty: Penalize | None
+    by_hand: Gradient | None
+    """Finds the gradient of both; None for autograd."""
+    gradient_clip: float | None
+    """Largest norm of the gradient."""
+    batch_size: int
+    """Rows that go through the network at once."""
+    batch_rows: InitVar[int]
+    """Rows in one step of the optimizer."""
+    seed: InitVar[int]
+    """Of dropout."""
+    augment: Augment | None = None
+    """Changes training rows at random, given the number of the step."""
 
-    def __init__(
-        self,
-        evaluation: Evaluation,
-        *,
-        penalty: Penalize | None,
-        by_hand: Gradient | None,
-        gradient_clip: float | None,
-        batch_size: int,
-        batch_rows: int,
-        seed: int,
-    ) -> None:
-        self.evaluation, self.penalty, self.by_hand = evaluation, penalty, by_hand
-        self.gradient_clip, self.batch_size = gradient_clip, batch_size
-        self.sums = evaluation.loss.reduction == "sum"
-        self.dropouts = dropouts(evaluation.net, seed)
-        self.parts = -(-batch_rows // batch_size)
+    def __post_init__(self, batch_rows: int, seed: int) -> None:
+        self.sums = self.evaluation.loss.reduction == "sum"
+        self.dropouts = dropouts(self.evaluation.net, seed)
+        self.parts = -(-batch_rows // self.batch_size)
         self.recorded: RecordedGradient | None = None
 
     def plain(self, optimizer: Optimizer) -> TrainStep:
@@ -91,6 +88,8 @@ class Step:
 
         def train_step(batch: Batch, step: int) -> Tensor:
             seen: list[Tensor] = []
+            if self.augment is not None:
+                batch = self.augment(batch, step)
 
             def closure() -> Tensor:
                 for parameter in parameters:
@@ -123,7 +122,7 @@ class Step:
         batch: Batch,
         step: int,
     ) -> tuple[Tensor, Tensor]:
-        """Adds up the gradients of loss and penalty; return the whole batch's loss without and with it, detached."""
+        """Adds up the gradients of loss and penalty; returns the whole batch's loss without and with it, detached."""
         size, rows = self.batch_size, len(batch.x)
         first = step * self.parts  # so that no two passes through the network share a number
         if rows <= size:

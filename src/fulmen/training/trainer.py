@@ -13,7 +13,9 @@ from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback, EarlyStopping
 from lightning.pytorch.loggers.logger import Logger
+from lightning.pytorch.profilers import SimpleProfiler
 from torch import nn
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from fulmen.models.dry_run import widest, work
 from fulmen.models.precision import data_type
@@ -30,9 +32,6 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
     Lightning writes to a folder for temporary files and moves the result: across file systems a stop in between leaves
     a torn file where a good one was.
-
-    Args:
-        trust: whether a checkpoint may hold more than plain values.
     """
 
     def __init__(self, trust: bool = False) -> None:
@@ -86,6 +85,10 @@ class TrainerOptions:
     points: int
     debug: bool
     compile: bool | Literal["auto"] = False
+    fast_dev_run: bool = False
+    overfit: int | None = None
+    limit_batches: int | None = None
+    profile: bool = False
 
     def __post_init__(self) -> None:
         if self.precision == "16-mixed" and self.gradient_clip is not None:
@@ -95,9 +98,19 @@ class TrainerOptions:
             )
 
     @property
+    def batches(self) -> int | None:
+        """Batches of each split that are used at most; None for all."""
+        return 1 if self.fast_dev_run else self.limit_batches
+
+    @property
     def dtype(self) -> torch.dtype:
         """Type of the data's numbers."""
         return data_type(self.precision)
+
+
+def no_callbacks() -> list[Callback]:
+    """Makes no callbacks beside Fulmen's own."""
+    return []
 
 
 def find_accelerator(options: TrainerOptions) -> str:
@@ -120,7 +133,7 @@ def find_accelerator(options: TrainerOptions) -> str:
 def find_threads(
     options: TrainerOptions, net: nn.Module, in_shape: tuple[int, ...], rows: int, classes: int = 0, copies: int = 1
 ) -> int:
-    """Threads to compute with: as said, or by an estimate of a step's work.
+    """Returns the threads to compute with: as said, or by an estimate of a step's work.
 
     From sizes and not from a clock, so that a repeated run has the same: more threads change the last bits of sums.
 
@@ -135,9 +148,8 @@ def find_threads(
     """
     if isinstance(options.threads, int):
         return options.threads
-    operations = (
-        6 * rows * copies * work(net, in_shape)
-    )  # a multiplication and an addition, forward and twice as much backward
+    # a multiplication and an addition, forward and twice as much backward
+    operations = 6 * rows * copies * work(net, in_shape)
     if operations >= LARGE_STEP or rows * widest(net, in_shape) >= LARGE_LAYER:
         return ALL_THREADS
     return min(2, ALL_THREADS) if operations >= SMALL_STEP or rows * classes >= SMALL_SOFTMAX else 1
@@ -152,12 +164,12 @@ def find_plan(options: TrainerOptions, rows: int, batch_size: int, scheduler: Ma
     if rows < options.devices:
         there = f"there {'is' if rows == 1 else 'are'} {rows}"
         raise ValueError(f"trainer.devices={options.devices} needs at least {options.devices} training rows; {there}")
-    on_plateau = getattr(scheduler, "func", scheduler) is plateau
+    on_plateau = getattr(scheduler, "func", scheduler) in (plateau, ReduceLROnPlateau)
     return Plan(
         rows=rows // options.devices,
         batch_rows=batch_size * options.accumulate,
         max_epochs=options.max_epochs,
-        max_steps=options.max_steps,
+        max_steps=1 if options.fast_dev_run else options.max_steps,
         points=options.points,
         every_pass=on_plateau or options.patience is not None,
         mode=mode(score),
@@ -172,8 +184,12 @@ def build(
     loggers: Iterable[Logger],
     callbacks: Iterable[Callback],
     trust: bool,
+    folder: Path,
 ) -> Trainer:
-    """Returns a Trainer without what the learner does itself: validation loops, the bar, the counting of epochs."""
+    """Returns a Trainer without what the learner does itself: validation loops, the bar, the counting of epochs.
+
+    With `trainer.profile` it leaves Lightning's `fit-profile.txt` in the folder.
+    """
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", ".*`isinstance\\(treespec, LeafSpec\\)`.*")
     warnings.filterwarnings("ignore", "Found \\d+ module\\(s\\) in eval mode")  # frozen by whoever wrote the network
@@ -196,4 +212,5 @@ def build(
         enable_progress_bar=False,
         enable_model_summary=False,
         detect_anomaly=options.debug,
+        profiler=SimpleProfiler(folder, "profile") if options.profile else None,
     )

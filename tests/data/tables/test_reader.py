@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet
 import pytest
 from pandas.testing import assert_frame_equal
 
@@ -186,14 +187,14 @@ def test_very_many_columns_are_refused_at_once(tmp_path: Path, columns: int, fin
     if fine:
         assert read(path).shape == (1, columns)
         return
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(ValueError, match=rf"has {columns} columns, and at most {MOST} can be taken"):
         read(path)
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 1
 
 
 def test_very_many_columns_of_parquet_are_refused(tmp_path: Path) -> None:
-    pd.DataFrame(np.zeros((1, MOST + 1)), columns=list(map(str, range(MOST + 1)))).to_parquet(tmp_path / "t.parquet")
+    pyarrow.parquet.write_table(pyarrow.table({str(n): [0.0] for n in range(MOST + 1)}), tmp_path / "t.parquet")
     with pytest.raises(ValueError, match=rf"has {MOST + 1} columns"):
         read(tmp_path / "t.parquet")
 

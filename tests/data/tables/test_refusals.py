@@ -33,7 +33,7 @@ BAD: dict[str, tuple[pd.DataFrame, dict[str, object], str]] = {
     "a target that is not there": (
         holding(),
         {"target": "Y1"},
-        r"data.target is 'Y1', but .*csv has no such column; the columns are x, y, v\.$",
+        r"data.target is 'Y1', but .*csv has no such column; did you mean y\? the columns are x, y, v\.$",
     ),
     "a target nearly there": (
         holding(price=1.5),
@@ -125,12 +125,14 @@ BAD: dict[str, tuple[pd.DataFrame, dict[str, object], str]] = {
         holding(who=TEXTS),
         {},
         r"""Column 'who' holds \d+ different texts in 70 training rows, such as '.*': if they only tell rows apart, """
-        r"""leave it out with "data.leave_out=\[who\]"; else make them fewer\.$""",
+        r"""leave it out with "data.leave_out=\[who\]"; if they are written in words, """
+        r"""add "data.types=\{who: words\}"; else make them fewer\.$""",
     ),
     "dates": (
         holding(day=pd.date_range("2024-01-01", periods=100).strftime("%d.%m.%Y")),
         {},
-        r"""'day' holds dates, such as '.*': leave it out with "data.leave_out=\[day\]", to .* add data.time=day, or""",
+        r"""'day' holds dates, such as '.*': leave it out with "data.leave_out=\[day\]", to .* add data.time=day, or """
+        r"""make features of them with "data.types=\{day: date\}"\.$""",
     ),
     "times": (holding(day=pd.date_range("2024-01-01", periods=100, freq="h").astype(str)), {}, r"'day' holds dates"),
     "two readings": (
@@ -193,7 +195,7 @@ BAD: dict[str, tuple[pd.DataFrame, dict[str, object], str]] = {
     "too much held out": (
         holding(),
         {"val_size": 60, "test_size": 0.5},
-        r"has 100 rows, of which data.val_size=60 takes 60 and data.test_size=0.5 takes 50: none is left for training",
+        r"There are 100 rows, of which data.val_size=60 takes 60 and data.test_size=0.5 takes 50: none is left",
     ),
     "fewer rows than classes": (
         holding(y=list("abcde") * 20),
@@ -221,7 +223,7 @@ BAD: dict[str, tuple[pd.DataFrame, dict[str, object], str]] = {
     "two groups": (
         holding(w=["a", "b"] * 50),
         {"group": "w"},
-        r"has 2 groups, of which data.val_size=0.15 takes 1 and",
+        r"There are 2 groups, of which data.val_size=0.15 takes 1 and",
     ),
 }
 
@@ -265,7 +267,8 @@ def test_columns_that_only_parquet_holds(write: Write, made: MakeTable, column: 
         ({"types": ["a"]}, "data.types is ['a'], but must be names with values"),
         (
             {"types": {"a": "numbers"}},
-            "data.types of a is 'numbers', but must be one of number, text, yes_no; did you mean number?",
+            "data.types of a is 'numbers', but must be one of number, text, yes_no, words, characters, date; "
+            "did you mean number?",
         ),
         ({"time": "a", "group": "b"}, "data.time=a and data.group=b cannot be combined: set only one."),
     ],

@@ -19,39 +19,44 @@ Train = Callable[..., Run]
 BY_HAND = ("tensors", "numpy")
 DATA: dict[TaskKind, str] = {"regression": "wiggle", "binary": "moons", "multiclass": "blobs"}
 WORDS = ("data.train_size=70", "data.val_size=20", "data.test_size=20", "trainer.precision=64-true", "weights=last")
-STEPS = ("model=mlp", "model.hidden=[6,4]", "trainer.max_steps=50")
+STEPS = ("model=mlp", "model.hidden=[6,4]", "trainer.max_steps=10", "trainer.points=2")
 
 
-def assert_agree(train: Train, *words: str) -> None:
+def assert_agree(train: Train, name: str, *words: str) -> None:
     """Weights to 1e-10, and the figures."""
-    expected = train(*WORDS, *STEPS, *words)
-    for name in BY_HAND:
-        found = train(*WORDS, *STEPS, *words, choices={"backprop": name})
-        for one, other in zip(found.model.parameters(), expected.model.parameters(), strict=True):
-            assert_allclose(one.detach(), other.detach(), rtol=0, atol=1e-10)
-        assert_allclose(found.metrics["train/loss"], expected.metrics["train/loss"], rtol=1e-8)
+    expected, found = (train(*WORDS, *STEPS, *words, f"backprop={backprop}") for backprop in ("autograd", name))
+    for one, other in zip(found.model.parameters(), expected.model.parameters(), strict=True):
+        assert_allclose(one.detach(), other.detach(), rtol=0, atol=1e-10)
+    assert_allclose(found.metrics["train/loss"], expected.metrics["train/loss"], rtol=1e-8)
 
 
 CASES = [(task, loss) for task, names in LOSSES.items() for loss in names]
 
 
 @pytest.mark.parametrize(
-    ("task", "loss", "activation"),
-    [(*case, activation) for case, activation in zip(CASES, itertools.cycle(ACTIVATIONS), strict=False)],
+    ("task", "loss", "activation", "name"),
+    [
+        (*case, activation, name)
+        for case, activation, name in zip(CASES, itertools.cycle(ACTIVATIONS), itertools.cycle(BY_HAND), strict=False)
+    ],
 )
-def test_fifty_steps_with_each_loss_and_activation(task: TaskKind, loss: str, activation: str, train: Train) -> None:
-    """Each with some of the others; test_gradients.py has them all together."""
+def test_ten_steps_with_each_loss_and_activation(
+    task: TaskKind, loss: str, activation: str, name: str, train: Train
+) -> None:
+    """Each with some of the others, by turns with tensors and NumPy; test_gradients.py has them all together."""
     assert len(CASES) >= len(ACTIVATIONS)
     rate = 0.001 if loss == "sse" else 0.01  # larger ones are chaotic: the least difference grows
     words = (f"loss={loss}", f"model.activation={activation}", "optimizer=gd", f"optimizer.lr={rate}")
-    assert_agree(train, f"data={DATA[task]}", *words)
+    assert_agree(train, name, f"data={DATA[task]}", *words)
 
 
-@pytest.mark.parametrize("optimizer", choices("optimizer", [conf_dir()]))
-def test_fifty_steps_with_each_optimizer(optimizer: str, train: Train) -> None:
-    steps = 1 if optimizer == "lbfgs" else 50  # one is up to 20 of its own, whose line searches magnify last bits
+@pytest.mark.parametrize(
+    ("optimizer", "name"), [*zip(choices("optimizer", [conf_dir()]), itertools.cycle(BY_HAND), strict=False)]
+)
+def test_ten_steps_with_each_optimizer(optimizer: str, name: str, train: Train) -> None:
+    steps = 1 if optimizer == "lbfgs" else 10  # one is up to 20 of its own, whose line searches magnify last bits
     words = (f"optimizer={optimizer}", "data.batch_size=full", f"trainer.max_steps={steps}")
-    assert_agree(train, "data=moons", "model.activation=tanh", *words)
+    assert_agree(train, name, "data=moons", "model.activation=tanh", f"model.bias={optimizer != 'muon'}", *words)
 
 
 def further() -> Iterator[tuple[str, ...]]:
@@ -63,9 +68,9 @@ def further() -> Iterator[tuple[str, ...]]:
     yield ("model=perceptron", "model.hidden=[]")
 
 
-@pytest.mark.parametrize("words", [*further()], ids=" ".join)
-def test_fifty_steps_with_what_else_a_step_may_have(words: tuple[str, ...], train: Train) -> None:
-    assert_agree(train, "data=moons", "model.activation=tanh", "optimizer=gd", *words)
+@pytest.mark.parametrize(("words", "name"), [*zip(further(), itertools.cycle(BY_HAND), strict=False)])
+def test_ten_steps_with_what_else_a_step_may_have(words: tuple[str, ...], name: str, train: Train) -> None:
+    assert_agree(train, name, "data=moons", "model.activation=tanh", "optimizer=gd", *words)
 
 
 @pytest.mark.parametrize("name", BY_HAND)

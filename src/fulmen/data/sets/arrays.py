@@ -36,13 +36,11 @@ class Arrays(Source):
     """Load all rows into memory; `auto`: if they take less than half of it."""
 
     @property
-    def spec(self) -> DataSpec:
-        return self._spec
-
-    @property
     def streams(self) -> bool:
         if self.in_memory == "auto":
-            return 2 * sum(map(npy_files.held_bytes, self._files.values())) > npy_files.memory()
+            arrays = [values for split in self._files.values() for values in split]
+            needed = sum(values.size * max(4, values.itemsize) for values in arrays)  # at least 4 bytes a number
+            return 2 * needed > npy_files.memory()
         return not self.in_memory
 
     def load(self) -> dict[str, Split]:
@@ -53,8 +51,8 @@ class Arrays(Source):
         """
         splits = {name: self._checked(name, split) for name, split in self._files.items()}
         are_numbers = "train" in splits and splits["train"].y.dtype.kind == "f"
-        if self.task == "auto" and are_numbers and self._spec.task != "regression":
-            taken = f"the {len(self._spec.target_names)} whole numbers of train_y.npy are taken for classes"
+        if self.task == "auto" and are_numbers and self.spec.task != "regression":
+            taken = f"the {len(self.spec.target_names)} whole numbers of train_y.npy are taken for classes"
             print(f"data=arrays: {taken}; for values add data.task=regression", file=sys.stderr)
         if self.streams and self.batch_size == "full":
             raise ValueError(
@@ -64,21 +62,21 @@ class Arrays(Source):
         return splits
 
     def state_dict(self) -> dict[str, Any]:
-        return dataclasses.asdict(self._spec)
+        return dataclasses.asdict(self.spec)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restores the output of `state_dict`; the training rows are then not needed."""
-        self._spec = DataSpec.of(state)
+        self.spec = DataSpec.of(state)
         vars(self).pop("_files", None)
 
     @cached_property
     def _files(self) -> dict[str, Split]:
         if self.path is None:
             raise ValueError("data=arrays needs a folder: add data.path=<one with train_x.npy and train_y.npy>.")
-        return npy_files.opened(self.path, needed=() if "_spec" in vars(self) else ("train",))
+        return npy_files.opened(self.path, needed=() if "spec" in vars(self) else ("train",))
 
     @cached_property
-    def _spec(self) -> DataSpec:
+    def spec(self) -> DataSpec:
         """The spec, determined from the training rows."""
         x, y = self._files["train"]
         features = tuple(f"x{index + 1}" for index in range(x.shape[1])) if x.ndim == 2 else ()
@@ -91,11 +89,7 @@ class Arrays(Source):
         return DataSpec(x.shape[1:], 1 if task == "binary" else count, task, features, tuple(map(str, range(count))))
 
     def _classes(self, y: NDArray[Any]) -> int:
-        """Counts the classes of the training rows.
-
-        Raises:
-            ValueError: a class has no rows, or there are too few classes, or too many for `data.task=binary`.
-        """
+        """Counts the classes of the training rows."""
         found: NDArray[np.int64] = sum(  # type: ignore[assignment]
             np.bincount(part, minlength=MOST) for part in map(_class_indices, parts(_flat(y, "train")))
         )
@@ -113,7 +107,7 @@ class Arrays(Source):
 
     def _checked(self, name: str, split: Split) -> Split:
         """Checks a split, and reshapes its targets for the task."""
-        spec = self._spec
+        spec = self.spec
         if split.x.shape[1:] != spec.in_shape:
             raise ValueError(
                 f"{name}_x.npy has rows of shape {split.x.shape[1:]}, but train_x.npy of shape {spec.in_shape}."

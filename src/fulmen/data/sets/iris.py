@@ -11,9 +11,7 @@ PETAL = ("petal length (cm)", "petal width (cm)")
 class IrisPetals(Source):
     """Petals predicted from sepals, versicolor and virginica only; half train, half validation (notebook 001)."""
 
-    @property
-    def spec(self) -> DataSpec:
-        return DataSpec((2,), 2, "regression", SEPAL, PETAL)
+    spec = DataSpec((2,), 2, "regression", SEPAL, PETAL)
 
     def load(self) -> dict[str, Split]:
         from sklearn.datasets import load_iris
@@ -28,9 +26,7 @@ class IrisPetals(Source):
 class IrisSpecies(Source):
     """Species predicted from all four lengths; each has 30 flowers in train, 10 in validation, 10 in test."""
 
-    @property
-    def spec(self) -> DataSpec:
-        return DataSpec((4,), 3, "multiclass", SEPAL + PETAL, ("setosa", "versicolor", "virginica"))
+    spec = DataSpec((4,), 3, "multiclass", SEPAL + PETAL, ("setosa", "versicolor", "virginica"))
 
     def load(self) -> dict[str, Split]:
         from sklearn.datasets import load_iris

@@ -25,14 +25,10 @@ LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
 def opened(path: str, needed: Sequence[str]) -> dict[str, Split]:
-    """Memory-maps x [N, ...] and y [N, ...] of each split that exists, without reading the values.
-
-    Args:
-        path: the folder.
-        needed: splits that must exist.
+    """Memory-maps x [N, ...] and y [N, ...] of each split in a folder, without reading the values.
 
     Raises:
-        ValueError: the folder or a file is missing, is not a numeric array, or x and y differ in length.
+        ValueError: the folder or a `needed` split is missing, a file is no numeric array, or x and y differ in length.
     """
     folder = Path(path).expanduser()
     if folder.is_file():
@@ -111,11 +107,6 @@ def check_finite(values: NDArray[Any], name: str) -> None:
                 f"{name} has {part[tuple(wrong)]} in row {row + wrong[0]}: every value must be a finite number."
             )
         row += len(part)
-
-
-def held_bytes(split: Split) -> int:
-    """Estimates the bytes that a split takes in memory, at least 4 per number."""
-    return sum(values.size * max(4, values.itemsize) for values in split)
 
 
 def memory() -> int:

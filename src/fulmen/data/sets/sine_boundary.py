@@ -1,7 +1,5 @@
 """Points in a square, of class 1 if they lie on or above a sine wave (notebook 000)."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from fulmen.data.sets.synthetic import Synthetic
@@ -11,19 +9,12 @@ EDGE = 1 - 1e-5
 """Half the side of the square, before points are rounded to two decimals."""
 
 
-@dataclass(kw_only=True)
 class SineBoundary(Synthetic):
     """Class 1 where x2 >= -1/4 + 3/4 sin(pi x1)."""
 
-    @property
-    def spec(self) -> DataSpec:
-        return DataSpec((2,), 1, "binary", ("x1", "x2"), ("below", "above"))
+    spec = DataSpec((2,), 1, "binary", ("x1", "x2"), ("below", "above"))
 
-    def load(self) -> dict[str, Split]:
-        return self.splits(_draw)
-
-
-def _draw(random: np.random.RandomState, rows: int) -> Split:
-    """Draws all x1 first, then all x2: the order of the notebook, hence the same numbers."""
-    x = random.uniform(-EDGE, EDGE, (2, rows)).round(2).T
-    return Split(x, (x[:, 1] >= -1 / 4 + 3 / 4 * np.sin(np.pi * x[:, 0])).astype(np.int64))
+    def draw(self, random: np.random.RandomState, rows: int) -> Split:
+        """Draws all x1 first, then all x2: the order of the notebook, hence the same numbers."""
+        x = random.uniform(-EDGE, EDGE, (2, rows)).round(2).T
+        return Split(x, (x[:, 1] >= -1 / 4 + 3 / 4 * np.sin(np.pi * x[:, 0])).astype(np.int64))

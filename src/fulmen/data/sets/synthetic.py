@@ -28,16 +28,19 @@ class Sized(Source):
         check("data.seed", self.seed, whole(0, 2**32 - 1))  # what NumPy's generators take
 
 
-Draw = Callable[[np.random.RandomState, int], Split]
-"""A function that draws a number of rows."""
-SAME_POINTS = "with 0, all splits would contain the same points"
-"""The reason why noise may not be 0 in some data sets."""
-
-
 class Synthetic(Sized):
     """A data set whose rows are drawn at random, as many as needed."""
 
-    def splits(self, draw: Draw, train: Split | None = None) -> dict[str, Split]:
+    def load(self) -> dict[str, Split]:
+        return self.splits(self.draw)
+
+    def draw(self, random: np.random.RandomState, rows: int) -> Split:
+        """Draws a number of rows; needed unless a subclass has a `load` of its own."""
+        raise NotImplementedError
+
+    def splits(
+        self, draw: Callable[[np.random.RandomState, int], Split], train: Split | None = None
+    ) -> dict[str, Split]:
         """Draws all splits: train from `seed` itself unless given, the others independently."""
         if train is None:
             train = draw(np.random.RandomState(self.seed), self.train_size)

@@ -20,15 +20,13 @@ from numpy.typing import NDArray
 
 from fulmen.data.source import DataSpec, Source, Split
 from fulmen.data.tables.advice import leave_out
-from fulmen.data.tables.cells import Cells, Form, Type
-from fulmen.data.tables.column_checks import check_finite, check_numbers
+from fulmen.data.tables.cells import OF_FEATURES, Cells, Form, Type
+from fulmen.data.tables.column_checks import check_finite, check_numbers, find_leaks
 from fulmen.data.tables.columns import clean, kind, roles
 from fulmen.data.tables.encoding import Column, FittedSchema, encode, feature_names, fit, schema_form
-from fulmen.data.tables.leaks import counts_rows, find_leaks, is_sorted
 from fulmen.data.tables.numbers import Number
-from fulmen.data.tables.reader import check_cells, check_form, frame, read, read_cells
+from fulmen.data.tables.reader import check_form, frame, read, read_cells
 from fulmen.data.tables.splitting import RowIndices, Sizes, groups, moments, size
-from fulmen.data.tables.summary import summarize
 from fulmen.data.tables.target import CLASS_NUMBER, TargetOptions, TargetSpec, known_target_spec, target_spec
 from fulmen.rules import check, listed, mapping, one_of
 
@@ -49,7 +47,6 @@ class Contents(NamedTuple):
     notes: list[str]
     """Messages to the user about how the file was processed."""
     summary: list[tuple[str, ...]]
-    """A line for each column of the file."""
 
 
 @dataclass(kw_only=True)
@@ -77,7 +74,8 @@ class Table(Source):
     missing: Sequence[str | int | float] | None = None
     """Words for a missing value in a CSV file, beside the usual ones where other cells are no texts; empty: none."""
     types: Mapping[str, str] | str | None = None
-    """Columns that are a `number`, `text` or `yes_no` whatever their cells look like; a text is read as YAML."""
+    """Columns that are a `number`, `text` (a category) or `yes_no` whatever their cells look like; or whose `words` or
+    `characters` are counted; or that become features of a `date`. A text is read as YAML."""
     val_size: float
     """A fraction below 1, or a number of rows (with `group`: of groups); 0: no such split."""
     test_size: float
@@ -119,6 +117,15 @@ class Table(Source):
     def summary(self) -> list[tuple[str, ...]]:
         return self._contents.summary
 
+    @property
+    def feature_groups(self) -> dict[str, list[int]]:
+        found, start = dict[str, list[int]](), 0
+        for column in self._schema.columns:
+            end = start + (len(column["values"]) or 1)
+            found[column["name"]] = list(range(start, end))
+            start = end
+        return found
+
     def state_dict(self) -> dict[str, Any]:
         return self._schema.plain()
 
@@ -146,44 +153,55 @@ class Table(Source):
     @functools.cached_property
     def _contents(self) -> Contents:
         """Reads the file, splits its rows, and encodes them as fitted on the training rows."""
-        cells, notes = self._read()
+        known: FittedSchema | None = vars(self).get("_schema")  # loaded from a checkpoint
+        cells, notes = self._read(known)
         named = {"time": self.time, "group": self.group}
+        dividing = {key: clean(str(name)) for key, name in named.items() if name is not None}
         targets, features = roles(
             list(cells),
             str(self.path),
             target=[] if self.target in (None, "") else _names(self.target),
             features=None if self.features is None else _names(self.features),
             leave_out=_names(self.leave_out),
-            others={key: None if name is None else clean(str(name)) for key, name in named.items()},
-            types=() if self._has_loaded_schema() else self._form.types,
+            others=dividing,
+            types=() if known else self._form.types,
         )
-        table = frame(cells)
-        dividing = [clean(str(name)) for name in named.values() if name is not None]
-        check_cells(cells, [*targets, *features, *dividing])
+        if wrong := [name for name in targets if self._form.types.get(name) in OF_FEATURES]:
+            what = self._form.types[wrong[0]]
+            raise ValueError(f"data.types makes {what} of data.target {wrong[0]!r}: that is for features alone.")
+        table = frame(cells, [*targets, *features, *dividing.values()])
         as_texts = [name for name in [*targets, *features] if self._form.types.get(name) == "text"]
         table[as_texts] = table[as_texts].astype("category")  # dates, too
         check_finite(table[[*targets, *features]])
         there = self._with_targets(cells, table[targets], notes)
-        target = self._target_spec(table[targets].iloc[there])
-        leaks = {} if self._has_loaded_schema() else self._leaks(table[features].iloc[there], target)
+        if known:
+            target = known_target_spec(table[targets].iloc[there], known.spec.task, known.spec.target_names)
+        else:
+            target = target_spec(table[targets].iloc[there], self.task, self._form.types, self._form.missing)
+        remarks = dict[str, str]()
+        if not known and self.features is None:  # else the user has chosen them
+            remarks = find_leaks(table[features].iloc[there], target, at_random=not dividing)
         splits = {name: there[part] for name, part in self._divide(table.iloc[there], target).items()}
-        columns = self._columns(table[features], splits["train"], cells, notes)
+        columns = known.columns if known else self._fit(table[features], splits["train"], cells, notes)
+        names = feature_names(columns)
+        if not names:
+            raise ValueError(f"Every column of {self.path} is constant: there is nothing to learn from.")
         x, unknown = encode(table, columns)
         y = np.zeros((len(table), *target.y.shape[1:]), target.y.dtype)  # for all rows, like x
         y[there] = target.y
+        notes += target.notes
+        notes += [f"{name}: {cells[name].remark}" for name in targets if cells[name].remark]
+        notes += [f"{name} {remark}" for name, remark in remarks.items()]
+        notes += unknown
+        if target.task != "regression" and not known:  # splits by time or group may lack a class
+            unseen = [name for number, name in enumerate(target.names) if number not in y[splits["train"]]]
+            notes += [f"no training row has class {listed(unseen)}"] if unseen else []
         return Contents(
             {name: Split(x[part], y[part]) for name, part in splits.items()},
-            FittedSchema(self._spec(target, columns), columns),
+            FittedSchema(DataSpec((len(names),), target.out_features, target.task, names, target.names), columns),
             splits,
-            [
-                *notes,
-                *target.notes,
-                *(f"{name}: {cells[name].remark}" for name in targets if cells[name].remark),
-                *(f"{name} {remark}" for name, remark in leaks.items()),
-                *unknown,
-                *self._unseen(target, y[splits["train"]]),
-            ],
-            summarize(cells, table, targets, target, features, columns, leaks),
+            notes,
+            _summary(cells, table, targets, target, features, columns, remarks),
         )
 
     def read(
@@ -196,11 +214,7 @@ class Table(Source):
     ) -> "pd.DataFrame":
         """Reads new rows from a file, by the types of the training rows and the points of their numbers.
 
-        Args:
-            path: of the file.
-            separator: of the file, if it is not that of the training rows; so are the others.
-            decimal: the decimal point.
-            missing: words for a missing value.
+        A separator, decimal point or words for a missing value replace those of the training rows.
 
         Raises:
             ValueError: they cannot be read so.
@@ -211,17 +225,16 @@ class Table(Source):
         form = form if missing is None else dataclasses.replace(form, missing=missing)
         return read(path, separator=separator or self.separator, form=form, used=[column["name"] for column in columns])
 
-    def _read(self) -> tuple[dict[str, Cells], list[str]]:
+    def _read(self, known: FittedSchema | None) -> tuple[dict[str, Cells], list[str]]:
         """Reads the columns that have a name, and a note if others were dropped."""
         if self.path is None:
             raise ValueError("data=table needs a file: add data.path=<your CSV or Parquet file>.")
         form = self._form
-        if self._has_loaded_schema():
-            form = schema_form(form, self._schema.columns)
-            classes = self._schema.spec.target_names if self._schema.spec.task != "regression" else ()
-            if not set(classes) <= {"False", "True"} and not all(
-                map(CLASS_NUMBER.fullmatch, classes)
-            ):  # such as 007, NA
+        if known:
+            form = schema_form(form, known.columns)
+            classes = known.spec.target_names if known.spec.task != "regression" else ()
+            are_read_as_texts = not (set(classes) <= {"False", "True"} or all(map(CLASS_NUMBER.fullmatch, classes)))
+            if are_read_as_texts:  # such as 007, NA
                 texts: dict[str, Type] = dict.fromkeys(_names(self.target or ()), "text")
                 form = dataclasses.replace(form, types={**texts, **form.types})
         cells = read_cells(self.path, separator=self.separator, form=form)
@@ -247,27 +260,20 @@ class Table(Source):
             notes.append(f"{dropped}{taken}, unless data.missing=[] is given" if words else dropped)
         return there
 
-    def _target_spec(self, targets: "pd.DataFrame") -> TargetSpec:
-        """Returns the target spec, by the loaded schema if there is one."""
-        if self._has_loaded_schema():
-            return known_target_spec(targets, self._schema.spec.task, self._schema.spec.target_names)
-        return target_spec(targets, self.task, self._form.types, self._form.missing)
-
-    def _columns(
+    def _fit(
         self, table: "pd.DataFrame", train: RowIndices, cells: Mapping[str, Cells], notes: list[str]
     ) -> list[Column]:
-        """Returns the encoding of the columns: from the loaded schema, or fitted on the training rows."""
-        if self._has_loaded_schema():
-            return self._schema.columns
+        """Returns the encoding of the columns, fitted on the training rows."""
         for name in map(str, table):
             if kind(table[name]) == "text" and name not in self._form.types:
                 check_numbers(table[name], self._form.missing, f"else correct it, or {leave_out(name)}")
-        columns, said = fit(table.iloc[train], {name: column.written for name, column in cells.items()})
+        columns, said = fit(
+            table.iloc[train], {name: column.written for name, column in cells.items()}, self._form.types
+        )
         notes += said
         return columns
 
     def _divide(self, table: "pd.DataFrame", target: TargetSpec) -> dict[str, RowIndices]:
-        """Assigns rows to splits."""
         sizes = Sizes(self.val_size, self.test_size, self.seed)
         if self.time is not None:
             return sizes.in_time(moments(table[clean(str(self.time))]))
@@ -277,46 +283,6 @@ class Table(Source):
             return sizes.mixed(len(table))
         guessed = self.task == "auto" and bool(target.notes)
         return sizes.balanced(target.y, target.names, "take them for values with data.task=regression, " * guessed)
-
-    def _leaks(self, features: "pd.DataFrame", target: TargetSpec) -> dict[str, str]:
-        """Returns remarks on columns that give the target away, unless the user names the features.
-
-        Raises:
-            ValueError: one counts the rows, and these are sorted by class.
-        """
-        if self.features is not None:
-            return {}
-        found = find_leaks(features, target)
-        at_random = self.time is None and self.group is None
-        for name in found if at_random and target.task != "regression" and is_sorted(target.y) else ():
-            if counts_rows(features[name]):
-                raise ValueError(
-                    f"Column {name!r} only counts the rows, and these are sorted by class, so that it gives the class "
-                    f"away: {leave_out(name)}, or name all features in data.features."
-                )
-        return found
-
-    def _spec(self, target: TargetSpec, columns: list[Column]) -> DataSpec:
-        """Builds the spec.
-
-        Raises:
-            ValueError: no feature is left.
-        """
-        names = feature_names(columns)
-        if not names:
-            raise ValueError(f"Every column of {self.path} is constant: there is nothing to learn from.")
-        return DataSpec((len(names),), target.out_features, target.task, names, target.names)
-
-    def _has_loaded_schema(self) -> bool:
-        """Returns whether the schema was loaded from a checkpoint."""
-        return "_schema" in vars(self)
-
-    def _unseen(self, target: TargetSpec, train: NDArray[Any]) -> list[str]:
-        """Reports classes without training rows, which may occur when splitting by time or group."""
-        if target.task == "regression" or self._has_loaded_schema():
-            return []
-        missing = [name for number, name in enumerate(target.names) if number not in train]
-        return [f"no training row has class {listed(missing)}"] if missing else []
 
     @staticmethod
     def _say(notes: Sequence[str]) -> None:
@@ -328,3 +294,31 @@ def _names(given: str | int | float | Sequence[str | int | float]) -> list[str]:
     """Returns names of columns; YAML reads some as numbers."""
     several = [given] if isinstance(given, (str, int, float)) else given
     return [clean(str(name)) for name in several]
+
+
+def _summary(
+    cells: Mapping[str, Cells],
+    table: "pd.DataFrame",
+    targets: Sequence[str],
+    target: TargetSpec,
+    features: Sequence[str],
+    columns: Sequence[Column],
+    remarks: Mapping[str, str],
+) -> list[tuple[str, ...]]:
+    """Returns a header and a line for each column: what it was taken for, what is missing, remarks."""
+    encoded = {column["name"]: column for column in columns}
+    lines: list[tuple[str, ...]] = [("column", "taken for", "missing", "remark")]
+    for name, column in cells.items():
+        if name in targets:
+            taken = "target" if target.task == "regression" else f"target, {len(target.names)} classes"
+        elif name in encoded:
+            values = len(encoded[name]["values"])
+            counted = "features" if encoded[name]["kind"] in ("words", "characters", "date") else "values"
+            taken = encoded[name]["kind"] + (f", {values} {counted}" if values else "")
+        else:
+            why = "empty" if table[name].isna().all() else "constant"
+            taken = f"left out: {why}" if name in features else f"no feature, {kind(table[name])}"
+        missing = ", ".join(f"{count} {word!r}" if word else f"{count} empty" for word, count in column.missing.items())
+        remark = "; ".join(filter(None, (column.remark, remarks.get(name))))
+        lines.append((name, taken.replace("yes_no", "yes or no"), missing, remark))
+    return lines

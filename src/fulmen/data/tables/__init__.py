@@ -1,1 +1,1 @@
-"""Turns a table of the user's own into numbers, for `data/table.py`."""
+"""Turns a table of the user's own into numbers, for `data/sets/table.py`."""

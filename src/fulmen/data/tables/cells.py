@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 import numpy as np
 
@@ -23,7 +23,9 @@ from fulmen.rules import listed
 if TYPE_CHECKING:
     import pandas as pd
 
-Type = Literal["number", "text", "yes_no"]
+Type = Literal["number", "text", "yes_no", "words", "characters", "date"]
+OF_FEATURES: Final[Sequence[Type]] = ("words", "characters", "date")
+"""Types that a column has only where the user says so; its cells are texts."""
 
 EMPTY = frozenset(
     {"", "#n/a", "#n/a n/a", "#n/d", "#na", "#nv", "-1.#ind", "-1.#qnan", "-nan", "1.#ind", "1.#qnan", "<na>"}
@@ -33,7 +35,7 @@ FORMULA = re.compile(r"#¡?[^\W\d_a-z][^\sa-z]*[!?]")
 """What spreadsheet programs write where a formula failed, in any language: #DIV/0!, #WERT!, #NAME?."""
 WORDS = EMPTY | {"n/a", "n.a.", "n. a.", "na", "null", "nan", "none", "?", "-", "--", "---", "–", "—", ".", "..", "..."}
 """What is a missing value among numbers; the words added here may be a category among texts."""
-BOOLEANS = {word: word.casefold() == "true" for word in ("True", "TRUE", "true", "False", "FALSE", "false")}
+BOOLEANS = frozenset({"True", "TRUE", "true", "False", "FALSE", "false"})
 """Words by which a column is recognized as one of yes and no."""
 YES_NO = {
     **dict.fromkeys(("true", "yes", "t", "y", "on", "1", "1.0"), True),
@@ -95,10 +97,22 @@ class Texts:
         self.missing = self._missing(WORDS)
         self.numbers = {text: Number.of(text) for text in self.texts if text not in self.missing}
         self.is_typed = self.name in form.types
-        self.type: Type = form.types[self.name] if self.is_typed else self._type()
+        self.type: Type = "text"  # unless all texts fit another type
+        if self.is_typed:
+            self.type = "text" if form.types[self.name] in OF_FEATURES else form.types[self.name]
+        elif all(text in BOOLEANS for text in self.numbers):
+            self.type = "yes_no"
+        elif all(number and not number.unit for number in self.numbers.values()):
+            self.type = "number"
         dates = all(re.fullmatch(DATE, text) for text in self.numbers)
-        if self.type == "text" and (self.is_typed or not dates):  # words may be texts among texts
+        is_date = form.types.get(self.name) == "date" or (dates and not self.is_typed)
+        if self.type == "text" and not is_date:  # words may be texts among texts
             self.missing = self._missing(EMPTY)
+        read = [number for number in self.numbers.values() if number and self.type == "number"]
+        self.shown = {number.shows for number in read if number.shows}
+        """The decimal points that the numbers cannot be read without."""
+        self.has_commas = any("," in number.marks for number in read)
+        """True if the numbers have commas, whatever they mean."""
 
     def _missing(self, words: frozenset[str]) -> set[str]:
         """Returns the texts that are missing values: `words`, and those that the user gives; if that is none, none."""
@@ -115,24 +129,6 @@ class Texts:
             or (PLAIN.fullmatch(text) and float(text) in numbers)
         }
 
-    def _type(self) -> Type:
-        """Finds the type that all texts fit."""
-        if all(text in BOOLEANS for text in self.numbers):
-            return "yes_no"
-        return "number" if all(number and not number.unit for number in self.numbers.values()) else "text"
-
-    @property
-    def shown(self) -> set[str]:
-        """The decimal points that the numbers cannot be read without."""
-        there = self.numbers.values() if self.type == "number" else ()
-        return {number.shows for number in there if number and number.shows}
-
-    @property
-    def has_commas(self) -> bool:
-        """True if the numbers have commas, whatever they mean."""
-        there = self.numbers.values() if self.type == "number" else ()
-        return any("," in number.marks for number in there if number)
-
     @property
     def is_odd_in_first_row(self) -> bool:
         """True if all rows but the first hold numbers."""
@@ -140,10 +136,6 @@ class Texts:
         others = [number for text, number in self.numbers.items() if text != first]
         odd = first in self.numbers and self.numbers[first] is None and self.counts[first] == 1
         return odd and len(others) > 1 and all(number and not number.unit for number in others) and not self.is_typed
-
-    def row(self, text: str) -> int:
-        """Returns the first row of a text, counted from 1."""
-        return int((self.codes == self.texts.index(text)).argmax()) + 1
 
     def decide(self, shown: Iterable[str]) -> Cells:
         """Returns the column; `shown` are the decimal points that show anywhere in the file."""
@@ -240,7 +232,8 @@ class Texts:
         return ""
 
     def _wrong(self, text: str, wanted: str) -> str:
-        return f"Column {self.name!r} holds {text!r} in row {self.row(text)}: it must hold {wanted}."
+        row = int((self.codes == self.texts.index(text)).argmax()) + 1
+        return f"Column {self.name!r} holds {text!r} in row {row}: it must hold {wanted}."
 
     def _series(self, values: Mapping[str, Any], dtype: Any) -> "pd.Series[Any]":
         """Returns the value of each row's text, [N]; NaN where it has none."""
@@ -266,10 +259,9 @@ class Texts:
         numbers = [number for number in self.numbers.values() if number]
         others = [text for text, number in self.numbers.items() if not number]
         if numbers and len(others) <= len(numbers) and not self.is_typed:
-            if others:
-                said.append(f"numbers but for {listed([repr(text) for text in others[:3]])}, so taken for texts")
-            else:
-                said.append(f"numbers with a unit, so taken for texts; for numbers add {typed(self.name, 'number')}")
+            shown = listed([repr(text) for text in others[:3]])
+            with_unit = f"numbers with a unit, so taken for texts; for numbers add {typed(self.name, 'number')}"
+            said.append(f"numbers but for {shown}, so taken for texts" if others else with_unit)
         return "; ".join(said)
 
 
@@ -279,7 +271,7 @@ def decide(table: "pd.DataFrame", raw: Callable[[list[str]], "pd.DataFrame"], fo
     Args:
         table: as pandas reads it, with nothing but empty cells missing: numbers where all cells are plain ones.
         raw: returns some of its columns as texts.
-        form: what is known of them.
+        form: how they are written, as far as it is known.
 
     Raises:
         ValueError: the first or the last row is none.
@@ -298,8 +290,7 @@ def decide(table: "pd.DataFrame", raw: Callable[[list[str]], "pd.DataFrame"], fo
             return True
         return cells.dtype.kind == "f" and (form.decimal == "," or (commas and _may_have_groups(cells)))
 
-    again = [name for name, cells in columns.items() if name not in texts and is_undecided(name, cells)]
-    if again:
+    if again := [name for name, cells in columns.items() if name not in texts and is_undecided(name, cells)]:
         found = raw(again)
         texts |= {name: Texts(found[name], form) for name in again}
     _check_ends(texts.values())
@@ -313,9 +304,8 @@ def _may_have_groups(column: "pd.Series[Any]") -> bool:
     """Returns whether the point of numbers may part groups of digits: 1.234 as 1234."""
     values = column.dropna().abs().to_numpy()
     thousands = values * 1000
-    return bool(
-        ((values % 1 == 0) | ((values > 1) & (values < 1000) & (abs(thousands - thousands.round()) < 1e-6))).all()
-    )
+    has_three_digits = (values > 1) & (values < 1000) & (abs(thousands - thousands.round()) < 1e-6)
+    return bool(((values % 1 == 0) | has_three_digits).all())
 
 
 def _check_ends(columns: Collection[Texts]) -> None:

@@ -2,19 +2,12 @@
 
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 from fulmen.rules import alternatives, listed
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-class Roles(NamedTuple):
-    """Names of columns by their role, each once."""
-
-    targets: list[str]
-    features: list[str]
 
 
 def roles(
@@ -24,19 +17,13 @@ def roles(
     target: Sequence[str],
     features: Sequence[str] | None,
     leave_out: Sequence[str],
-    others: Mapping[str, str | None],
+    others: Mapping[str, str],
     types: Iterable[str],
-) -> Roles:
-    """Finds the columns that the keys name.
+) -> tuple[list[str], list[str]]:
+    """Returns the names of the targets and of the features among the columns `there` of the file `path`.
 
-    Args:
-        there: the columns of the table.
-        path: of its file, for sentences.
-        target: one target or several.
-        features: those that are features; none: all that are nothing else.
-        leave_out: those that are no features.
-        others: the columns that divide the rows, if any, by their keys.
-        types: those whose types are given.
+    The other arguments are what the keys of `data=table` name, each of which must be there; `others` has the columns
+    that divide the rows, by their keys. Without `features`, they are all columns that are nothing else.
 
     Raises:
         ValueError: a column is not there or is to be two things, or nothing is left to be a target or a feature.
@@ -45,7 +32,7 @@ def roles(
         raise ValueError(f"data.target is not given: say which column to predict, of {listed(there)}.")
     targets = list(dict.fromkeys(target))
     taken = dict.fromkeys(targets, "target")
-    named = {"target": targets, **{key: [name] for key, name in others.items() if name is not None}}
+    named = {"target": targets, **{key: [name] for key, name in others.items()}}
     for key, names in {**named, "features": features or (), "leave_out": leave_out, "types": types}.items():
         for name in names:
             if name not in there:
@@ -59,7 +46,7 @@ def roles(
     if not chosen:
         way_out = f"leave out fewer of {listed(there)}" if leave_out else "it needs one with a name beside data.target"
         raise ValueError(f"No column of {path} is left to be a feature: {way_out}.")
-    return Roles(targets, chosen)
+    return targets, chosen
 
 
 def clean(text: str) -> str:
@@ -102,14 +89,11 @@ def kind(column: "pd.Series[Any]") -> Kind:
     if types.is_numeric_dtype(dtype):
         return "other" if types.is_complex_dtype(dtype) else "number"
     found = INFERRED.get(types.infer_dtype(column, skipna=True), "other")
-    return "date" if found == "text" and _dates(column) else found
-
-
-def _dates(column: "pd.Series[Any]") -> bool:
-    """Returns whether all texts of a column are dates."""
-    known = column.dropna()
-    first = known.iloc[:1].astype(str)  # of most columns the first one says that it is no date
-    return bool(len(known) and first.str.fullmatch(DATE).all() and known.astype(str).str.fullmatch(DATE).all())
+    if found == "text" and len(known := column.dropna()):
+        first = known.iloc[:1]  # of most columns the first one says that it is no date
+        if all(some.astype(str).str.fullmatch(DATE).all() for some in (first, known)):
+            return "date"
+    return found
 
 
 def texts(column: "pd.Series[Any]") -> "pd.Series[Any]":

@@ -1,7 +1,9 @@
 """The encoding of a table's columns as numbers, fitted on the training rows alone.
 
 Numbers stay as they are, yes and no become 1 and 0, and a text becomes a feature for each value that training rows
-have: 1 where it is the row's, else 0. What is missing becomes the training rows' median, or their most frequent value.
+have: 1 where it is the row's, else 0. If the user says so, texts become counts of words or of groups of letters
+(`grams.py`), and dates several numbers (`dates.py`). What is missing becomes the training rows' median, their most
+frequent value, or no words.
 What was learned is a list of plain dicts, so that a checkpoint can hold it and no code need be trusted to read it.
 
 Shapes: N rows, F features.
@@ -10,16 +12,18 @@ Shapes: N rows, F features.
 import dataclasses
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fulmen.data.new_rows import floats, named, refuse
 from fulmen.data.source import DataSpec
-from fulmen.data.tables.cells import Form, Type
+from fulmen.data.tables import dates
+from fulmen.data.tables.cells import OF_FEATURES, Form, Type
 from fulmen.data.tables.column_checks import check_kind, check_texts
 from fulmen.data.tables.columns import kind, texts
+from fulmen.data.tables.grams import count, vocabulary
 from fulmen.rules import listed
 
 if TYPE_CHECKING:
@@ -30,24 +34,23 @@ class Column(TypedDict):
     """The encoding of one column."""
 
     name: str
-    kind: Literal["number", "yes_no", "text"]
+    kind: Type
     missing: float | str
     """The value that replaces a missing one."""
     values: list[str]
-    """The categories of a text column in the training rows, sorted; each is a feature."""
+    """A feature each: the categories of a text column in the training rows, sorted; words or groups of letters; what is
+    known of a date."""
     written: str
-    """The points and signs of its numbers (`Cells.written`)."""
+    """The points and signs of its numbers (`Cells.written`), or the order of day and month in its dates."""
 
 
-def fit(train: "pd.DataFrame", written: Mapping[str, str]) -> tuple[list[Column], list[str]]:
-    """Fits the encoding of each column to the training rows.
+def fit(train: "pd.DataFrame", written: Mapping[str, str], types: Mapping[str, Type]) -> tuple[list[Column], list[str]]:
+    """Fits the encoding of each column to the training rows, and notes what was left out or filled.
 
     Args:
-        train: the training rows.
-        written: the points and signs of columns of numbers, by name.
-
-    Returns:
-        The encoding of each column, and notes on what was left out or filled.
+        train: the columns.
+        written: the points and signs of columns of numbers, by name (`Cells.written`).
+        types: of columns, as the user gives them.
 
     Raises:
         ValueError: a column cannot be a feature.
@@ -55,12 +58,13 @@ def fit(train: "pd.DataFrame", written: Mapping[str, str]) -> tuple[list[Column]
     names = list(map(str, train))
     empty = [name for name in names if train[name].isna().all()]
     for name in names:
-        if name not in empty:
+        if name not in empty and types.get(name) not in OF_FEATURES:
             check_kind(train[name])
     constant = [name for name in names if name not in empty and train[name].nunique() == 1]
     used = [name for name in names if name not in empty and name not in constant]
-    columns = [_fit(train[name], written.get(name, "")) for name in used]
-    filled = [f"{name} ({count})" for name in used if (count := train[name].isna().sum())]
+    columns = [_fit(train[name], written.get(name, ""), types.get(name)) for name in used]
+    in_words = [column["name"] for column in columns if column["kind"] in ("words", "characters")]  # may be empty
+    filled = [f"{name} ({count})" for name in used if name not in in_words and (count := train[name].isna().sum())]
     notes: dict[str, list[str]] = {
         "left out, for training rows have no value there": empty,
         "left out, for training rows have a single value there": constant,
@@ -69,9 +73,17 @@ def fit(train: "pd.DataFrame", written: Mapping[str, str]) -> tuple[list[Column]
     return columns, [f"{said}: {listed(names)}" for said, names in notes.items() if names]
 
 
-def _fit(column: "pd.Series[Any]", written: str) -> Column:
+def _fit(column: "pd.Series[Any]", written: str, wanted: Type | None) -> Column:
     """Fits the encoding of one column, which has at least two values."""
     name, holds = str(column.name), kind(column)
+    if wanted == "words" or wanted == "characters":
+        groups = vocabulary(texts(column).fillna(""), wanted)
+        return Column(name=name, kind=wanted, missing="", values=groups, written="")
+    if wanted == "date":
+        moments = dates.days(column.dropna(), order := dates.order(column))
+        return Column(
+            name=name, kind="date", missing=float(np.median(moments)), values=dates.parts(moments), written=order
+        )
     if holds == "text":
         check_texts(column)
         known = texts(column).dropna()
@@ -91,45 +103,41 @@ def feature_names(columns: list[Column]) -> tuple[str, ...]:
 
 
 def encode(table: "pd.DataFrame", columns: list[Column]) -> tuple[NDArray[np.float64], list[str]]:
-    """Encodes rows as features.
-
-    Returns:
-        [N, F], and sentences about texts that no training row has, which are none of the values: all 0.
+    """Encodes rows as features [N, F], and notes texts that no training row has, which are none of the values: all 0.
 
     Raises:
         ValueError: a column is missing, or a number is infinite or none.
     """
+    import pandas as pd
+
     table = named(table, [column["name"] for column in columns]).reset_index(drop=True)
     blocks, notes = [np.empty((len(table), 0))], []
     for column in columns:
         cells = table[column["name"]]
-        if column["kind"] == "text":
-            block, unknown = _texts(cells, column)
-            notes += unknown
-        else:
-            block = _numbers(cells, column)
-        blocks.append(block)
+        if column["kind"] == "date":
+            moments = dates.days(cells, column["written"])
+            blocks.append(dates.features(np.where(np.isnan(moments), column["missing"], moments), column["values"]))
+            continue
+        if column["kind"] == "words" or column["kind"] == "characters":
+            counts = count(texts(cells).fillna(""), column["kind"], column["values"])
+            blocks.append(counts)
+            if nothing := int((~counts.any(axis=1)).sum()):
+                said = f"{nothing} row{'s' * (nothing > 1)} with none of the {column['kind']} that training rows have"
+                notes.append(f"column {column['name']!r} has {said}")
+            continue
+        if column["kind"] != "text":
+            numbers, missing = floats(cells), cells.isna().to_numpy()
+            refuse(cells, ~missing & ~np.isfinite(numbers))
+            blocks.append(np.where(missing, column["missing"], numbers)[:, None].astype(np.float64))
+            continue
+        values = texts(cells).fillna(column["missing"])
+        values = values.where(values.isin(column["values"]), values.str.replace(r"^(-?\d+)\.0+$", r"\1", regex=True))
+        codes = pd.Index(column["values"], dtype=object).get_indexer(pd.Index(values))  # [N], -1: none of them
+        blocks.append((codes[:, None] == np.arange(len(column["values"]))).astype(np.float64))
+        if unknown := Counter(values[codes == -1]):
+            said = listed([f"{value!r} ({count})" for value, count in unknown.most_common()])
+            notes.append(f"column {column['name']!r} has values that no training row has, read as none: {said}")
     return np.concatenate(blocks, axis=1), notes
-
-
-def _numbers(cells: "pd.Series[Any]", column: Column) -> NDArray[np.float64]:
-    """Encodes a column of numbers as [N, 1]."""
-    values, missing = floats(cells), cells.isna().to_numpy()
-    refuse(cells, ~missing & ~np.isfinite(values))
-    return np.where(missing, column["missing"], values)[:, None].astype(np.float64)
-
-
-def _texts(cells: "pd.Series[Any]", column: Column) -> tuple[NDArray[np.float64], list[str]]:
-    """Encodes a column of texts as [N, K], one column per value; the notes list texts that are none of them."""
-    import pandas as pd
-
-    values = texts(cells).fillna(column["missing"])
-    values = values.where(values.isin(column["values"]), values.str.replace(r"^(-?\d+)\.0+$", r"\1", regex=True))
-    codes = pd.Index(column["values"], dtype=object).get_indexer(pd.Index(values))  # [N], -1: none of them
-    unknown = Counter(values[codes == -1])
-    said = listed([f"{value!r} ({count})" for value, count in unknown.most_common()])
-    notes = [f"column {column['name']!r} has values that no training row has, read as none: {said}"] if unknown else []
-    return (codes[:, None] == np.arange(len(column["values"]))).astype(np.float64), notes
 
 
 def schema_form(form: Form, columns: Sequence[Column]) -> Form:
@@ -169,6 +177,12 @@ def _is_column(column: Column) -> bool:
     values, missing = column["values"], column["missing"]
     if not (isinstance(column["name"], str) and isinstance(values, list) and isinstance(column["written"], str)):
         return False
-    if column["kind"] == "text":
-        return len(values) > 0 and all(isinstance(value, str) for value in [*values, missing])
+    if column["kind"] == "date":
+        known = set(dates.parts(np.array([0.5])))
+        return (
+            bool(values) and set(values) <= known and isinstance(missing, float) and column["written"] in dates.ORDERS
+        )
+    if column["kind"] in ("text", "words", "characters"):
+        are_texts = all(isinstance(value, str) for value in [*values, missing])
+        return are_texts and len(values) == len(set(values)) > 0
     return column["kind"] in ("number", "yes_no") and not values and isinstance(missing, float)

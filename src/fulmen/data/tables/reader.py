@@ -61,11 +61,7 @@ def read_header(file: Path, separator: str, prefix: str) -> list[str]:
 
 
 def _delimited(file: Path, separator: str, form: Form) -> dict[str, Cells]:
-    """Reads the rows under the header, by column.
-
-    Raises:
-        ValueError: rows differ in length, a quote is not closed, or the text is not UTF-8.
-    """
+    """Reads the rows under the header, by column."""
     table = _parse(file, separator)
     if len(table) and table.iloc[:, -1].isna().any():  # a row that is too short has nothing there
         _check_lengths(file, separator)
@@ -78,24 +74,21 @@ def _delimited(file: Path, separator: str, form: Form) -> dict[str, Cells]:
 
     cells = decide(table, raw, form)
     whole = [name for name, column in cells.items() if column.values.dtype.kind == "i" and not column.remark]
-    return cells | (_with_zeros(cells, raw(whole)) if whole and _has_zeros(file) else {})
+    if not whole or not _has_zeros(file):
+        return cells
+    texts = raw(whole)
+    for name in whole:
+        codes = texts[name][texts[name].str.fullmatch("0[0-9]+").eq(True)]
+        if len(codes):
+            remark = f"{codes.iloc[0]!r} is {int(codes.iloc[0])}; if it is a code, keep it with {typed(name, 'text')}"
+            cells[name] = cells[name]._replace(remark=remark)
+    return cells
 
 
 def _has_zeros(file: Path) -> bool:
     """Returns whether a cell may begin with a zero that is no number's only digit before the point."""
     with _opened(file) as text:
         return any(ZERO.search("".join(lines)) for lines in iter(lambda: text.readlines(2**20), []))
-
-
-def _with_zeros(cells: Mapping[str, Cells], texts: "pd.DataFrame") -> dict[str, Cells]:
-    """Returns the columns whose numbers are written as codes are, with a remark."""
-    found = {}
-    for name in map(str, texts):
-        codes = texts[name][texts[name].str.fullmatch("0[0-9]+").eq(True)]
-        if len(codes):
-            remark = f"{codes.iloc[0]!r} is {int(codes.iloc[0])}; if it is a code, keep it with {typed(name, 'text')}"
-            found[name] = cells[name]._replace(remark=remark)
-    return found
 
 
 def _parse(file: Path, separator: str, texts: list[int] | None = None) -> "pd.DataFrame":
@@ -138,11 +131,7 @@ def _check_lengths(file: Path, separator: str) -> None:
 
 @contextmanager
 def _opened(file: Path, *, skip: bool = True) -> Iterator[TextIO]:
-    """Opens a file as text, gzipped or not, behind a line that only names the separator.
-
-    Raises:
-        ValueError: it cannot be read as UTF-8.
-    """
+    """Opens a file as text, gzipped or not, behind a line that only names the separator; ValueError if unreadable."""
     try:
         with (
             gzip.open(file, "rt", encoding="utf-8-sig", newline="")
@@ -178,20 +167,12 @@ MOST = 10_000
 def read(
     path: str | Path, *, separator: str | None = None, form: Form = PLAIN, used: Sequence[str] = ()
 ) -> "pd.DataFrame":
-    """Reads a table with a header, [N, columns], N at least 1.
-
-    Args:
-        path: as for `read_cells`.
-        separator: as for `read_cells`.
-        form: how its cells are written.
-        used: the columns that matter.
+    """Reads a table with a header, [N, columns], N at least 1, as `read_cells` does.
 
     Raises:
-        ValueError: there is no such file, or it holds no table, or the cells of a column that matters cannot be read.
+        ValueError: there is no such file, it holds no table, or the cells of a column that is `used` cannot be read.
     """
-    cells = read_cells(path, separator=separator, form=form)
-    check_cells(cells, used)
-    return frame(cells)
+    return frame(read_cells(path, separator=separator, form=form), used)
 
 
 def read_cells(path: str | Path, *, separator: str | None = None, form: Form = PLAIN) -> dict[str, Cells]:
@@ -211,34 +192,26 @@ def read_cells(path: str | Path, *, separator: str | None = None, form: Form = P
     if file.suffix.lower() in PARQUET:
         columns = _parquet(file, form)
     else:
-        between = _separator(file, separator)
-        check_names(file, read_header(file, between, form.prefix))
-        columns = _delimited(file, between, dataclasses.replace(form, separator=between))
+        if separator is None:
+            with _opened(file, skip=False) as text:
+                said = SEPARATOR_LINE.fullmatch(text.readline(LONGEST))
+            separator = said[1] if said else "\t" if ".tsv" in file.name.lower() else ","
+        separator = TAB.get(separator, separator)
+        check_names(file, read_header(file, separator, form.prefix))
+        columns = _delimited(file, separator, dataclasses.replace(form, separator=separator))
     if not columns or not len(next(iter(columns.values())).values):
         raise ValueError(f"{file} has columns, but no rows.")
     return columns
 
 
-def check_cells(cells: Mapping[str, Cells], used: Iterable[str]) -> None:
-    """Raises ValueError for the first column that is used and whose cells cannot be read."""
+def frame(cells: Mapping[str, Cells], used: Iterable[str]) -> "pd.DataFrame":
+    """Returns the columns as a table; raises ValueError if the cells of one that is used cannot be read."""
+    import pandas as pd
+
     for name in used:
         if name in cells and cells[name].error:
             raise ValueError(cells[name].error)
-
-
-def frame(cells: Mapping[str, Cells]) -> "pd.DataFrame":
-    """Returns the columns as a table."""
-    import pandas as pd
-
     return pd.DataFrame({name: column.values for name, column in cells.items()})
-
-
-def _separator(file: Path, given: str | None) -> str:
-    if given is not None:
-        return TAB.get(given, given)
-    with _opened(file, skip=False) as text:
-        said = SEPARATOR_LINE.fullmatch(text.readline(LONGEST))
-    return said[1] if said else "\t" if ".tsv" in file.name.lower() else ","
 
 
 def check_form(separator: str | None, decimal: str | None, prefix: str = "data.") -> None:
@@ -251,22 +224,17 @@ def check_form(separator: str | None, decimal: str | None, prefix: str = "data."
 
 def _check(file: Path) -> None:
     if file.is_dir():
-        raise ValueError(f"{file} is a folder: name a file in it.{_there(file)}")
+        names = sorted(path.name for path in file.iterdir() if path.name.lower().endswith(DELIMITED + PARQUET))
+        there = f"It holds {listed(names)}." if names else "It holds no table."
+        raise ValueError(f"{file} is a folder: name a file in it. {there}")
     if not file.exists():
-        near = did_you_mean(file.name, [path.name for path in file.parent.glob("*")]) if file.parent.is_dir() else ""
-        several = (
-            "; for a sweep over several, quote each, as in \"data.path='a.csv','b.csv'\"" if "," in str(file) else ""
-        )
+        near = did_you_mean(file.name, [path.name for path in file.parent.glob("*")])
+        several = "; for a sweep over several, quote each, as in \"data.path='a.csv','b.csv'\"" * ("," in str(file))
         raise ValueError(f"There is no file {file}{several or near or f'; paths start from {Path.cwd()}.'}")
     if not file.name.lower().endswith(DELIMITED + PARQUET):
         raise ValueError(f"{file} does not end as a table does: {', '.join(DELIMITED + PARQUET)}.")
     if file.stat().st_size == 0:
         raise ValueError(f"{file} is empty.")
-
-
-def _there(folder: Path) -> str:
-    names = sorted(path.name for path in folder.iterdir() if path.name.lower().endswith(DELIMITED + PARQUET))
-    return f" It holds {listed(names)}." if names else " It holds no table."
 
 
 def check_names(file: Path, names: Sequence[str]) -> None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from fulmen.data.new_rows import floats
 from fulmen.data.tables.columns import kind
+from fulmen.rules import number, whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,15 +72,18 @@ class Sizes:
 
     def mixed(self, count: int) -> dict[str, RowIndices]:
         """Splits N rows at random."""
-        return self._divide(np.arange(count), self._choose_any, count, "rows")
+        from sklearn.model_selection import train_test_split
+
+        def choose(rows: RowIndices, size: int) -> tuple[RowIndices, RowIndices]:
+            stays, part = train_test_split(rows, test_size=size, random_state=self.seed)
+            return stays, part
+
+        return self._divide(np.arange(count), choose, count, "rows")
 
     def balanced(self, y: NDArray[np.int64], names: Sequence[str], way_out: str = "") -> dict[str, RowIndices]:
         """Splits rows with classes `y` [N], with the same share of each class in every split.
 
-        Args:
-            y: the classes.
-            names: of the classes.
-            way_out: begins the advice if there are too few rows for that.
+        `way_out` begins the advice if there are too few rows for that.
 
         Raises:
             ValueError: a class has too few rows, or a split too few for all classes.
@@ -120,18 +124,12 @@ class Sizes:
 
         return self._divide(np.arange(len(groups)), choose, len(np.unique(groups)), "groups")
 
-    def _choose_any(self, rows: RowIndices, size: int) -> tuple[RowIndices, RowIndices]:
-        from sklearn.model_selection import train_test_split
-
-        stays, part = train_test_split(rows, test_size=size, random_state=self.seed)
-        return stays, part
-
     def _divide(self, rows: RowIndices, choose: Choose, count: int, what: str) -> dict[str, RowIndices]:
         """Takes test from all rows, then validation from the rest."""
-        test, val = _count(self.test, count), _count(self.val, count)
+        test, val = (max(1, round(size * count)) if 0 < size < 1 else int(size) for size in (self.test, self.val))
         if test + val >= count:
             raise ValueError(
-                f"The table has {count} {what}, of which data.val_size={self.val} takes {val} and "
+                f"There are {count} {what}, of which data.val_size={self.val} takes {val} and "
                 f"data.test_size={self.test} takes {test}: none is left for training; take smaller sizes."
             )
         found = {}
@@ -142,15 +140,9 @@ class Sizes:
 
 
 def size(value: Any) -> str | None:
-    """Returns the rule of a split's size."""
-    fits = isinstance(value, (int, float)) and not isinstance(value, bool)
-    fits = fits and (0 <= value < 1 or (isinstance(value, int) and value >= 1))
+    """Applies the rule of a split's size."""
+    fits = number("[0, 1)")(value) is None or whole(1)(value) is None
     return None if fits else "a share below 1, or a whole number of rows"
-
-
-def _count(size: float, count: int) -> int:
-    """Returns how many of `count` a size is; a fraction is at least one."""
-    return max(1, round(size * count)) if 0 < size < 1 else int(size)
 
 
 def _check_rarest(y: NDArray[np.int64], names: Sequence[str], least: int, way_out: str) -> None:

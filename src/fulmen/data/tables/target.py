@@ -43,20 +43,16 @@ class TargetSpec:
 
     @property
     def out_features(self) -> int:
-        """Returns the number of model outputs per row."""
+        """Number of model outputs per row."""
         return 1 if self.task == "binary" else len(self.names)
 
 
 def target_spec(
     targets: "pd.DataFrame", wanted: TargetOptions, types: Collection[str] = (), missing: Sequence[str] | None = None
 ) -> TargetSpec:
-    """Returns the targets of a table to be learned.
+    """Returns the targets of a table to be learned, from its columns [N, T], with nothing missing or infinite.
 
-    Args:
-        targets: [N, T], nothing missing or infinite.
-        wanted: the task, or `auto`.
-        types: the columns whose types the user gives.
-        missing: the words that the user says are missing values.
+    `types` are the columns whose types the user gives, `missing` the user's words for a missing value.
 
     Raises:
         ValueError: the values do not fit the task, or there is nothing to tell apart.
@@ -69,12 +65,9 @@ def target_spec(
 
 
 def known_target_spec(targets: "pd.DataFrame", task: TaskKind, names: tuple[str, ...]) -> TargetSpec:
-    """Returns the targets of a table with a known schema: new rows need not hold all of its classes.
+    """Returns the targets [N, T] of a table for a task that was learned, and the names of its targets or classes.
 
-    Args:
-        targets: [N, T], nothing missing or infinite.
-        task: that was learned.
-        names: of its targets or classes.
+    Nothing may be missing or infinite; new rows need not hold all of the classes.
 
     Raises:
         ValueError: a class was not learned, a value is no number, or there are more or fewer targets.
@@ -93,25 +86,18 @@ def known_target_spec(targets: "pd.DataFrame", task: TaskKind, names: tuple[str,
 def _check(column: "pd.Series[Any]", missing: Sequence[str] | None, *, is_typed: bool) -> None:
     import pandas as pd
 
-    holds = kind(column)
+    holds, name, first = kind(column), str(column.name), str(column.iloc[0])
     if holds in ("date", "other"):
         way_out = "make numbers or texts of them in the file"
         if pd.api.types.infer_dtype(column) == "string":
-            way_out = (
-                f"make numbers of them in the file, or keep them as classes with {typed(str(column.name), 'text')}"
-            )
+            way_out = f"make numbers of them in the file, or keep them as classes with {typed(name, 'text')}"
         raise ValueError(
-            f"data.target {str(column.name)!r} holds values such as {str(column.iloc[0])!r}, which are neither numbers "
-            f"nor classes: {way_out}."
+            f"data.target {name!r} holds values such as {first!r}, which are neither numbers nor classes: {way_out}."
         )
     if holds == "text" and not is_typed:
-        check_numbers(
-            column, missing, f"else correct it, or keep all as classes with {typed(str(column.name), 'text')}"
-        )
+        check_numbers(column, missing, f"else correct it, or keep all as classes with {typed(name, 'text')}")
     if column.nunique() == 1:
-        raise ValueError(
-            f"data.target {str(column.name)!r} is {str(column.iloc[0])!r} in every row: there is nothing to learn."
-        )
+        raise ValueError(f"data.target {name!r} is {first!r} in every row: there is nothing to learn.")
 
 
 def _values(targets: "pd.DataFrame", wanted: TargetOptions) -> TargetSpec:
@@ -133,10 +119,9 @@ def _one(column: "pd.Series[Any]", wanted: TargetOptions) -> TargetSpec:
     name, numbers, count = str(column.name), kind(column) == "number", column.nunique()
     if wanted == "auto" and numbers and (count > CLASSES or not whole(column)):
         spec = _values(column.to_frame(), wanted)
-        taken = (
-            f"the {count} different whole numbers of {name} are taken for values; for classes add data.task=multiclass"
-        )
-        return dataclasses.replace(spec, notes=(taken,)) if whole(column) else spec
+        taken = f"the {count} different whole numbers of {name} are taken for values"
+        note = f"{taken}; for classes add data.task=multiclass"
+        return dataclasses.replace(spec, notes=(note,)) if whole(column) else spec
     if wanted == "binary" and count != 2:
         raise ValueError(f"data.task is binary, and data.target {name!r} has {count} different values: it must have 2.")
     if len(column) > FEW_ROWS and count > len(column) / 2:

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from fulmen.figures.plots.style import COLOURS, plain, sheet, short, spans_decades
+from fulmen.figures.plots.style import COLOURS, DECADE, plain, sheet, short, spans_decades
 
 
 def history(numbers: Sequence[int], values: Sequence[float], score: str, mode: Literal["min", "max"]) -> Figure:
@@ -24,23 +24,25 @@ def history(numbers: Sequence[int], values: Sequence[float], score: str, mode: L
     best = (np.minimum if mode == "min" else np.maximum).accumulate(np.array(values, dtype=float))
     axes.plot(numbers, values, "o", color=COLOURS[0], label="trial")
     axes.step(numbers, best, where="post", color=COLOURS[1], label="best so far")
-    axes.set_yscale("log" if spans_decades(np.array(values, dtype=float)) else "linear")
+    axes.set_yscale("log" if spans_decades(np.array(values, dtype=float), DECADE) else "linear")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
     axes.legend()
     return figure
 
 
-def importance(names: Sequence[str], shares: Sequence[float], score: str) -> Figure:
+def importance(names: Sequence[str], shares: Sequence[float], score: str, runs: int) -> Figure:
     """Plots the fraction of the variance of the score that each key explains. Shapes: K keys.
 
     Args:
         names: [K], most important first.
         shares: [K], sum to 1.
         score: name of the score.
+        runs: completed runs that the shares were computed from.
     """
     figure = sheet(figsize=(6.4, max(2.4, 1.2 + 0.5 * len(names))))
     axes = figure.add_subplot(xlabel=f"fraction of the variance of {plain(score)}", xlim=(0, 1.12))
+    axes.set_title(f"fANOVA of the {plain(score)} of {runs} completed runs", fontsize=9)
     bars = axes.barh(range(len(names)), shares, color=COLOURS[0])
     axes.bar_label(bars, [f"{share:.2f}" for share in shares], padding=4)
     axes.set_yticks(range(len(names)), [short(name) for name in names])
@@ -62,8 +64,8 @@ def front(values: Sequence[Sequence[float]], best: Sequence[bool], names: Sequen
     along = points[chosen][np.argsort(points[chosen][:, 0])]
     axes.plot(*points[~chosen].T, "o", color=COLOURS[0], alpha=0.5, label="trial")
     axes.plot(*along.T, "o-", color=COLOURS[1], label="Pareto front")
-    axes.set_xscale("log" if spans_decades(points[:, 0]) else "linear")
-    axes.set_yscale("log" if spans_decades(points[:, 1]) else "linear")
+    axes.set_xscale("log" if spans_decades(points[:, 0], DECADE) else "linear")
+    axes.set_yscale("log" if spans_decades(points[:, 1], DECADE) else "linear")
     axes.grid(alpha=0.3)
     axes.legend()
     return figure

@@ -17,7 +17,9 @@ COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F0
 MARKERS: Final = "os^Dv<>"
 """One shape per class, so that classes differ in more than colour."""
 WIDEST: Final = 100.0
-"""Ratio of largest to smallest value up to which the scale is linear."""
+"""Ratio of largest to smallest value of a curve up to which its scale is linear."""
+DECADE: Final = 10.0
+"""The same of settings and of scores that are compared."""
 LONGEST: Final = 24
 """Maximum length of a name in a figure."""
 
@@ -50,8 +52,8 @@ def short(name: str, longest: int = LONGEST) -> str:
     return plain(name if len(name) <= longest else f"{name[: longest - 1]}…")
 
 
-def spans_decades(values: Values) -> bool:
-    """Returns whether values need a logarithmic scale: none negative, and more than two decades apart."""
+def spans_decades(values: Values, widest: float = WIDEST) -> bool:
+    """Returns whether values need a logarithmic scale: none negative, and further apart than a ratio of `widest`."""
     values = values[np.isfinite(values)]
     positive = values[values > 0]
-    return bool(positive.size and values.min() >= 0 and positive.max() > WIDEST * positive.min())
+    return bool(positive.size and values.min() >= 0 and positive.max() > widest * positive.min())

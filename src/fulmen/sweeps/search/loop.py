@@ -125,7 +125,7 @@ def pictures(study: "Study") -> dict[str, Callable[[], "Figure | None"]]:
 
     def importance() -> "Figure | None":
         shares = study.importances()
-        return plots.importance([*shares], [*shares.values()], names[0]) if shares else None
+        return plots.importance([*shares], [*shares.values()], names[0], len(found)) if shares else None
 
     numbers, scores = [number for number, _ in found], [values[0] for _, values in found]
     return {

@@ -26,7 +26,7 @@ from fulmen.sweeps.record import Search, Sweep
 from fulmen.sweeps.results import runs
 from fulmen.sweeps.search import options
 from fulmen.sweeps.search.space import Dimension, dimension, probes, size
-from fulmen.tasks.names import METRICS
+from fulmen.tasks.names import METRICS, metric_names
 
 if TYPE_CHECKING:
     from fulmen.sweeps.search.study import Study
@@ -115,8 +115,8 @@ def _space(varying: Sequence[Any], fixed: Sequence[str], folders: Sequence[Path]
 
 
 def _check_objective(name: str, planned: Sequence[dict[str, Any]]) -> None:
-    task = planned[0]["sizes"]["task"]
-    there = [f"{split}/{figure}" for split in ("val", "train", "test") for figure in ("loss", *METRICS[task])]
+    task, further = planned[0]["sizes"]["task"], metric_names(planned[0])
+    there = [f"{split}/{figure}" for split in ("val", "train", "test") for figure in ("loss", *METRICS[task], *further)]
     if name not in (*there, "parameters"):
         raise ConfigurationError(f"there is no objective {name}{alternatives(name, [*there, 'parameters'])}")
 

@@ -10,7 +10,7 @@ rule: ∂L/∂(its parameters), which the optimizer wants, and ∂L/∂(its inpu
 The formulas stand here once. `xp` is the library that computes them, `numpy` or `torch`: what they need goes by the
 same names in both. The price beside autograd: there are only the layers that are written down here.
 
-Read in this order: `layer.py`, `linear.py`, `activations.py`, `losses.py`, `penalties.py`, `network.py`, `by_hand.py`.
+Read in this order: `layers.py`, `losses.py`, `network.py`, `gradient.py`.
 
 Shapes: B rows, F features, I inputs and O outputs of a layer, H units, K classes, T columns of a target.
 """

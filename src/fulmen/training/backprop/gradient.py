@@ -60,6 +60,8 @@ def formulas(xp: ModuleType, loss: losses.Loss, task: Task) -> tuple[list[Layer]
     function = loss.function
     if function is losses.tasks_own:
         function = losses.OWN[task.kind]
+    if "class_weights" in loss.options:
+        raise ValueError("loss.class_weights has no formulas for back-propagation by hand; take backprop=autograd")
     if function is losses.binary_cross_entropy:
         return [], BinaryCrossEntropy(xp) if task.gives_probabilities else BinaryCrossEntropyOfLogits(xp)
     if function is losses.class_cross_entropy:
@@ -174,5 +176,6 @@ class ByHand:
             objective = loss + self.penalty.value(values)
             gradients = [d + self.penalty.gradient(p) for d, p in zip(gradients, values, strict=True)]
         for parameter, gradient in zip(parameters, gradients, strict=True):
-            parameter.grad = tensor(gradient, parameter)
+            if parameter.requires_grad:
+                parameter.grad = tensor(gradient, parameter)
         return tensor(loss, like), tensor(objective, like)

@@ -1,1 +1,1 @@
-"""Callbacks of the Trainer: checkpoints, progress, pruning and snapshots."""
+"""Callbacks of the Trainer: checkpoints, progress, pruning, snapshots and statistics."""

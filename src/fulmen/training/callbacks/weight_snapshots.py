@@ -1,6 +1,6 @@
-"""Keeps the weights of a small network at some twenty steps of its training, for an animation at the end.
+"""Keeps the weights of a small network at some twenty steps of its training, for figures at the end.
 
-They are in `last.ckpt`, too, so that the animation of a resumed run has no gap.
+They are in `last.ckpt`, too, so that the figures of a resumed run have no gap.
 """
 
 from collections.abc import Mapping

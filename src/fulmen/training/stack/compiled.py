@@ -2,11 +2,9 @@
 
 import functools
 import inspect
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.fx import GraphModule
 
 from fulmen.data.tensors import Batch
 from fulmen.errors import first_line, warn
@@ -27,12 +25,7 @@ def saving(plan: Plan, copies: int) -> float:
 
 
 class CompiledStack:
-    """Compiles and takes the steps of a stack.
-
-    Args:
-        stack: the stack, which has taken a step, so that its optimizer has its state.
-        plan: how the run is divided.
-    """
+    """The compiled steps of a stack, which has taken a step by itself, so that its optimizer has its state."""
 
     def __init__(self, stack: Stack, plan: Plan) -> None:
         self.stack, self.plan, self.full = stack, plan, plan.batch_rows >= plan.rows
@@ -95,12 +88,10 @@ class CompiledStack:
         return found[0].clone()
 
     def _take(self, state: list[Tensor]) -> None:
-        stack = self.stack
-        stack.weights, *after = state
-        own = stack.optimizer.state[stack.update]
-        states, buffers = after[: len(own)], after[len(own) :]
-        own.update(zip(own, states, strict=True))
-        stack.buffers = dict(zip(stack.buffers, buffers, strict=True))
+        stack, given = self.stack, iter(state)
+        stack.weights, own = next(given), stack.optimizer.state[stack.update]
+        own.update({name: next(given) for name in own})
+        stack.buffers = {name: next(given) for name in stack.buffers}
 
     def _state(self) -> list[Tensor]:
         stack = self.stack
@@ -111,32 +102,26 @@ class CompiledStack:
         return [*self.stack.present.values(), *(values for values in vars(numbers).values() if values is not None)]
 
     def _compile(self, batch: Batch, rate: Tensor) -> Function:
-        with torch_private.quiet():
-            one = self._trace(batch, rate)
-        return Function(one, self._state(), self._constants(), rate, batch, full=self.full, known=True)
-
-    def _trace(self, batch: Batch, rate: Tensor) -> GraphModule:
-        """Records a whole step; its inputs are state, constants, rates, number, x and y."""
         from torch.fx.experimental.proxy_tensor import make_fx
 
         number = torch.zeros((), dtype=torch.int64, device=rate.device)
         inputs = [*self._state(), *self._constants(), rate, number, *batch]
-        with computing(self.stack.evaluation.precision, rate.device.type):
-            return make_fx(self._whole, dict(PRODUCTS), tracing_mode="fake")(*inputs)
+        with torch_private.quiet(), computing(self.stack.evaluation.precision, rate.device.type):
+            one = make_fx(self._whole, dict(PRODUCTS), tracing_mode="fake")(*inputs)
+        return Function(one, self._state(), self._constants(), rate, batch, full=self.full, known=True)
 
     def _whole(self, *inputs: Tensor) -> list[Tensor]:
+        """Takes a whole step, given state, constants, rates, its number, x and y."""
         stack = self.stack
-        own = stack.optimizer.state[stack.update]
         weights, *others, rate, number, x, y = inputs
-        states, others = others[: len(own)], others[len(own) :]
-        buffers, others = others[: len(stack.buffers)], others[len(stack.buffers) :]
-        constants, numbers = others[: len(stack.present)], iter(others[len(stack.present) :])
-        names = vars(stack.coefficients)
-        coefficients = Coefficients(**{name: None if names[name] is None else next(numbers) for name in names})
+        given = iter(others)
+        states = {name: next(given) for name in stack.optimizer.state[stack.update]}
+        buffers, constants = [next(given) for _ in stack.buffers], [next(given) for _ in stack.present]
+        numbers = {name: values if values is None else next(given) for name, values in vars(stack.coefficients).items()}
         with torch.no_grad():
             losses, gradient, *after = stack.differentiated(weights, *buffers, *constants, number, x, y)
-            updated = functools.partial(self._updated, weights, dict(zip(own, states, strict=True)))
-            new = stack.descend(weights, gradient, rate, updated, coefficients)
+            updated = functools.partial(self._updated, weights, states)
+            new = stack.descend(weights, gradient, rate, updated, Coefficients(**numbers))
             for kept, values in zip([weights, *buffers], [new, *after], strict=True):
                 kept.copy_(values)
         return [losses]
@@ -146,11 +131,9 @@ class CompiledStack:
         stack, parameter = self.stack, torch.zeros_like(weights).requires_grad_()
         optimizer = stack.new_optimizer(parameter)
         constants = settings(stack.optimizer)
-        plain: dict[str, Any] = {name: False for name in ("foreach", "fused") if name in constants}
-        optimizer.param_groups[0] |= {**constants, **plain}
-        given = dict(states)
+        optimizer.param_groups[0] |= {**constants, **dict.fromkeys({"foreach", "fused"} & constants.keys(), False)}
         optimizer.state.clear()
-        optimizer.state[parameter] = given
+        optimizer.state[parameter] = dict(states)
         parameter.grad = gradient
         with Numbers():
             inspect.unwrap(type(optimizer).step)(optimizer)

@@ -1,6 +1,6 @@
 """What a logger would have been sent in a run, written at once from its record.
 
-TensorBoard's files are written here: a thousand of its loggers would take too long. Others are sent row after row.
+TensorBoard's files are written here: a thousand of its loggers would take too long. Others get what a run sends.
 """
 
 import io
@@ -8,28 +8,22 @@ import os
 import socket
 import tempfile
 import time
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from lightning.pytorch.loggers import TensorBoardLogger
+from PIL import Image
 from torch import nn
 
 from fulmen.runs.history import measured
-from fulmen.training import loggers
+from fulmen.training import loggers, tracking
 from fulmen.training.loggers import MakeLogger
 
 
 class Events:
-    """The logs of runs with one network architecture.
-
-    Args:
-        make_logger: makes the logger of a single run, or is None.
-        net: the architecture, whose graph is shown.
-        in_shape: of a row.
-        columns: names of the curves.
-    """
+    """The logs of runs with one network architecture; none without a logger."""
 
     def __init__(
         self, make_logger: MakeLogger | None, net: nn.Module, in_shape: tuple[int, ...], columns: Sequence[str]
@@ -51,25 +45,32 @@ class Events:
         self,
         folder: Path,
         name: str,
-        hyperparameters: Mapping[str, Any],
+        config: Mapping[str, Any],
+        batch_rows: int,
         rows: Sequence[Mapping[str, float]],
         metrics: Mapping[str, Any],
         pictures: Mapping[str, bytes],
     ) -> None:
-        """Writes the log of a run.
-
-        Args:
-            folder: the run's.
-            name: the run's in the dashboard.
-            hyperparameters: that tell runs apart.
-            rows: of the history.
-            metrics: the final ones.
-            pictures: PNG files by their names.
-        """
+        """Writes the log of the run in `folder`: rows of its history, final metrics, PNG files by their names."""
         if self.make_logger is None:
             return
         if not self.is_board:
-            self._send(self.make_logger, folder, rows)
+            logger = loggers.make(self.make_logger, folder, name)
+            step, failed = int(rows[-1]["step"]) if rows else 0, True
+            try:
+                loggers.show_hyperparameters(logger, config, batch_rows)
+                for row in rows:
+                    logger.log_metrics(measured(row), int(row["step"]))
+                for tag, png in pictures.items():
+                    dots = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
+                    loggers.show_image([logger], tag, dots, step)
+                if metrics:
+                    loggers.show_final_figures(logger, metrics, step)
+                else:
+                    logger.finalize("failed")
+                failed = not metrics
+            finally:
+                tracking.end([logger], failed=failed)
             return
         from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.compat.proto.summary_pb2 import Summary
@@ -85,19 +86,19 @@ class Events:
             event = Event(wall_time=now - last["seconds"] + seconds, step=int(step), summary=summary)
             records.write(event.SerializeToString())
 
-        def scalars(values: Mapping[str, Any]) -> Any:
-            found = {tag: value for tag, value in values.items() if isinstance(value, float)}
-            return Summary(value=[Summary.Value(tag=tag, simple_value=value) for tag, value in found.items()])
-
-        _, started, ended = hparams(dict(hyperparameters), {})  # type: ignore[no-untyped-call]
+        _, started, ended = hparams(loggers.hyperparameters(config, batch_rows), {})  # type: ignore[no-untyped-call]
         add(started, 0.0)
         for row in rows:
-            add(scalars(measured(row)), row["seconds"], row["step"])
+            add(loggers.scalars(measured(row)), row["seconds"], row["step"])
         for tag, png in pictures.items():
             image = Summary.Image(encoded_image_string=png, colorspace=3)
-            add(Summary(value=[Summary.Value(tag=f"figures/{tag}", image=image)]), last["seconds"], last["step"])
+            add(
+                Summary(value=[Summary.Value(tag=loggers.IMAGE.format(tag), image=image)]),
+                last["seconds"],
+                last["step"],
+            )
         if metrics:
-            add(scalars({f"final/{tag}": value for tag, value in metrics.items()}), last["seconds"], last["step"] + 1)
+            add(loggers.scalars(loggers.final(metrics)), last["seconds"], last["step"] + 1)
             add(ended, last["seconds"])
         home = Path(self.make_logger(save_dir=folder, version="").root_dir or folder) / name
         home.mkdir(parents=True, exist_ok=True)
@@ -105,12 +106,3 @@ class Events:
             written.unlink()
         path = home / f"events.out.tfevents.{int(now)}.{socket.gethostname()}.{os.getpid()}.0"
         path.write_bytes(content.getvalue())
-
-    @staticmethod
-    def _send(make_logger: MakeLogger, folder: Path, rows: Sequence[Mapping[str, float]]) -> None:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Experiment logs directory .* exists")
-            logger = make_logger(save_dir=folder, version="")
-            for row in rows:
-                logger.log_metrics(measured(row), int(row["step"]))
-            logger.finalize("success")

@@ -12,7 +12,7 @@ import itertools
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -25,9 +25,9 @@ from fulmen.errors import Diverged, Pruned
 from fulmen.tasks.evaluation import like
 from fulmen.tasks.metrics import StreamingMetrics
 from fulmen.training.callbacks.pruning import BEHIND, Pruner
-from fulmen.training.divergence import finite
 from fulmen.training.packs import FIRST_LENGTH, adapted
 from fulmen.training.plan import Plan
+from fulmen.training.running_loss import finite
 from fulmen.training.stack.compiled import CompiledStack
 from fulmen.training.stack.networks import Stack
 from fulmen.training.stack.rates import Rates
@@ -50,50 +50,37 @@ class Copy:
     states: dict[str, Tensor]
     """The optimizer's, [n] each, or [] for a count of steps."""
     rate: float
-    """The learning rate."""
     schedule: dict[str, Any] | None
     """The state of the rate's schedule."""
 
 
+@dataclass(eq=False, kw_only=True)
 class Fit:
-    """Trains a stack to the end of its plan.
+    """The training of a stack to the end of its plan."""
 
-    Args:
-        stack: the networks.
-        rows: their training rows.
-        rates: their learning rates.
-        plan: how the run is divided.
-        validation: the rows to measure after each interval: of all copies, or for each data set its own; or None.
-        std: of the targets of each copy, [C, 1, T], or None where all are in the same units.
-        columns: the names in a row of the history.
-        score: the one of them by which weights are best.
-        patience: intervals without a better score after which a copy stops, or None.
-        pruners: for each copy what decides whether it is worth its time, or None.
-        compiles: whether to compile the step.
-    """
+    stack: Stack
+    rows: StackedRows
+    rates: Rates
+    plan: Plan
+    validation: Sequence[Rows] | None
+    """The rows to measure after each interval: of all copies, or for each data set its own; or None."""
+    std: Tensor | None
+    """Of the targets of each copy, [C, 1, T], or None where all are in the same units."""
+    columns: list[str]
+    """The names in a row of the history."""
+    score: str
+    """The one of them by which weights are best."""
+    patience: int | None
+    """Intervals without a better score after which a copy stops, or None."""
+    pruners: Sequence[Pruner | None]
+    """For each copy what decides whether it is worth its time, or None."""
+    compiles: InitVar[bool]
 
-    def __init__(
-        self,
-        stack: Stack,
-        rows: StackedRows,
-        rates: Rates,
-        plan: Plan,
-        *,
-        validation: Sequence[Rows] | None,
-        std: Tensor | None,
-        columns: Sequence[str],
-        score: str,
-        patience: int | None,
-        pruners: Sequence[Pruner | None],
-        compiles: bool,
-    ) -> None:
-        self.stack, self.rows, self.rates, self.plan = stack, rows, rates, plan
-        self.validation, self.std = validation, std
-        self.columns, self.score, self.patience, self.pruners = list(columns), score, patience, pruners
-        copies = self.copies = stack.copies
+    def __post_init__(self, compiles: bool) -> None:
+        copies = self.copies = self.stack.copies
         self.members = np.arange(copies)
         """The copies that are in the stack, [M]."""
-        self.compiled = CompiledStack(stack, plan) if compiles else None
+        self.compiled = CompiledStack(self.stack, self.plan) if compiles else None
         self.number = 0
         """Steps taken."""
         self.ends: dict[int, BaseException | None] = {}
@@ -107,8 +94,7 @@ class Fit:
         self.best_weights: Tensor | None = None
         self.best_buffers: dict[str, Tensor] = {}
         self.waited = np.zeros(copies, np.int64)
-        self.best_watched = np.full(copies, math.nan)
-        """Intervals since the score was better than all before, and that score."""
+        """Intervals since the score was better than all before."""
         self.length = FIRST_LENGTH
 
     @property
@@ -116,12 +102,11 @@ class Fit:
         """The copies that are not frozen."""
         return [copy for copy in range(self.copies) if copy not in self.ends]
 
-    def run(self, row: Callable[[int, NDArray[np.float64]], object], after_pack: Callable[[bool], object]) -> None:
+    def run(self, row: Callable[[int, NDArray[np.float64]], object], after_pack: Callable[[], object]) -> None:
         """Trains until all copies have ended.
 
-        Args:
-            row: is given the step of an interval's end and a row for each copy, [C, F].
-            after_pack: is called after each pack, and told whether it was an interval's last.
+        `row` is given the step of an interval's end and a row for each copy, [C, F]; `after_pack` is called after each
+        pack, of an interval's last one after its row.
         """
         while self.number < self.plan.total_steps and self.running:
             end = self.plan.interval_end(self.number)
@@ -131,33 +116,27 @@ class Fit:
                 if count == self.length:
                     self.length = adapted(self.length, time.perf_counter() - began)
                 if self.number < end:
-                    after_pack(False)
+                    after_pack()
             self._end_interval(row)
             self._let_leave()
-            after_pack(True)
+            after_pack()
 
     def _pack(self, count: int) -> None:
         """Takes `count` steps."""
         rows, sizes = self.rows.pack(self.number, count)
-        start, done, found, rates = 0, 0, list[Tensor](), self._rates()
+        start, done, found = 0, 0, list[Tensor]()
         while done < count:
-            size, compiled = sizes[done], self.compiled
+            size, alike, compiled = sizes[done], 1, self.compiled
             if compiled is not None and self.number + done > 0 and compiled.takes(size):
-                alike = sum(1 for _ in itertools.takewhile(size.__eq__, sizes[done:]))
-                if size not in compiled.functions:
-                    alike = 1
-                steps = self._several(rates, alike)
-                found += compiled.step(self._rows_of(rows, start, size, alike), size, self.number + done, steps)
-                rates = self._rates()
+                if size in compiled.functions:
+                    alike = sum(1 for _ in itertools.takewhile(size.__eq__, sizes[done:]))
+                rates = torch.stack([self._next_rates() for _ in range(alike)])
+                found += compiled.step(self._rows_of(rows, start, size, alike), size, self.number + done, rates)
             else:
-                alike = 1
                 if cycled := self.rates.cycled:
                     self.stack.optimizer.param_groups[0] |= cycled
                 batch = Batch(*(values[0] for values in self._rows_of(rows, start, size, 1)))
-                found.append(self.stack.step(batch, self.number + done, rates))
-                if self.rates.scheduler is not None:
-                    self.rates.step()
-                    rates = self._rates()
+                found.append(self.stack.step(batch, self.number + done, self._next_rates()))
             start, done = start + alike * size, done + alike
         losses = torch.stack(found)
         self._look(losses)
@@ -170,20 +149,11 @@ class Fit:
         self.seen += sum(sizes)
         self.number += count
 
-    def _rates(self) -> Tensor:
-        """Returns the rates of the copies that are in the stack, [M, 1]."""
-        rates = self.rates.now
-        return rates if len(self.members) == self.copies else rates[self.members]
-
-    def _several(self, rates: Tensor, count: int) -> Tensor:
-        """Returns the rates of some steps, [steps, C, 1], and moves the schedule on by as many."""
-        if self.rates.scheduler is None:
-            return rates.expand(count, *rates.shape)
-        found = []
-        for _ in range(count):
-            found.append(self._rates())
-            self.rates.step()
-        return torch.stack(found)
+    def _next_rates(self) -> Tensor:
+        """Returns the rates of a step, [M, 1], and moves the schedule on to the next."""
+        rates = self.rates.now if len(self.members) == self.copies else self.rates.now[self.members]
+        self.rates.step()
+        return rates
 
     def _rows_of(self, rows: Batch, start: int, size: int, count: int) -> Batch:
         """Returns the rows of some steps of one size, [steps, ...], of which the first begins at row `start`."""
@@ -233,18 +203,14 @@ class Fit:
         found = {"lr": np.array(self.rates.column()), "train/loss": losses}
         if self.validation is not None:
             measured = self.seen_by(self.validation, self.stack.weights, self.stack.buffers).arrays()
-            found |= {f"val/{name}": self._of_all(values) for name, values in measured.items()}
+            for name, values in measured.items():
+                found[f"val/{name}"] = np.full(self.copies, math.nan)  # of copies that have left
+                found[f"val/{name}"][self.members] = values
         row(self.number, np.stack([found[name] for name in self.columns], 1))
         scores = np.where(np.isfinite(found[self.score]), found[self.score], math.nan)
         self._keep_best(scores)
         self._stop(scores)
         self.rates.end_interval(scores.tolist())
-
-    def _of_all(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Returns numbers of the copies in the stack, [M], as numbers of all, [C]: NaN of those that have left."""
-        found = np.full(self.copies, math.nan)
-        found[self.members] = values
-        return found
 
     def _let_leave(self) -> None:
         """Takes frozen copies out of the stack where that pays."""
@@ -281,9 +247,11 @@ class Fit:
         return Batch(*(torch.stack(values)[which] for values in zip(*found, strict=True)))
 
     def _keep_best(self, scores: NDArray[np.float64]) -> None:
-        """Keeps the weights of copies whose score, [C], is better than before."""
-        stack = self.stack
-        better = self._is_better(scores, self.best_score) & ~np.isin(np.arange(self.copies), list(self.ends))
+        """Keeps the weights of copies whose score, [C], is better than before, and counts how long others wait."""
+        stack, runs = self.stack, ~np.isin(np.arange(self.copies), list(self.ends))
+        improved = scores < self.best_score if self.plan.mode == "min" else scores > self.best_score
+        better = runs & np.isfinite(scores) & (np.isnan(self.best_score) | improved)
+        self.waited = np.where(better, 0, self.waited + runs)
         if not better.any():
             return
         if self.best_weights is None:
@@ -297,15 +265,8 @@ class Fit:
             self.best_buffers[name][where] = values[places]
         self.best_score[better], self.best_step[better] = scores[better], self.number
 
-    def _is_better(self, scores: NDArray[np.float64], than: NDArray[np.float64]) -> NDArray[np.bool_]:
-        improved = scores < than if self.plan.mode == "min" else scores > than
-        return np.isfinite(scores) & (np.isnan(than) | improved)
-
     def _stop(self, scores: NDArray[np.float64]) -> None:
         """Freezes copies that no longer improve, or that are far behind others."""
-        improved = self._is_better(scores, self.best_watched)
-        self.best_watched = np.where(improved, scores, self.best_watched)
-        self.waited = np.where(improved, 0, self.waited + 1)
         is_last = self.number >= self.plan.total_steps
         for copy in self.running:
             pruner, score = self.pruners[copy], float(scores[copy])
@@ -319,12 +280,9 @@ class Fit:
         """Freezes copies with a weight that is no longer finite, though the loss before the last step was."""
         for place in (~self.stack.weights.isfinite().all(1)).nonzero().flatten().tolist():
             if (copy := int(self.members[place])) not in self.ends:
-                self.freeze(copy, self._infinite(place))
-
-    def _infinite(self, place: int) -> Diverged:
-        weights = self.stack.split(self.stack.weights[place : place + 1])
-        name = next(name for name, each in zip(self.stack.trained, weights, strict=True) if not each.isfinite().all())
-        return Diverged(f"{name} is no longer finite at step {self.number}")
+                named = zip(self.stack.trained, self.stack.split(self.stack.weights[place : place + 1]), strict=True)
+                name = next(name for name, weights in named if not weights.isfinite().all())
+                self.freeze(copy, Diverged(f"{name} is no longer finite at step {self.number}"))
 
     def chosen(self, weights: Literal["best", "last"]) -> tuple[Tensor, dict[str, Tensor]]:
         """Returns the weights of all copies that are to be evaluated, [C, n], and their buffers."""
@@ -359,7 +317,7 @@ class Fit:
             "buffers": stack.buffers,
             "optimizer": stack.optimizer.state_dict(),
             "rates": self.rates.state_dict(),
-            "ends": {copy: _plain(error) for copy, error in self.ends.items()},
+            "ends": {copy: error and [type(error).__name__, str(error)] for copy, error in self.ends.items()},
             "kept": {copy: vars(kept) for copy, kept in self.kept.items()},
             "total": torch.from_numpy(self.total),
             "seen": self.seen,
@@ -387,11 +345,7 @@ class Fit:
             setattr(self, name, state["arrays"][name].numpy())
 
 
-ARRAYS = ("best_score", "best_step", "waited", "best_watched")
-
-
-def _plain(error: BaseException | None) -> list[str] | None:
-    return None if error is None else [type(error).__name__, str(error)]
+ARRAYS = ("best_score", "best_step", "waited")
 
 
 def _error(plain: list[str] | None) -> BaseException | None:

@@ -12,7 +12,7 @@ Shapes: C copies, n weights of a copy, B rows of a batch, N of a split.
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, InitVar, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -41,7 +41,7 @@ TENSORS_OF_WEIGHTS = 8
 def obstacle(recipe: Recipe, optimizer: Optimizer) -> str | None:
     """Returns why copies with this recipe cannot train as one; None if they can, as far as the recipe says."""
     obstacles = {
-        f"{type(optimizer).__name__} does not update each number of a weight by itself": (
+        f"{type(optimizer).__name__} is not known to update each number of a weight by itself": (
             type(optimizer) not in ELEMENTWISE
         ),
         "the gradient is found by hand": recipe.backprop is not None,
@@ -55,7 +55,6 @@ class Coefficients:
     """Numbers that each copy has for itself, [C, 1], in the type of the weights; None where all are zero."""
 
     decay: Tensor | None
-    """Weight decay."""
     l1: Tensor | None
     """Weight of Σ|p|."""
     l2: Tensor | None
@@ -78,37 +77,32 @@ class Coefficients:
         )
 
 
+@dataclass(eq=False)
 class Stack:
     """Networks that differ in their numbers alone, their optimizer, and the step that trains all of them.
-
-    Args:
-        evaluation: the network of one of them, its task and its loss.
-        in_shape: of a row.
-        nets: the networks with their first weights, on the CPU.
-        recipes: how each is trained. They differ in nothing but rate, decay, penalty and seed.
-        gradient_clip: largest norm of a copy's gradient, or None.
-        batch_size: rows of a copy that go through its network at once.
-        batch_rows: rows of a copy in one step of the optimizer.
-        device: where to train.
 
     Raises:
         Impossible: the weights cannot be stacked.
     """
 
-    def __init__(
-        self,
-        evaluation: Evaluation,
-        in_shape: tuple[int, ...],
-        nets: Sequence[nn.Module],
-        recipes: Sequence[Recipe],
-        *,
-        gradient_clip: float | None,
-        batch_size: int,
-        batch_rows: int,
-        device: torch.device,
-    ) -> None:
-        self.evaluation, self.in_shape, self.device = evaluation, in_shape, device
-        self.gradient_clip, self.batch_size, self.parts = gradient_clip, batch_size, -(-batch_rows // batch_size)
+    evaluation: Evaluation
+    """The network of one of them, its task and its loss."""
+    in_shape: tuple[int, ...]
+    nets: InitVar[Sequence[nn.Module]]
+    """The networks with their first weights, on the CPU."""
+    recipes: InitVar[Sequence[Recipe]]
+    """How each is trained. They differ in nothing but rate, decay, penalty and seed."""
+    _: KW_ONLY
+    gradient_clip: float | None
+    """Largest norm of a copy's gradient."""
+    batch_size: int
+    """Rows of a copy that go through its network at once."""
+    batch_rows: InitVar[int]
+    """Rows of a copy in one step of the optimizer."""
+    device: torch.device
+
+    def __post_init__(self, nets: Sequence[nn.Module], recipes: Sequence[Recipe], batch_rows: int) -> None:
+        device, self.parts = self.device, -(-batch_rows // self.batch_size)
         nets = [with_share_as_tensor(net, recipe.seed) for net, recipe in zip(nets, recipes, strict=True)]
         check_alike(nets)
         self.unused, self.form = nets[0], copy.deepcopy(nets[0]).to(device)
@@ -135,7 +129,7 @@ class Stack:
         flat = [torch.cat([each[name].detach().reshape(-1) for name in self.trained]) for each in of_copies]
         self.weights = torch.stack(flat).to(device)
         """[C, n]"""
-        self.widest = widest(evaluation.net, in_shape)
+        self.widest = widest(self.evaluation.net, self.in_shape)
         """Numbers that the widest layer gives for a row."""
         self.coefficients = Coefficients.of(recipes, self.weights)
         self.penalty = None if isinstance(recipes[0].penalty, Penalty) else recipes[0].penalty
@@ -223,12 +217,8 @@ class Stack:
     ) -> Tensor:
         """Returns weights after a step, changed in place or new: penalty, clipping, decay, update, as in a single run.
 
-        Args:
-            weights: [C, n].
-            gradient: of the losses, [C, n].
-            rates: [C, 1].
-            updated: returns what the optimizer makes of a gradient at a rate of 1.
-            numbers: decay and penalty of each copy.
+        Weights and the gradient of the losses are [C, n], rates [C, 1]; `updated` returns what the optimizer makes of a
+        gradient at a rate of 1.
         """
         if numbers.reached is not None:
             rates = rates * numbers.reached
@@ -305,8 +295,7 @@ class Stack:
     def leave_out(self, reached: Sequence[bool]) -> None:
         """Keeps weights that no gradient reaches as they are: an optimizer does nothing with them.
 
-        Args:
-            reached: for each name in `trained` whether a gradient reaches it.
+        `reached` says for each name in `trained` whether a gradient does.
 
         Raises:
             Impossible: some copies have a penalty, which is a gradient, and others have none.
@@ -321,35 +310,27 @@ class Stack:
         self.coefficients = replace(self.coefficients, reached=torch.cat(parts).unsqueeze(0))
 
     def network(self, place: int, weights: Tensor, buffers: Mapping[str, Tensor]) -> nn.Module:
-        """Returns a copy as a network of its own, on the CPU.
-
-        Args:
-            place: the copy's.
-            weights: [n].
-            buffers: without an axis of copies.
-        """
+        """Returns a copy as a network of its own, on the CPU, given its weights, [n], and its own buffers."""
         net = copy.deepcopy(self.evaluation.net)
         self.fill(net, place, weights, buffers)
         return net.eval()
 
-    def state_of(self, place: int, weights: Tensor, buffers: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Returns the `state_dict` of a copy, on the CPU, with memory of its own; arguments as for `network`."""
-        parts = [part[0] for part in self.split(weights.unsqueeze(0))]
-        own = {**dict(zip(self.trained, parts, strict=True)), **buffers}
-        return {
-            name: (own[of] if (of := self.names[name]) in own else self.constants[of][place]).detach().cpu().clone()
-            for name in self.evaluation.net.state_dict()
-        }
-
     def fill(self, net: nn.Module, place: int, weights: Tensor, buffers: Mapping[str, Tensor]) -> None:
         """Copies the numbers of a copy into a network; arguments as for `network`."""
-        constants = {name: values[place] for name, values in self.constants.items()}
-        parts = [part[0] for part in self.split(weights.unsqueeze(0))]
-        values = {**dict(zip(self.trained, parts, strict=True)), **constants, **buffers}
+        values, tensors = self._tensors_of(place, weights, buffers), named_tensors(net)
         with torch.no_grad():
-            for name, tensor in named_tensors(net).items():
-                if name in values:
-                    tensor.copy_(values[name])
+            for name in values.keys() & tensors.keys():
+                tensors[name].copy_(values[name])
+
+    def state_of(self, place: int, weights: Tensor, buffers: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Returns the `state_dict` of a copy, on the CPU, with memory of its own; arguments as for `network`."""
+        own, names = self._tensors_of(place, weights, buffers), self.evaluation.net.state_dict()
+        return {name: own[self.names[name]].detach().cpu().clone() for name in names}
+
+    def _tensors_of(self, place: int, weights: Tensor, buffers: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        parts = [part[0] for part in self.split(weights.unsqueeze(0))]
+        constants = {name: values[place] for name, values in self.constants.items()}
+        return {**dict(zip(self.trained, parts, strict=True)), **constants, **buffers}
 
     def split(self, weights: Tensor) -> list[Tensor]:
         """Returns the weights of each name in `trained`, [C, ...], as views."""
@@ -382,10 +363,7 @@ class Stack:
     def scores(self, x: Tensor, weights: Tensor, buffers: Mapping[str, Tensor]) -> Tensor:
         """Returns the raw scores of all copies, [C, N, out_features], with the networks in evaluation mode.
 
-        Args:
-            x: [C, N, ...], or [N, ...] for all.
-            weights: [C, n], of the copies in the stack, or of all.
-            buffers: [C, ...] each.
+        The rows are [C, N, ...], or [N, ...] for all; the weights, [C, n], of the copies in the stack, or of all.
         """
         constants = self.present if len(weights) == self.copies else self.constants
         stacked = {**dict(zip(self.trained, self.split(weights), strict=True)), **buffers, **constants}

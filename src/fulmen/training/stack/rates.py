@@ -9,7 +9,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from fulmen.training import schedulers
 from fulmen.training.plan import Plan
-from fulmen.training.recipe import Recipe, settings
+from fulmen.training.recipe import Recipe
 
 CYCLED = ("betas", "momentum")
 """Settings of an optimizer that a schedule may change beside the rate."""
@@ -19,63 +19,49 @@ class Rates:
     """The learning rate of each copy.
 
     An optimizer with a group of parameters for each rate serves all copies, since schedules look at groups one by one.
-    `plateau` goes by a copy's score, so that each copy has a schedule of its own.
-
-    Args:
-        recipes: how each copy is trained; all but the rate is the same.
-        plan: how the run is divided.
-        like: a tensor of the type and device of the weights.
+    `plateau` goes by a copy's score, so that each copy has a schedule of its own. The rates are tensors of the type and
+    on the device of `like`.
     """
 
     def __init__(self, recipes: Sequence[Recipe], plan: Plan, like: Tensor) -> None:
         self.like, make = like, recipes[0].scheduler
-        rates = [float(settings(recipe.optimizer).get("lr", self._default(recipe))) for recipe in recipes]
+        rates = [float(recipe.optimizer([_nothing()]).defaults["lr"]) for recipe in recipes]
         distinct = list(dict.fromkeys(rates))
-        self.index = torch.tensor([distinct.index(rate) for rate in rates], device=like.device)
-        groups = [{"params": [torch.zeros(1, requires_grad=True)], "lr": rate} for rate in distinct]
-        self.optimizer = recipes[0].optimizer(groups)
+        index = [distinct.index(rate) for rate in rates]
+        self.optimizer = recipes[0].optimizer([{"params": [_nothing()], "lr": rate} for rate in distinct])
         self.scheduler: LRScheduler | None = None
         self.plateaus: list[ReduceLROnPlateau] = []
         if make is not None:
-            found = make(self.optimizer, plan)
+            found = schedulers.make(make, self.optimizer, plan)
             self.optimizer.step()  # schedulers warn if they come before it
             if isinstance(found, ReduceLROnPlateau):
-                self.plateaus = [self._plateau(recipe, plan, rate) for recipe, rate in zip(recipes, rates, strict=True)]
+                index = list(range(len(rates)))
+                for recipe, rate in zip(recipes, rates, strict=True):
+                    each = schedulers.make(make, recipe.optimizer([{"params": [_nothing()], "lr": rate}]), plan)
+                    assert isinstance(each, ReduceLROnPlateau)
+                    self.plateaus.append(each)
             else:
                 self.scheduler = found
+        self.index = torch.tensor(index, device=like.device)
+        """The group of parameters of each copy, [C]."""
         self.now = self._read()
 
-    @staticmethod
-    def _default(recipe: Recipe) -> float:
-        return float(recipe.optimizer([torch.zeros(1, requires_grad=True)]).defaults["lr"])
-
-    @staticmethod
-    def _plateau(recipe: Recipe, plan: Plan, rate: float) -> ReduceLROnPlateau:
-        optimizer = recipe.optimizer([{"params": [torch.zeros(1, requires_grad=True)], "lr": rate}])
-        assert recipe.scheduler is not None
-        found = recipe.scheduler(optimizer, plan)
-        assert isinstance(found, ReduceLROnPlateau)
-        return found
+    def _groups(self) -> list[dict[str, Any]]:
+        return [each.optimizer.param_groups[0] for each in self.plateaus] or self.optimizer.param_groups
 
     def group(self, copy: int) -> dict[str, Any]:
         """Returns the settings of a copy's group of parameters, with those that its schedule keeps there."""
-        groups = self.plateaus[copy].optimizer.param_groups if self.plateaus else self.optimizer.param_groups
-        index = 0 if self.plateaus else int(self.index[copy])
-        return {name: value for name, value in groups[index].items() if name != "params"}
+        group = self._groups()[int(self.index[copy])]
+        return {name: value for name, value in group.items() if name != "params"}
 
     def _read(self) -> Tensor:
         """Returns the rates as they are now, [C, 1]."""
-        if self.plateaus:
-            rates = [float(each.optimizer.param_groups[0]["lr"]) for each in self.plateaus]
-            return self.like.new_tensor(rates).unsqueeze(1)
-        rates = [float(group["lr"]) for group in self.optimizer.param_groups]
+        rates = [float(group["lr"]) for group in self._groups()]
         return self.like.new_tensor(rates)[self.index].unsqueeze(1)
 
     def column(self) -> list[float]:
         """Returns the rate of each copy as a number, [C]."""
-        if self.plateaus:
-            return [float(each.optimizer.param_groups[0]["lr"]) for each in self.plateaus]
-        rates = [float(group["lr"]) for group in self.optimizer.param_groups]
+        rates = [float(group["lr"]) for group in self._groups()]
         return [rates[index] for index in self.index.tolist()]
 
     @property
@@ -85,16 +71,16 @@ class Rates:
         return {name: group[name] for name in CYCLED if name in group} if self.scheduler is not None else {}
 
     def step(self) -> None:
-        """Moves the schedule on by one step of the optimizer."""
-        assert self.scheduler is not None
-        self.scheduler.step()
-        self.now = self._read()
+        """Moves the schedule on by one step of the optimizer, if it has steps."""
+        if self.scheduler is not None:
+            self.scheduler.step()
+            self.now = self._read()
 
     def end_interval(self, scores: Sequence[float]) -> None:
         """Moves on by one interval, at whose end the copies have these scores, [C]."""
-        for scheduler, score in zip(self.plateaus, scores, strict=bool(self.plateaus)):
-            scheduler.step(score)
         if self.plateaus:
+            for scheduler, score in zip(self.plateaus, scores, strict=True):
+                scheduler.step(score)
             self.now = self._read()
 
     def of_copy(self, copy: int) -> dict[str, Any] | None:
@@ -127,3 +113,7 @@ class Rates:
             each.load_state_dict(own)
             each.optimizer.load_state_dict(of_optimizer)
         self.now = self._read()
+
+
+def _nothing() -> Tensor:
+    return torch.zeros(1, requires_grad=True)
