@@ -180,6 +180,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.chdir(folder)
         assert main([*QUIET, "run_dir=logs/runs/one"]) == 0
         assert main([*QUIET, "run_dir=logs/runs/two", "tags=[baseline,tryout]"]) == 0
+        assert main([*QUIET, "run_dir=logs/runs/three", "data=moons"]) == 0
         assert main(["-m", *QUIET, "seed=0,1"]) == 0
         patch.setenv("XDG_CONFIG_HOME", str(folder / "home"))
         assert main(["new", "path/to/project"]) == 0

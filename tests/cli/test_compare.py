@@ -243,7 +243,7 @@ def test_seeds_are_a_band(compare: Callable[..., str], monkeypatch: pytest.Monke
         return bands(metrics)
 
     monkeypatch.setattr("fulmen.figures.plots.bands.bands", draw)
-    words = ("data=circles", "logger=none", "trainer.max_epochs=2", "hydra/launcher=vectorized")
+    words = ("data=circles", "logger=none", "trainer.max_epochs=8", "hydra/launcher=vectorized")
     assert main(["-m", *words, "seed=range(3)", "optimizer=sgd,adam"]) == 0
     (sweep,) = (tmp_path / "logs" / "sweeps").iterdir()
     made.clear()

@@ -150,4 +150,4 @@ def test_what_is_no_number_gives_none() -> None:
     assert "auroc" not in added_up(task, out, y)[0]
     task, out, y = drawn("regression", torch.float64)
     out[7] = torch.inf
-    assert not added_up(task, out, y)[0].keys() & {"mse", "mae", "r2"}
+    assert not added_up(task, out, y)[0].keys() & {"mse", "rmse", "mae", "r2"}

@@ -91,14 +91,8 @@ def top(k: int, prediction: Tensor, target: Tensor) -> Tensor:
     return (more_probable < k).double().mean()
 
 
-def rmse(prediction: Tensor, target: Tensor) -> Tensor:
-    """Returns the root of the mean squared error over rows and targets, in the targets' units."""
-    return (prediction - target).square().mean().sqrt()
-
-
 OURS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "balanced_accuracy": balanced_accuracy,
-    "rmse": rmse,
     "top2": functools.partial(top, 2),
     "top3": functools.partial(top, 3),
     "top5": functools.partial(top, 5),

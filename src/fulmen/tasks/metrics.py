@@ -109,7 +109,7 @@ class Errors:
         self.sums = self.sums + torch.stack([(y - out).square().sum(1), y.square().sum(1), y.sum(1)]).cpu().double()
 
     def results(self) -> dict[str, NDArray[np.float64]]:
-        """Returns `mse`, `mae` and `r2`, the mean over targets of 1 - squared error / variance, [C] each."""
+        """Returns `mse`, its root, `mae`, and `r2`, the mean over targets of 1 - squared error / variance; [C] each."""
         assert self.first is not None
         errors, squares, total = self.sums
         dtype = self.first.dtype
@@ -117,7 +117,7 @@ class Errors:
         errors = errors.where(~(errors <= SMALLEST_ERROR * squares / self.rows), 0)  # of any unit, if it is rounding
         errors, squares = errors.to(dtype), squares.to(dtype)
         r2 = (1 - errors / squares).where(self.varies.cpu(), math.nan).mean(-1)
-        return {"mse": self.mse, "mae": self.mae, "r2": _numbers(r2)}
+        return {"mse": self.mse, "rmse": np.sqrt(self.mse), "mae": self.mae, "r2": _numbers(r2)}
 
 
 class Classes:

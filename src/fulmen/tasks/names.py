@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 from fulmen.data.source import TaskKind
 
 METRICS: Final[dict[TaskKind, tuple[str, ...]]] = {
-    "regression": ("mse", "mae", "r2"),
+    "regression": ("mse", "rmse", "mae", "r2"),
     "binary": ("accuracy", "f1", "auroc"),
     "multiclass": ("accuracy", "f1", "auroc"),
 }
@@ -41,7 +41,6 @@ FURTHER: Final[dict[TaskKind, tuple[str, ...]]] = {
         "normalized_root_mean_squared_error",
         "pearson_corrcoef",
         "relative_squared_error",
-        "rmse",
         "spearman_corrcoef",
         "symmetric_mean_absolute_percentage_error",
         "weighted_mean_absolute_percentage_error",
