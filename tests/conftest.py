@@ -29,13 +29,19 @@ ROOT = Path(__file__).parents[1]
 if sys.platform != "win32":
     HEAVY = ("fulmen.experiment.run", "fulmen.sweeps.sweep", "fulmen.figures.plots", "tensorboard.compat")
     multiprocessing.set_forkserver_preload([*HEAVY, "sklearn.datasets"])
-# No test tells Weights & Biases or MLflow that it ran.
+# No test tells Weights & Biases, MLflow or Trackio that it ran.
 os.environ |= {"DO_NOT_TRACK": "true", "WANDB_ERROR_REPORTING": "false", "WANDB_SILENT": "true"}
 # No test cuts the power, so none waits for the disk: a run does so sixteen times, which takes as long as training here.
 os.fsync = os.fstat  # type: ignore[assignment]  # also raises for a file that is not open
 # Every run asks for the commit, and every Trainer for plugins of installed packages; neither changes while tests run.
 recording.commit = functools.cache(recording.commit)
 metadata.entry_points = functools.cache(metadata.entry_points)  # type: ignore[assignment]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _trackio_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keeps Trackio out of the user's own runs; it asks for its folder when it is imported."""
+    os.environ["TRACKIO_DIR"] = str(tmp_path_factory.mktemp("trackio"))
 
 
 class Forked:

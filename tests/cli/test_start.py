@@ -43,8 +43,8 @@ LIGHTNING = {
 RUN = {*PLANNING, *LIGHTNING, "tqdm"}
 TENSORBOARD = {"tensorboard", "google", "absl", "fsspec"}
 """And a run that has a dashboard."""
-S3 = {"boto3", "botocore", "s3transfer", "jmespath", "urllib3", "certifi"}
-"""TensorBoard can write to S3, so it imports these wherever they are installed, and Ray's launcher installs them."""
+S3 = {"boto3", "botocore", "s3transfer", "jmespath", "urllib3", "certifi", "brotli"}
+"""TensorBoard can write to S3, so it imports these wherever they are installed: by the extras ray and trackio."""
 
 HEAVY = {"torch", "lightning", "sklearn", "pandas", "matplotlib", "scipy", "tensorboard"}
 

@@ -1,4 +1,4 @@
-"""Weights & Biases and MLflow, the libraries themselves, offline: they have of a run what its folder has."""
+"""Weights & Biases, MLflow and Trackio, the libraries themselves, offline: they have of a run what its folder has."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -75,6 +75,23 @@ def mlflow(folder: Path) -> list[Tracked]:
     return [Tracked(dict(there.data.params), curves, figures, {"FINISHED": False, "FAILED": True}[there.info.status])]
 
 
+def trackio(folder: Path) -> list[Tracked]:
+    """The run, as Trackio's own storage reads it; an alert says that it failed."""
+    storage = import_module("trackio.sqlite_storage").SQLiteStorage
+    name = (folder / tracking.ID).read_text().strip()
+    part = Tracked(failed=[each["title"] for each in storage.get_alerts("fulmen", name)] == ["failed"])
+    config = storage.get_run_config("fulmen", name) or {}  # it comes with the first point
+    part.config = {key: value for key, value in config.items() if not key.startswith("_")}
+    for row in storage.get_logs("fulmen", name):
+        for key, value in row.items():
+            if isinstance(value, dict):
+                part.figures.append(import_module("trackio.utils").MEDIA_DIR / value["file_path"])
+            elif key not in ("step", "timestamp"):
+                assert row["step"] not in part.points.setdefault(key, {}), "nothing stands twice"
+                part.points[key][row["step"]] = value
+    return [part]
+
+
 def flat(config: Mapping[str, Any], above: str = "") -> dict[str, str]:
     """A configuration as MLflow's parameters, which are text of at most 250 letters."""
     found = dict[str, str]()
@@ -109,7 +126,7 @@ def _offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-READ = {"wandb": (WANDB, wandb), "mlflow": (["logger=mlflow"], mlflow)}
+READ = {"wandb": (WANDB, wandb), "mlflow": (["logger=mlflow"], mlflow), "trackio": (["logger=trackio"], trackio)}
 
 
 @pytest.mark.parametrize("library", READ)
@@ -135,7 +152,7 @@ def test_so_is_each_run_of_a_stacked_sweep_and_one_that_diverged_is_failed(libra
     (sweep,) = Path("logs/sweeps").iterdir()
     assert_has_all(read(sweep / "0")[0], sweep / "0")
     (diverged,) = read(sweep / "1")
-    assert diverged.failed and diverged.config
+    assert diverged.failed and (diverged.config or library == "trackio")
 
 
 @pytest.mark.parametrize("library", READ)

@@ -98,6 +98,7 @@ RULES: Mapping[str, Rule] = {
 LIBRARIES = {
     "lightning.pytorch.loggers.WandbLogger": "wandb",
     "lightning.pytorch.loggers.MLFlowLogger": "mlflow",
+    "fulmen.training.trackio_logger.TrackioLogger": "trackio",
 }
 """The library behind a logger, which the choice and the extra are named after."""
 COMMON: Mapping[str, Rule] = {"batch_size": whole(1, or_else=["full"]), "epochs": whole(1), "seed": SEED}

@@ -246,6 +246,7 @@ def _boards(prepared: Prepared, session: Session, history: History, step: int) -
     if step == 0 or loggers.starts_empty(board):
         loggers.show_graph(board, prepared.evaluation.net, prepared.data.spec.in_shape)
         loggers.show_charts(board, prepared.columns)
+    if step == 0 or loggers.takes_configuration_again(board):
         loggers.show_hyperparameters(board, session.config, prepared.batch_size)
     return [board]
 

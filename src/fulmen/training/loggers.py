@@ -22,6 +22,7 @@ from fulmen.runs.files import flush_to_disk
 from fulmen.runs.history import History
 from fulmen.training import tensorboard_private, tracking
 from fulmen.training.recipe import kind
+from fulmen.training.trackio_logger import TrackioLogger
 
 MakeLogger = Callable[..., Logger]
 HYPERPARAMETERS = {
@@ -84,6 +85,11 @@ def starts_empty(logger: Logger) -> bool:
     return isinstance(logger, CSVLogger) or tracking.is_offline(logger)
 
 
+def takes_configuration_again(logger: Logger) -> bool:
+    """Returns whether a resumed run sends its configuration: Trackio would replace the one it has by nothing."""
+    return isinstance(logger, TrackioLogger) or starts_empty(logger)
+
+
 def log(loggers: Iterable[Logger], row: Mapping[str, float], step: int) -> None:
     """Sends the metrics of a step to all loggers."""
     for logger in loggers:
@@ -141,6 +147,8 @@ def show_image(loggers: Iterable[Logger], name: str, dots: NDArray[np.uint8], st
             logger.log_image(IMAGE.format(name), [dots], step)
         elif isinstance(logger, MLFlowLogger):
             logger.experiment.log_image(logger.run_id, dots, key=name, step=step)
+        elif isinstance(logger, TrackioLogger):
+            logger.log_image(name, dots, step)
 
 
 def show_histogram(loggers: Iterable[Logger], name: str, values: Tensor, step: int) -> None:
@@ -169,7 +177,7 @@ def show_hyperparameters(logger: Logger, config: Mapping[str, Any], batch_rows: 
     well. TensorBoard applies the list of an arbitrary run to all runs and hides every column missing from it; without a
     list it shows the columns of all runs.
 
-    A resumed run sends it nothing, even if `trainer.max_epochs` has changed: TensorBoard keeps the hyperparameters that
+    A resumed run sends TensorBoard nothing, even if `trainer.max_epochs` has changed: it keeps the hyperparameters that
     it reads first in a run's folder.
     """
     if isinstance(logger, TensorBoardLogger):

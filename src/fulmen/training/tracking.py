@@ -1,6 +1,6 @@
-"""Weights & Biases and MLflow, by Lightning's loggers.
+"""Weights & Biases and MLflow, by Lightning's loggers, and Trackio.
 
-Both give a run an id. It is kept in the run's folder, so that a resumed run goes on under it.
+Each gives a run an id. It is kept in the run's folder, so that a resumed run goes on under it.
 """
 
 import os
@@ -16,20 +16,23 @@ from lightning.pytorch.loggers.logger import Logger
 
 from fulmen.runs.files import write_text
 from fulmen.training.recipe import kind, settings
+from fulmen.training.trackio_logger import TrackioLogger
 
-LOGGERS: Final = (WandbLogger, MLFlowLogger)
+LOGGERS: Final = (WandbLogger, MLFlowLogger, TrackioLogger)
 ID: Final = "tracking_id.txt"
 ADDRESS: Final = "MLFLOW_TRACKING_URI"
 SQLITE: Final = "sqlite:///"
 
 
 def start(make_logger: Any, folder: Path, name: str) -> Logger:
-    """Starts the run in `folder`, called `name`, in Weights & Biases or MLflow, or goes on with it."""
+    """Starts the run in `folder`, called `name`, in the service that is asked for, or goes on with it."""
     path, further = folder / ID, dict[str, Any]()
     lock: AbstractContextManager[Any] = nullcontext()
     begun = path.read_text(encoding="utf-8").strip() if path.exists() else None
     if kind(make_logger) is WandbLogger:
         further = {"save_dir": folder.resolve(), "name": name, "version": begun}
+    elif kind(make_logger) is TrackioLogger:
+        further = {"name": name, "version": begun}
     else:
         further = {"run_name": name, "run_id": begun}
         address = str(settings(make_logger).get("tracking_uri"))
@@ -44,7 +47,8 @@ def start(make_logger: Any, folder: Path, name: str) -> Logger:
         with lock, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what the libraries say about each other's versions
             logger: Logger = make_logger(**further)
-            experiment = logger.experiment  # type: ignore[attr-defined]
+            if not isinstance(logger, TrackioLogger):  # whose run begins with its configuration
+                experiment = logger.experiment  # type: ignore[attr-defined]
     finally:  # MLflow leaves the address there, for this process's next run to take it for the user's
         if usual is None:
             os.environ.pop(ADDRESS, None)
@@ -68,3 +72,5 @@ def end(loggers: Iterable[Logger], *, failed: bool) -> None:
             logger.experiment.finish(exit_code=int(failed))
         elif isinstance(logger, MLFlowLogger) and failed:
             logger.finalize("failed")
+        elif isinstance(logger, TrackioLogger):
+            logger.finish(failed=failed)
