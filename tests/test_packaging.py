@@ -137,7 +137,8 @@ def test_every_dependency_has_its_reason_beside_it() -> None:
 
 def test_every_import_is_a_declared_dependency() -> None:
     extras = PROJECT["optional-dependencies"]
-    optional = [Requirement(line) for extra in ("parquet", "export", "optuna", "ray", "trackio") for line in extras[extra]]
+    imported = ("parquet", "export", "optuna", "ray", "trackio")
+    optional = [Requirement(line) for extra in imported for line in extras[extra]]
     declared = {canonicalize_name(requirement.name) for requirement in [*RUNTIME, *optional]}
     distributions = packages_distributions()
     for file in sorted((ROOT / "src" / "fulmen").rglob("*.py")):
