@@ -121,9 +121,8 @@ def train(experiment: Experiment, session: Session) -> Run:
                     missing = experiment.figures.draw(context, figures, boards, trainer.global_step)
                     status |= {"missing_figures": missing} if missing else {}
                     rows = data.splits.get("val", data.splits["train"])
-                    check_round_trip(
-                        session.folder, experiment.weights, experiment.model, predictor, rows, trust=session.trust
-                    )
+                    which = experiment.weights if checkpointer.best is not None else "last"
+                    check_round_trip(session.folder, which, experiment.model, predictor, rows, trust=session.trust)
                 for board in boards:
                     loggers.show_final_figures(board, metrics, trainer.global_step)
         if session.verbose and leads:
