@@ -180,13 +180,44 @@ def test_torchs_optimizers_and_schedules_resume_to_the_last_bit(optimizer: str, 
     assert row(Path("one"))["lr"] == row(Path("whole"))["lr"]
 
 
-def test_a_callback_of_lightnings_may_end_the_training(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    given = ["callbacks=timer", "callbacks.duration=00:00:00:00"]
-    assert main([*SMALL, *given, "run_dir=one"]) == 0
+def test_a_run_that_a_callback_ended_trains_longer(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (own / "ending.py").write_text(ENDING)
+    (own / "callbacks").mkdir()
+    (own / "callbacks" / "ending.yaml").write_text("# Ends\n_target_: ending.End\n_partial_: true\nat: 3\n")
+    given = [*SMALL, "--config-dir=.", "allow_targets=[ending]", "trainer.max_epochs=4", "trainer.pack=1"]
+    assert main([*given, "callbacks=ending", "run_dir=one"]) == 0
+    way_out = "stopped:    at step 3 of 8, ended by a callback; to train longer: fulmen resume=one callbacks.at=...\n"
+    assert capsys.readouterr().out.endswith(way_out)
     status = json.loads(Path("one/status.json").read_text())
-    assert (status["state"], status["stopped_early"]) == ("completed", True)
-    assert "cannot be loaded again" not in capsys.readouterr().err
+    assert (status["state"], status["stopped_early"], status["stopped_by"]) == ("completed", True, "callbacks")
+    assert main(["resume=one"]) == 0
+    said = "one was ended by a callback after 3 steps: nothing more to do; to train longer, use fulmen resume=one with "
+    assert said + "another callbacks.at, or fulmen rerun=one with changes" in capsys.readouterr().out
+    assert main(["resume=one", "callbacks.to=5"]) == 1
+    assert "callbacks.to=5 is not one of trainer.max_epochs, " in capsys.readouterr().err
+    assert main(["resume=one", "callbacks.at=100", "allow_targets=[ending]"]) == 0
+    assert main([*given, "run_dir=whole"]) == 0
+    assert Path("one/metrics.json").read_text() == Path("whole/metrics.json").read_text()
+    assert "stopped:" not in capsys.readouterr().out
 
+
+def test_a_callback_that_allows_no_step_fails_the_run(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*SMALL, "callbacks=timer", "callbacks.duration=00:00:00:00", "run_dir=one"]) == 1
+    assert "a callback ended the training before its first step" in capsys.readouterr().err
+    assert json.loads(Path("one/status.json").read_text())["state"] == "failed"
+
+
+ENDING = """\
+from lightning.pytorch.callbacks import Callback
+
+
+class End(Callback):
+    def __init__(self, at):
+        self.at = at
+
+    def on_train_batch_end(self, trainer, *_):
+        trainer.should_stop = trainer.global_step >= self.at
+"""
 
 TWO = """\
 from lightning.pytorch.callbacks import LambdaCallback
@@ -292,6 +323,7 @@ def test_the_output_says_which_loss_auto_is_and_what_is_scaled(own: Path, capsys
     assert main([*SMALL, "run_dir=one"]) == 0
     said = capsys.readouterr().out
     assert "loss auto: bce" in said
+    assert "rows:       40 train, 300 val, 300 test\n" in said
     assert "scaled targets" not in said
     given = ["data=linear_1d", "data.scale=both", "model=linear", "baseline=sklearn", "optimizer=sgd"]
     assert main([*given, *SMALL[2:], "run_dir=two"]) == 0
