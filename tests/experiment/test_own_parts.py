@@ -180,17 +180,150 @@ def test_torchs_optimizers_and_schedules_resume_to_the_last_bit(optimizer: str, 
     assert row(Path("one"))["lr"] == row(Path("whole"))["lr"]
 
 
-def test_a_callback_of_lightnings_may_end_the_training(own: Path) -> None:
-    given = ["callbacks=timer", "callbacks.duration=00:00:00:00"]
-    assert main([*SMALL, *given, "run_dir=one"]) == 0
+def test_a_run_that_a_callback_ended_trains_longer(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (own / "ending.py").write_text(ENDING)
+    (own / "callbacks").mkdir()
+    (own / "callbacks" / "ending.yaml").write_text("# Ends\n_target_: ending.End\n_partial_: true\nat: 3\n")
+    given = [*SMALL, "--config-dir=.", "allow_targets=[ending]", "trainer.max_epochs=4", "trainer.pack=1"]
+    assert main([*given, "callbacks=ending", "run_dir=one"]) == 0
+    way_out = "stopped:    at step 3 of 8, ended by a callback; to train longer: fulmen resume=one callbacks.at=...\n"
+    assert capsys.readouterr().out.endswith(way_out)
     status = json.loads(Path("one/status.json").read_text())
-    assert (status["state"], status["stopped_early"]) == ("completed", True)
+    assert (status["state"], status["stopped_early"], status["stopped_by"]) == ("completed", True, "callbacks")
+    assert main(["resume=one"]) == 0
+    said = "one was ended by a callback after 3 steps: nothing more to do; to train longer, use fulmen resume=one with "
+    assert said + "another callbacks.at, or fulmen rerun=one with changes" in capsys.readouterr().out
+    assert main(["resume=one", "callbacks.to=5"]) == 1
+    assert "callbacks.to=5 is not one of trainer.max_epochs, " in capsys.readouterr().err
+    assert main(["resume=one", "callbacks.at=100", "allow_targets=[ending]"]) == 0
+    assert main([*given, "run_dir=whole"]) == 0
+    assert Path("one/metrics.json").read_text() == Path("whole/metrics.json").read_text()
+    assert "stopped:" not in capsys.readouterr().out
+
+
+def test_a_callback_that_allows_no_step_fails_the_run(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*SMALL, "callbacks=timer", "callbacks.duration=00:00:00:00", "run_dir=one"]) == 1
+    assert "a callback ended the training before its first step" in capsys.readouterr().err
+    assert json.loads(Path("one/status.json").read_text())["state"] == "failed"
+
+
+ENDING = """\
+from lightning.pytorch.callbacks import Callback
+
+
+class End(Callback):
+    def __init__(self, at):
+        self.at = at
+
+    def on_train_batch_end(self, trainer, *_):
+        trainer.should_stop = trainer.global_step >= self.at
+"""
+
+TWO = """\
+from lightning.pytorch.callbacks import LambdaCallback
+
+
+def two(step):
+    def show(trainer, *_):
+        if trainer.global_step == step:
+            print("step", step)
+
+    def stop(trainer, *_):
+        trainer.should_stop = True
+
+    return [LambdaCallback(on_train_batch_end=show), LambdaCallback(on_train_batch_end=stop)]
+"""
+
+WATCHING = """\
+import torch
+from lightning.pytorch.callbacks import Callback, LearningRateMonitor
+
+
+class Watching(Callback):
+    def on_validation_end(self, trainer, pl_module):
+        raise AssertionError
+
+    def on_before_zero_grad(self, trainer, pl_module, optimizer):
+        raise AssertionError
+
+    def on_before_optimizer_step(self, trainer, pl_module, optimizer):
+        self.called = True
+
+    def on_epoch_end(self, trainer, pl_module):
+        raise AssertionError
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        pl_module.log("batch", torch.tensor([trainer.global_step]), on_step=False, on_epoch=True)
+
+    def on_train_epoch_end(self, trainer, pl_module):
+        pl_module.log_dict({"interval": trainer.global_step}, prog_bar=True)
+        assert trainer.callback_metrics["interval"] == trainer.global_step
+
+
+class Wrong(Callback):
+    def on_train_epoch_end(self, trainer, pl_module):
+        pl_module.log("both", torch.ones(2))
+
+
+def both():
+    return [Watching(), LearningRateMonitor()]
+"""
+
+
+def test_a_hook_that_is_never_called_is_warned_of_before_training(
+    own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (own / "watching.py").write_text(WATCHING)
+    given = [*SMALL, "allow_targets=[watching]", "trainer.max_epochs=1", "quiet=true"]
+    both = "callbacks._target_=watching.both"
+    assert main([*given, both, "logger=tensorboard", "run_dir=one"]) == 0
+    said = capsys.readouterr().err
+    assert "Watching.on_validation_end is never called: Fulmen measures by itself; use on_train_epoch_end" in said
+    assert "Watching.on_before_zero_grad and on_before_optimizer_step are never called: Fulmen takes the steps" in said
+    assert "Watching.on_epoch_end is never called: Lightning has no such hook; did you mean on_train_epoch_end?" in said
+    assert "LearningRateMonitor" not in said
+    assert main([*given, both, "trainer.precision=bf16-mixed", "run_dir=two"]) == 0
+    assert "Watching.on_before_zero_grad is never called" in capsys.readouterr().err
+
+
+def test_several_callbacks_are_one_choice(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    way_out = "for several in one run, make a choice of a function that returns a list"
+    for given, what in (("timer,none", "names several values; add -m"), ("[timer,none]", "is a list, and a run takes")):
+        assert main([*SMALL, f"callbacks={given}", "run_dir=refused"]) == 1
+        said = capsys.readouterr().err
+        assert f"callbacks={given} {what}" in said
+        assert way_out in said
+    assert main([*SMALL, "model=deep,mlp", "run_dir=refused"]) == 1
+    assert capsys.readouterr().err.endswith("add -m to run them all\n")
+    assert not Path("refused").exists()
+    (own / "two.py").write_text(TWO)
+    (own / "callbacks").mkdir()
+    (own / "callbacks" / "two.yaml").write_text("# Two\n_target_: two.two\n_partial_: true\nstep: 2\n")
+    given = [*SMALL, "--config-dir=.", "allow_targets=[two]", "callbacks=two", "callbacks.step=1", "trainer.pack=1"]
+    assert main([*given, "run_dir=one"]) == 0
+    assert "step 1\n" in capsys.readouterr().out
+    assert json.loads(Path("one/status.json").read_text())["stopped_early"]
+
+
+def test_what_a_callback_logs_is_shown_at_its_step(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    (own / "watching.py").write_text(WATCHING)
+    given = [*SMALL, "allow_targets=[watching]", "logger=tensorboard"]
+    assert main([*given, "callbacks._target_=watching.both", "trainer.pack=1", "run_dir=one"]) == 0
+    (board,) = Path("one/tensorboard").iterdir()
+    events = EventAccumulator(str(board)).Reload()  # type: ignore[no-untyped-call]
+    found = {name: [(each.step, each.value) for each in events.Scalars(name)] for name in ("batch", "interval")}
+    assert found == {"batch": [(step, step) for step in range(1, 5)], "interval": [(2, 2), (4, 4)]}
+    assert main([*given, "callbacks._target_=watching.Wrong", "run_dir=two"]) == 1
+    assert "log('both', ...) takes one number, and not tensor([1., 1.])" in capsys.readouterr().err
 
 
 def test_the_output_says_which_loss_auto_is_and_what_is_scaled(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*SMALL, "run_dir=one"]) == 0
     said = capsys.readouterr().out
     assert "loss auto: bce" in said
+    assert "rows:       40 train, 300 val, 300 test\n" in said
     assert "scaled targets" not in said
     given = ["data=linear_1d", "data.scale=both", "model=linear", "baseline=sklearn", "optimizer=sgd"]
     assert main([*given, *SMALL[2:], "run_dir=two"]) == 0

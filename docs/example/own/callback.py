@@ -17,6 +17,5 @@ class WeightNorm(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         norm = torch.cat([parameter.detach().flatten() for parameter in pl_module.parameters()]).norm().item()
-        for logger in trainer.loggers:
-            logger.log_metrics({"weight_norm": norm}, trainer.global_step)
+        pl_module.log("weight_norm", norm)
         trainer.should_stop = trainer.should_stop or norm > self.at_most

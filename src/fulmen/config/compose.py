@@ -18,9 +18,9 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from fulmen.config import allowlist, tuned
-from fulmen.config.groups import groups, search_path
+from fulmen.config.groups import conf_dir, groups, search_path
 from fulmen.config.hydra_private import beside_host, set_values
-from fulmen.config.overrides import COLUMNS, check_choice, check_keys, parse, quoted, read, unknown
+from fulmen.config.overrides import COLUMNS, check_choice, check_keys, parse, quoted, read, several, unknown
 from fulmen.errors import ConfigurationError, advice
 from fulmen.rules import alternatives, did_you_mean, split_override
 from fulmen.runs.settings import MAPPINGS
@@ -174,9 +174,10 @@ def for_hydra(overrides: Sequence[str]) -> list[str]:
 def check_single(override: Override, way_out: str = "give one") -> None:
     """Raises ConfigurationError if an override names several values, though only one run is meant."""
     if override.is_sweep_override():
-        raise ConfigurationError(
-            f"{override.input_line} names several values; {way_out}, or write a list as [a,b], or a text as 'a,b'"
-        )
+        as_one = ", or write a list as [a,b], or a text as 'a,b'"
+        if (group := override.key_or_group) in groups([conf_dir()]):
+            as_one = several(group)
+        raise ConfigurationError(f"{override.input_line} names several values; {way_out}{as_one}")
 
 
 def _known(parsed: Sequence[Override], folders: Sequence[Path]) -> dict[str, Any]:

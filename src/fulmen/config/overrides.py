@@ -194,10 +194,17 @@ def check_choice(override: "Override", folders: Sequence[Path]) -> None:
     """
     group, value = override.key_or_group, override.value()
     if group in groups(folders) and not override.is_delete() and (group, value) != ("experiment", None):
+        if isinstance(value, list):
+            raise ConfigurationError(f"{override.input_line} is a list, and a run takes one {group}{several(group)}")
         there = choices(group, folders)
         name = value if isinstance(value, str) else str(override.get_value_element_as_str())
         if name not in there:
             raise ConfigurationError(f"there is no {group}={name}{alternatives(name, there)}")
+
+
+def several(group: str) -> str:
+    """Returns the end of a sentence about several choices of a group that were given to one run."""
+    return "; for several in one run, make a choice of a function that returns a list" if group == "callbacks" else ""
 
 
 def check_keys(parsed: Sequence["Override"], known: Mapping[str, object], folders: Sequence[Path]) -> None:

@@ -94,16 +94,18 @@ def to_resume(folder: Path, overrides: Sequence[str]) -> DictConfig:
     """Returns the configuration with which the run in `folder` is resumed.
 
     Raises:
-        ConfigurationError: an override is not one of `BESIDE_RESUME`, or as `configuration`.
+        ConfigurationError: an override is neither one of `BESIDE_RESUME` nor a key of the callbacks, which may end a
+            run; or as `configuration`.
     """
     config = configuration(folder)
+    allowed = (*BESIDE_RESUME, *callback_keys(config))
     for override in map(read, overrides):
         check_single(override)
         key = override.key_or_group
-        if key not in BESIDE_RESUME or override.type is not OverrideType.CHANGE:
+        if key not in allowed or override.type is not OverrideType.CHANGE:
             raise ConfigurationError(
                 f"resume= continues with the run's own configuration, and {override.input_line} is not one of "
-                f"{', '.join(BESIDE_RESUME)}; to train with changes, take {command(f'rerun={folder}')}"
+                f"{', '.join(allowed)}; to train with changes, take {command(f'rerun={folder}')}"
             )
         if key == "accelerator":
             check_choice(override, search_path(None))
@@ -116,6 +118,11 @@ def to_resume(folder: Path, overrides: Sequence[str]) -> DictConfig:
     config.overrides = literal(overrides)
     check_environment(config, folder, trust=config.trust_checkpoint)
     return config
+
+
+def callback_keys(config: Mapping[str, Any] | DictConfig) -> list[str]:
+    """Returns the keys of a run's callbacks."""
+    return [f"callbacks.{name}" for name in config.get("callbacks") or () if not str(name).startswith("_")]
 
 
 def to_rerun(folder: Path, overrides: Sequence[str], config_dir: str | None) -> DictConfig:

@@ -82,15 +82,19 @@ def resume(
         raise ValueError(f"{folder} diverged{cause} and would again; use {command(f'rerun={folder}')} with changes")
     is_whole = before.get("state") == "completed" and not before.get("missing_figures")
     goes_on = any(not word.startswith(recorded.PERMISSIONS) for word in overrides)
-    if is_whole and (before.get("stopped_early") or not goes_on):
-        early = before.get("stopped_early")
-        why = "stopped early (its score no longer improved)" if early else "completed"
-        longer = (
-            "" if early else f"to train longer, use {command(f'resume={folder}')} with a larger trainer.max_epochs, or "
-        )
-        steps = before.get("steps", "all its")
+    stopped_by = before.get("stopped_by", "patience") if before.get("stopped_early") else None
+    if is_whole and (stopped_by == "patience" or not goes_on):
+        why, another = {
+            "patience": ("stopped early (its score no longer improved)", ""),
+            "callbacks": (
+                "was ended by a callback",
+                " or ".join(f"another {key}" for key in recorded.callback_keys(config)),
+            ),
+        }.get(str(stopped_by), ("completed", "a larger trainer.max_epochs"))
+        longer = f"to train longer, use {command(f'resume={folder}')} with {another}, or " if another else "use "
         raise Finished(
-            f"{folder} {why} after {steps} steps: nothing more to do; {longer}{command(f'rerun={folder}')} with changes"
+            f"{folder} {why} after {before.get('steps', 'all its')} steps: nothing more to do; "
+            f"{longer}{command(f'rerun={folder}')} with changes"
         )
     began = {"directory": before.get("directory", str(Path.cwd()))}
     return _train(config, folder, began, verbose=verbose, resume=True, threads=before.get("threads"), pruner=pruner)

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.pytorch.callbacks import EarlyStopping
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from rich.tree import Tree
 from torch import Tensor, nn
 
+from fulmen.config.recorded import callback_keys
 from fulmen.data.source import SPLITS
 from fulmen.data.tensors import Batch
 from fulmen.errors import command
@@ -38,9 +40,14 @@ WORTH_SECONDS = 10.0
 
 
 def print_opening(
-    config: Mapping[str, Any], net: nn.Module, in_shape: tuple[int, ...], folder: Path, step: int
+    config: Mapping[str, Any],
+    net: nn.Module,
+    in_shape: tuple[int, ...],
+    rows: Mapping[str, int],
+    folder: Path,
+    step: int,
 ) -> None:
-    """Prints the configuration as a tree, the network's layers, the folder, and the step a run resumes from."""
+    """Prints the configuration as a tree, the network's layers, rows, the folder, and the step a run resumes from."""
     tree, choices = Tree("[bold]configuration"), config.get("choices", {})
     if choices.get("loss") == "auto" and "sizes" in config:
         config = {**config, "choices": {**choices, "loss": f"auto: {LOSSES[config['sizes']['task']][0]}"}}
@@ -48,6 +55,8 @@ def print_opening(
     console = Console()
     console.print(tree)
     console.print(summary(net, in_shape))
+    counts = ", ".join(f"{count:,} {split}" for split, count in rows.items())
+    console.print(f"rows:       {counts}", highlight=False, soft_wrap=True)
     console.print(f"run folder: {folder}", highlight=False, soft_wrap=True)
     if step > 0:
         console.print(f"resumes at: step {step}", highlight=False, soft_wrap=True)
@@ -188,6 +197,36 @@ def print_improving(history: History, score: str, plan: Plan, folder: Path) -> N
     words = [f"trainer.{name}={2 * most}" for name, most in limits if most and most * steps[name] == plan.total_steps]
     said = f"{score} was still improving; to train longer: {command(f'resume={folder}', *words)}"
     Console().print(f"hint:       {said}", highlight=False, soft_wrap=True, markup=False)
+
+
+def print_stopped(
+    step: int,
+    plan: Plan,
+    stopping: EarlyStopping | None,
+    best: Mapping[str, Any] | None,
+    config: Mapping[str, Any],
+    folder: Path,
+) -> None:
+    """Prints at which step a run stopped early, and why.
+
+    Args:
+        step: the last one.
+        plan: of all steps.
+        stopping: what stopped it; None for another callback.
+        best: the content of `best.ckpt`, if those weights were evaluated.
+        config: with the callbacks.
+        folder: the run's.
+    """
+    if stopping is None:
+        words = [command(f"resume={folder}", f"{key}=...") for key in callback_keys(config)[:1]]
+        why = "ended by a callback" + "".join(f"; to train longer: {typed}" for typed in words)
+    else:
+        why = (
+            f"{stopping.monitor} was not better than {float(stopping.best_score):.4g} in {stopping.patience} intervals"
+        )
+        why += "" if best is None else f"; the metrics are of the weights of step {best['global_step']}"
+    said = f"stopped:    at step {step} of {plan.total_steps}, {why}"
+    Console().print(said, highlight=False, soft_wrap=True, markup=False)
 
 
 def print_changes(rows: Sequence[tuple[str, str, str]]) -> None:

@@ -5,7 +5,8 @@ network in `models/network_check.py`.
 """
 
 import inspect
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 import torch
@@ -18,12 +19,13 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from fulmen.config import allowlist
 from fulmen.data.tensors import Rows
-from fulmen.rules import called, wrong_part
+from fulmen.rules import called, did_you_mean, wrong_part
 from fulmen.tasks.evaluation import Evaluation, like
 from fulmen.training import schedulers
 from fulmen.training.parameters import groups as grouped
 from fulmen.training.plan import Plan
 from fulmen.training.recipe import Recipe, kind
+from fulmen.training.trainer import TrainerOptions
 
 ARGUMENTS: Final[Mapping[str, tuple[tuple[Any, ...], Mapping[str, Any]]]] = {
     "model": ((), {"in_shape": (1,), "out_features": 1}),
@@ -38,6 +40,18 @@ ARGUMENTS: Final[Mapping[str, tuple[tuple[Any, ...], Mapping[str, Any]]]] = {
     "figure": (("context",), {}),
 }
 """What each kind of part is called with, beside the keys of its file."""
+MEASURES: Final = (
+    "Fulmen measures by itself; use on_train_epoch_end, which comes once an interval, or metrics=[...] of your own"
+)
+STEPS: Final = (
+    "Fulmen takes the steps by itself; use on_train_batch_end, which comes once a pack of steps, with trainer.pack=1 "
+    "once a step"
+)
+NOT_CALLED: Final = {
+    "on_(sanity_check|validation|test|predict)_": MEASURES,
+    "on_(before|after)_backward|on_before_(optimizer_step|zero_grad)": STEPS,
+}
+"""Patterns of Lightning's hooks that are never called, with the reason and what to use instead."""
 ROWS: Final = 3
 
 
@@ -131,6 +145,25 @@ def callbacks(make_callbacks: Callable[[], Any] | None) -> list[Callback]:
         if not isinstance(each, Callback):
             raise wrong_part("callbacks", name, f"returned a {type(each).__name__}")
     return several
+
+
+def uncalled_hooks(callbacks: Iterable[Callback], options: TrainerOptions) -> list[str]:
+    """Returns notes on hooks of callbacks of the user's own that are never called, with what to use instead."""
+    known, found = [name for name in dir(Callback) if name.startswith("on_")], dict[tuple[str, str], list[str]]()
+    usable = [name for name in known if not any(re.match(pattern, name) for pattern in NOT_CALLED)]
+    through_lightning = options.devices > 1 or options.precision.endswith("mixed")  # see `Learner.training_step`
+    for each in callbacks:
+        own = [base for base in type(each).__mro__ if not base.__module__.startswith(("lightning.", "fulmen."))]
+        for hook in dict.fromkeys(name for base in own for name in vars(base) if name.startswith("on_")):
+            reason = next((reason for pattern, reason in NOT_CALLED.items() if re.match(pattern, hook)), None)
+            if hook not in known and callable(getattr(each, hook)):
+                reason = f"Lightning has no such hook{did_you_mean(hook, usable)}"
+            if reason is not None and not (reason == STEPS and hook != "on_before_zero_grad" and through_lightning):
+                found.setdefault((type(each).__name__, reason), []).append(hook)
+    return [
+        f"{name}.{' and '.join(hooks)} {'is' if len(hooks) == 1 else 'are'} never called: {reason}"
+        for (name, reason), hooks in found.items()
+    ]
 
 
 def is_own(part: Any) -> bool:

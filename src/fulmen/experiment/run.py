@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Callback, EarlyStopping
 from lightning.pytorch.loggers.logger import Logger
 
-from fulmen.errors import Diverged, Finished, command, warn
+from fulmen.data.source import SPLITS
+from fulmen.errors import ConfigurationError, Diverged, Finished, command, warn
 from fulmen.experiment import console
 from fulmen.experiment.baseline import coefficients
 from fulmen.experiment.experiment import Experiment, Session
 from fulmen.experiment.load import OTHER_CODE, Run, check_round_trip, load, metadata
 from fulmen.experiment.prepare import Prepared, prepare, warn_before
-from fulmen.experiment.start_from import start_facts, take_over
+from fulmen.experiment.start_from import Start, start_facts, take_over
 from fulmen.figures.context import RunContext
 from fulmen.figures.options import FigureOptions
 from fulmen.models.dry_run import parameter_count
@@ -76,12 +77,7 @@ def train(experiment: Experiment, session: Session) -> Run:
             resumed = step if session.resume else None
             with recording.recording(session.folder, session.config, facts, resumed) as status, ExitStack() as ends:
                 if session.verbose and leads:
-                    console.print_opening(session.config, net, data.spec.in_shape, session.folder, step)
-                    if step == 0:
-                        console.print_start(net, began, experiment.recipe)
-                    if not session.resume:
-                        console.print_columns(experiment.source.summary)
-                        console.print_compiling(prepared.compiles, prepared.compiling_saves)
+                    _print_opening(prepared, session, began, step)
                 if leads:
                     warn_before(prepared, resumes=session.resume)
                 torch.set_num_threads(prepared.threads)
@@ -107,8 +103,12 @@ def train(experiment: Experiment, session: Session) -> Run:
                         raise
                     finally:
                         status |= {"steps": trainer.global_step, "device": str(trainer.strategy.root_device)}
+                    if trainer.global_step == 0:
+                        raise ConfigurationError("a callback ended the training before its first step; change that")
                     status["compiled"] = learner.compiled is not None and not learner.compiled.given_up
                     status["stopped_early"] = trainer.global_step < plan.total_steps
+                    if status["stopped_early"]:
+                        status["stopped_by"] = "patience" if _stopping(trainer) else "callbacks"
                 stop.raise_if_noted()  # it came after the last step
                 metrics = _evaluate(prepared, learner, trainer, checkpointer)
                 net.cpu().eval()
@@ -127,14 +127,47 @@ def train(experiment: Experiment, session: Session) -> Run:
                 for board in boards:
                     loggers.show_final_figures(board, metrics, trainer.global_step)
         if session.verbose and leads:
-            scaling = data.scaling
-            console.print_final_metrics(metrics, session.folder, of_scaled=scaling.y is not None)
-            if history is not None and not status["stopped_early"]:
-                console.print_improving(history, experiment.score, plan, session.folder)
-            if prepared.baseline is not None:
-                both = coefficients(net, prepared.baseline.estimator, data.spec)
-                console.print_coefficients(both, of_scaled=scaling.x is not None or scaling.y is not None)
+            _print_end(prepared, session, metrics, history, trainer, checkpointer)
         return Run(metrics, net, session.folder, predictor)
+
+
+def _print_opening(prepared: Prepared, session: Session, began: Start | None, step: int) -> None:
+    """Prints what is about to be trained, and from which step on."""
+    experiment, net, splits = prepared.experiment, prepared.evaluation.net, prepared.data.splits
+    rows = {split: splits[split].rows for split in SPLITS if split in splits}
+    console.print_opening(session.config, net, prepared.data.spec.in_shape, rows, session.folder, step)
+    if step == 0:
+        console.print_start(net, began, experiment.recipe)
+    if not session.resume:
+        console.print_columns(experiment.source.summary)
+        console.print_compiling(prepared.compiles, prepared.compiling_saves)
+
+
+def _print_end(
+    prepared: Prepared,
+    session: Session,
+    metrics: Mapping[str, Any],
+    history: History | None,
+    trainer: Trainer,
+    checkpointer: Checkpointer,
+) -> None:
+    """Prints how a run ended, and what to type next."""
+    experiment, plan, data = prepared.experiment, prepared.plan, prepared.data
+    scaling, step = data.scaling, trainer.global_step
+    console.print_final_metrics(metrics, session.folder, of_scaled=scaling.y is not None)
+    if step < plan.total_steps:
+        best = checkpointer.best if experiment.weights == "best" else None
+        console.print_stopped(step, plan, _stopping(trainer), best, session.config, session.folder)
+    elif history is not None:
+        console.print_improving(history, experiment.score, plan, session.folder)
+    if prepared.baseline is not None:
+        both = coefficients(prepared.evaluation.net, prepared.baseline.estimator, data.spec)
+        console.print_coefficients(both, of_scaled=scaling.x is not None or scaling.y is not None)
+
+
+def _stopping(trainer: Trainer) -> EarlyStopping | None:
+    """Returns the early stopping that ended the training, if one did."""
+    return next((each for each in trainer.early_stopping_callbacks if each.stopped_epoch), None)
 
 
 @contextmanager

@@ -147,6 +147,21 @@ class Learner(LightningModule):
             scheduler.step(watched[self.score])
         self.trainer.should_stop = self.trainer.should_stop or step >= self.plan.total_steps
 
+    def log(self, name: str, value: Any, *_: Any, **_options: Any) -> None:
+        """Sends what a callback has measured to the loggers, and to `trainer.callback_metrics`.
+
+        Lightning would send it with the number of the pack instead of the step, and an interval's mean of it nowhere.
+
+        Raises:
+            ValueError: it is no single number.
+        """
+        try:
+            number = float(value.compute() if hasattr(value, "compute") else value)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise ValueError(f"log({name!r}, ...) takes one number, and not {value!r:.60}") from error
+        self.trainer.callback_metrics[name] = torch.tensor(number)
+        loggers.log(self.trainer.loggers, {name: number}, self.trainer.global_step)
+
     def _optimizer(self) -> Optimizer:
         optimizer = self.optimizers(use_pl_optimizer=False)
         assert isinstance(optimizer, Optimizer)
