@@ -178,7 +178,10 @@ SIGNATURES: Mapping[str, str] = {
     "data": "a class that is a fulmen.data.source.Source, with spec and load()",
     "loss": "a function loss(out, y, task, **keys) that returns one number as a tensor with a gradient",
     "penalty": "a function penalty(parameters, **keys) that returns one number as a tensor with a gradient",
-    "optimizer": "a class Own(params, **keys) that is a torch.optim.Optimizer",
+    "optimizer": (
+        "a class Own(params, **keys) that is a torch.optim.Optimizer, whose step(closure) calls the closure to find "
+        "the gradient"
+    ),
     "scheduler": (
         "a function schedule(optimizer, plan, **keys) that returns a torch.optim.lr_scheduler.LRScheduler, or a class "
         "Own(optimizer, **keys) that is one"
@@ -191,6 +194,12 @@ SIGNATURES: Mapping[str, str] = {
     "figure": "a function figure(context, **keys) that returns a matplotlib.figure.Figure, or None to draw nothing",
 }
 """What each kind of part must be if it is the user's own; docs/extending.md has an example of each."""
+
+
+def type_of(value: object) -> str:
+    """Returns what kind of thing a value is, with its article: `an int`, `a list`, `None`."""
+    name = type(value).__name__
+    return "None" if value is None else f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"
 
 
 def wrong_part(kind: str, name: str, what: str) -> ConfigurationError:

@@ -159,6 +159,7 @@ BAD_EXPERIMENTS = {
     "seed: 1\nmodel: [1\nx: 2": r"mine.yaml, line 4: not valid YAML: expected ',' or '\]'",
     "defaults:\n  - override /model: broken": r"broken.yaml, line 1: not valid YAML: ",
     "defaults:\n  - override /modle: deep": r"no 'override /modle'; did you mean override /model\? \(in experiment=",
+    "defaults:\n  - /model: deep": r"model is chosen twice; .* write '- override /model: deep'",
     "- seed: 1": r"mine.yaml is a list, but must hold one",
     "hydra:\n  run:\n    dir: out": r"remove 'hydra', and choose the run's folder with run_dir=",
     "defaults:\n  - override hydra/launcher: basic": r"remove 'hydra'",

@@ -30,14 +30,14 @@ WRONG = {
     ),
     "loss of two arguments": ("loss", "def part(out, y): return out.mean()", "too many positional arguments"),
     "loss that is made at once": ("loss", "def part(out, y, task): return out.mean()", "missing 3 required", ""),
-    "loss that is None": ("loss", "def part(out, y, task): pass", "returned a NoneType"),
+    "loss that is None": ("loss", "def part(out, y, task): pass", "returned None"),
     "loss of each row": ("loss", "def part(out, y, task): return (out - y) ** 2", "returned a tensor of shape (3, 1)"),
     "loss without a gradient": ("loss", "def part(out, y, task): return out.detach().mean()", "without a gradient"),
     "loss that is a number": ("loss", "def part(out, y, task): return out.mean().item()", "returned a float"),
     "loss that fails": ("loss", "def part(out, y, task): return out.mean() / task.none", "no attribute 'none'"),
     "loss that is a class": ("loss", "class part:\n  def __call__(self, out, y, task): pass", "cannot be called"),
     "penalty of nothing": ("penalty", "def part(): return 0", "too many positional arguments"),
-    "penalty that is None": ("penalty", "def part(parameters): pass", "returned a NoneType"),
+    "penalty that is None": ("penalty", "def part(parameters): pass", "returned None"),
     "penalty that is zero": ("penalty", "def part(parameters): return 0.0", "returned a float"),
     "penalty of each tensor": (
         "penalty",
@@ -57,25 +57,69 @@ WRONG = {
     ),
     "optimizer that is no optimizer": ("optimizer", "class part:\n  def __init__(self, params): pass", "no Optimizer"),
     "optimizer that needs a rate": ("optimizer", "def part(params, lr): pass", "missing a required argument: 'lr'"),
-    "optimizer that is None": ("optimizer", "def part(params): pass", "returned a NoneType"),
+    "optimizer that is None": ("optimizer", "def part(params): pass", "returned None"),
     "optimizer that fails": ("optimizer", "def part(params): raise ValueError('no rate')", "no rate"),
+    "optimizer that takes no closure": (
+        "optimizer",
+        "class part(torch.optim.SGD):\n  def step(self): pass",
+        "takes 1 positional argument",
+    ),
+    "optimizer that finds no gradient": (
+        "optimizer",
+        "class part(torch.optim.SGD):\n  def step(self, closure=None): pass",
+        "does not call the closure",
+    ),
+    "optimizer whose step fails": (
+        "optimizer",
+        "class part(torch.optim.SGD):\n  def step(self, closure=None): self.state['no'][0]",
+        "KeyError",
+    ),
     "schedule of the optimizer alone": ("scheduler", "def part(optimizer): pass", "too many positional arguments"),
-    "schedule that is None": ("scheduler", "def part(optimizer, plan): pass", "returned a NoneType"),
+    "schedule that is None": ("scheduler", "def part(optimizer, plan): pass", "returned None"),
     "schedule that is a number": ("scheduler", "def part(optimizer, plan): return 0.1", "returned a float"),
     "schedule that fails": ("scheduler", "def part(optimizer, plan): return plan.steps", "no attribute 'steps'"),
     "initializer of nothing": ("init", "def part(): pass", "too many positional arguments"),
     "initializer that fails": ("init", "def part(net): net.layers[9].weight.zero_()", "IndexError"),
+    "initializer that makes another network": ("init", "def part(net): return nn.Linear(2, 1)", "returned a Linear"),
+    "initializer that makes another weight": (
+        "init",
+        "def part(net): net.layers[0].weight = nn.Parameter(torch.ones(3, 3))",
+        "replaced layers.0.weight by another of shape [3, 3]",
+    ),
+    "initializer of no numbers": (
+        "init",
+        "def part(net): nn.init.constant_(net.layers[0].bias, torch.nan)",
+        "filled layers.0.bias with values that are not finite",
+    ),
     "callback that is a function of the trainer": (
         "callbacks",
         "def part(trainer): pass",
         "missing a required argument",
     ),
     "callback that is none": ("callbacks", "class part: pass", "no Callback"),
-    "callback that is None": ("callbacks", "def part(): pass", "returned a NoneType"),
-    "callback among others": ("callbacks", "def part(): return [Callback(), 3]", "returned a int"),
+    "callback that is None": ("callbacks", "def part(): pass", "returned None"),
+    "callback among others": ("callbacks", "def part(): return [Callback(), 3]", "returned an int"),
     "callback that is made at once": ("callbacks", "class part(Callback): pass", "add '_partial_: true' to it", ""),
     "logger without a folder": ("logger", "class part:\n  def __init__(self, path): pass", "argument"),
     "logger that is none": ("logger", "class part:\n  def __init__(self, save_dir, version): pass", "no Logger"),
+    "logger that lacks methods": (
+        "logger",
+        "from lightning.pytorch.loggers.logger import Logger\nclass part(Logger):\n"
+        "  def __init__(self, save_dir, version): pass",
+        "lacks log_hyperparams, log_metrics, name, version",
+    ),
+    "model that is no module yet": (
+        "model",
+        "class part(nn.Module):\n  def __init__(self, in_shape, out_features): self.layer = nn.Linear(2, 1)",
+        "cannot assign module before Module.__init__() call",
+    ),
+    "model with a key too many": (
+        "model",
+        "class part(nn.Module):\n  def __init__(self, in_shape, out_features): pass",
+        "unexpected keyword argument 'width'",
+        "_partial_: true\nwidth: 3\n",
+    ),
+    "loss of complex numbers": ("loss", "def part(out, y, task): return out.mean() * 1j", "a tensor of complex64"),
     "data set that is none": ("data", "class part: pass", "which must be"),
 }
 
@@ -99,3 +143,16 @@ def test_a_wrong_part_is_refused_with_its_signature(
     assert SIGNATURES[group] in error
     assert "Traceback" not in error and len(error.splitlines()) == 1
     assert not Path("run").exists()
+
+
+def test_a_data_set_needs_the_keys_that_all_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = "import dataclasses\nfrom fulmen.data.source import Source\nclass Own(Source):\n  spec = load = None\n"
+    (tmp_path / "lacking.py").write_text(code)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "own.yaml").write_text("_target_: lacking.Own\nepochs: 10\nseed: 0\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert main(["--config-dir=.", "data=own", "allow_targets=[lacking]"]) == 1
+    assert "data has no 'batch_size', which every data set's file must have" in capsys.readouterr().err

@@ -230,7 +230,11 @@ def test_a_figure_that_fails_is_one_line_and_takes_nothing_with_it(
     monkeypatch.setitem(draw.FIGURES, "regions", fail)
     run = train("data=circles", "figures=default", max_epochs=1)
     assert names(run) == {"confusion.png", "curves.png"} and "test/accuracy" in run.metrics
-    assert capsys.readouterr().err == "fulmen: figure regions was not drawn (RuntimeError: no ink)\n"
+    line = fail.__code__.co_firstlineno + 1
+    assert (
+        capsys.readouterr().err
+        == f"fulmen: figure regions was not drawn: RuntimeError: no ink ({__file__}, line {line})\n"
+    )
 
 
 STOPS_EARLY = ["trainer.patience=1", "optimizer.lr=1e-9"]

@@ -6,6 +6,7 @@ import torch
 import torchmetrics
 from numpy.testing import assert_allclose
 from sklearn import metrics
+from torch import Tensor
 from torchmetrics import classification, regression
 
 from fulmen.data.source import TaskKind
@@ -98,3 +99,15 @@ def test_which_way_is_better_is_torchmetrics_own() -> None:
 def test_an_own_metric_that_is_wrong_is_shown_its_signature(own: object, said: str) -> None:
     with pytest.raises(ConfigurationError, match=rf"{said}.*metric\(prediction, target, \*\*keys\)"):
         as_metric(own, "own_score").check(TASKS["binary"])
+
+
+def test_an_own_metric_may_change_what_it_is_given() -> None:
+    task = TASKS["multiclass"]
+    out, y = drawn(task)
+    before = out.clone(), y.clone()
+
+    def own(prediction: Tensor, target: Tensor) -> Tensor:
+        return prediction.zero_().sum() + target.zero_().sum()
+
+    assert as_metric(own, "own_error")(out, y, task) == 0
+    assert out.equal(before[0]) and y.equal(before[1])

@@ -234,6 +234,9 @@ def _sentence(error: Exception, folders: Sequence[Path]) -> str:
         group, choice, name = wrong.groups()
         near = did_you_mean(f"override /{name}", [f"override /{group}" for group in groups(folders)])
         return f"there is no 'override /{name}'{near or '; see --help for the groups'} (in {group}={choice})"
+    if twice := re.match(r"Multiple values for (\w+)\. To override a value use 'override \w+: (.+)'", str(error)):
+        group, choice = twice.groups()
+        return f"{group} is chosen twice; in the defaults of a file of your own, write '- override /{group}: {choice}'"
     return " ".join(str(error if str(error) else error.__cause__).split("\n")[0].split())
 
 

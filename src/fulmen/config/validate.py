@@ -237,6 +237,8 @@ def source(section: DictConfig) -> Source:
                 of_type(hints[field.name]),
             )
     for name, rule in COMMON.items():
+        if name not in section:
+            raise ConfigurationError(f"data has no '{name}', which every data set's file must have; add it there")
         rules.check(f"data.{name}", section[name], rule)
     try:
         found = instantiate(section, _convert_="all")

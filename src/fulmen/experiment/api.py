@@ -27,7 +27,7 @@ from fulmen.config.overrides import read
 from fulmen.data.tables.splitting import Sizes
 from fulmen.errors import ConfigurationError, from_python
 from fulmen.experiment import build
-from fulmen.rules import split_override
+from fulmen.rules import split_override, type_of
 from fulmen.runs.files import expand_home, replacing
 
 if TYPE_CHECKING:
@@ -247,7 +247,7 @@ def _rows(data: Any, target: Any) -> dict[str, Any]:
             raise ConfigurationError(f"data= is a frame; add target=, one of its columns: {', '.join(map(str, data))}")
         return _table(data, target)
     if not isinstance(data, (tuple, list)) or len(data) != 2:
-        what = f"{len(data)} of something" if isinstance(data, (tuple, list)) else f"a {type(data).__name__}"
+        what = f"{len(data)} of something" if isinstance(data, (tuple, list)) else type_of(data)
         raise ConfigurationError(f"data= takes a frame, or features and targets as (x, y), and not {what}")
     if target is not None:
         raise ConfigurationError(f"target={target!r} is for a frame, and data= has its own targets; leave it out")

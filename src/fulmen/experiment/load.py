@@ -30,7 +30,7 @@ from fulmen.errors import CheckpointError, ConfigurationError, first_line, one_l
 from fulmen.experiment.build import metrics_of
 from fulmen.models.initializers import load_weights, new_network
 from fulmen.models.precision import converted
-from fulmen.rules import check, one_of
+from fulmen.rules import check, one_of, type_of
 from fulmen.runs import checkpoints
 from fulmen.runs.checkpoints import ADDRESS
 from fulmen.runs.files import expand_home
@@ -232,7 +232,7 @@ def read(
         source, model, loss = map(make, parts)
         further = metrics_of(config)
         if not isinstance(source, Source):
-            raise TypeError(f"its data is a {type(source).__name__}")
+            raise TypeError(f"its data is {type_of(source)}")
         source.load_state_dict(learned)
         if config.model._target_ in allowlist.shipped():  # one of the user's own may look at numbers when it is made
             _check_sizes(model, spec, precision, state)

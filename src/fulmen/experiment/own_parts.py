@@ -4,9 +4,10 @@ Fulmen's own parts pass the same checks where those are cheap; the data set has 
 network in `models/network_check.py`.
 """
 
+import functools
 import inspect
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import torch
@@ -19,7 +20,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from fulmen.config import allowlist
 from fulmen.data.tensors import Rows
-from fulmen.rules import called, did_you_mean, wrong_part
+from fulmen.rules import called, did_you_mean, listed, type_of, wrong_part
 from fulmen.tasks.evaluation import Evaluation, like
 from fulmen.training import schedulers
 from fulmen.training.parameters import groups as grouped
@@ -66,18 +67,21 @@ def make(part: str, section: DictConfig) -> Any:
         ConfigurationError: it is the user's own, and cannot be made, or not be called as it will be.
     """
     target = str(section.get("_target_"))
+    if "_target_" not in section:
+        raise wrong_part(part, "without a '_target_'", "names nothing to import")
     if target in allowlist.shipped():
         return allowlist.make(section)
     found = called(part, target, lambda: allowlist.make(section))
     if not callable(found):
-        what = f"is made as a {type(found).__name__}, once for all, but is to be called; add '_partial_: true' to it"
+        what = f"is made as {type_of(found)}, once for all, but is to be called; add '_partial_: true' to it"
         raise wrong_part(part, target, what)
     positional, keywords = ARGUMENTS[part]
     is_class = isinstance(kind(found), type)
     if part == "scheduler" and is_class:
         positional = positional[:1]
+    given = found.keywords if isinstance(found, functools.partial) else {}
     try:
-        inspect.signature(found).bind(*positional, **keywords)
+        inspect.signature(kind(found)).bind(*positional, **given | keywords)
     except ValueError:  # it has no signature, as some of C have none
         pass
     except TypeError as error:
@@ -85,6 +89,8 @@ def make(part: str, section: DictConfig) -> Any:
     for base, of in ((nn.Module, "model"), (Optimizer, "optimizer"), (Callback, "callbacks"), (Logger, "logger")):
         if part == of and is_class and not issubclass(kind(found), base):
             raise wrong_part(part, target, f"is a class, but no {base.__name__}")
+    if is_class and (missing := sorted(getattr(kind(found), "__abstractmethods__", ()))):
+        raise wrong_part(part, target, f"lacks {listed(missing)}, which {kind(found).__base__.__name__} leaves to it")
     return found
 
 
@@ -116,18 +122,40 @@ def check(evaluation: Evaluation, recipe: Recipe, plan: Plan, rows: Rows) -> Opt
         name = getattr(kind(penalty), "__name__", type(penalty).__name__)
         _number("penalty", name, lambda: penalty(parameters), any(p.requires_grad for p in parameters))
     name = getattr(kind(recipe.optimizer), "__name__", "")
-    optimizer: Any = recipe.optimizer(groups) if not is_own(recipe.optimizer) else None
-    if optimizer is None:
+    if not is_own(recipe.optimizer):
+        optimizer: Any = recipe.optimizer(groups)
+    else:
         optimizer = called("optimizer", name, lambda: recipe.optimizer(groups))
-    if not isinstance(optimizer, Optimizer):
-        raise wrong_part("optimizer", name, f"returned a {type(optimizer).__name__}")
+        if not isinstance(optimizer, Optimizer):
+            raise wrong_part("optimizer", name, f"returned {type_of(optimizer)}")
+        _check_step(name, recipe.optimizer(groups), parameters)
     scheduler = recipe.scheduler
     if scheduler is not None and is_own(scheduler):
         name = getattr(kind(scheduler), "__name__", "")
         found: Any = called("scheduler", name, lambda: schedulers.make(scheduler, optimizer, plan))
         if not isinstance(found, LRScheduler):
-            raise wrong_part("scheduler", name, f"returned a {type(found).__name__}")
+            raise wrong_part("scheduler", name, f"returned {type_of(found)}")
     return optimizer
+
+
+def _check_step(name: str, optimizer: Optimizer, parameters: Sequence[nn.Parameter]) -> None:
+    """Takes a step, and undoes it: it must call the closure, which alone finds the gradient."""
+    before, calls = [parameter.detach().clone() for parameter in parameters], 0
+
+    def closure() -> Tensor:
+        nonlocal calls
+        calls += 1
+        for parameter in parameters:
+            parameter.grad = torch.zeros_like(parameter) if parameter.requires_grad else None
+        return parameters[0].new_zeros(())
+
+    called("optimizer", name, lambda: optimizer.step(closure))
+    if not calls:
+        raise wrong_part("optimizer", name, "does not call the closure in step(closure), which finds the gradient")
+    with torch.no_grad():
+        for parameter, values in zip(parameters, before, strict=True):
+            parameter.copy_(values)
+            parameter.grad = None
 
 
 def callbacks(make_callbacks: Callable[[], Any] | None) -> list[Callback]:
@@ -143,7 +171,7 @@ def callbacks(make_callbacks: Callable[[], Any] | None) -> list[Callback]:
     several = list(found) if isinstance(found, (list, tuple)) else [found]
     for each in several:
         if not isinstance(each, Callback):
-            raise wrong_part("callbacks", name, f"returned a {type(each).__name__}")
+            raise wrong_part("callbacks", name, f"returned {type_of(each)}")
     return several
 
 
@@ -176,8 +204,10 @@ def _number(part: str, name: str, call: Callable[[], Any], has_gradient: bool) -
     with torch.enable_grad():
         found = called(part, name, call)
     if not isinstance(found, Tensor):
-        raise wrong_part(part, name, f"returned a {type(found).__name__}")
+        raise wrong_part(part, name, f"returned {type_of(found)}")
     if found.numel() != 1:
         raise wrong_part(part, name, f"returned a tensor of shape {tuple(found.shape)}")
+    if not found.is_floating_point():
+        raise wrong_part(part, name, f"returned a tensor of {str(found.dtype).removeprefix('torch.')}")
     if has_gradient and not found.requires_grad:
         raise wrong_part(part, name, "returned a tensor without a gradient (detach, item and numpy lose it)")

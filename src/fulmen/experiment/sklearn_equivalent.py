@@ -15,6 +15,7 @@ from torch import nn
 from fulmen.models.activations import ACTIVATIONS
 from fulmen.models.dropout import Dropout
 from fulmen.models.mlp import MLP
+from fulmen.rules import type_of
 from fulmen.tasks.penalties import Penalty
 from fulmen.tasks.task import Task
 from fulmen.training.optimizers import GD
@@ -57,7 +58,7 @@ def check_objective(net: nn.Module, task: Task, recipe: Recipe) -> None:
         ValueError: one of them has no equivalent in scikit-learn.
     """
     if not isinstance(net, MLP):
-        raise _unsupported(f"a {type(net).__name__}", "use model=linear, shallow, deep or mlp")
+        raise _unsupported(type_of(net), "use model=linear, shallow, deep or mlp")
     loss, penalty, out = recipe.loss.name, recipe.penalty, net.output_activation
     if loss not in LOSSES[task.kind]:
         raise _unsupported(f"loss={loss}", f"for this {task.kind} task use loss={' or '.join(LOSSES[task.kind])}")

@@ -12,7 +12,7 @@ from typing import Final
 from lightning.pytorch.loggers.logger import Logger
 from matplotlib.figure import Figure
 
-from fulmen.errors import command, warn
+from fulmen.errors import command, one_line, warn
 from fulmen.figures import animation
 from fulmen.figures.classification import confusion, mistakes, regions
 from fulmen.figures.context import RunContext
@@ -22,7 +22,7 @@ from fulmen.figures.options import FigureOptions
 from fulmen.figures.plots.letters import letters
 from fulmen.figures.plots.pixels import pixels, step_of, write_gif, write_png
 from fulmen.figures.regression import fit, nodes, predictions
-from fulmen.rules import wrong_part
+from fulmen.rules import type_of, wrong_part
 from fulmen.runs.files import explain, replacing
 from fulmen.training import loggers
 from fulmen.training.callbacks.weight_snapshots import LARGEST, WeightSnapshots
@@ -85,7 +85,7 @@ def draw(
             except OSError as error:
                 unwritten[name] = explain(error)
             except Exception as error:  # the run has finished; no figure is worth failing it
-                warn(f"figure {name} was not drawn ({type(error).__name__}: {' '.join(str(error).split())})")
+                warn(f"figure {name} was not drawn: {one_line(error)}")
     if unwritten:
         why = next(iter(unwritten.values()))
         warn(
@@ -110,7 +110,7 @@ def _draw(
     if figure is None:
         return
     if not isinstance(figure, Figure):
-        raise wrong_part("figure", name, f"returned a {type(figure).__name__}")
+        raise wrong_part("figure", name, f"returned {type_of(figure)}")
     dots = pixels(figure)
     folder.mkdir(exist_ok=True)
     with replacing(path) as file:

@@ -7,6 +7,7 @@ A layer is any module that owns a parameter of two or more dimensions; normaliza
 
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -16,7 +17,7 @@ from torch.nn.parameter import is_lazy
 from fulmen.errors import first_line
 from fulmen.models.dry_run import class_line, evaluation_mode, run
 from fulmen.models.precision import data_type, default_dtype
-from fulmen.rules import called, listed
+from fulmen.rules import called, listed, type_of, wrong_part
 
 Bias = Literal["zeros", "same"]
 NORMALIZATIONS = (nn.LayerNorm, nn.RMSNorm, nn.GroupNorm, nn.modules.batchnorm._BatchNorm)
@@ -107,9 +108,12 @@ def new_network(
     torch.manual_seed(seed)
     double = data_type(precision) == torch.float64
     with default_dtype(torch.float64 if double else torch.float32):
-        net = model(in_shape=in_shape, out_features=out_features)
+        make = partial(model, in_shape=in_shape, out_features=out_features)
+        kind = getattr(model, "func", model)
+        is_ours = str(getattr(kind, "__module__", "")).startswith("fulmen.")  # which says in a sentence what is wrong
+        net = make() if is_ours else called("model", getattr(kind, "__name__", ""), make)
         if not isinstance(net, nn.Module):
-            raise ValueError(f"the model is a {type(net).__name__}, but must be a torch.nn.Module")
+            raise ValueError(f"the model is {type_of(net)}, but must be a torch.nn.Module")
         if _lazy(net):  # they need weights that can be initialized
             with evaluation_mode(net), torch.no_grad():
                 run(net, torch.zeros(2, *in_shape))
@@ -117,8 +121,20 @@ def new_network(
             owner = class_line(net, unused[0])
             raise ValueError(f"{owner} has a lazy layer that forward does not use, with {unused[0]}; leave it out")
         if init is not None:
-            called("init", getattr(getattr(init, "func", init), "__name__", ""), lambda: init(net))
+            _initialize(net, init)
     return net
+
+
+def _initialize(net: nn.Module, init: Callable[[nn.Module], None]) -> None:
+    name, before = getattr(getattr(init, "func", init), "__name__", ""), {n: p.shape for n, p in net.named_parameters()}
+    returned: object = called("init", name, lambda: init(net))
+    if returned is not None:
+        raise wrong_part("init", name, f"returned {type_of(returned)}")
+    for parameter, values in net.named_parameters():
+        if before.get(parameter) != values.shape:
+            raise wrong_part("init", name, f"replaced {parameter} by another of shape {[*values.shape]}")
+        if not values.isfinite().all():
+            raise wrong_part("init", name, f"filled {parameter} with values that are not finite")
 
 
 def _lazy(net: nn.Module) -> list[str]:

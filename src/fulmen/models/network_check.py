@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from fulmen.errors import first_line
 from fulmen.models.dry_run import class_line, evaluation_mode, place, run
 from fulmen.models.initializers import load_weights
-from fulmen.rules import listed
+from fulmen.rules import listed, type_of
 
 ROWS = 32
 """Rows of the check, at most."""
@@ -125,7 +125,7 @@ def _outputs(net: nn.Module, x: Tensor, out_features: int, when: str = "") -> Te
             "be others after each pass; make a new tensor: x = x + 1 for x += 1, inplace=False, or x = x.clone() first"
         )
     wanted = (len(x), out_features)
-    found = tuple(out.shape) if isinstance(out, Tensor) else "None" if out is None else f"a {type(out).__name__}"
+    found = tuple(out.shape) if isinstance(out, Tensor) else type_of(out)
     if not isinstance(out, Tensor) or found != wanted:
         rows = "one row" if len(x) == 1 else f"{len(x)} rows"
         raise ValueError(

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from fulmen.errors import CheckpointError, UntrustedCheckpoint, permission, warn
+from fulmen.rules import type_of
 from fulmen.runs.files import replacing
 from fulmen.runs.folder import LAST, PREVIOUS
 
@@ -61,7 +62,7 @@ def load(path: str | Path, *, trust: bool = False) -> dict[str, Any]:
             ) from error
         raise _damaged(path) from error
     if not isinstance(content, dict):
-        raise CheckpointError(f"{path} is no checkpoint: it holds a {type(content).__name__}")
+        raise CheckpointError(f"{path} is no checkpoint: it holds {type_of(content)}")
     return content
 
 

@@ -38,7 +38,7 @@ class Metric:
         Raises:
             ConfigurationError: it is no number.
         """
-        found = self.function(*predictions(out, y, task))
+        found = self.function(*(tensor.clone() for tensor in predictions(out, y, task)))  # it may change them
         if isinstance(found, Tensor) and found.numel() == 1:
             found = found.item()
         try:
