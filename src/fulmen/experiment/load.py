@@ -216,6 +216,7 @@ def read(
         threads = min(max(1, int(metadata["threads"])), MOST_THREADS)
         OmegaConf.update(config, "allow_targets", list(allow_targets), merge=False)
         allowlist.check(config, typed=[f"allow_targets=[{','.join(allow_targets)}]"])
+        config.logger = None  # none is made here, and where MLflow is may stand in the environment
         folder = expand_home(str(where)) if expand_home(str(where)).is_dir() else None
         recorded.check_environment(config, folder, trust=trust_checkpoint)
         if folder is not None:
