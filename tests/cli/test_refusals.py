@@ -104,6 +104,16 @@ BAD_WORDS = {
     "model.hidden=[0]": r"model.hidden is \[0\]",
     "model.activation=rleu": r"model.activation is 'rleu'.*did you mean relu\?",
     "model.dropout=1": r"model.dropout is 1, but must be a number in \[0, 1\)",
+    "scheduler=step_lr scheduler.step_size=0": r"scheduler.step_size is 0, but must be a whole number of at least 1",
+    "scheduler=cosine_annealing scheduler.T_max=0": r"scheduler.T_max is 0, but must be a whole number of at least 1",
+    "scheduler=multi_step scheduler.milestones=5": r"scheduler.milestones is 5, but must be a list, as \[...\]",
+    "scheduler=cyclic scheduler.mode=foo": r"scheduler.mode is 'foo', but must be one of triangular, triangular2",
+    "scheduler=polynomial scheduler.power=a": r"scheduler.power is 'a', but must be a number in \(0, inf\)",
+    "scheduler=linear scheduler.start_factor=0": r"scheduler.start_factor is 0, but must be a number in \(0, 1\]",
+    "optimizer=adafactor optimizer.d=0": r"optimizer.d is 0, but must be a number in \[1, inf\)",
+    "optimizer=asgd optimizer.t0=a": r"optimizer.t0 is 'a', but must be a number in \[0, inf\)",
+    "optimizer=rprop optimizer.etas=[2,1]": r"optimizer.etas is \[2, 1\], but must be two numbers, one in \(0, 1\)",
+    "optimizer=rprop optimizer.step_sizes=3": r"optimizer.step_sizes is 3, but must be a list of 2",
     "trust_checkpoint=maybe": r"trust_checkpoint is 'maybe', but must be true or false",
     "run_dir=a$HOME": r"run_dir is a\$HOME, but TensorBoard cannot read a folder with '\$' in it",
     "weights=worst": r"weights is 'worst', but must be one of best, last",
@@ -128,7 +138,9 @@ BAD_WORDS = {
     "model.output_activation=tanh": r"model.output_activation=tanh makes no class probabilities",
     "data.val_size=0": r"score=val/loss, but this data has no validation rows; use score=train/loss",
     "accelerator=gpu": r"there is no gpu here; this machine has cpu",
-    "optimizer=sgd optimizer.nesterov=true": r"Nesterov momentum requires a momentum",
+    "optimizer=sgd optimizer.nesterov=true": r"optimizer SGD fails with its values, .*: Nesterov momentum requires",
+    "optimizer=muon": r"optimizer Muon fails with its values, or with this network: ValueError: Muon only supports 2D",
+    "scheduler=cyclic scheduler.cycle_momentum=true optimizer=gd": r"fails .* with optimizer GD: .* support momentum",
     "trainer.precision=16-mixed trainer.gradient_clip=1": r"take trainer.precision=bf16-mixed",
     "backprop=numpi": r"there is no backprop=numpi; did you mean numpy\?",
     "backprop=numpy model=lenet data=mnist_5k": r"LeNet is no multilayer perceptron, .* take backprop=autograd",
@@ -186,6 +198,23 @@ def test_a_file_that_is_not_utf8_is_named_and_harms_no_other_sentence(tmp_path: 
     assert "mine.yaml is not UTF-8 (byte 6)" in refused("--config-dir", ".", "optimizer=mine")
     assert "belongs to optimizer=adam" in refused("--config-dir", ".", "optimizer=sgd", "optimizer.betas=[0,0]")
     assert main(["--config-dir", str(tmp_path), "--help"]) == 0
+
+
+def test_a_schedule_of_torchs_is_tried_before_the_run_begins(tmp_path: Path, refused: Refused) -> None:
+    """One of the user's own file, whose keys have no rules; torch fails only where it takes a step."""
+    (tmp_path / "scheduler").mkdir()
+    (tmp_path / "scheduler" / "waves.yaml").write_text(
+        "# waves\n_target_: torch.optim.lr_scheduler.CosineAnnealingLR\n_partial_: true\nT_max: 0.0\neta_min: 0.0\n"
+    )
+    said = refused("--config-dir", ".", "scheduler=waves", "allow_targets=[torch]")
+    assert "scheduler.T_max is 0.0, but must be a whole number" in said
+    (tmp_path / "falling.py").write_text(
+        "from torch.optim.lr_scheduler import LambdaLR\n\n\ndef falling(optimizer, plan):\n"
+        "    return LambdaLR(optimizer, lambda step: 1 if step == 0 else 1 / (step - 1))\n"
+    )
+    (tmp_path / "scheduler" / "falling.yaml").write_text("# Falls\n_target_: falling.falling\n_partial_: true\n")
+    said = refused("--config-dir", ".", "scheduler=falling", "allow_targets=[falling]")
+    assert "scheduler falling failed with ZeroDivisionError: " in said
 
 
 def test_a_file_may_not_allow_targets(tmp_path: Path, refused: Refused) -> None:

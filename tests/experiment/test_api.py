@@ -84,6 +84,26 @@ def test_a_class_learns_arrays_and_is_loaded_resumed_and_repeated() -> None:
     assert main(["evaluate", "run", f"allow_targets={__name__}"]) == 0
 
 
+def test_a_run_is_found_from_another_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = fulmen.train([*SHORT, "run_dir=runs/one", "quiet=false"], data=(X, X[:, 0]))
+    loaded = fulmen.load("runs/one")
+    assert "run folder: runs/one\n" in capsys.readouterr().out
+    (tmp_path / "elsewhere").mkdir()
+    for each in (run, loaded):
+        monkeypatch.chdir(tmp_path)
+        assert repr(each).startswith(f"<run {Path('runs/one')}: ")
+        assert "<code>runs/one</code>" in each._repr_html_()
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        assert len(each.history) > 0
+        assert fulmen.load(each.folder).metrics == run.metrics
+        assert str(tmp_path) in repr(each)
+    monkeypatch.chdir(tmp_path)
+    fulmen.resume(run.folder, ["trainer.max_epochs=4"])
+    assert "run folder: runs/one\n" in capsys.readouterr().out
+
+
 def test_classes_that_are_whole_numbers_are_predicted_as_such() -> None:
     y = (X[:, 0] > 0).astype(int)
     run = fulmen.train([*SHORT, "model=linear", "optimizer.lr=0.5", "trainer.max_epochs=20"], data=(X, y))

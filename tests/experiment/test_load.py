@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import yaml
 from lightning.pytorch import LightningModule, Trainer
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.datasets import load_iris
@@ -28,11 +29,13 @@ from sklearn.datasets import load_iris
 import fulmen
 from fulmen.cli.main import main
 from fulmen.config import recorded, validate
+from fulmen.config.groups import conf_dir
 from fulmen.data.sets.mnist import Mnist
 from fulmen.errors import CheckpointError, ConfigurationError
 from fulmen.experiment import load
 from fulmen.experiment.load import Run
 from fulmen.runs import checkpoints
+from fulmen.runs.folder import read_config
 
 SETOSA_LEFT_OUT = load_iris().target != 0
 
@@ -397,6 +400,24 @@ def test_a_checkpoint_reads_nothing_from_the_environment(
         assert main([word, *(["trainer.max_epochs=50"] if "resume" in word else [])]) == 1
         said = capsys.readouterr().err
         assert "reads MY_SECRET from the environment" in said and "hunter2" not in said
+
+
+def test_a_network_loads_wherever_its_run_was_logged(
+    species: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLflow's address may be a variable of the environment, which here is another one, or none."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://nowhere")
+    content = torch.load(species.folder / "checkpoints" / "best.ckpt", weights_only=True)
+    content["metadata"]["config"]["logger"] = yaml.safe_load((conf_dir() / "logger" / "mlflow.yaml").read_text())
+    torch.save(content, tmp_path / "alone.ckpt")
+    shutil.copytree(species.folder, tmp_path / "run")
+    config = read_config(tmp_path / "run")
+    config["logger"] = content["metadata"]["config"]["logger"]
+    (tmp_path / "run" / "config.yaml").write_text(yaml.safe_dump(config))
+    rows = species.predictor.spec.feature_names
+    for where in ("alone.ckpt", "run"):
+        found = fulmen.load(tmp_path / where).predict_proba(np.ones((2, len(rows))))
+        assert found.tolist() == species.predict_proba(np.ones((2, len(rows)))).tolist()
 
 
 @pytest.fixture(params=["torch", "bare pickle", "torch's old form"])

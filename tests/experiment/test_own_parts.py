@@ -288,10 +288,10 @@ def test_a_hook_that_is_never_called_is_warned_of_before_training(
 
 def test_several_callbacks_are_one_choice(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     way_out = "for several in one run, make a choice of a function that returns a list"
-    for given, what in (("timer,none", "names several values; add -m"), ("[timer,none]", "is a list, and a run takes")):
-        assert main([*SMALL, f"callbacks={given}", "run_dir=refused"]) == 1
+    for names, what in (("timer,none", "names several values; add -m"), ("[timer,none]", "is a list, and a run takes")):
+        assert main([*SMALL, f"callbacks={names}", "run_dir=refused"]) == 1
         said = capsys.readouterr().err
-        assert f"callbacks={given} {what}" in said
+        assert f"callbacks={names} {what}" in said
         assert way_out in said
     assert main([*SMALL, "model=deep,mlp", "run_dir=refused"]) == 1
     assert capsys.readouterr().err.endswith("add -m to run them all\n")
@@ -312,7 +312,7 @@ def test_what_a_callback_logs_is_shown_at_its_step(own: Path, capsys: pytest.Cap
     given = [*SMALL, "allow_targets=[watching]", "logger=tensorboard"]
     assert main([*given, "callbacks._target_=watching.both", "trainer.pack=1", "run_dir=one"]) == 0
     (board,) = Path("one/tensorboard").iterdir()
-    events = EventAccumulator(str(board)).Reload()  # type: ignore[no-untyped-call]
+    events = EventAccumulator(str(board)).Reload()
     found = {name: [(each.step, each.value) for each in events.Scalars(name)] for name in ("batch", "interval")}
     assert found == {"batch": [(step, step) for step in range(1, 5)], "interval": [(2, 2), (4, 4)]}
     assert main([*given, "callbacks._target_=watching.Wrong", "run_dir=two"]) == 1

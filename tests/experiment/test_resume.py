@@ -266,15 +266,15 @@ def test_a_finished_run_says_that_nothing_is_left_to_do(copy: Path, capsys: pyte
 def test_a_run_that_stopped_early_has_nothing_more_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = [*RUN, "trainer.patience=2", "optimizer.lr=0.3", "weights=best"]
     run = fulmen.train(fulmen.compose(words), folder=tmp_path / "run")
-    losses = run.history["val/loss"]
-    best, last = losses.idxmin(), len(losses) - 1
+    losses = run.history["val/loss"].to_numpy()
+    best, last = int(losses.argmin()), len(losses) - 1
     assert last - best == 2
     step, of = run.history["step"][last], run.history["step"][best]
     said = f"stopped:    at step {step} of 90, val/loss was not better than {losses[best]:.4g} in 2 intervals; "
     assert f"{said}the metrics are of the weights of step {of}\n" in capsys.readouterr().out
-    with pytest.raises(Finished, match="stopped early") as said:
+    with pytest.raises(Finished, match="stopped early") as found:
         resume(run.folder, ["trainer.max_epochs=500"])
-    assert "resume=" not in str(said.value), "that would lead back here"
+    assert "resume=" not in str(found.value), "that would lead back here"
 
 
 def test_a_run_that_goes_on_has_no_figures_until_it_ends(tmp_path: Path) -> None:

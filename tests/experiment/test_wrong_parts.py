@@ -99,6 +99,11 @@ WRONG = {
     "callback that is none": ("callbacks", "class part: pass", "no Callback"),
     "callback that is None": ("callbacks", "def part(): pass", "returned None"),
     "callback among others": ("callbacks", "def part(): return [Callback(), 3]", "returned an int"),
+    "callback with another hook": (
+        "callbacks",
+        "class part(Callback):\n  def on_train_start(self): pass",
+        "has on_train_start, which is called with trainer, pl_module: too many positional arguments",
+    ),
     "callback that is made at once": ("callbacks", "class part(Callback): pass", "add '_partial_: true' to it", ""),
     "logger without a folder": ("logger", "class part:\n  def __init__(self, path): pass", "argument"),
     "logger that is none": ("logger", "class part:\n  def __init__(self, save_dir, version): pass", "no Logger"),

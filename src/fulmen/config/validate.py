@@ -29,6 +29,11 @@ SHARE = number("[0, 1)")
 POSITIVE = number("(0, inf)")
 AT_LEAST_0 = number("[0, inf)")
 
+
+def _are_etas(value: Any) -> bool:
+    return many(POSITIVE, 2)(value) is None and value[0] < 1 < value[1]
+
+
 RULES: Mapping[str, Rule] = {
     "seed": SEED,
     "weights": one_of("best", "last"),
@@ -56,6 +61,14 @@ RULES: Mapping[str, Rule] = {
     "optimizer.betas": many(SHARE, 2),
     "optimizer.alpha": SHARE,
     "optimizer.eps": POSITIVE,
+    "optimizer.rho": number("[0, 1]"),
+    "optimizer.beta2_decay": number("(-inf, 0]"),
+    "optimizer.d": number("[1, inf)"),
+    "optimizer.lambd": AT_LEAST_0,
+    "optimizer.t0": AT_LEAST_0,
+    "optimizer.momentum_decay": AT_LEAST_0,
+    "optimizer.etas": lambda value: None if _are_etas(value) else "two numbers, one in (0, 1) and one above 1",
+    "optimizer.step_sizes": many(POSITIVE, 2),
     "optimizer.max_iter": whole(1),
     "optimizer.history_size": whole(1),
     "optimizer.tolerance_grad": AT_LEAST_0,
@@ -67,6 +80,20 @@ RULES: Mapping[str, Rule] = {
     "scheduler.pct_start": number("(0, 1)"),
     "scheduler.factor": number("(0, 1)"),
     "scheduler.patience": whole(0),
+    "scheduler.step_size": whole(1),
+    "scheduler.milestones": many(whole(1)),
+    "scheduler.total_iters": whole(1),
+    "scheduler.T_max": whole(1),
+    "scheduler.T_0": whole(1),
+    "scheduler.T_mult": whole(1),
+    "scheduler.start_factor": number("(0, 1]"),
+    "scheduler.end_factor": number("[0, 1]"),
+    "scheduler.power": POSITIVE,
+    "scheduler.base_lr": POSITIVE,
+    "scheduler.max_lr": POSITIVE,
+    "scheduler.step_size_up": whole(1),
+    "scheduler.mode": one_of("triangular", "triangular2", "exp_range"),
+    "scheduler.cycle_momentum": yes_no,
     "loss.delta": POSITIVE,
     "loss.class_weights": lambda value: None if value is None else many(AT_LEAST_0)(value),
     "penalty.weight": AT_LEAST_0,

@@ -28,7 +28,7 @@ from fulmen.data.tables.splitting import Sizes
 from fulmen.errors import ConfigurationError, from_python
 from fulmen.experiment import build
 from fulmen.rules import split_override, type_of
-from fulmen.runs.files import expand_home, replacing
+from fulmen.runs.files import expand_home, replacing, seen_from_here
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -104,7 +104,7 @@ def train(
         fulmen.errors.Diverged: the loss is no longer finite.
         fulmen.errors.Pruned: the pruner ended the run.
     """
-    before = None if rerun is None else expand_home(str(rerun))
+    before = None if rerun is None else seen_from_here(expand_home(str(rerun)))
     if not OmegaConf.is_config(config):
         config = _composed(_words(config), model, data, target, before)
     elif model is not None or data is not None:
@@ -135,7 +135,7 @@ def resume(
         ValueError: there is no run in `folder`, it has nothing more to do, it diverged, or as `train`.
         FileExistsError: another process trains it.
     """
-    place, words = expand_home(str(folder)), _words(overrides)
+    place, words = seen_from_here(expand_home(str(folder))), _words(overrides)
     _supply(words, place)
     return build.resume(place, words, verbose=verbose, pruner=pruner)
 

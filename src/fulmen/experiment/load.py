@@ -33,7 +33,7 @@ from fulmen.models.precision import converted
 from fulmen.rules import check, one_of, type_of
 from fulmen.runs import checkpoints
 from fulmen.runs.checkpoints import ADDRESS
-from fulmen.runs.files import expand_home
+from fulmen.runs.files import expand_home, seen_from_here
 from fulmen.runs.folder import BEST, LAST, PREVIOUS, load_status
 from fulmen.tasks.evaluation import Evaluation
 from fulmen.tasks.losses import as_loss
@@ -62,7 +62,7 @@ class Run:
     model: nn.Module
     """The network with the weights that were evaluated, on the CPU, in evaluation mode."""
     folder: Path
-    """The run's folder, or the checkpoint alone that it was loaded from."""
+    """The run's folder, or the checkpoint alone that it was loaded from; absolute, for when the directory changes."""
     predictor: Predictor
     """Turns new rows into predictions."""
 
@@ -78,7 +78,8 @@ class Run:
         path = self.folder / "history.csv"
         if not path.is_file():
             raise ValueError(
-                f"{self.folder} has no history.csv: a checkpoint alone has no history; load a run's folder"
+                f"{seen_from_here(self.folder)} has no history.csv: a checkpoint alone has no history; "
+                "load a run's folder"
             )
         return pd.read_csv(path)
 
@@ -107,12 +108,13 @@ class Run:
             if split and isinstance(value, float):
                 table.setdefault(split, {})[metric] = value
         shown = pd.DataFrame(table).to_html(float_format="{:.4g}".format, na_rep="") if table else ""
-        return f"<code>{html.escape(str(self.folder))}</code>{shown}"
+        return f"<code>{html.escape(str(seen_from_here(self.folder)))}</code>{shown}"
 
     def __repr__(self) -> str:
         figures = {name: value for name, value in self.metrics.items() if isinstance(value, float)}
         shown = {name: value for name, value in figures.items() if name.startswith("test/")} or figures
-        return f"<run {self.folder}: {', '.join(f'{name} {value:.4g}' for name, value in shown.items())}>"
+        metrics = ", ".join(f"{name} {value:.4g}" for name, value in shown.items())
+        return f"<run {seen_from_here(self.folder)}: {metrics}>"
 
     def predict(self, rows: Any) -> NDArray[Any]:
         """Predicts new rows, which are scaled and encoded as the training rows were.
@@ -197,6 +199,7 @@ def load(
     if weights in (None, trained.config.get("weights")):  # those that were measured
         with suppress(OSError, ValueError):
             metrics = json.loads((folder / "metrics.json").read_text("utf-8"))
+    folder = folder if str(where).startswith(ADDRESS) else folder.absolute()
     return Run(metrics, trained.predictor.evaluation.net, folder, trained.predictor)
 
 
@@ -216,6 +219,7 @@ def read(
         threads = min(max(1, int(metadata["threads"])), MOST_THREADS)
         OmegaConf.update(config, "allow_targets", list(allow_targets), merge=False)
         allowlist.check(config, typed=[f"allow_targets=[{','.join(allow_targets)}]"])
+        config.logger = None  # none is made here, and where MLflow is may stand in the environment
         folder = expand_home(str(where)) if expand_home(str(where)).is_dir() else None
         recorded.check_environment(config, folder, trust=trust_checkpoint)
         if folder is not None:

@@ -7,6 +7,7 @@ network in `models/network_check.py`.
 import functools
 import inspect
 import re
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -16,16 +17,18 @@ from lightning.pytorch.loggers.logger import Logger
 from omegaconf import DictConfig
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from fulmen.config import allowlist
 from fulmen.data.tensors import Rows
+from fulmen.errors import ConfigurationError, one_line
 from fulmen.rules import called, did_you_mean, listed, type_of, wrong_part
 from fulmen.tasks.evaluation import Evaluation, like
 from fulmen.training import schedulers
 from fulmen.training.parameters import groups as grouped
 from fulmen.training.plan import Plan
 from fulmen.training.recipe import Recipe, kind
+from fulmen.training.schedulers import MakeScheduler
 from fulmen.training.trainer import TrainerOptions
 
 ARGUMENTS: Final[Mapping[str, tuple[tuple[Any, ...], Mapping[str, Any]]]] = {
@@ -81,7 +84,7 @@ def make(part: str, section: DictConfig) -> Any:
         positional = positional[:1]
     given = found.keywords if isinstance(found, functools.partial) else {}
     try:
-        inspect.signature(kind(found)).bind(*positional, **given | keywords)
+        inspect.signature(kind(found)).bind(*positional, **given, **keywords)
     except ValueError:  # it has no signature, as some of C have none
         pass
     except TypeError as error:
@@ -122,27 +125,21 @@ def check(evaluation: Evaluation, recipe: Recipe, plan: Plan, rows: Rows) -> Opt
         name = getattr(kind(penalty), "__name__", type(penalty).__name__)
         _number("penalty", name, lambda: penalty(parameters), any(p.requires_grad for p in parameters))
     name = getattr(kind(recipe.optimizer), "__name__", "")
-    if not is_own(recipe.optimizer):
-        optimizer: Any = recipe.optimizer(groups)
-    else:
-        optimizer = called("optimizer", name, lambda: recipe.optimizer(groups))
-        if not isinstance(optimizer, Optimizer):
-            raise wrong_part("optimizer", name, f"returned {type_of(optimizer)}")
+    optimizer: Any = _called("optimizer", recipe.optimizer, lambda: recipe.optimizer(groups), "this network")
+    if not isinstance(optimizer, Optimizer):
+        raise wrong_part("optimizer", name, f"returned {type_of(optimizer)}")
+    if is_own(recipe.optimizer):
         _check_step(name, recipe.optimizer(groups), parameters)
-    scheduler = recipe.scheduler
-    if scheduler is not None and is_own(scheduler):
-        name = getattr(kind(scheduler), "__name__", "")
-        found: Any = called("scheduler", name, lambda: schedulers.make(scheduler, optimizer, plan))
-        if not isinstance(found, LRScheduler):
-            raise wrong_part("scheduler", name, f"returned {type_of(found)}")
+    if recipe.scheduler is not None:
+        _check_scheduler(recipe.scheduler, recipe.optimizer(groups), plan)
     return optimizer
 
 
-def _check_step(name: str, optimizer: Optimizer, parameters: Sequence[nn.Parameter]) -> None:
+def _check_step(name: str, optimizer: Optimizer, parameters: Sequence[Tensor]) -> None:
     """Takes a step, and undoes it: it must call the closure, which alone finds the gradient."""
     before, calls = [parameter.detach().clone() for parameter in parameters], 0
 
-    def closure() -> Tensor:
+    def closure() -> Any:
         nonlocal calls
         calls += 1
         for parameter in parameters:
@@ -156,6 +153,39 @@ def _check_step(name: str, optimizer: Optimizer, parameters: Sequence[nn.Paramet
         for parameter, values in zip(parameters, before, strict=True):
             parameter.copy_(values)
             parameter.grad = None
+
+
+def _check_scheduler(scheduler: MakeScheduler, optimizer: Optimizer, plan: Plan) -> None:
+    """Makes a schedule and takes a step of it, since some of torch's look at their values only then."""
+    name = getattr(kind(scheduler), "__name__", "")
+
+    def attempt() -> Any:
+        found: Any = schedulers.make(scheduler, optimizer, plan)
+        if isinstance(found, LRScheduler) and not isinstance(found, ReduceLROnPlateau):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # that the optimizer has taken no step
+                found.step()
+        return found
+
+    found = _called("scheduler", scheduler, attempt, f"optimizer {type(optimizer).__name__}")
+    if not isinstance(found, LRScheduler):
+        raise wrong_part("scheduler", name, f"returned {type_of(found)}")
+
+
+def _called(part: str, make: Any, call: Callable[[], Any], beside: str) -> Any:
+    """Returns what a call returns.
+
+    Raises:
+        ConfigurationError: it raised an error, of the user's own code or of torch, which does not like a value or what
+            the part is used with.
+    """
+    name = getattr(kind(make), "__name__", "")
+    if is_own(make):
+        return called(part, name, call)
+    try:
+        return call()
+    except Exception as error:  # torch raises whatever a value leads to
+        raise ConfigurationError(f"{part} {name} fails with its values, or with {beside}: {one_line(error)}") from error
 
 
 def callbacks(make_callbacks: Callable[[], Any] | None) -> list[Callback]:
@@ -172,7 +202,20 @@ def callbacks(make_callbacks: Callable[[], Any] | None) -> list[Callback]:
     for each in several:
         if not isinstance(each, Callback):
             raise wrong_part("callbacks", name, f"returned {type_of(each)}")
+        _check_hooks(name, each)
     return several
+
+
+def _check_hooks(name: str, callback: Callback) -> None:
+    for hook, called_as in inspect.getmembers(Callback, inspect.isfunction):
+        own = getattr(callback, hook)
+        if getattr(own, "__func__", own) is called_as or not hook.startswith("on_"):
+            continue
+        given = [*inspect.signature(called_as).parameters][1:]
+        try:
+            inspect.signature(own).bind(*given)
+        except TypeError as error:
+            raise wrong_part("callbacks", name, f"has {hook}, which is called with {listed(given)}: {error}") from error
 
 
 def uncalled_hooks(callbacks: Iterable[Callback], options: TrainerOptions) -> list[str]:

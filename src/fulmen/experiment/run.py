@@ -128,7 +128,7 @@ def train(experiment: Experiment, session: Session) -> Run:
                     loggers.show_final_figures(board, metrics, trainer.global_step)
         if session.verbose and leads:
             _print_end(prepared, session, metrics, history, trainer, checkpointer)
-        return Run(metrics, net, session.folder, predictor)
+        return Run(metrics, net, session.folder.absolute(), predictor)
 
 
 def _print_opening(prepared: Prepared, session: Session, began: Start | None, step: int) -> None:

@@ -16,6 +16,12 @@ TEMPORARY = ".tmp-"
 """How names of unfinished files begin."""
 
 
+def seen_from_here(path: Path) -> Path:
+    """Returns a path as it is typed in the working directory: a relative one to what is below it."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
 def expand_home(name: str) -> Path:
     """Returns the file or folder of that name, with the home folder for `~`: a shell leaves `run_dir=~/x` as it is."""
     return Path(os.path.expanduser(name))
