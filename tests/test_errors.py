@@ -63,8 +63,9 @@ def test_an_error_of_ones_own_network_has_its_type_and_its_line(
     assert main(own(name, code)) == 1
     line = code[: code.index(FAULTS[said])].count("\n") + 1
     printed = capsys.readouterr().err
-    assert f"fulmen: {said}" in printed and f"{name}.py, line {line})" in printed, printed
-    assert printed.rstrip().endswith("traceback" if where == "made" else "the traceback is in run/status.json")
+    begins = "model Net failed with " if where == "made" else ""
+    assert f"fulmen: {begins}{said}" in printed and f"{name}.py, line {line})" in printed, printed
+    assert printed.rstrip().endswith("torch.nn.Module" if where == "made" else "the traceback is in run/status.json")
     if where == "trained":
         recorded = json.loads(Path("run/status.json").read_text())["error"]
         assert recorded.startswith(said) and recorded.endswith(f"{name}.py, line {line})"), recorded
