@@ -125,7 +125,7 @@ def train(experiment: Experiment, session: Session) -> Run:
                         session.folder, experiment.weights, experiment.model, predictor, rows, trust=session.trust
                     )
                 for board in boards:
-                    loggers.show_final_figures(board, metrics, trainer.global_step)
+                    loggers.show_final_figures(board, metrics, experiment.score, trainer.global_step)
         if session.verbose and leads:
             scaling = data.scaling
             console.print_final_metrics(metrics, session.folder, of_scaled=scaling.y is not None)
@@ -246,7 +246,7 @@ def _boards(prepared: Prepared, session: Session, history: History, step: int) -
     if step == 0 or loggers.starts_empty(board):
         loggers.show_graph(board, prepared.evaluation.net, prepared.data.spec.in_shape)
         loggers.show_charts(board, prepared.columns)
-        loggers.show_hyperparameters(board, session.config, prepared.batch_size)
+        loggers.show_hyperparameters(board, session.config, session.hyperparameters, prepared.batch_size)
     return [board]
 
 
