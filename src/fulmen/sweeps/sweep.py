@@ -14,6 +14,7 @@ from fulmen.errors import ConfigurationError, Finished, command
 from fulmen.rules import split_override
 from fulmen.runs.files import explain, save_figure
 from fulmen.runs.folder import REPORT, read_config
+from fulmen.runs.settings import SEEDS
 from fulmen.sweeps import curves, leaderboard, record, resume, stacking
 from fulmen.sweeps import grid as presets
 from fulmen.sweeps import job as gpus
@@ -248,11 +249,24 @@ def in_words(plan: Sweep, board: Board, compared: Verdict) -> list[str]:
     count = advised_seeds(compared)
     if count is not None and plan.search is None:
         seeds = f"{board.seed}=range({count})"
-        names = [split_override(word)[0] for word in plan.words]
-        words = [seeds if name == board.seed else word for name, word in zip(names, plan.words, strict=True)]
+        words = {split_override(word)[0]: word for word in plan.words} | {board.seed: seeds}
+        hopeless = _hopeless(plan, board)
+        for key, values in hopeless.items():
+            words[key] = f"{key}={','.join(value for value in plan.varying[key] if value not in values)}"
         own = [] if plan.config_dir is None else ["--config-dir", plan.config_dir]
-        said.append(f"for more seeds: {command(*own, '-m', *words, *([] if board.seed in names else [seeds]))}")
+        without = "".join(f", without {key}={','.join(values)}" for key, values in hopeless.items())
+        said.append(f"for more seeds{without}: {command(*own, '-m', *words.values())}")
     return said + remarks(board, configs)
+
+
+def _hopeless(plan: Sweep, board: Board) -> dict[str, list[str]]:
+    """Returns the values of keys with which every run failed or diverged, and would with other seeds."""
+    found: dict[str, list[str]] = {}
+    for key in (key for key in plan.varying if key not in SEEDS):
+        for value in dict.fromkeys(plan.varying[key]):
+            if all(row.state in leaderboard.LOST for row in board.rows if row.settings.get(key) == value):
+                found.setdefault(key, []).append(value)
+    return found
 
 
 def _draw(board: Board, compared: Verdict, folder: Path, study: "Study | None") -> dict[str, list["Band"]]:
