@@ -62,7 +62,7 @@ def main(argv: Sequence[str]) -> int:
         raise ConfigurationError(f"name folders of runs or sweeps, as in {command('leaderboard', 'logs/runs')}")
     subjects = [Path(subject) for subject in given.subjects]
     score = given.options.get("score")
-    plan, configs, left_out = None, list[Mapping[str, Any]](), list[str]()
+    plan, importance, configs, left_out = None, None, list[Mapping[str, Any]](), list[str]()
     filters = arguments.labels(given.options)
     filters |= {name: value for name, value in given.options.items() if name == "data"}
     if _is_sweep(subjects) and not filters:
@@ -86,10 +86,11 @@ def main(argv: Sequence[str]) -> int:
         said = unlike_losses(board, configs, given.subjects) or sentences(compared)
         said += left_out + remarks(board, configs)
     else:
-        said = in_words(plan, board, compared)
-    leaderboard.write(board, compared, said, output)
+        importance = leaderboard.read_importance(subjects[0])
+        said = in_words(plan, board, compared, importance)
+    leaderboard.write(board, compared, said, output, importance)
     if as_json:
-        print(json.dumps(leaderboard.plain(board, compared, said), indent=2, ensure_ascii=False))
+        print(json.dumps(leaderboard.plain(board, compared, said, importance), indent=2, ensure_ascii=False))
         return int(any(row.state == results.DAMAGED for row in board.rows))
     console = Console() if Console().is_terminal else Console(width=leaderboard.FILE_WIDTH)
     console.print(leaderboard.table(board, compared, len(board.groups)))

@@ -6,11 +6,13 @@ leads are none. This file imports neither SciPy nor torch.
 
 import csv
 import io
+import json
 import math
 import os
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import shorten
@@ -135,6 +137,35 @@ class Board:
         return [row for row in self.rows if row.error]
 
 
+@dataclass(frozen=True)
+class Importance:
+    """The share of the variance of a search's score that each key accounts for, by fANOVA of its completed runs."""
+
+    score: str
+    runs: int
+    """Those that completed."""
+    left_out: dict[str, int]
+    """Those that did not, by how they ended: they have no final score."""
+    shares: dict[str, float]
+    """By key, the most important first; they sum to 1."""
+
+    def __str__(self) -> str:
+        (first, most), *others = self.shares.items()
+        shares = "".join(f", {key} for {share:.0%}" for key, share in others)
+        said = (
+            f"{first} accounts for {most:.0%} of the variance of {self.score}{shares} (fANOVA of {self.runs} completed "
+        )
+        lost = " and ".join(f"{count} {state}" for state, count in self.left_out.items())
+        return said + (f"runs; {lost} are left out, and a key behind that matters more)" if lost else "runs)")
+
+
+def read_importance(folder: Path) -> Importance | None:
+    """Reads from a sweep's `leaderboard.json` which keys mattered; None where it does not say."""
+    with suppress(OSError, ValueError, TypeError, KeyError):  # a grid has none, and any program may write a file
+        return Importance(**json.loads((folder / "leaderboard.json").read_text("utf-8"))["importance"])
+    return None
+
+
 def _values(rows: Sequence[Row], key: str) -> set[str | None]:
     return {row.settings.get(key) for row in rows}
 
@@ -148,7 +179,9 @@ def of_sweep(sweep: Sweep, results: Iterable[Result], score: str | None = None) 
     return Board(score or sweep.score, list(sweep.varying), rows)
 
 
-def write(board: Board, found: "Verdict", said: Sequence[str], folder: Path) -> None:
+def write(
+    board: Board, found: "Verdict", said: Sequence[str], folder: Path, importance: Importance | None = None
+) -> None:
     """Writes `leaderboard.csv`, `.md` and `.json`.
 
     Args:
@@ -156,13 +189,14 @@ def write(board: Board, found: "Verdict", said: Sequence[str], folder: Path) -> 
         found: how they compare.
         said: that in sentences.
         folder: where to.
+        importance: which keys of a search mattered.
     """
     write_text(folder / "leaderboard.csv", _csv(board))
     write_text(folder / "leaderboard.md", _markdown(board, found, said))
-    write_json(folder / "leaderboard.json", plain(board, found, said))
+    write_json(folder / "leaderboard.json", plain(board, found, said, importance))
 
 
-def plain(board: Board, found: "Verdict", said: Sequence[str]) -> dict[str, Any]:
+def plain(board: Board, found: "Verdict", said: Sequence[str], importance: Importance | None = None) -> dict[str, Any]:
     """Returns the content of `leaderboard.json`."""
     runs = [
         {
@@ -175,7 +209,8 @@ def plain(board: Board, found: "Verdict", said: Sequence[str]) -> dict[str, Any]
         }
         for row in board.rows
     ]
-    return {"verdict": list(said), "method": " ".join(METHOD.split()), **found.plain(), "runs": runs}
+    of_keys = {} if importance is None else {"importance": vars(importance)}
+    return {"verdict": list(said), "method": " ".join(METHOD.split()), **found.plain(), **of_keys, "runs": runs}
 
 
 def picture(board: Board, found: "Verdict | None" = None) -> "Figure":

@@ -22,7 +22,7 @@ from fulmen.sweeps.execute import run_all
 from fulmen.sweeps.grid import grid, records
 from fulmen.sweeps.job import Job
 from fulmen.sweeps.launchers import BASIC, Launcher, split
-from fulmen.sweeps.leaderboard import Board
+from fulmen.sweeps.leaderboard import Board, Importance
 from fulmen.sweeps.progress import Progress
 from fulmen.sweeps.record import Sweep
 from fulmen.sweeps.results import Result, failures, read_all, runs
@@ -195,9 +195,13 @@ def _end(plan: Sweep, folder: Path, study: "Study | None", interrupted: Collecti
     board = leaderboard.of_sweep(plan, found)
     unwritten: OSError | None = None
     compared = verdict(board)
-    verdict_lines = in_words(plan, board, compared)
+    importance = None
+    if study is not None:
+        with _missed("the importance of keys"):
+            importance = study.importance()
+    verdict_lines = in_words(plan, board, compared, importance)
     try:
-        leaderboard.write(board, compared, verdict_lines, folder)
+        leaderboard.write(board, compared, verdict_lines, folder, importance)
     except OSError as error:
         unwritten = error
     console = Console() if Console().is_terminal else Console(width=leaderboard.FILE_WIDTH)
@@ -220,7 +224,7 @@ def _end(plan: Sweep, folder: Path, study: "Study | None", interrupted: Collecti
     if unwritten is not None:
         raise unwritten
     say(f"leaderboard: {folder / 'leaderboard.md'}, .csv and .json")
-    metrics = _draw(board, compared, folder, study)
+    metrics = _draw(board, compared, folder, study, importance)
     with _missed("the report"):
         from fulmen.sweeps import report  # and with it matplotlib
 
@@ -239,8 +243,8 @@ def configurations(board: Board) -> list[dict[str, Any]]:
     return configs
 
 
-def in_words(plan: Sweep, board: Board, compared: Verdict) -> list[str]:
-    """Returns the verdict in sentences, with the command for more seeds where those would help."""
+def in_words(plan: Sweep, board: Board, compared: Verdict, importance: Importance | None) -> list[str]:
+    """Returns the verdict in sentences, the command for more seeds where those would help, and which keys matter."""
     configs = configurations(board)
     places = [str(row.folder.parent) for row in board.rows[:1]]
     if unlike := unlike_losses(board, configs, places):
@@ -256,6 +260,8 @@ def in_words(plan: Sweep, board: Board, compared: Verdict) -> list[str]:
         own = [] if plan.config_dir is None else ["--config-dir", plan.config_dir]
         without = "".join(f", without {key}={','.join(values)}" for key, values in hopeless.items())
         said.append(f"for more seeds{without}: {command(*own, '-m', *words.values())}")
+    if importance is not None and importance.score == board.score:
+        said.append(str(importance))
     return said + remarks(board, configs)
 
 
@@ -269,12 +275,14 @@ def _hopeless(plan: Sweep, board: Board) -> dict[str, list[str]]:
     return found
 
 
-def _draw(board: Board, compared: Verdict, folder: Path, study: "Study | None") -> dict[str, list["Band"]]:
+def _draw(
+    board: Board, compared: Verdict, folder: Path, study: "Study | None", importance: Importance | None
+) -> dict[str, list["Band"]]:
     """Draws what there is to see, each picture of which can be missed, and returns the curves."""
     wanted: dict[str, Callable[[], Figure | None]] = {}
     drawn = []
     with _missed():
-        wanted |= {} if study is None else loop.pictures(study)
+        wanted |= {} if study is None else loop.pictures(study, importance)
     metrics: dict[str, list[Band]] = {}
     with _missed():
         metrics = curves.of_board(board)
