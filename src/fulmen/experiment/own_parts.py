@@ -4,6 +4,7 @@ Fulmen's own parts pass the same checks where those are cheap; the data set has 
 network in `models/network_check.py`.
 """
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -62,8 +63,9 @@ def make(part: str, section: DictConfig) -> Any:
     is_class = isinstance(kind(found), type)
     if part == "scheduler" and is_class:
         positional = positional[:1]
-    try:
-        inspect.signature(found).bind(*positional, **keywords)
+    own = found if isinstance(found, functools.partial) else functools.partial(found)
+    try:  # a partial with a keyword that its function lacks has no signature, so the function is asked for its own
+        inspect.signature(own.func).bind(*own.args, *positional, **{**own.keywords, **keywords})
     except ValueError:  # it has no signature, as some of C have none
         pass
     except TypeError as error:
