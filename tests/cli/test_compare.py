@@ -107,6 +107,22 @@ def test_losses_of_different_kinds_are_not_ranked(train: Train, compare: Callabl
     assert not any("*" in cell for cell in rows(said)["val/loss"]) and "losses are of different kinds" in said
 
 
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["data=moons"], "data=circles, data=moons"),
+        (["data=circles", "trainer.overfit=1"], "trainer.overfit=null, trainer.overfit=1"),
+    ],
+)
+def test_no_metric_of_different_data_is_the_best(
+    words: list[str], named: str, train: Train, compare: Callable[..., str]
+) -> None:
+    train("data=circles", max_epochs=1)
+    train(*words, max_epochs=1)
+    said = compare("run0", "run1")
+    assert "*" not in said and f"the data differ ({named}), so none of them is best" in said
+
+
 def test_a_run_that_did_not_complete_says_why(train: Train, compare: Callable[..., str], tmp_path: Path) -> None:
     done = train("data=circles", max_epochs=1)
     with pytest.raises(ArithmeticError) as error:

@@ -74,6 +74,13 @@ def test_the_rate_is_near_the_best_of_a_plain_loop_and_a_run_records_where_it_is
     assert typed == [*words, f"optimizer.lr={rate:g}", f"tuned={folder}"]
     assert main([*typed, "run_dir=run", "figures=none", "logger=none"]) == 0
     assert (Path("run") / "config.yaml").read_text("utf-8").count(f"tuned: {folder}\n") == 1
+    assert "was found with other settings" not in capsys.readouterr().err
+    fulmen.compose([*typed, "scheduler=cosine", "data.train_size=60", "seed=3", "data.seed=3", "figures=none"])
+    assert capsys.readouterr().err == (
+        f"fulmen: optimizer.lr={rate:g} in {folder} was found with other settings: scheduler is cosine and was "
+        f"constant, data.train_size is 60 and was 80; it may not be the best for this run, and fulmen tune would find "
+        "out\n"
+    )
     assert main(["rerun=run", "run_dir=repeated"]) == main(["rerun=run", "optimizer.lr=0.1", "run_dir=changed"]) == 0
     assert main(["rerun=run", "tuned=null", "run_dir=untold"]) == 0
     kept = [

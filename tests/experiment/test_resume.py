@@ -307,7 +307,7 @@ def test_final_figures_stand_once(tmp_path: Path) -> None:
     (folder / ".tmp-old.json").write_text("half")
     resume(folder, verbose=False)
     assert {tag: len(found) for tag, found in points(folder).items() if len(found) != 5} == {
-        tag: 1 for tag in points(folder) if tag.startswith("final/")
+        tag: 1 for tag in points(folder) if tag.startswith("final")
     }
     assert not list(folder.glob(".tmp-*"))
 

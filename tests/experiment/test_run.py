@@ -17,7 +17,6 @@ import pytest
 import torch
 import yaml
 from filelock import FileLock
-from lightning.pytorch.loggers import TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 
@@ -26,7 +25,6 @@ from fulmen.cli.main import main
 from fulmen.errors import Diverged
 from fulmen.experiment.load import Run
 from fulmen.runs.recording import claim
-from fulmen.training import loggers
 
 WORDS = ("model=deep", "data=circles", "trainer.max_epochs=3", "seed=7")
 REGRESSION = ("data=wiggle", "trainer.max_epochs=2", "logger=none", "figures=none")
@@ -166,10 +164,10 @@ def test_hparams_have_the_columns_of_every_task_and_what_differs_first(
     shown = board("hparams/experiment", {})
     assert {"final/test/accuracy", "final/test/r2"} <= {info["name"]["tag"] for info in shown["metricInfos"]}
     differing = [info["name"] for info in shown["hparamInfos"] if info.get("differs")]
-    assert {"data", "model", "optimizer", "seed"} <= set(differing)
+    assert set(differing) == {"data", "model", "optimizer", "trainer.max_epochs [passes]"}
     assert [info["name"] for info in shown["hparamInfos"]][: len(differing)] == differing
     kinds = {info["name"]: info["type"] for info in shown["hparamInfos"]}
-    assert {kinds[name] for name in ("seed", "data.batch_size [rows]", "optimizer.lr")} == {"DATA_TYPE_FLOAT64"}
+    assert {kinds[name] for name in ("seed", "trainer.max_epochs [passes]")} == {"DATA_TYPE_FLOAT64"}
 
 
 def test_hparams_show_the_run_with_its_final_figures(run: Run, board: Callable[[str, dict[str, Any]], Any]) -> None:
@@ -182,27 +180,6 @@ def test_hparams_show_the_run_with_its_final_figures(run: Run, board: Callable[[
     figures = {value["name"]["tag"]: value["value"] for value in group["metricValues"]}
     assert figures["final/test/accuracy"] == pytest.approx(run.metrics["test/accuracy"])
     assert "hp_metric" not in figures
-
-
-def test_hyperparameters_are_a_short_list_of_plain_values() -> None:
-    config = {
-        "choices": {"model": "deep", "logger": "none"},
-        "data": {"batch_size": "full"},
-        "model": {"hidden": [4, 2]},
-        "optimizer": {"lr": 0.1},
-        "seed": 0,
-    }
-    found = loggers.hyperparameters(config, batch_rows=200)
-    named = {"model": "deep", "model.hidden [nodes]": "4-2", "optimizer.lr": 0.1, "data.batch_size [rows]": 200}
-    assert found == named | {"seed": 0}
-
-
-@pytest.mark.parametrize("hidden", [{"width": 8}, [[8, 4], [2]], {"widths": [{"first": 8}]}])
-def test_a_models_own_key_with_anything_in_it_is_a_hyperparameter(hidden: object, tmp_path: Path) -> None:
-    logger = TensorBoardLogger(tmp_path)
-    loggers.show_hyperparameters(logger, {"model": {"hidden": hidden}}, batch_rows=8)
-    logger.experiment.flush()
-    assert isinstance(loggers.hyperparameters({"model": {"hidden": hidden}}, 8)["model.hidden [nodes]"], str)
 
 
 def test_regression_has_its_metrics(tmp_path: Path) -> None:

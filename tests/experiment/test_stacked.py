@@ -112,8 +112,8 @@ def plan(home: Path, words: Sequence[str], each: Each, pruners: Sequence[Pruner 
         if not folder.exists():
             folder.mkdir(parents=True)
             write_text(folder / "config.yaml", yaml_text(content))
-        changes = [f"{key}={value}" for key, value in each[number].items()]
-        jobs.append(StackedJob(folder, f"run {number}", [*words, *changes], pruners[number] if pruners else None))
+        own = [f"{key}={value}" for key, value in each[number].items()]
+        jobs.append(StackedJob(folder, own, [*words, *own], pruners[number] if pruners else None))
     return found[0], records, jobs, home / "stacks", None
 
 
@@ -561,7 +561,7 @@ class Board:
 def test_the_dashboard_shows_of_a_copy_what_it_shows_of_a_run(stack: Stack, alone: Stack) -> None:
     figures = [f"figures.{name}=true" for name in ("curves", "confusion", "calibration", "importance")]
     words = (*WORDS, *figures, "data=blobs", "trainer.max_epochs=4", "logger=tensorboard", "weights=best")
-    each = [{"seed": 0}, {"seed": 5, "optimizer.lr": 0.03}]
+    each = [{"seed": 0, "optimizer.lr": 0.1}, {"seed": 5, "optimizer.lr": 0.03}]
     copies, singles = stack(words, each), alone(words, each[1:])
     for copy, single in zip(copies[1:], singles, strict=True):
         one, other = Board(copy), Board(single)
@@ -571,7 +571,7 @@ def test_the_dashboard_shows_of_a_copy_what_it_shows_of_a_run(stack: Stack, alon
         assert one.events.Graph().node == other.events.Graph().node
         a, b = one.points(), other.points()
         assert all(dict(a[tag]) == pytest.approx(dict(b[tag]), rel=1e-6) and len(a[tag]) == len(b[tag]) for tag in b)
-        assert one.parameters() == other.parameters()
+        assert one.parameters() == ({"seed": 5, "optimizer.lr": 0.03}, other.parameters()[1])
         drawn = [{path.name for path in (run.folder / "figures").iterdir()} for run in (copy, single)]
         assert drawn[0] == drawn[1] > {"calibration.png", "importance.png"}
         images = [one.events.Images(tag)[0] for tag in sorted(one.tags["images"])]

@@ -28,6 +28,12 @@ WRONG = {
         "class part(nn.Module):\n  def __init__(self, in_shape, out_features, width): pass",
         "missing a required argument: 'width'",
     ),
+    "model with a key that it does not take": (
+        "model",
+        "class part(nn.Module):\n  def __init__(self, in_shape, out_features, width=4): pass",
+        "unexpected keyword argument 'widht'",
+        f"{PARTIAL}widht: 3\n",
+    ),
     "loss of two arguments": ("loss", "def part(out, y): return out.mean()", "too many positional arguments"),
     "loss that is made at once": ("loss", "def part(out, y, task): return out.mean()", "missing 3 required", ""),
     "loss that is None": ("loss", "def part(out, y, task): pass", "returned None"),

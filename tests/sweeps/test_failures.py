@@ -16,6 +16,7 @@ from typing import Any, cast
 import pytest
 
 from fulmen.cli.main import main
+from fulmen.rules import SIGNATURES
 from fulmen.runs.signals import Interrupted, raising
 from fulmen.sweeps import execute, record
 from fulmen.sweeps.job import Job, forget
@@ -54,6 +55,22 @@ def test_a_job_that_fails_does_not_hurt_the_rest(place: Any, capsys: pytest.Capt
     (alone,) = [line.split(":", 1)[1] for line in said.splitlines() if "alone:" in line and line.count("/1 ")]
     assert main(shlex.split(alone)[1:]) == 1, "the command that reruns it alone does"
     assert "no | luck" in next(place.here.glob("logs/runs/*/status.json")).read_text()
+
+
+@pytest.mark.parametrize("search", [(), ("sweep=optuna", "hydra.sweeper.n_trials=2")])
+def test_a_key_that_a_class_of_ones_own_does_not_take_is_refused_before_the_first_job(
+    search: tuple[str, ...], place: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    choice = place.here / "own" / "model" / "moody.yaml"
+    whole = choice.read_text()
+    choice.write_text(whole + "widht: 3\n")
+    assert place.sweep("seed=0,1", *search) == 1
+    error = capsys.readouterr().err
+    assert "unexpected keyword argument 'widht'" in error and SIGNATURES["model"] in error
+    choice.write_text(whole.replace("number: 0\n", ""))
+    assert place.sweep("seed=0,1", *search) == 1
+    assert "missing a required argument: 'number'" in capsys.readouterr().err
+    assert not (place.here / "logs").exists()
 
 
 TRAIN = str(Path(__file__).parents[2] / "train.py")

@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import re
 import statistics
 from collections.abc import Callable
 from pathlib import Path
@@ -67,10 +68,11 @@ def test_the_files_hold_every_run(tmp_path: Path) -> None:
     assert [(row[0], row[2]) for row in rows] == [("4", "0.9"), ("3", "0.8"), ("1", "0.7"), ("0", "0.5"), ("2", "")]
     text = (tmp_path / "leaderboard.md").read_text("utf-8")
     lines = [line.split(" | ") for line in text.splitlines() if line.startswith("| ")]
-    assert ["| 1", "adam", "0.85", "0.2147 to 1.485", "0.071", "2 |"] in lines
+    assert ["| 1", "adam", "0.85", "0.2147 to 1.485", "0.071", "2", "4 |"] in lines
+    assert "Runs are in `logs`." in text
     assert "- adam may be best\n" in text
     assert ["| 2", "failed", "E: no \\| luck at all", "`logs/2` |"] in lines
-    assert {len([cell for cell in line if cell]) for line in lines} <= {4, 5, 6, 7}
+    assert {len([cell for cell in line if cell]) for line in lines} <= {4, 5, 6, 7, 8}
     found = json.loads((tmp_path / "leaderboard.json").read_text("utf-8"))
     assert found["verdict"] == ["adam may be best"] and found["configurations"][0]["mean"] == pytest.approx(0.85)
     assert [run["run"] for run in found["runs"]] == ["4", "3", "1", "0", "2"]
@@ -404,6 +406,41 @@ def test_different_data_are_not_ranked_together(
     train("data=circles", "data.noise=0.3", max_epochs=1)
     assert main(["leaderboard", ".", "data=circles"]) == 1
     assert "data.noise=" in capsys.readouterr().err
+
+
+def test_runs_on_a_part_of_the_rows_are_left_out_where_others_have_all(
+    train: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for words in ((), ("seed=1",), ("trainer.limit_batches=1",), ("trainer.overfit=1",)):
+        train("data=circles", *words, max_epochs=1)
+    assert main(["leaderboard", "."]) == 0
+    said = capsys.readouterr().out
+    keys = "trainer.limit_batches, trainer.overfit"
+    assert f"2 runs on a part of the rows ({keys}) are left out; to rank them, name them alone" in said
+    with (tmp_path / "leaderboard.csv").open(newline="") as file:
+        assert {row["job"] for row in csv.DictReader(file)} == {"run0", "run1"}
+    assert main(["leaderboard", "run2"]) == 0 and "left out" not in capsys.readouterr().out
+    assert main(["leaderboard", "run0", "run3"]) == 0 and "1 run on a part of" in capsys.readouterr().out
+    assert main(["leaderboard", "run2", "run3"]) == 1, "they have other rows than each other"
+
+
+def test_a_configuration_has_the_run_that_can_be_loaded_and_its_labels(
+    train: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = []
+    for optimizer, labels in (("sgd", ["name=slow"]), ("adam", ["tags=[baseline,week_3]", "note='more, and more'"])):
+        for seed in (0, 1):
+            runs.append(train("data=circles", f"optimizer={optimizer}", f"seed={seed}", *labels, max_epochs=1))
+    monkeypatch.chdir(tmp_path.parent)
+    assert main(["leaderboard", tmp_path.name, "score=test/loss", "output=out"]) == 0
+    said = capsys.readouterr().out
+    table = [[cell.strip() for cell in re.split("[│┃]", line)[1:-1]] for line in said.splitlines() if line[0] in "│┃"]
+    header, *rows = table
+    assert header[-4:] == ["best run", "name", "tags", "note"] and f"runs are in {tmp_path.name}" in said
+    for pair, labels in ((runs[:2], ["slow", "", ""]), (runs[2:], ["", "baseline,week_3", "more, and more"])):
+        best = min(pair, key=lambda run: run.metrics["test/loss"])
+        assert [best.folder.name, *labels] in [row[-4:] for row in rows]
 
 
 def test_rows_that_changed_behind_a_path_are_said(

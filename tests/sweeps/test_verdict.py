@@ -110,6 +110,18 @@ def test_a_clear_winner_is_named() -> None:
     assert said.startswith("model=m0 is best, and not by luck: val/loss") and said.endswith("(p < 0.001)")
 
 
+def test_a_difference_that_is_sure_says_how_small_it_is() -> None:
+    """Seeds differ far more than configurations do, which is known for sure, because all share the seeds."""
+    seeds = np.random.default_rng(10).normal(0, 1, 10)
+    scores = 5 + seeds + np.array([[0.0], [0.02], [3.0]]) + np.random.default_rng(11).normal(0, 1e-4, (3, 10))
+    (said,) = sentences(verdict(board(scores)))
+    behind, spread = scores[1].mean() - scores[0].mean(), math.sqrt(scores[:2].var(1, ddof=1).mean())
+    how = f"the next of which is {behind:.2g} behind, {behind / spread:.2g} times the spread over seeds (p < 0.001)"
+    assert said.endswith(f"better than both others, {how}") and behind / spread < 0.03
+    same = sentences(verdict(board(np.stack([np.zeros(12), np.ones(12)]))))[0]
+    assert "better than the other, which is 1 behind (p < 0.001)" in same
+
+
 def test_larger_is_better_for_an_accuracy() -> None:
     scores = np.random.default_rng(8).normal(0, 0.01, (2, 10)) + np.array([[0.5], [0.9]])
     assert sentences(verdict(board(scores, "val/accuracy")))[0].startswith("model=m1 is best")
@@ -461,6 +473,18 @@ def test_the_command_says_what_the_sweep_said(
     runs = [str(path.parent) for path in sorted(sweep.glob("*/status.json"))]
     assert main(["leaderboard", *runs, "output=out"]) == 0
     assert "optimizer.lr differs as well" in capsys.readouterr().out
+
+
+def test_a_value_that_diverged_is_no_part_of_the_advice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ("data=regression_1d", "model=linear", "optimizer=sgd", "figures=none", "logger=none", "accelerator=cpu")
+    assert main(["-m", *words, "trainer.max_epochs=3", "optimizer.lr=0.001,10000000,0.002"]) == 1
+    said = capsys.readouterr().out
+    (advice,) = (line for line in said.splitlines() if line.startswith("for more seeds"))
+    assert advice.startswith("for more seeds, without optimizer.lr=10000000: fulmen -m data=regression_1d")
+    assert "optimizer.lr=0.001,0.002" in advice and "optimizer.lr=10000000 diverged in 1 of 1 runs" in said
 
 
 def test_a_run_that_was_resumed_longer_is_named(

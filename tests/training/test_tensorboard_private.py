@@ -64,7 +64,7 @@ def test_last_events_without_room_are_one_sentence(
         loggers.log([board], {"loss": 1.0}, 2)
         loggers.flush([board])
         loggers.show_image([board], "fit", np.zeros((2, 2, 3), np.uint8), 2)
-        loggers.show_final_figures(board, {"test/loss": 1.0}, 2)
+        loggers.show_final_figures(board, {"test/loss": 1.0}, "test/loss", 2)
     said = capsys.readouterr().err
     assert said.startswith(LOST.format(board.log_dir)[:60]) and said.count("\n") == 1
     assert points(Path(board.log_dir)) == ({"loss": [1]} if reopened else {})

@@ -30,7 +30,7 @@ from fulmen.cli import arguments
 from fulmen.errors import ConfigurationError, command
 from fulmen.runs.files import save_figure
 from fulmen.runs.folder import Record, read, runs_in
-from fulmen.runs.settings import SEEDS, Settings, differing, keys, names, settings, short
+from fulmen.runs.settings import SEEDS, Settings, data, differing, keys, names, settings, short
 from fulmen.tasks.names import mode
 
 if TYPE_CHECKING:
@@ -191,11 +191,16 @@ def _print_figures(console: Console, records: Sequence[Record], runs: Sequence[S
     different = differing([run for run, record in zip(runs, records, strict=True) if record.metrics])
     of_kinds = any(key == "sizes.task" or key.partition(".")[0] == "loss" for key in different)
     repeats = len(_configurations(records, runs)) < len(records)
-    unmarked = {key for run in metrics for key in run if repeats or (of_kinds and key.endswith("/loss"))}
-    title = "final metrics" if repeats else "final metrics, * the best"
+    rows = [data(record.config) for record in records if record.metrics]
+    others = {key: dict.fromkeys(short(run.get(key)) for run in rows) for key in differing(rows)}
+    unmarked = {key for run in metrics for key in run if repeats or others or (of_kinds and key.endswith("/loss"))}
+    title = "final metrics" if repeats or others else "final metrics, * the best"
     console.print(*side_by_side(title, finals([record.metrics for record in records], unmarked), console.width))
     luck = "one run each, so the best may be luck"
-    if repeats:
+    if others:
+        key, there = next(iter(others.items()))
+        luck = f"the data differ ({', '.join(f'{key}={value}' for value in there)}), so none of them is best"
+    elif repeats:
         luck = f"some differ in their seeds alone; {command('leaderboard')} with these folders compares configurations"
     console.print(luck, highlight=False, soft_wrap=True)
     if of_kinds:

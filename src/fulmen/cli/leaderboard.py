@@ -2,7 +2,8 @@
 
 usage: fulmen leaderboard FOLDER ... [score=val/accuracy] [output=FOLDER] [json=true] [option=value ...]
 
-A FOLDER is that of a run, that of a sweep, or one with such folders in it, such as logs/runs.
+A FOLDER is that of a run, that of a sweep, or one with such folders in it, such as logs/runs. Runs on a part of
+their rows (trainer.fast_dev_run, trainer.limit_batches, trainer.overfit) are left out beside others.
 
 options
   score=METRIC    what to rank by, a name in metrics.json; the runs' own score unless you say otherwise
@@ -32,7 +33,7 @@ from fulmen.errors import ConfigurationError, command, warn
 from fulmen.rules import did_you_mean
 from fulmen.runs import folder as folders
 from fulmen.runs.files import save_figure
-from fulmen.runs.settings import TARGET, Settings, differing, settings, short, typed
+from fulmen.runs.settings import LABELS, PARTS, TARGET, Settings, data, differing, settings, short, typed
 from fulmen.sweeps import leaderboard, record, results
 from fulmen.sweeps.leaderboard import Board, Row
 from fulmen.sweeps.sweep import in_words
@@ -45,8 +46,6 @@ OPTIONS = {
     "data": "only runs on this data",
     **arguments.LABELS,
 }
-SAME_DATA = ("seed", "batch_size", "epochs", "train_size", "root", "mirrors")
-"""Keys of a data set whose values leave scores comparable: another draw, another way through it, or from elsewhere."""
 UNRANKED = ("run_dir", "experiment", "allow_targets", "trust_checkpoint")
 """Keys that say nothing of how good a run is."""
 
@@ -63,14 +62,14 @@ def main(argv: Sequence[str]) -> int:
         raise ConfigurationError(f"name folders of runs or sweeps, as in {command('leaderboard', 'logs/runs')}")
     subjects = [Path(subject) for subject in given.subjects]
     score = given.options.get("score")
-    plan, configs = None, list[Mapping[str, Any]]()
+    plan, importance, configs, left_out = None, None, list[Mapping[str, Any]](), list[str]()
     filters = arguments.labels(given.options)
     filters |= {name: value for name, value in given.options.items() if name == "data"}
     if _is_sweep(subjects) and not filters:
         plan = record.read(subjects[0])
         board = leaderboard.of_sweep(plan, results.read_all(subjects[0], plan.jobs), score)
     else:
-        board, configs = _of_runs(subjects, score, filters)
+        board, configs, left_out = _of_runs(subjects, score, filters)
     if not board.groups:
         there = dict.fromkeys(name for row in board.rows for name in row.metrics)
         numbers = [name for name in there if "/" in name and Board(name, [], [*board.rows]).groups]
@@ -84,12 +83,14 @@ def main(argv: Sequence[str]) -> int:
     output = _output(given, subjects)
     compared = verdict(board)
     if plan is None:
-        said = (unlike_losses(board, configs, given.subjects) or sentences(compared)) + remarks(board, configs)
+        said = unlike_losses(board, configs, given.subjects) or sentences(compared)
+        said += left_out + remarks(board, configs)
     else:
-        said = in_words(plan, board, compared)
-    leaderboard.write(board, compared, said, output)
+        importance = leaderboard.read_importance(subjects[0])
+        said = in_words(plan, board, compared, importance)
+    leaderboard.write(board, compared, said, output, importance)
     if as_json:
-        print(json.dumps(leaderboard.plain(board, compared, said), indent=2, ensure_ascii=False))
+        print(json.dumps(leaderboard.plain(board, compared, said, importance), indent=2, ensure_ascii=False))
         return int(any(row.state == results.DAMAGED for row in board.rows))
     console = Console() if Console().is_terminal else Console(width=leaderboard.FILE_WIDTH)
     console.print(leaderboard.table(board, compared, len(board.groups)))
@@ -109,8 +110,8 @@ def _is_sweep(subjects: Sequence[Path]) -> bool:
 
 def _of_runs(
     subjects: Sequence[Path], score: str | None, filters: Mapping[str, str]
-) -> tuple[Board, list[Mapping[str, Any]]]:
-    """Returns the leaderboard of any runs, and their configurations: what varies is what differs in those.
+) -> tuple[Board, list[Mapping[str, Any]], list[str]]:
+    """Returns the leaderboard of any runs, their configurations, of which it has what differs, and who is left out.
 
     Args:
         subjects: folders.
@@ -132,11 +133,12 @@ def _of_runs(
     kept = [
         (path, config)
         for path, config in pairs
-        if arguments.is_labelled(config, filters) and filters.get("data", data := config["choices"]["data"]) == data
+        if arguments.is_labelled(config, filters) and filters.get("data", of := config["choices"]["data"]) == of
     ]
     if not kept:
         words = " ".join(f"{name}={value}" for name, value in filters.items())
         raise ConfigurationError(f"none of the {len(configs)} runs has {words}")
+    kept, left_out = _whole(kept)
     places, configs = [path for path, _ in kept], [config for _, config in kept]
     _check_same_data(places, configs)
     scores = sorted({config["score"] for config in configs})
@@ -145,11 +147,26 @@ def _of_runs(
     values = [{key: value for key, value in settings(config).items() if key not in UNRANKED} for config in configs]
     keys = [key for key in differing(values) if not key.endswith(TARGET) and not _decided(values, key)]
     rows = []
-    for path, run in zip(places, values, strict=True):
+    for path, config, run in zip(places, configs, values, strict=True):
         found = results.read(path)
         varying = {key: typed(run[key]) for key in keys if key in run}
-        rows.append(Row(path.name, found.state, varying, found.metrics, path, found.error))
-    return Board(score or scores[0], keys, [*rows, *damaged]), configs
+        labels = {name: typed(config[name]).strip("[]") for name in LABELS if name != "quiet" and config.get(name)}
+        rows.append(Row(path.name, found.state, varying, found.metrics, path, found.error, labels))
+    return Board(score or scores[0], keys, [*rows, *damaged]), configs, left_out
+
+
+Found = list[tuple[Path, Mapping[str, Any]]]
+
+
+def _whole(runs: Found) -> tuple[Found, list[str]]:
+    """Leaves out the runs on a part of their rows, where others have all of them; says so in a sentence."""
+    parts = [[f"trainer.{key}" for key in PARTS if config["trainer"].get(key)] for _, config in runs]
+    if all(parts) or not any(parts):
+        return runs, []
+    keys, count = dict.fromkeys(key for found in parts for key in found), sum(map(bool, parts))
+    which, them = (f"{results.runs(count)} on a part of the rows", "it" if count == 1 else "them")
+    said = f"{which} ({', '.join(keys)}) {'is' if count == 1 else 'are'} left out; to rank {them}, name {them} alone"
+    return [run for run, found in zip(runs, parts, strict=True) if not found], [said]
 
 
 def _check_same_data(places: Sequence[Path], configs: Sequence[Mapping[str, Any]]) -> None:
@@ -158,13 +175,7 @@ def _check_same_data(places: Sequence[Path], configs: Sequence[Mapping[str, Any]
     Raises:
         ConfigurationError: they do not; their scores cannot be compared.
     """
-    parts = ("fast_dev_run", "overfit", "limit_batches")  # each leaves rows out, of validation as well
-    runs = [
-        {"data": config["choices"]["data"]}
-        | {f"trainer.{key}": config["trainer"].get(key) or None for key in parts}
-        | {f"data.{key}": value for key, value in config["data"].items() if key not in SAME_DATA}
-        for config in configs
-    ]
+    runs = [*map(data, configs)]
     for key in differing(runs):
         found = Counter(short(run[key]) for run in runs if key in run)
         counts = ", ".join(f"{key}={value} in {count}" for value, count in found.items())

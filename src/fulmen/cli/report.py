@@ -61,5 +61,6 @@ def _sweep(folder: Path, output: Path) -> bool:
     plan = record.read(folder)
     board = leaderboard.of_sweep(plan, results.read_all(folder, plan.jobs))
     compared = verdict(board)
-    report.write(plan, board, compared, sweep.in_words(plan, board, compared), curves.of_board(board), folder, output)
+    said = sweep.in_words(plan, board, compared, leaderboard.read_importance(folder))
+    report.write(plan, board, compared, said, curves.of_board(board), folder, output)
     return any(row.state == results.DAMAGED for row in board.rows)

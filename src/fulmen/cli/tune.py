@@ -33,7 +33,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-from fulmen.config import tuned, validate
+from fulmen.config import recorded, tuned, validate
 from fulmen.config.compose import check_single, compose
 from fulmen.config.overrides import read
 from fulmen.data.source import Source
@@ -84,6 +84,7 @@ def main(argv: Sequence[str], config_dir: str | None = None) -> int:
     found = TUNERS[name](config, source)
     facts = {"key": found.key, "value": found.value, "reason": found.reason, "overrides": overrides, **found.facts}
     facts["choices"] = {group: config.choices[group] for group in tuned.GROUPS}
+    facts["settings"] = tuned.basis(found.key, recorded.plain(config))
     facts |= {"seconds": round(time.perf_counter() - began, 3), **recording.environment()}
     folder = _write(found, facts)
     kept = [text for text in overrides if split_override(text)[0].strip("+~") not in (found.key, "tuned")]

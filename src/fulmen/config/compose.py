@@ -66,6 +66,7 @@ def compose(overrides: Iterable[str] = (), config_dir: str | Path | None = None)
     try:
         config = _finish(config, overrides)
         tuned.check(config)
+        tuned.warn_if_changed(config)
     except OmegaConfBaseException as error:  # a value that is missing, or refers to what is not there
         raise ConfigurationError(_sentence(error, folders)) from error
     return config

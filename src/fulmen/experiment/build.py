@@ -15,6 +15,7 @@ from fulmen.config.allowlist import make
 from fulmen.data.source import Source
 from fulmen.errors import ConfigurationError, Diverged, Finished, Impossible, command, is_own, one_line
 from fulmen.experiment import importing
+from fulmen.rules import split_override
 from fulmen.runs import folder as folders
 from fulmen.runs.files import expand_home, explain
 from fulmen.runs.names import readable, stamp
@@ -32,8 +33,8 @@ class StackedJob:
     """What one of many runs that train as one has for itself, beside its configuration."""
 
     folder: Path
-    name: str
-    """In the dashboard."""
+    own: list[str]
+    """The overrides in which it differs from the sweep's other runs; its name in the dashboard."""
     overrides: list[str]
     """As they were typed."""
     pruner: "Pruner | None"
@@ -41,6 +42,10 @@ class StackedJob:
 
 RUNS = Path("logs/runs")
 FAILED, DIVERGED = 1, 3
+SHOWN = ["data", "model", "optimizer"]
+"""Hyperparameters of every single run, beside those that are typed."""
+UNSHOWN = ("allow_targets", "baseline", "data_root", "figures", "logger", "trust_checkpoint")
+"""Groups and keys that are no hyperparameters."""
 
 
 def train(
@@ -48,15 +53,19 @@ def train(
     folder: Path | None = None,
     *,
     name: str = "",
+    own: Sequence[str] = (),
     verbose: bool = True,
     rerun: Path | None = None,
     pruner: "Pruner | None" = None,
 ) -> "Run":
-    """Trains the experiment that a configuration describes, and records it; as `experiment.api.train`."""
+    """Trains the experiment that a configuration describes, and records it; as `experiment.api.train`.
+
+    A sweep's run has overrides of its `own`, in which it differs from the others.
+    """
     folder = folder or new_folder(config)
     verbose = verbose and not config.get("quiet")  # which earlier records lack
     if rerun is None:
-        return _train(config, folder, {}, name, verbose=verbose, pruner=pruner)
+        return _train(config, folder, {}, name, own=own, verbose=verbose, pruner=pruner)
     threads = folders.load_status(rerun).get("threads") if recorded.is_repeated(rerun, config) else None
     run = _train(config, folder, {"rerun": str(rerun)}, name, verbose=verbose, threads=threads)
     from fulmen.runs.recording import leads
@@ -70,7 +79,12 @@ def train(
 
 
 def resume(
-    folder: str | Path, overrides: Sequence[str] = (), *, verbose: bool = True, pruner: "Pruner | None" = None
+    folder: str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    own: Sequence[str] = (),
+    verbose: bool = True,
+    pruner: "Pruner | None" = None,
 ) -> "Run":
     """Resumes the run in `folder` from its last checkpoint, in the same folder; as `experiment.api.resume`."""
     folder = Path(folder)
@@ -97,7 +111,8 @@ def resume(
             f"{longer}{command(f'rerun={folder}')} with changes"
         )
     began = {"directory": before.get("directory", str(Path.cwd()))}
-    return _train(config, folder, began, verbose=verbose, resume=True, threads=before.get("threads"), pruner=pruner)
+    threads = before.get("threads")
+    return _train(config, folder, began, own=own, verbose=verbose, resume=True, threads=threads, pruner=pruner)
 
 
 def _train(
@@ -106,6 +121,7 @@ def _train(
     facts: Mapping[str, Any],
     name: str = "",
     *,
+    own: Sequence[str] = (),
     verbose: bool,
     resume: bool = False,
     threads: int | None = None,
@@ -118,7 +134,7 @@ def _train(
     with importing.at_once():
         from fulmen.experiment import run  # and with it torch and Lightning: seconds
 
-    session = _session(config, source, folder, facts, name)
+    session = _session(config, source, folder, facts, name, own)
     session = replace(session, verbose=verbose, resume=resume, threads=threads, pruner=pruner)
     return run.train(build(config, source), session)
 
@@ -163,7 +179,7 @@ def _parts_of_each(
     """Checks and makes the parts of experiments that train as one; arguments as for `train_stack`."""
     allowlist.check(config, typed=config.overrides)
     source = validate.check(config)
-    first, session = build(config, source), _session(config, source, jobs[0].folder, {}, "")
+    first, session = build(config, source), _session(config, source, jobs[0].folder, {}, "", jobs[0].own)
     made: dict[str, Any] = {repr(session.config["data"]): source}
     allowed = allowlist.listed(config.allow_targets)
 
@@ -187,7 +203,7 @@ def _parts_of_each(
             replace(
                 session,
                 folder=job.folder,
-                name=readable(job.name),
+                name=readable(" ".join(job.own)),
                 config=own,
                 facts={**session.facts, "overrides": job.overrides},
                 verbose=False,
@@ -213,7 +229,9 @@ def _with_differences(kept: Mapping[str, Any], first: Mapping[str, Any], other: 
     return found
 
 
-def _session(config: DictConfig, source: Source, folder: Path, facts: Mapping[str, Any], name: str) -> "Session":
+def _session(
+    config: DictConfig, source: Source, folder: Path, facts: Mapping[str, Any], name: str, own: Sequence[str]
+) -> "Session":
     from fulmen.experiment.experiment import Session
 
     kept = record(config, source)
@@ -233,9 +251,16 @@ def _session(config: DictConfig, source: Source, folder: Path, facts: Mapping[st
             "code": allowlist.code(config),
             **facts,
         },
-        name=readable(name or config.get("name") or usual),
+        name=readable(name or " ".join(own) or config.get("name") or usual),
+        hyperparameters=_keys(own) if own else [*dict.fromkeys(SHOWN + _keys(config.overrides))],
         trust=config.trust_checkpoint is True,
     )
+
+
+def _keys(overrides: Sequence[str]) -> list[str]:
+    """Returns the keys and groups that overrides are about, but for those that no result depends on."""
+    names = [split_override(word)[0].lstrip("+~") for word in overrides]
+    return [name for name in names if name.partition(".")[0] not in UNSHOWN]
 
 
 def build(config: DictConfig, source: Source) -> "Experiment":

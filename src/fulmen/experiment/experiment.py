@@ -1,6 +1,6 @@
 """The parts of a run, passed whole: the `Experiment`, and the `Session` of the process that trains it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -59,6 +59,8 @@ class Session:
     """Further entries of `status.json`."""
     name: str = ""
     """The run's name in the dashboard, and so a folder's name."""
+    hyperparameters: Sequence[str] = ()
+    """Keys and groups whose values tell the run from others in the dashboard."""
     verbose: bool = True
     """True to print configuration, network, progress and metrics."""
     resume: bool = False

@@ -82,9 +82,9 @@ def make(part: str, section: DictConfig) -> Any:
     is_class = isinstance(kind(found), type)
     if part == "scheduler" and is_class:
         positional = positional[:1]
-    given = found.keywords if isinstance(found, functools.partial) else {}
-    try:
-        inspect.signature(kind(found)).bind(*positional, **given, **keywords)
+    own = found if isinstance(found, functools.partial) else functools.partial(found)
+    try:  # a partial with a keyword that its function lacks has no signature, so the function is asked for its own
+        inspect.signature(own.func).bind(*own.args, *positional, **{**own.keywords, **keywords})
     except ValueError:  # it has no signature, as some of C have none
         pass
     except TypeError as error:

@@ -125,7 +125,7 @@ def train(experiment: Experiment, session: Session) -> Run:
                         session.folder, experiment.weights, experiment.model, predictor, rows, trust=session.trust
                     )
                 for board in boards:
-                    loggers.show_final_figures(board, metrics, trainer.global_step)
+                    loggers.show_final_figures(board, metrics, experiment.score, trainer.global_step)
         if session.verbose and leads:
             _print_end(prepared, session, metrics, history, trainer, checkpointer)
         return Run(metrics, net, session.folder.absolute(), predictor)
@@ -280,7 +280,7 @@ def _boards(prepared: Prepared, session: Session, history: History, step: int) -
         loggers.show_graph(board, prepared.evaluation.net, prepared.data.spec.in_shape)
         loggers.show_charts(board, prepared.columns)
     if step == 0 or loggers.takes_configuration_again(board):
-        loggers.show_hyperparameters(board, session.config, prepared.batch_size)
+        loggers.show_hyperparameters(board, session.config, session.hyperparameters, prepared.batch_size)
     return [board]
 
 

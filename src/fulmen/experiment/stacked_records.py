@@ -140,7 +140,8 @@ class Records:
         else:
             status |= recording.failure(error)
         batch_rows, metrics = prepared.batch_size, {} if error else metrics
-        self.events.write(folder, session.name, session.config, batch_rows, rows, metrics, pictures)
+        keys = session.hyperparameters
+        self.events.write(folder, session.name, session.config, keys, batch_rows, rows, metrics, pictures)
         status |= recording.ending(self.before[copy], self.began)
 
     def _checkpoints(self, copy: int, copied: Copy) -> None:

@@ -18,6 +18,10 @@ MAPPINGS: Final = ("learning_rates", "data.types")
 TARGET: Final = "._target_"
 SEEDS: Final = ("seed", "data.seed")
 """Keys that make another sample and no other configuration."""
+SAME_DATA: Final = ("seed", "batch_size", "epochs", "train_size", "root", "mirrors")
+"""Keys of a data set whose values leave scores comparable: another draw, another way through it, or from elsewhere."""
+PARTS: Final = ("fast_dev_run", "overfit", "limit_batches")
+"""Keys of `trainer` that leave rows out, of validation as well."""
 
 
 def settings(config: Mapping[str, Any]) -> Settings:
@@ -25,6 +29,15 @@ def settings(config: Mapping[str, Any]) -> Settings:
     choices = config.get("choices")
     rest = {key: value for key, value in config.items() if key not in PLACES}
     return (choices if isinstance(choices, dict) else {}) | dict(leaves(rest))
+
+
+def data(config: Mapping[str, Any]) -> Settings:
+    """Returns the settings that must be equal for scores to be comparable: those of the data set and of `PARTS`."""
+    return (
+        {"data": config["choices"]["data"]}
+        | {f"trainer.{key}": config["trainer"].get(key) or None for key in PARTS}
+        | {f"data.{key}": value for key, value in config["data"].items() if key not in SAME_DATA}
+    )
 
 
 def leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

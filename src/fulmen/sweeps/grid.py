@@ -19,18 +19,21 @@ import yaml
 from hydra.core.override_parser.types import Override, OverrideType
 from omegaconf import DictConfig, OmegaConf
 
-from fulmen.config import validate
+from fulmen.config import allowlist, validate
 from fulmen.config.compose import compose
 from fulmen.config.groups import choices, groups, search_path
 from fulmen.config.overrides import COLUMNS, check_choice, product, read
 from fulmen.config.recorded import PERMISSIONS
 from fulmen.data.source import Source
 from fulmen.errors import ConfigurationError
+from fulmen.experiment import importing
 from fulmen.experiment.build import record
 from fulmen.rules import alternatives, split_override
 from fulmen.runs.settings import leaves
 
 GROUP = "sweep"
+PARTS = ("model", "loss", "penalty", "optimizer", "scheduler", "init", "callbacks", "logger")
+"""Groups whose choice may be a part of the user's own."""
 
 
 def named(overrides: Sequence[str]) -> bool:
@@ -155,6 +158,7 @@ def records(jobs: Sequence[Sequence[str]], config_dir: str | None) -> Iterator[d
     cheap = _cheap(jobs, search_path(config_dir))
     composed: dict[tuple[str, ...], Original] = {}
     sources: dict[str, Source] = {}
+    checked = set[str]()
     for overrides in jobs:
         chosen = tuple(override for override in overrides if override not in cheap)
         if chosen not in composed:
@@ -166,7 +170,26 @@ def records(jobs: Sequence[Sequence[str]], config_dir: str | None) -> Iterator[d
         if data not in sources:
             sources[data] = validate.source(OmegaConf.create(job["data"]))
         validate.check_again(job, values, sources[data])
+        _check_own_parts(job, checked)
         yield job
+
+
+def _check_own_parts(job: Mapping[str, Any], checked: set[str]) -> None:
+    """Makes the parts of a job that are the user's own, to find a key that they do not take; none is called yet.
+
+    Raises:
+        ConfigurationError: one cannot be made, or not be called as it will be.
+    """
+    sections = [(part, section) for part in PARTS if isinstance(section := job.get(part), dict)]
+    sections += [("metric", each) for each in job.get("metrics", ()) if isinstance(each, dict)]
+    sections += [("figure", each) for each in job["figures"].get("own") or ()]
+    for part, section in sections:
+        if section["_target_"] not in allowlist.shipped() and repr(section) not in checked:
+            with importing.at_once():
+                from fulmen.experiment import own_parts  # and with it torch and Lightning, which jobs alone may need
+
+            own_parts.make(part, OmegaConf.create(section))
+            checked.add(repr(section))
 
 
 def _cheap(jobs: Sequence[Sequence[str]], folders: Sequence[Path]) -> Mapping[str, Override]:

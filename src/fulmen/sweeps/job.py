@@ -189,21 +189,21 @@ class Job:
                     record_failure(folder, error)
 
     def _go_on(self, folder: Path) -> None:
-        resume(folder, self.permissions, verbose=False, pruner=_pruner(folder))
+        resume(folder, self.permissions, own=_own(folder), verbose=False, pruner=_pruner(folder))
 
     def _begin(self, folder: Path) -> None:
-        config, name = self._configuration(folder)
-        train(config, folder=folder, name=name, verbose=False, pruner=_pruner(folder))
+        config = self._configuration(folder)
+        train(config, folder=folder, own=_own(folder), verbose=False, pruner=_pruner(folder))
 
-    def _configuration(self, folder: Path) -> tuple[DictConfig, str]:
-        """Returns the configuration of the job in a folder, and its name in the dashboard."""
+    def _configuration(self, folder: Path) -> DictConfig:
+        """Returns the configuration of the job in a folder."""
         sweep = _sweep(folder.parent)
         config = recorded.anchored(recorded.configuration(folder), sweep.directory)
         config.overrides = self._overrides(folder)
         for override in map(read, self.permissions):
             config[override.key_or_group] = override.value()
         config.allow_targets = listed(config.allow_targets)
-        return config, " ".join(sweep.own_overrides(int(folder.name)))
+        return config
 
     def _overrides(self, folder: Path) -> list[str]:
         """Returns the overrides of the job in a folder, with what is allowed now."""
@@ -212,18 +212,14 @@ class Job:
 
     def _run_stack(self, folder: Path) -> None:
         """Trains the jobs of a stack as one; if that is not possible, one after the other."""
-        sweep = _sweep(folder.parent)
         names, most = self.stacks[folder.name]
         paths = [folder.parent / name for name in names]
         if any(folders.is_locked(path) for path in paths):
             return
         try:
-            jobs = [
-                StackedJob(path, " ".join(sweep.own_overrides(int(path.name))), self._overrides(path), _pruner(path))
-                for path in paths
-            ]
+            jobs = [StackedJob(path, _own(path), self._overrides(path), _pruner(path)) for path in paths]
             records = [folders.read_config(path) for path in paths]
-            train_stack(self._configuration(folder)[0], records, jobs, folder.parent / STACKS, most, self.at_once)
+            train_stack(self._configuration(folder), records, jobs, folder.parent / STACKS, most, self.at_once)
         except Interrupted:
             raise
         except Impossible as why:
@@ -267,6 +263,11 @@ class Job:
 def _sweep(folder: Path) -> Sweep:
     """Reads a sweep's folder as it is now."""
     return _read(folder, (folder / SWEEP).stat().st_mtime_ns)
+
+
+def _own(folder: Path) -> list[str]:
+    """Returns the overrides in which the job in a folder differs from others."""
+    return _sweep(folder.parent).own_overrides(int(folder.name))
 
 
 @functools.lru_cache(maxsize=1)

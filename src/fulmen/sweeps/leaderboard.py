@@ -6,12 +6,16 @@ leads are none. This file imports neither SciPy nor torch.
 
 import csv
 import io
+import json
 import math
+import os
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any, Final
 
 from rich.markup import escape
@@ -20,7 +24,7 @@ from rich.table import Table
 from fulmen.rules import split_override
 from fulmen.runs.files import write_json, write_text
 from fulmen.runs.folder import REPORT
-from fulmen.runs.settings import SEEDS, short
+from fulmen.runs.settings import LABELS, LONGEST, SEEDS, short
 from fulmen.sweeps.record import Sweep
 from fulmen.sweeps.results import Result
 from fulmen.tasks.names import mode
@@ -32,6 +36,8 @@ if TYPE_CHECKING:
 
 FILE_WIDTH: Final = 1000
 """Letters of a line where no terminal is: nothing needs to be folded in a file."""
+RUN: Final = ("run", "best run")
+"""The column with the run of a configuration, or the best one of several seeds."""
 LOST: Final = ("diverged", "failed")
 """States of runs that came to no score."""
 METHOD: Final = """\
@@ -56,6 +62,8 @@ class Row:
     metrics: Mapping[str, Any]
     folder: Path
     error: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """Its name, tags and note, where a sweep does not give all its runs the same."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +137,35 @@ class Board:
         return [row for row in self.rows if row.error]
 
 
+@dataclass(frozen=True)
+class Importance:
+    """The share of the variance of a search's score that each key accounts for, by fANOVA of its completed runs."""
+
+    score: str
+    runs: int
+    """Those that completed."""
+    left_out: dict[str, int]
+    """Those that did not, by how they ended: they have no final score."""
+    shares: dict[str, float]
+    """By key, the most important first; they sum to 1."""
+
+    def __str__(self) -> str:
+        (first, most), *others = self.shares.items()
+        shares = "".join(f", {key} for {share:.0%}" for key, share in others)
+        said = (
+            f"{first} accounts for {most:.0%} of the variance of {self.score}{shares} (fANOVA of {self.runs} completed "
+        )
+        lost = " and ".join(f"{count} {state}" for state, count in self.left_out.items())
+        return said + (f"runs; {lost} are left out, and a key behind that matters more)" if lost else "runs)")
+
+
+def read_importance(folder: Path) -> Importance | None:
+    """Reads from a sweep's `leaderboard.json` which keys mattered; None where it does not say."""
+    with suppress(OSError, ValueError, TypeError, KeyError):  # a grid has none, and any program may write a file
+        return Importance(**json.loads((folder / "leaderboard.json").read_text("utf-8"))["importance"])
+    return None
+
+
 def _values(rows: Sequence[Row], key: str) -> set[str | None]:
     return {row.settings.get(key) for row in rows}
 
@@ -142,7 +179,9 @@ def of_sweep(sweep: Sweep, results: Iterable[Result], score: str | None = None) 
     return Board(score or sweep.score, list(sweep.varying), rows)
 
 
-def write(board: Board, found: "Verdict", said: Sequence[str], folder: Path) -> None:
+def write(
+    board: Board, found: "Verdict", said: Sequence[str], folder: Path, importance: Importance | None = None
+) -> None:
     """Writes `leaderboard.csv`, `.md` and `.json`.
 
     Args:
@@ -150,13 +189,14 @@ def write(board: Board, found: "Verdict", said: Sequence[str], folder: Path) -> 
         found: how they compare.
         said: that in sentences.
         folder: where to.
+        importance: which keys of a search mattered.
     """
     write_text(folder / "leaderboard.csv", _csv(board))
     write_text(folder / "leaderboard.md", _markdown(board, found, said))
-    write_json(folder / "leaderboard.json", plain(board, found, said))
+    write_json(folder / "leaderboard.json", plain(board, found, said, importance))
 
 
-def plain(board: Board, found: "Verdict", said: Sequence[str]) -> dict[str, Any]:
+def plain(board: Board, found: "Verdict", said: Sequence[str], importance: Importance | None = None) -> dict[str, Any]:
     """Returns the content of `leaderboard.json`."""
     runs = [
         {
@@ -169,7 +209,8 @@ def plain(board: Board, found: "Verdict", said: Sequence[str]) -> dict[str, Any]
         }
         for row in board.rows
     ]
-    return {"verdict": list(said), "method": " ".join(METHOD.split()), **found.plain(), "runs": runs}
+    of_keys = {} if importance is None else {"importance": vars(importance)}
+    return {"verdict": list(said), "method": " ".join(METHOD.split()), **found.plain(), **of_keys, "runs": runs}
 
 
 def picture(board: Board, found: "Verdict | None" = None) -> "Figure":
@@ -219,9 +260,12 @@ def is_current(board: Board, folder: Path) -> bool:
 
 def table(board: Board, found: "Verdict", most: int) -> Table:
     """Returns the best configurations, with mean, its interval, spread and number of seeds."""
-    header, rows = _ranks(board, found)
+    home, header, rows = _ranks(board, found)
     title = f"{board.score}, {'smallest' if mode(board.score) == 'min' else 'largest'} first"
     shown = Table(*map(escape, header), title=title, min_width=len(title) + 2)
+    shown.columns[
+        next(place for place, name in enumerate(header) if name in RUN)
+    ].no_wrap = True  # so that it can be copied
     for row in rows[:most]:
         shown.add_row(*map(escape, row))
     ranks = [estimate.rank for estimate in found.estimates]
@@ -229,14 +273,16 @@ def table(board: Board, found: "Verdict", most: int) -> Table:
         ["those of the same rank cannot be told apart"] if found.comparisons and len({*ranks}) < len(ranks) else []
     )
     captions += [f"{len(rows) - most} more in leaderboard.md"] if len(rows) > most else []
-    shown.caption = "; ".join(captions) or None
+    captions += [f"runs are in {home}"] if home else []
+    shown.caption = escape("; ".join(captions)) or None
     return shown
 
 
-def _ranks(board: Board, found: "Verdict") -> tuple[list[str], list[list[str]]]:
-    """Returns the header and the rows of the configurations.
+def _ranks(board: Board, found: "Verdict") -> tuple[str, list[str], list[list[str]]]:
+    """Returns the folder that all runs are in, and the header and the rows of the configurations.
 
-    Those that cannot be told apart have the same rank, and there are no ranks where each ran with one seed.
+    Those that cannot be told apart have the same rank, and there are no ranks where each ran with one seed. Of several
+    seeds the run with the best score is named.
     """
     keys = [key for key in board.keys if key not in SEEDS]
     several = any(estimate.std is not None for estimate in found.estimates)
@@ -246,16 +292,30 @@ def _ranks(board: Board, found: "Verdict") -> tuple[list[str], list[list[str]]]:
         *keys,
         board.score,
         *(["95% interval", "spread", "seeds"] if several else []),
+        RUN[several],
     ]
+    best = [group.rows[0] for group in board.groups]
+    labels = [name for name in LABELS if any(name in row.labels for row in best)]
+    home = _home([row.folder for row in best])
     rows = []
-    for estimate in found.estimates:
+    for estimate, row in zip(found.estimates, best, strict=True):
         beside = []
         if several:
             interval = "" if estimate.low is None else f"{estimate.low:.4g} to {estimate.high:.4g}"
             beside = [interval, "" if estimate.std is None else f"{estimate.std:.2g}", str(estimate.seeds)]
         rank = [str(estimate.rank)] if ranked else []
-        rows.append([*rank, *(short(estimate.settings.get(key, "")) for key in keys), f"{estimate.mean:.4g}", *beside])
-    return header, rows
+        cells = [*rank, *(short(estimate.settings.get(key, "")) for key in keys), f"{estimate.mean:.4g}", *beside]
+        cells.append(row.folder.relative_to(home).as_posix() if home else row.folder.as_posix())
+        rows.append([*cells, *(shorten(row.labels.get(name, ""), LONGEST, placeholder="…") for name in labels)])
+    return home, header + labels, rows
+
+
+def _home(folders: Sequence[Path]) -> str:
+    """Returns the folder that others are in; nothing where they share none."""
+    try:
+        return os.path.commonpath([folder.parent for folder in folders]) if folders else ""
+    except ValueError:  # relative and absolute ones, or two drives
+        return ""
 
 
 def _csv(board: Board) -> str:
@@ -275,7 +335,8 @@ def _markdown(board: Board, found: "Verdict", said: Sequence[str]) -> str:
     parts = [f"# Leaderboard\n\nBy `{board.score}`; {better} is better.\n"]
     parts.append("".join(f"- {sentence}\n" for sentence in said))
     if board.groups:
-        parts.append(_table(*_ranks(board, found)))
+        home, header, configurations = _ranks(board, found)
+        parts.append(_table(header, configurations) + (f"\nRuns are in `{Path(home).as_posix()}`.\n" if home else ""))
     if pairs := [each for each in found.comparisons if each.better == 0]:
         parts.append("## Differences from the best mean\n\n" + _table(*_differences(board, found, pairs)))
     if any(len(group.scores) > 1 for group in board.groups):

@@ -14,6 +14,7 @@ from fulmen.errors import ConfigurationError, Finished, command
 from fulmen.rules import split_override
 from fulmen.runs.files import explain, save_figure
 from fulmen.runs.folder import REPORT, read_config
+from fulmen.runs.settings import SEEDS
 from fulmen.sweeps import curves, leaderboard, record, resume, stacking
 from fulmen.sweeps import grid as presets
 from fulmen.sweeps import job as gpus
@@ -21,7 +22,7 @@ from fulmen.sweeps.execute import run_all
 from fulmen.sweeps.grid import grid, records
 from fulmen.sweeps.job import Job
 from fulmen.sweeps.launchers import BASIC, Launcher, split
-from fulmen.sweeps.leaderboard import Board
+from fulmen.sweeps.leaderboard import Board, Importance
 from fulmen.sweeps.progress import Progress
 from fulmen.sweeps.record import Sweep
 from fulmen.sweeps.results import Result, failures, read_all, runs
@@ -194,9 +195,13 @@ def _end(plan: Sweep, folder: Path, study: "Study | None", interrupted: Collecti
     board = leaderboard.of_sweep(plan, found)
     unwritten: OSError | None = None
     compared = verdict(board)
-    verdict_lines = in_words(plan, board, compared)
+    importance = None
+    if study is not None:
+        with _missed("the importance of keys"):
+            importance = study.importance()
+    verdict_lines = in_words(plan, board, compared, importance)
     try:
-        leaderboard.write(board, compared, verdict_lines, folder)
+        leaderboard.write(board, compared, verdict_lines, folder, importance)
     except OSError as error:
         unwritten = error
     console = Console() if Console().is_terminal else Console(width=leaderboard.FILE_WIDTH)
@@ -219,7 +224,7 @@ def _end(plan: Sweep, folder: Path, study: "Study | None", interrupted: Collecti
     if unwritten is not None:
         raise unwritten
     say(f"leaderboard: {folder / 'leaderboard.md'}, .csv and .json")
-    metrics = _draw(board, compared, folder, study)
+    metrics = _draw(board, compared, folder, study, importance)
     with _missed("the report"):
         from fulmen.sweeps import report  # and with it matplotlib
 
@@ -238,8 +243,8 @@ def configurations(board: Board) -> list[dict[str, Any]]:
     return configs
 
 
-def in_words(plan: Sweep, board: Board, compared: Verdict) -> list[str]:
-    """Returns the verdict in sentences, with the command for more seeds where those would help."""
+def in_words(plan: Sweep, board: Board, compared: Verdict, importance: Importance | None) -> list[str]:
+    """Returns the verdict in sentences, the command for more seeds where those would help, and which keys matter."""
     configs = configurations(board)
     places = [str(row.folder.parent) for row in board.rows[:1]]
     if unlike := unlike_losses(board, configs, places):
@@ -248,19 +253,36 @@ def in_words(plan: Sweep, board: Board, compared: Verdict) -> list[str]:
     count = advised_seeds(compared)
     if count is not None and plan.search is None:
         seeds = f"{board.seed}=range({count})"
-        names = [split_override(word)[0] for word in plan.words]
-        words = [seeds if name == board.seed else word for name, word in zip(names, plan.words, strict=True)]
+        words = {split_override(word)[0]: word for word in plan.words} | {board.seed: seeds}
+        hopeless = _hopeless(plan, board)
+        for key, values in hopeless.items():
+            words[key] = f"{key}={','.join(value for value in plan.varying[key] if value not in values)}"
         own = [] if plan.config_dir is None else ["--config-dir", plan.config_dir]
-        said.append(f"for more seeds: {command(*own, '-m', *words, *([] if board.seed in names else [seeds]))}")
+        without = "".join(f", without {key}={','.join(values)}" for key, values in hopeless.items())
+        said.append(f"for more seeds{without}: {command(*own, '-m', *words.values())}")
+    if importance is not None and importance.score == board.score:
+        said.append(str(importance))
     return said + remarks(board, configs)
 
 
-def _draw(board: Board, compared: Verdict, folder: Path, study: "Study | None") -> dict[str, list["Band"]]:
+def _hopeless(plan: Sweep, board: Board) -> dict[str, list[str]]:
+    """Returns the values of keys with which every run failed or diverged, and would with other seeds."""
+    found: dict[str, list[str]] = {}
+    for key in (key for key in plan.varying if key not in SEEDS):
+        for value in dict.fromkeys(plan.varying[key]):
+            if all(row.state in leaderboard.LOST for row in board.rows if row.settings.get(key) == value):
+                found.setdefault(key, []).append(value)
+    return found
+
+
+def _draw(
+    board: Board, compared: Verdict, folder: Path, study: "Study | None", importance: Importance | None
+) -> dict[str, list["Band"]]:
     """Draws what there is to see, each picture of which can be missed, and returns the curves."""
     wanted: dict[str, Callable[[], Figure | None]] = {}
     drawn = []
     with _missed():
-        wanted |= {} if study is None else loop.pictures(study)
+        wanted |= {} if study is None else loop.pictures(study, importance)
     metrics: dict[str, list[Band]] = {}
     with _missed():
         metrics = curves.of_board(board)

@@ -309,6 +309,7 @@ def sentences(found: Verdict) -> list[str]:
     if not equals:
         than = {1: "the other", 2: "both others"}.get(worse, f"all {worse} others")
         largest = max(each.p for each in found.comparisons if each.better == 0)
+        than += f", {'which' if worse == 1 else 'the next of which'} is {_behind(found)}"
         said = [
             f"{_name(best)} is best, and not by luck: {found.score} {_mean(best)}, better than {than} ({_p(largest)})"
         ]
@@ -323,6 +324,15 @@ def sentences(found: Verdict) -> list[str]:
         few = "one seed is too few to compare" if fewest == 1 else f"{fewest} seeds are few"
         said.append(f"{few}: only a very large difference shows")
     return said
+
+
+def _behind(found: Verdict) -> str:
+    """Returns how far the next is behind the best: a difference may be sure, and too small to matter."""
+    pair = min((each for each in found.comparisons if each.better == 0), key=lambda each: each.difference)
+    stds = [found.estimates[place].std or 0.0 for place in (0, pair.worse)]
+    spread = math.sqrt((stds[0] ** 2 + stds[1] ** 2) / 2)
+    times = f", {pair.difference / spread:.2g} times the spread over seeds" if spread else ""
+    return f"{pair.difference:.2g} behind{times}"
 
 
 def advised_seeds(found: Verdict) -> int | None:

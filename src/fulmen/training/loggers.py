@@ -20,28 +20,21 @@ from torch import Tensor, nn
 from fulmen.models.dry_run import evaluation_mode
 from fulmen.runs.files import flush_to_disk
 from fulmen.runs.history import History
+from fulmen.runs.settings import settings, typed
 from fulmen.training import tensorboard_private, tracking
 from fulmen.training.recipe import kind
 from fulmen.training.trackio_logger import TrackioLogger
 
 MakeLogger = Callable[..., Logger]
-HYPERPARAMETERS = {
-    "optimizer.lr": "",
-    "optimizer.weight_decay": "",
+UNITS = {
     "model.hidden": "nodes",
-    "model.activation": "",
-    "model.dropout": "",
-    "penalty.weight": "",
     "data.batch_size": "rows",
     "trainer.max_epochs": "passes",
     "trainer.max_steps": "steps",
-    "trainer.precision": "",
-    "seed": "",
 }
-"""Keys shown beside each group's choice, with their units; a key that the choice lacks is left out."""
+"""Shown beside the names of hyperparameters."""
 IMAGE = "visuals/{}"
 """TensorBoard sorts its cards by name, and opens on the first: after train/ and val/, so that losses come first."""
-GROUPS = ("data", "model", "optimizer", "scheduler", "loss", "penalty", "init", "backprop")
 
 
 def none() -> None:
@@ -116,6 +109,12 @@ def final(metrics: Mapping[str, Any]) -> dict[str, float]:
     return {f"final/{name}": value for name, value in metrics.items() if isinstance(value, float)}
 
 
+def ranked(metrics: Mapping[str, Any], score: str) -> dict[str, float]:
+    """Returns final metrics with the score once more, under a name that TensorBoard sorts before all others."""
+    first = {f"final score/{score}": metrics[score]} if isinstance(metrics.get(score), float) else {}
+    return first | final(metrics)
+
+
 def flush(loggers: Iterable[Logger]) -> None:
     """Writes rows and points to the disk before a checkpoint, so that a run resumed from it has no gap."""
     for logger in loggers:
@@ -170,10 +169,10 @@ def show_charts(logger: Logger, columns: Iterable[str]) -> None:
         tensorboard_private.writer(logger).add_custom_scalars(layout)
 
 
-def show_hyperparameters(logger: Logger, config: Mapping[str, Any], batch_rows: int) -> None:
+def show_hyperparameters(logger: Logger, config: Mapping[str, Any], keys: Iterable[str], batch_rows: int) -> None:
     """Sends the configuration before the first step, so that a run that fails is listed, too.
 
-    TensorBoard's HParams get the few hyperparameters that tell runs apart. Lightning would send a list of columns as
+    TensorBoard's HParams get the values of `keys`, of which each is a column. Lightning would send a list of columns as
     well. TensorBoard applies the list of an arbitrary run to all runs and hides every column missing from it; without a
     list it shows the columns of all runs.
 
@@ -183,13 +182,13 @@ def show_hyperparameters(logger: Logger, config: Mapping[str, Any], batch_rows: 
     if isinstance(logger, TensorBoardLogger):
         from torch.utils.tensorboard.summary import hparams  # and with it TensorBoard, which not every run needs
 
-        _, started, _ = hparams(hyperparameters(config, batch_rows), {})  # type: ignore[no-untyped-call]
+        _, started, _ = hparams(hyperparameters(config, keys, batch_rows), {})  # type: ignore[no-untyped-call]
         tensorboard_private.add_summary(logger, started)
     elif not isinstance(logger, CSVLogger):  # whose file has curves, and nothing else
         logger.log_hyperparams(dict(config))
 
 
-def show_final_figures(logger: Logger, metrics: Mapping[str, Any], step: int) -> None:
+def show_final_figures(logger: Logger, metrics: Mapping[str, Any], score: str, step: int) -> None:
     """Ends the run with its final metrics, in TensorBoard's HParams and elsewhere.
 
     Their step is one after the last row's, so that a run that is killed before its end and resumed has them only once.
@@ -197,7 +196,7 @@ def show_final_figures(logger: Logger, metrics: Mapping[str, Any], step: int) ->
     if isinstance(logger, TensorBoardLogger):
         from torch.utils.tensorboard.summary import hparams
 
-        show_scalars(logger, final(metrics), step + 1)
+        show_scalars(logger, ranked(metrics, score), step + 1)
         _, _, ended = hparams({}, {})  # type: ignore[no-untyped-call]
         tensorboard_private.add_summary(logger, ended)
     elif not isinstance(logger, CSVLogger):
@@ -205,21 +204,19 @@ def show_final_figures(logger: Logger, metrics: Mapping[str, Any], step: int) ->
     logger.finalize("success")
 
 
-def hyperparameters(config: Mapping[str, Any], batch_rows: int) -> dict[str, str | float | bool]:
-    """Returns the few hyperparameters that tell runs apart, named with units; numbers stay numbers, to be sorted."""
-    found: dict[str, Any] = {group: config["choices"][group] for group in GROUPS if group in config.get("choices", {})}
-    for key, unit in HYPERPARAMETERS.items():
-        group, _, name = key.rpartition(".")
-        value = (config.get(group, {}) if group else config).get(name)
-        if key == "data.batch_size" and value is not None:
-            value = batch_rows  # it may be the word full
-        if value is not None:
-            found[f"{key} [{unit}]" if unit else key] = _plain(value)
-    return found
+def hyperparameters(config: Mapping[str, Any], keys: Iterable[str], batch_rows: int) -> dict[str, str | float | bool]:
+    """Returns the values of `keys` that TensorBoard accepts, named with units; numbers stay numbers, to be sorted.
 
-
-def _plain(value: Any) -> str | float | bool:
-    """Returns a value that TensorBoard accepts; a key of a user's own model may hold anything."""
-    if isinstance(value, list):
-        return "-".join(map(str, value))
-    return value if isinstance(value, bool | int | float | str) else str(value)
+    Args:
+        config: the run's configuration.
+        keys: dotted keys, and groups for their choices; those that the configuration lacks are left out.
+        batch_rows: the rows of a batch, where `data.batch_size` may be the word `full`.
+    """
+    values = {**settings(config), "data.batch_size": batch_rows}
+    return {
+        f"{key} [{UNITS[key]}]" if key in UNITS else key: value
+        if isinstance(value := values[key], bool | int | float | str)
+        else typed(value)
+        for key in keys
+        if key in values
+    }

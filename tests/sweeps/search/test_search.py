@@ -4,6 +4,7 @@ import itertools
 import json
 import sqlite3
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
 from importlib import util
@@ -152,13 +153,13 @@ def test_few_whole_numbers_are_few_by_size_as_well(place: Any) -> None:
 def test_one_picture_that_fails_costs_no_other(
     place: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fail(*_: Any) -> dict[str, float]:
+    def fail(*_: Any) -> None:
         raise RuntimeError("zero total variance")
 
-    monkeypatch.setattr("fulmen.sweeps.search.study.Study.importances", fail)
+    monkeypatch.setattr("fulmen.sweeps.search.study.Study.importance", fail)
     assert main([*SEARCH, "hydra.sweeper.n_trials=2", RATE]) == 0
     said = capsys.readouterr().out
-    assert "a picture is missing: RuntimeError: zero total variance" in said
+    assert "the importance of keys is missing: RuntimeError: zero total variance" in said
     assert {path.name for path in place.folder.glob("*.png")} == {"history.png", "curves.png", "leaderboard.png"}
     assert said.count("leaderboard.png") == 1 and place.go_on() == 0
     assert capsys.readouterr().out.count("\n") == 1, "nothing more to do, not even a picture"
@@ -186,6 +187,27 @@ def test_bad_runs_are_pruned(pruner: str, place: Any, capsys: pytest.CaptureFixt
     status = json.loads((place.folder / str(pruned[0]) / "status.json").read_text())
     assert status["error"] is None and status["steps"] < 40 and "behind earlier runs" in status["pruned"]
     assert f"{6 - len(pruned)} of 6 runs completed, {len(pruned)} pruned" in capsys.readouterr().out
+
+
+def test_which_keys_matter_is_said_in_words_and_in_the_file(place: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    own = ["hydra.sweeper.sampler=random", "hydra.sweeper.n_startup_trials=1", "hydra.sweeper.n_trials=12"]
+    rates = ["optimizer.lr=tag(log, interval(0.0000001, 0.1))", "penalty.weight=interval(0, 0.000001)", "penalty=l2"]
+    assert main([*SEARCH, *own, "trainer.max_epochs=20", *rates]) == 0
+    said, states = capsys.readouterr().out, Counter(place.states().values())
+    assert states["pruned"] and states["completed"] >= 4
+    found = json.loads((place.folder / "leaderboard.json").read_text("utf-8"))["importance"]
+    assert (found["runs"], found["left_out"]) == (states["completed"], {"pruned": states["pruned"]})
+    evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
+    theirs = optuna.importance.get_param_importances(study_of(place), evaluator=evaluator)
+    assert [*found["shares"]] == [*theirs] and found["shares"] == pytest.approx(theirs)
+    (first, most), (second, least) = found["shares"].items()
+    sentence = f"{first} accounts for {most:.0%} of the variance of val/loss, {second} for {least:.0%} "
+    assert f"{sentence}(fANOVA of {found['runs']} completed runs; {states['pruned']} pruned are left out" in said
+    assert main(["leaderboard", str(place.folder), "json=true"]) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert again["importance"] == found and any(line.startswith(sentence) for line in again["verdict"])
+    assert main(["leaderboard", str(place.folder), "score=test/loss"]) == 0
+    assert "accounts for" not in capsys.readouterr().out
 
 
 def test_what_fails_is_told_and_tried_again_when_asked(place: Any, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,6 +13,7 @@ from fulmen.sweeps.execute import run_all
 from fulmen.sweeps.grid import records
 from fulmen.sweeps.job import Job
 from fulmen.sweeps.launchers import Launcher
+from fulmen.sweeps.leaderboard import Importance
 from fulmen.sweeps.record import Sweep
 from fulmen.sweeps.results import read as read_result
 from fulmen.sweeps.results import runs
@@ -113,7 +114,7 @@ def _planned(sweep: Sweep, folder: Path, study: "Study", job: Job, say: Callable
     return planned
 
 
-def pictures(study: "Study") -> dict[str, Callable[[], "Figure | None"]]:
+def pictures(study: "Study", importance: Importance | None) -> dict[str, Callable[[], "Figure | None"]]:
     """Returns functions, by name, that draw the history, the importances and, for two objectives, the front."""
     from fulmen.figures import plots  # and with them matplotlib
 
@@ -123,12 +124,11 @@ def pictures(study: "Study") -> dict[str, Callable[[], "Figure | None"]]:
     if len(names) == 2:
         return {"front": lambda: plots.front([value for _, value in found], study.best(), names)}
 
-    def importance() -> "Figure | None":
-        shares = study.importances()
-        return plots.importance([*shares], [*shares.values()], names[0], len(found)) if shares else None
-
     numbers, scores = [number for number, _ in found], [values[0] for _, values in found]
-    return {
-        "history": lambda: plots.history(numbers, scores, names[0], mode(names[0])),
-        "importance": importance,
+    wanted: dict[str, Callable[[], Figure | None]] = {
+        "history": lambda: plots.history(numbers, scores, names[0], mode(names[0]))
     }
+    if importance is not None:
+        shares = importance.shares
+        wanted["importance"] = lambda: plots.importance([*shares], [*shares.values()], names[0], importance.runs)
+    return wanted

@@ -15,6 +15,7 @@ import optuna
 from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
+from fulmen.sweeps.leaderboard import Importance
 from fulmen.sweeps.record import Search, Trial
 from fulmen.sweeps.results import Result
 from fulmen.sweeps.search.optuna_private import live_trial
@@ -171,12 +172,17 @@ class Study:
         best = {trial.number for trial in self.optuna.best_trials}
         return [number in best for number, _ in self.completed()]
 
-    def importances(self) -> dict[str, float]:
-        """Returns the share of the variance that each key explains; nothing where there are too few trials."""
-        if len(self.completed()) < FEWEST or len({values[0] for _, values in self.completed()}) == 1:
-            return {}
+    def importance(self) -> Importance | None:
+        """Returns which keys matter; None where there are too few completed trials, or several objectives."""
+        scores = [values[0] for _, values in self.completed()]
+        if len(self.search.objectives) > 1 or len(scores) < FEWEST or len(set(scores)) == 1:
+            return None
         evaluator = optuna.importance.FanovaImportanceEvaluator(seed=self.search.seed)
-        return optuna.importance.get_param_importances(self.optuna, evaluator=evaluator)
+        shares = optuna.importance.get_param_importances(self.optuna, evaluator=evaluator)
+        lost = [trial.state for trial in self._trials() if LOST not in trial.user_attrs]
+        ends = {"pruned": lost.count(TrialState.PRUNED), "failed": lost.count(TrialState.FAIL)}
+        left_out = {state: count for state, count in ends.items() if count}
+        return Importance(self.search.objectives[0], len(scores), left_out, dict(shares))
 
     def _trials(self) -> list[FrozenTrial]:
         return self.optuna.get_trials(deepcopy=False)

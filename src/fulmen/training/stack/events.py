@@ -46,26 +46,27 @@ class Events:
         folder: Path,
         name: str,
         config: Mapping[str, Any],
+        keys: Sequence[str],
         batch_rows: int,
         rows: Sequence[Mapping[str, float]],
         metrics: Mapping[str, Any],
         pictures: Mapping[str, bytes],
     ) -> None:
-        """Writes the log of the run in `folder`: rows of its history, final metrics, PNG files by their names."""
+        """Writes the log of the run in `folder`: the values of `keys`, its history and final metrics, PNG files."""
         if self.make_logger is None:
             return
         if not self.is_board:
             logger = loggers.make(self.make_logger, folder, name)
             step, failed = int(rows[-1]["step"]) if rows else 0, True
             try:
-                loggers.show_hyperparameters(logger, config, batch_rows)
+                loggers.show_hyperparameters(logger, config, keys, batch_rows)
                 for row in rows:
                     logger.log_metrics(measured(row), int(row["step"]))
                 for tag, png in pictures.items():
                     dots = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
                     loggers.show_image([logger], tag, dots, step)
                 if metrics:
-                    loggers.show_final_figures(logger, metrics, step)
+                    loggers.show_final_figures(logger, metrics, config["score"], step)
                 else:
                     logger.finalize("failed")
                 failed = not metrics
@@ -86,7 +87,8 @@ class Events:
             event = Event(wall_time=now - last["seconds"] + seconds, step=int(step), summary=summary)
             records.write(event.SerializeToString())
 
-        _, started, ended = hparams(loggers.hyperparameters(config, batch_rows), {})  # type: ignore[no-untyped-call]
+        shown = loggers.hyperparameters(config, keys, batch_rows)
+        _, started, ended = hparams(shown, {})  # type: ignore[no-untyped-call]
         add(started, 0.0)
         for row in rows:
             add(loggers.scalars(measured(row)), row["seconds"], row["step"])
@@ -98,7 +100,7 @@ class Events:
                 last["step"],
             )
         if metrics:
-            add(loggers.scalars(loggers.final(metrics)), last["seconds"], last["step"] + 1)
+            add(loggers.scalars(loggers.ranked(metrics, config["score"])), last["seconds"], last["step"] + 1)
             add(ended, last["seconds"])
         home = Path(self.make_logger(save_dir=folder, version="").root_dir or folder) / name
         home.mkdir(parents=True, exist_ok=True)
