@@ -27,7 +27,7 @@ from fulmen.data.tables.encoding import Column, FittedSchema, encode, feature_na
 from fulmen.data.tables.numbers import Number
 from fulmen.data.tables.reader import check_form, frame, read, read_cells
 from fulmen.data.tables.splitting import RowIndices, Sizes, groups, moments, size
-from fulmen.data.tables.target import CLASS_NUMBER, TargetOptions, TargetSpec, known_target_spec, target_spec
+from fulmen.data.tables.target import TargetOptions, TargetSpec, known_target_spec, target_spec
 from fulmen.rules import check, listed, mapping, one_of
 
 if TYPE_CHECKING:
@@ -186,6 +186,8 @@ class Table(Source):
         names = feature_names(columns)
         if not names:
             raise ValueError(f"Every column of {self.path} is constant: there is nothing to learn from.")
+        spec = DataSpec((len(names),), target.out_features, target.task, names, target.names, target.label_type)
+        spec = known.spec if known else spec
         x, unknown = encode(table, columns)
         y = np.zeros((len(table), *target.y.shape[1:]), target.y.dtype)  # for all rows, like x
         y[there] = target.y
@@ -198,7 +200,7 @@ class Table(Source):
             notes += [f"no training row has class {listed(unseen)}"] if unseen else []
         return Contents(
             {name: Split(x[part], y[part]) for name, part in splits.items()},
-            FittedSchema(DataSpec((len(names),), target.out_features, target.task, names, target.names), columns),
+            FittedSchema(spec, columns),
             splits,
             notes,
             _summary(cells, table, targets, target, features, columns, remarks),
@@ -232,9 +234,7 @@ class Table(Source):
         form = self._form
         if known:
             form = schema_form(form, known.columns)
-            classes = known.spec.target_names if known.spec.task != "regression" else ()
-            are_read_as_texts = not (set(classes) <= {"False", "True"} or all(map(CLASS_NUMBER.fullmatch, classes)))
-            if are_read_as_texts:  # such as 007, NA
+            if known.spec.task != "regression" and known.spec.label_type == "text":  # such as 007, NA
                 texts: dict[str, Type] = dict.fromkeys(_names(self.target or ()), "text")
                 form = dataclasses.replace(form, types={**texts, **form.types})
         cells = read_cells(self.path, separator=self.separator, form=form)
