@@ -33,7 +33,7 @@ FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 """Pillow reads nothing else, whatever a file is called: for some formats it starts other programs."""
 ORIENTATION = 0x0112
 """The EXIF tag that says how the camera was held."""
-TURNS = {
+TURNS: Mapping[Any, str] = {
     2: "FLIP_LEFT_RIGHT",
     3: "ROTATE_180",
     4: "FLIP_TOP_BOTTOM",
