@@ -10,12 +10,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fulmen.data import new_rows
+from fulmen.rules import Rule, check
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,7 +92,7 @@ class Split(NamedTuple):
 
 @dataclass(kw_only=True)
 class Source(ABC):
-    """A data set. The fields are the keys of its YAML file; subclasses add their own.
+    """A data set. The fields are the keys of its YAML file; subclasses add their own, and rules for them.
 
     `__post_init__` raises `ValueError` for an invalid field.
     """
@@ -104,6 +105,13 @@ class Source(ABC):
     """Standardized on train: nothing, each feature, features and targets, or each channel of an image."""
     seed: int = 0
     """Seed of the data, independent of the `seed` of the run."""
+
+    rules: ClassVar[Mapping[str, Rule]] = {}
+    """What values of the fields must be, where their types do not say it all."""
+
+    def __post_init__(self) -> None:
+        for name, rule in self.rules.items():
+            check(f"data.{name}", getattr(self, name), rule)
 
     @property
     @abstractmethod

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from fulmen.data.new_rows import pixels
 from fulmen.data.sets.npy_files import memory
 from fulmen.data.source import SPLITS, DataSpec, Source, Split
-from fulmen.data.tables.splitting import Sizes, size
-from fulmen.rules import check, listed, whole
+from fulmen.data.tables.splitting import Sizes, share_or_count
+from fulmen.rules import Rule, listed, whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,10 +62,7 @@ class Images(Source):
     test_size: float
     """The same for the test split."""
 
-    def __post_init__(self) -> None:
-        check("data.size", self.size, whole(1))
-        check("data.val_size", self.val_size, size)
-        check("data.test_size", self.test_size, size)
+    rules: ClassVar[Mapping[str, Rule]] = {"size": whole(1), "val_size": share_or_count, "test_size": share_or_count}
 
     @property
     def augmentations(self) -> Sequence[Any]:

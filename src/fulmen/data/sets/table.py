@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, get_args
 
 import numpy as np
 import yaml
@@ -26,9 +26,9 @@ from fulmen.data.tables.columns import clean, kind, roles
 from fulmen.data.tables.encoding import Column, FittedSchema, encode, feature_names, fit, schema_form
 from fulmen.data.tables.numbers import Number
 from fulmen.data.tables.reader import check_form, frame, read, read_cells
-from fulmen.data.tables.splitting import RowIndices, Sizes, groups, moments, size
+from fulmen.data.tables.splitting import RowIndices, Sizes, groups, moments, share_or_count
 from fulmen.data.tables.target import TargetOptions, TargetSpec, known_target_spec, target_spec
-from fulmen.rules import check, listed, mapping, one_of
+from fulmen.rules import Rule, check, listed, mapping, one_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,9 +81,10 @@ class Table(Source):
     test_size: float
     """The same for the test split."""
 
+    rules: ClassVar[Mapping[str, Rule]] = {"val_size": share_or_count, "test_size": share_or_count}
+
     def __post_init__(self) -> None:
-        check("data.val_size", self.val_size, size)
-        check("data.test_size", self.test_size, size)
+        super().__post_init__()
         check_form(self.separator, self.decimal)
         if self.time is not None and self.group is not None:
             raise ValueError(f"data.time={self.time} and data.group={self.group} cannot be combined: set only one.")
