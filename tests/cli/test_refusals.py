@@ -146,6 +146,11 @@ BAD_WORDS = {
     "-m seed=0,1 run_dir=one": r"run_dir is for single runs.* leave it out",
     "-m run_dir=a,b": r"run_dir is for single runs.* leave it out",
     "-m optimizer.lr=interval(0,1)": r"asks for a search",
+    "-m optimizer.lr=log(interval(0.002,1))": r"write 'optimizer.lr=tag\(log, interval\(0.002, 1\)\)'",
+    "-m optimizer.lr=loguniform(1e-4,1e-1)": r"write 'optimizer.lr=tag\(log, interval\(1e-4, 1e-1\)\)'",
+    "-m optimizer.lr=interval(log,0.002,1)": r"write 'optimizer.lr=tag\(log, interval\(0.002, 1\)\)'",
+    "-m seed=log(range(1,9)": r"write 'seed=tag\(log, range\(1, 9\)\)'",
+    "-m optimizer.lr=uniform(0,0.5)": r"write 'optimizer.lr=interval\(0, 0.5\)'",
 }
 
 
