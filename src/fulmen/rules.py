@@ -96,7 +96,8 @@ def many(each: Rule, length: int | None = None) -> Rule:
     def rule(value: Any) -> str | None:
         wants = "a list" if length is None else f"a list of {length}"
         if not isinstance(value, list) or (length is not None and len(value) != length):
-            return f"{wants}, as [{', '.join(['...'] * (length or 1))}]"
+            item = (each(object()) or "").partition(";")[0]
+            return f"{wants}, as [{', '.join(['...'] * (length or 1))}]{item and f', each {item}'}"
         wrong = next((said for item in value if (said := each(item)) is not None), None)
         return None if wrong is None else f"{wants}, each {wrong}"
 
@@ -107,11 +108,12 @@ def text(*, or_null: bool = False) -> Rule:
     """Returns the rule of a text."""
 
     def rule(value: Any) -> str | None:
+        wanted = f"a text{', or null' if or_null else ''}"
         if isinstance(value, str) or (value is None and or_null):
             return None
         if isinstance(value, bool):
-            return "a text; YAML reads no, off and false, or yes, on and true, as a switch: put the text in quotes"
-        return "a text" if value is None or isinstance(value, (dict, list)) else "a text; put it in quotes"
+            return f"{wanted}; YAML reads no, off and false, or yes, on and true, as a switch: put the text in quotes"
+        return f"{wanted}; put it in quotes" if isinstance(value, (int, float)) else wanted
 
     return rule
 
@@ -121,14 +123,21 @@ def mapping(value: Any) -> str | None:
     return None if isinstance(value, dict) else "names with values"
 
 
+def or_null(rule: Rule) -> Rule:
+    """Returns the rule of whatever another one allows, or null."""
+    return lambda value: None if value is None or (wanted := rule(value)) is None else f"{wanted}, or null"
+
+
 def names_with(each: Rule) -> Rule:
     """Returns the rule of names, each with a value."""
 
     def rule(value: Any) -> str | None:
         values = value.values() if isinstance(value, dict) else ()
         wrong = next((said for item in values if (said := each(item)) is not None), None)
-        fits = isinstance(value, dict) and wrong is None
-        return None if fits else f"names with values, as {{name: ...}}{f', each {wrong}' if wrong else ''}"
+        item = wrong or (each(object()) or "").partition(";")[0]
+        return (
+            None if isinstance(value, dict) and wrong is None else f"names with values, as {{name: ...}}, each {item}"
+        )
 
     return rule
 

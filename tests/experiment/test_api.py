@@ -5,6 +5,7 @@ import math
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -111,6 +112,37 @@ def test_classes_that_are_whole_numbers_are_predicted_as_such() -> None:
     assert "predict" not in dir(fulmen) and {"train", "sweep", "load"} <= {*dir(fulmen)}
 
 
+@pytest.mark.parametrize(
+    "labels",
+    [
+        pd.Series(["1", "2"] * 30),
+        pd.Series(["1", "2"] * 30, dtype="category"),
+        pd.Series(["1", "2"] * 30, dtype="object"),
+        pd.Series([True, False] * 30),
+        pd.Series([1.5, 2.5] * 30),
+        pd.Series([3, 7] * 30, dtype="category"),
+    ],
+    ids=lambda labels: f"{labels.dtype} {labels[0]!r}",
+)
+def test_labels_keep_the_type_that_they_were_given_in(labels: "pd.Series[Any]") -> None:
+    words = [*SHORT, "model=linear", "data.task=binary"]
+    run = fulmen.train(words, "run", data=pd.DataFrame(X, columns=list("abc")).assign(y=labels), target="y")
+    rows = pd.DataFrame(X, columns=list("abc"))
+    found = run.predict(rows).tolist()
+    assert {*map(type, found)} == {type(labels.tolist()[0])} and {*found} <= {*labels}
+    assert fulmen.load("run").predict(rows).tolist() == found
+    rows.to_csv("rows.csv", index=False)
+    assert main(["predict", "run", "input=rows.csv", "output=found.csv"]) == 0
+    assert pd.read_csv("found.csv", dtype=str)["prediction"].tolist() == [*map(str, found)]
+
+
+def test_whole_numbers_of_a_csv_file_stay_whole_numbers() -> None:
+    pd.DataFrame(X, columns=list("abc")).assign(y=["1", "2"] * 30).to_csv("rows.csv", index=False)
+    words = [*SHORT, "model=linear", "data=table", "data.path=rows.csv", "data.target=y"]
+    assert fulmen.train(words).predict(X).dtype == int
+    assert {*fulmen.train([*words, "data.types={y: text}"]).predict(X)} <= {"1", "2"}
+
+
 def test_texts_of_a_frame_stay_texts() -> None:
     run = fulmen.train([*SHORT, "model=linear"], data=FRAME, target="the, class")
     assert set(run.predict(FRAME)) <= {"007", "yes it is"}
@@ -146,6 +178,16 @@ def test_texts_of_a_frame_stay_texts() -> None:
         (lambda: fulmen.train(data=(X, ["a"] * 60)), "give texts in a pandas DataFrame"),
         (lambda: fulmen.train(data=(X, X[:, 0]), target="y"), "has its own targets"),
         (lambda: fulmen.train(target="y"), "which is not given"),
+        (
+            lambda: fulmen.train(data=(FRAME, FRAME["code"])),
+            r"its target among its features, the column 'code'; give x.drop\(columns='code'\) instead of x",
+        ),
+        (lambda: fulmen.train(data=(FRAME, FRAME["code"].to_numpy())), "its target among its features"),
+        (lambda: fulmen.train(data=(FRAME, FRAME["code"].rename("of its own"))), "its target among its features"),
+        (lambda: fulmen.train(data=(FRAME[["flag"]], FRAME["code"][::-1])), r"different orders; give y.loc\[x.index\]"),
+        (lambda: fulmen.train(data=FRAME, target="cod"), "target='cod' is no column of data=; did you mean code?"),
+        (lambda: fulmen.train(data=FRAME.assign(**{" code": 1}), target="flag"), "two columns with the name 'code'"),
+        (lambda: fulmen.train(data=FRAME.assign(raw=b"a"), target="flag"), "the column 'raw' of data= holds bytes"),
     ],
 )
 def test_what_cannot_be_trained_is_refused(call: Callable[[], object], sentence: str) -> None:

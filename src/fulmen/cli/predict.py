@@ -117,7 +117,7 @@ def frame(scores: NDArray[np.floating], spec: DataSpec, names: Sequence[str] | N
 
     if spec.task == "regression":
         return pd.DataFrame(scores, columns=list(spec.target_names))
-    likeliest = np.array(spec.target_names)[scores.argmax(1)]
+    likeliest = spec.labels[scores.argmax(1)]
     probabilities = {f"probability_{name}": scores[:, place] for place, name in enumerate(spec.target_names)}
     files = {} if names is None else {"file": names}
     return pd.DataFrame({**files, "prediction": likeliest, **probabilities})

@@ -42,6 +42,12 @@ FUNCTIONS = {
 }
 """What stands for several values, each with an example."""
 FUNCTION = re.compile(r"(choice|range|interval|glob|shuffle|sort|tag|str|int|float|bool)\(.*\)")
+_NUMBER = r"[-+]?[\d.]+(?:e[-+]?\d+)?"
+SPELLED = re.compile(
+    rf"(?i)(?P<log>(?:tag\()?log)?\w*?[\s(,]*(?P<name>interval|uniform|range)?[\s(,]*(?P<inner>log\s*,)?\s*"
+    rf"(?P<low>{_NUMBER})\s*,\s*(?P<high>{_NUMBER})[\s)]*"
+)
+"""Two numbers, and what other programs call what lies between them: log(interval(0.001, 1)), loguniform(0.001, 1)."""
 NESTED = re.compile(r"[^\[{'\"]*\$\{[^{}]*\$\{")
 """Begins a reference with another one inside, which it reads in quotes alone."""
 ITEM = re.compile(r"""(?:^|,)\s*("(?:\\.|[^"\\])*"(?=\s*(?:,|$))|'(?:\\.|[^'\\])*'(?=\s*(?:,|$))|[^,]*)""")
@@ -101,6 +107,12 @@ def parse(text: str) -> "Override":
             raise ConfigurationError(f"cannot read {text!r}: {why}") from error
         if re.search(r"^,|,\s*,|,$", value):
             raise ConfigurationError(f"cannot read {text!r}; a value is missing beside a comma") from error
+        meant = SPELLED.fullmatch(value)
+        if meant is not None and (meant["log"] or meant["inner"] or meant["name"]):
+            function = "range" if (meant["name"] or "").lower() == "range" else "interval"
+            right = f"{function}({meant['low']}, {meant['high']})"
+            right = f"tag(log, {right})" if meant["log"] or meant["inner"] else right
+            raise ConfigurationError(f"cannot read {text!r}; write '{key}={right}'") from error
         called = re.match(r"(\w+)\(", value)
         if called is not None and called[1] not in FUNCTIONS and closest(called[1], FUNCTIONS):
             raise ConfigurationError(f"cannot read {text!r}{did_you_mean(called[1], FUNCTIONS)}") from error

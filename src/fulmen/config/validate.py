@@ -21,7 +21,20 @@ from fulmen.config.omegaconf_private import sentence
 from fulmen.data.source import Source, TaskKind
 from fulmen.errors import ConfigurationError, one_line
 from fulmen.models.activations import ACTIVATIONS, OUTPUT_ACTIVATIONS, PROBABILITIES
-from fulmen.rules import SIGNATURES, Rule, alternatives, many, names_with, number, of_type, one_of, text, whole, yes_no
+from fulmen.rules import (
+    SIGNATURES,
+    Rule,
+    alternatives,
+    many,
+    names_with,
+    number,
+    of_type,
+    one_of,
+    or_null,
+    text,
+    whole,
+    yes_no,
+)
 from fulmen.tasks.names import DIRECTIONS, FURTHER, LOSSES, METRICS, metric_names
 
 SEED = whole(0, 2**32 - 1)
@@ -46,7 +59,7 @@ RULES: Mapping[str, Rule] = {
     "tuned": text(or_null=True),
     "start_from": text(or_null=True),
     "freeze": many(text()),
-    "learning_rates": lambda value: None if value is None else names_with(POSITIVE)(value),
+    "learning_rates": or_null(names_with(POSITIVE)),
     "data_root": text(or_null=True),
     "trust_checkpoint": yes_no,
     "model.hidden": many(whole(1)),
@@ -95,7 +108,7 @@ RULES: Mapping[str, Rule] = {
     "scheduler.mode": one_of("triangular", "triangular2", "exp_range"),
     "scheduler.cycle_momentum": yes_no,
     "loss.delta": POSITIVE,
-    "loss.class_weights": lambda value: None if value is None else many(AT_LEAST_0)(value),
+    "loss.class_weights": or_null(many(AT_LEAST_0)),
     "penalty.weight": AT_LEAST_0,
     "penalty.l1_ratio": number("[0, 1]"),
     "init.std": AT_LEAST_0,

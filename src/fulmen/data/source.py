@@ -3,23 +3,26 @@
 A source uses NumPy and its own library, never torch: its sizes and task are read before torch is imported.
 To add a data set, subclass `Source` in a new file in `sets/` and add a YAML file in `conf/data/` (CONTRIBUTING.md).
 
-Shapes: N rows, C channels, H height, W width, F features, T targets.
+Shapes: N rows, C channels, H height, W width, F features, T targets, K classes.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fulmen.data import new_rows
+from fulmen.rules import Rule, check
 
 if TYPE_CHECKING:
     import pandas as pd
 
 TaskKind = Literal["regression", "binary", "multiclass"]
+LabelType = Literal["number", "text", "yes_no"]
 
 SPLITS = ("train", "val", "test")
 
@@ -37,6 +40,21 @@ class DataSpec:
     """F names; empty for images."""
     target_names: tuple[str, ...]
     """T target names for regression; the class names otherwise."""
+    label_type: LabelType = "number"
+    """What the rows hold for a class, which predictions hold as well; `number`: texts unless all names are numbers."""
+
+    @property
+    def labels(self) -> NDArray[Any]:
+        """The classes as the rows hold them, [K]: whole or floating numbers, texts, or False and True."""
+        names = self.target_names
+        if self.label_type == "yes_no":
+            return np.array([name == "True" for name in names])
+        for make in (int, float) if self.label_type == "number" else ():
+            with suppress(ValueError):
+                values = [make(name) for name in names]
+                if [*map(str, values)] == [*names]:  # not 007, which is a text
+                    return np.array(values)
+        return np.array(names)
 
     @classmethod
     def of(cls, plain: Mapping[str, Any]) -> "DataSpec":
@@ -47,10 +65,12 @@ class DataSpec:
         """
         try:
             in_shape, features, targets = (tuple(plain[name]) for name in ("in_shape", "feature_names", "target_names"))
-            spec = cls(in_shape, plain["out_features"], plain["task"], features, targets)
+            label_type = plain.get("label_type", "number")
+            spec = cls(in_shape, plain["out_features"], plain["task"], features, targets, label_type)
             right = (
                 all(type(size) is int and size > 0 for size in (*in_shape, spec.out_features))
                 and spec.task in get_args(TaskKind)
+                and label_type in get_args(LabelType)
                 and all(isinstance(name, str) for name in (*features, *targets))
                 and len(targets) == (2 if spec.task == "binary" else spec.out_features)
             )
@@ -72,7 +92,7 @@ class Split(NamedTuple):
 
 @dataclass(kw_only=True)
 class Source(ABC):
-    """A data set. The fields are the keys of its YAML file; subclasses add their own.
+    """A data set. The fields are the keys of its YAML file; subclasses add their own, and rules for them.
 
     `__post_init__` raises `ValueError` for an invalid field.
     """
@@ -85,6 +105,13 @@ class Source(ABC):
     """Standardized on train: nothing, each feature, features and targets, or each channel of an image."""
     seed: int = 0
     """Seed of the data, independent of the `seed` of the run."""
+
+    rules: ClassVar[Mapping[str, Rule]] = {}
+    """What values of the fields must be, where their types do not say it all."""
+
+    def __post_init__(self) -> None:
+        for name, rule in self.rules.items():
+            check(f"data.{name}", getattr(self, name), rule)
 
     @property
     @abstractmethod

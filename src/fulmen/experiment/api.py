@@ -7,8 +7,10 @@ content, and a class is named by its module, so that a run has a record like any
 import functools
 import hashlib
 import io
+import itertools
 import json
 import shlex
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,10 +26,12 @@ from fulmen.config import project, recorded
 from fulmen.config.allowlist import listed
 from fulmen.config.groups import search_path
 from fulmen.config.overrides import read
+from fulmen.data.tables.column_checks import FEW_ROWS
+from fulmen.data.tables.columns import clean
 from fulmen.data.tables.splitting import Sizes
 from fulmen.errors import ConfigurationError, from_python
 from fulmen.experiment import build
-from fulmen.rules import split_override, type_of
+from fulmen.rules import alternatives, split_override, type_of
 from fulmen.runs.files import expand_home, replacing, seen_from_here
 
 if TYPE_CHECKING:
@@ -259,14 +263,42 @@ def _rows(data: Any, target: Any) -> dict[str, Any]:
         )
     if not isinstance(x, pd.DataFrame):
         return _arrays(np.asarray(x), np.asarray(y))
+    if isinstance(y, (pd.DataFrame, pd.Series)) and not x.index.equals(y.index) and set(x.index) == set(y.index):
+        raise ConfigurationError("data= has features and targets in different orders; give y.loc[x.index]")
     columns = pd.DataFrame(y)  # a copy, of which the names alone change
     if not isinstance(y, pd.DataFrame) and getattr(y, "name", None) is None:
-        columns.columns = pd.Index([f"y{place + 1}" for place in range(columns.shape[1])])
-    frame = pd.concat([x.reset_index(drop=True), columns.reset_index(drop=True)], axis=1)
-    return _table(frame, list(columns) if columns.shape[1] > 1 else columns.columns[0])
+        letters = next(name for name in map("y".__mul__, itertools.count(1)) if f"{name}1" not in x)
+        columns.columns = pd.Index([f"{letters}{place + 1}" for place in range(columns.shape[1])])
+    features, targets = x.reset_index(drop=True), columns.reset_index(drop=True)
+    own = [name for name in targets if name in features]
+    if len(x) > FEW_ROWS:  # of few, a feature may well equal the target
+        own += [
+            name
+            for place, name in enumerate(features)
+            if any(features.iloc[:, place].equals(targets[each]) for each in targets)
+        ]
+    if own:
+        raise ConfigurationError(
+            f"data= has its target among its features, the column {own[0]!r}; "
+            f"give x.drop(columns={own[0]!r}) instead of x"
+        )
+    return _table(pd.concat([features, targets], axis=1), list(targets) if targets.shape[1] > 1 else targets.columns[0])
 
 
 def _table(frame: "pd.DataFrame", target: Any) -> dict[str, Any]:
+    import pandas as pd
+
+    names = Counter(clean(str(name)) for name in frame)
+    if twice := [name for name, count in names.items() if count > 1]:
+        raise ConfigurationError(f"data= has two columns with the name {twice[0]!r}; rename or drop one of them")
+    wanted = [target] if isinstance(target, (str, int, float)) or not isinstance(target, Iterable) else [*target]
+    if missing := [name for name in wanted if clean(str(name)) not in names]:
+        near = alternatives(str(missing[0]), names, "the columns are")
+        raise ConfigurationError(f"target={missing[0]!r} is no column of data={near}")
+    for name, column in frame.items():
+        if column.dtype.kind == "c" or pd.api.types.infer_dtype(column) == "bytes":
+            what = "complex numbers" if column.dtype.kind == "c" else "bytes"
+            raise ConfigurationError(f"the column {name!r} of data= holds {what}; make numbers or texts of them")
     text = frame.to_csv(index=False).encode()
     path = DATA / f"{hashlib.sha256(text).hexdigest()[:16]}.csv"
     with _new(path) as file:

@@ -123,7 +123,7 @@ class Run:
             rows: a pandas DataFrame, matched by the names of the features, or an array or lists, [N, *in_shape].
 
         Returns:
-            Values [N, T] in the targets' units, or classes [N]: their names, or whole numbers if all names are such.
+            Values [N, T] in the targets' units, or classes [N], of the type that they have in the training rows.
 
         Raises:
             ValueError: rows lack a feature, or have another shape.

@@ -6,7 +6,6 @@ learned from its training rows, all as plain values.
 Shapes: N rows, T targets, K classes.
 """
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -54,14 +53,9 @@ class Predictor:
         return data_type(self.evaluation.precision)
 
     def predict(self, rows: Any) -> NDArray[Any]:
-        """Returns values [N, T], or the likeliest classes [N]: their names, which are whole numbers if all look so."""
+        """Returns values [N, T], or the likeliest classes [N], of the type that they have in the training rows."""
         scores = self.scores(rows)
-        if self.spec.task == "regression":
-            return scores
-        names = self.spec.target_names
-        are_numbers = all(re.fullmatch(r"0|-?[1-9]\d{0,17}", name) for name in names)
-        likeliest: NDArray[Any] = np.array([*map(int, names)] if are_numbers else names)[scores.argmax(1)]
-        return likeliest
+        return scores if self.spec.task == "regression" else self.spec.labels[scores.argmax(1)]
 
 
 def final(scores: Tensor, task: Task) -> Tensor:

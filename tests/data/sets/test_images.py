@@ -1,6 +1,9 @@
 """Images in folders: read by Pillow, split, changed at random in training, predicted from files."""
 
 import json
+import struct
+import warnings
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 
 from fulmen.cli.main import main
 from fulmen.data.sets.images import Images
@@ -108,6 +111,60 @@ def test_sixteen_bits_rotated_photos_and_palettes(tmp_path: Path, make: Make) ->
     np.testing.assert_allclose(x[1], x[0, :, ::-1, ::-1], atol=1 / 255)
 
 
+def test_orientations_are_those_of_pillow_whatever_else_the_metadata_hold(tmp_path: Path, make: Make) -> None:
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8))
+    exif = image.getexif()
+    for orientation in range(10):
+        exif[0x0112] = orientation
+        image.save(tmp_path / f"{orientation}.png", exif=exif)
+    exif[0x0112], exif[0x010D] = 6, "name"
+    image.save(tmp_path / "odd.png", exif=exif)
+    content = (tmp_path / "odd.png").read_bytes()
+    start = content.index(b"eXIf")
+    length = int.from_bytes(content[start - 4 : start])
+    chunk = content[start : start + 4 + length].replace(b"\x01\x0d\x00\x02", b"\x01\x00\x00\x02")  # the width as a text
+    rest = zlib.crc32(chunk).to_bytes(4) + content[start + 8 + length :]
+    (tmp_path / "odd.png").write_bytes(content[:start] + chunk + rest)
+    with warnings.catch_warnings(), Image.open(tmp_path / "odd.png") as opened:
+        warnings.simplefilter("ignore")
+        with pytest.raises(struct.error):
+            ImageOps.exif_transpose(opened)
+    files, x = make(tmp_path, size=16).read(str(tmp_path))
+    for file, found in zip(files[:10], x, strict=False):
+        with Image.open(file) as opened:
+            upright = ImageOps.exif_transpose(opened)
+        np.testing.assert_allclose(found.transpose(1, 2, 0) * 255, np.asarray(upright), atol=1e-3)
+    np.testing.assert_array_equal(x[10], x[6])
+
+
+def test_kinds_of_images_that_are_read_and_those_that_are_refused(tmp_path: Path, make: Make) -> None:
+    values = np.linspace(0, 250, 256).reshape(16, 16).astype(np.uint8)
+    grey = Image.fromarray(values)
+    still = {"rgba.png": "RGBA", "la.png": "LA", "cmyk.tif": "CMYK", "palette.png": "P", "grey.webp": "RGB"}
+    for name, mode in still.items():
+        grey.convert(mode).save(tmp_path / name, **({"lossless": True} if "webp" in name else {}))
+    grey.save(tmp_path / "moving.gif", save_all=True, append_images=[grey.rotate(90), grey.rotate(180)])
+    images = make(tmp_path, size=16, channels=1)
+    files, x = images.read(str(tmp_path))
+    assert len(files) == 6
+    np.testing.assert_allclose(x[:, 0] * 255, np.broadcast_to(values, (6, 16, 16)), atol=1.01)
+    whole = (tmp_path / "rgba.png").read_bytes()
+    header = b"IHDR" + (60_000).to_bytes(4) * 2 + bytes((8, 2, 0, 0, 0))
+    damaged = {
+        "empty.png": (b"", r"\(it is empty\)"),
+        "cut.png": (whole[:80], "cannot be read as an image"),
+        "text.jpg": (b"no image", "cannot be read as an image: delete or replace it"),
+        "bomb.png": (whole[:12] + header + zlib.crc32(header).to_bytes(4) + whole[33:], "more than 178,956,970 pixels"),
+    }
+    for name, (content, sentence) in damaged.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ValueError, match=f"{name} .*{sentence}"):
+            images.read(str(tmp_path / name))
+    Image.fromarray(values.astype(np.float32) / 255).save(tmp_path / "floats.tif")
+    with pytest.raises(ValueError, match=r"floats\.tif .*32 bits for each pixel, and must have 8 or 16"):
+        images.read(str(tmp_path / "floats.tif"))
+
+
 def test_changes_follow_from_seed_and_step() -> None:
     x = torch.arange(2 * 3 * 16 * 16.0).view(2, 3, 16, 16) + 1
     rows, y = Batch(x.repeat(20, 1, 1, 1), torch.zeros(40)), torch.zeros(40)
@@ -145,7 +202,8 @@ def test_a_folder_trains_resumes_evaluates_and_predicts(
     assert main([*words, "trainer.max_epochs=3", "run_dir=plain"]) == 0
     assert main(["resume=part", "trainer.max_epochs=3", allow]) == 0
     figures = [json.loads(Path(name, "metrics.json").read_text()) for name in ("whole", "part", "plain")]
-    assert figures[0] == figures[1] != figures[2]
+    losses = [pd.read_csv(Path(name, "history.csv"))["train/loss"].tolist() for name in ("whole", "part", "plain")]
+    assert figures[0] == figures[1] and losses[0] == losses[1] != losses[2]
     assert main(["evaluate", "whole", "split=test", allow]) == 0
     assert json.loads(capsys.readouterr().out)["test/loss"] == pytest.approx(figures[0]["test/loss"], rel=1e-5)
     assert main(["evaluate", "plain", "data.augment=[{_target_: own_changes.Crop}]"]) == 1

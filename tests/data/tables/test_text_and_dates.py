@@ -14,6 +14,7 @@ from sklearn.preprocessing import normalize
 
 from fulmen.cli.main import main
 from fulmen.data.sets.table import Table
+from fulmen.data.tables import dates
 
 MakeTable = Callable[..., Table]
 GOOD, BAD = ("lovely", "great", "warm"), ("awful", "cold", "broken")
@@ -90,6 +91,8 @@ def test_dates_become_days_and_waves(csv: Path, made: MakeTable) -> None:
         ("31.01.2024", ["1.2.2024", "03.02.24"]),
         ("1/31/2024", ["2/1/2024", "02/03/24"]),
         ("31 Jan 2024", ["1-feb-2024", "3 February 24"]),
+        ("Jan 31, 2024", ["February 1st 2024", "Sat, 3 Feb. 2024"]),
+        (" 31.01.2024 ", ["1.2.2024\u00a0", "\t03.02.24"]),
         ("20240131", ["20240201", "20240203"]),
     ],
 )
@@ -101,6 +104,34 @@ def test_dates_are_read_as_they_are_written(made: MakeTable, tmp_path: Path, fir
     x = table.encode(table.read(str(path)))
     began = (pd.Timestamp("2024-01-31") - pd.Timestamp(0)).days
     assert x[:3, 0].tolist() == [began, began + 1, began + 3]
+
+
+@pytest.mark.parametrize(
+    ("text", "right"),
+    [
+        ("2024-01-31 10:00+02", "2024-01-31 10:00"),  # zones are left aside
+        ("2024-01-31T10:00Z", "2024-01-31 10:00"),
+        ("Wed, 31 Jan 2024 10:00:00 GMT", "2024-01-31 10:00"),
+        ("1/31/2024 1:45 PM", "2024-01-31 13:45"),
+        ("2024-01-31 10:00:00.25", "2024-01-31 10:00:00.25"),
+        ("2024-01-31T10:00:00,25+0100", "2024-01-31 10:00:00.25"),
+        (" 31.1.2024\u00a0", "2024-01-31"),  # as a frame may hold them
+        ("1901-01-31", "1901-01-31"),
+        ("31 Junk 2024", None),
+        ("31 Mai 2024", None),
+        ("2024-01-31-10:00", None),  # a zone without a time is no date, or an hour
+        ("2023-02-29", None),
+        ("2024-01-31 24:00", None),
+    ],
+)
+def test_times_zones_and_months_are_read_rightly_or_refused(text: str, right: str | None) -> None:
+    column = pd.Series([text], name="day")
+    if right is None:
+        with pytest.raises(ValueError, match=re.escape(f"{text!r} in row 1: it must hold dates, such as 2024-01-31")):
+            dates.days(column, dates.order(column))
+        return
+    expected = (pd.Timestamp(right) - pd.Timestamp(0)) / pd.Timedelta(days=1)
+    assert_allclose(dates.days(column, dates.order(column)), [expected], rtol=0, atol=1e-9)
 
 
 def test_a_table_with_text_and_dates_trains_and_predicts(csv: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -127,7 +158,11 @@ TABLES = {
     "no date": ({"w": "date"}, ["2024-01-31", "soon"] * 30, "holds 'soon' in row .*: it must hold dates, such as"),
     "no such day": ({"w": "date"}, ["2024-01-31", "2024-02-30"] * 30, "holds '2024-02-30' in row"),
     "either way round": ({"w": "date"}, ["1/2/2024", "3/4/2024"] * 30, "day and month may be either way round"),
-    "both ways round": ({"w": "date"}, ["31/1/2024", "1/31/2024"] * 30, "holds '31/1/2024' in row .*month before day"),
+    "both ways round": (
+        {"w": "date"},
+        ["31/1/2024", "1/31/2024"] * 30,
+        "holds '31/1/2024' in row .*the month before the day",
+    ),
 }
 
 

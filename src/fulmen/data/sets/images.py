@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from fulmen.data.new_rows import pixels
 from fulmen.data.sets.npy_files import memory
 from fulmen.data.source import SPLITS, DataSpec, Source, Split
-from fulmen.data.tables.splitting import Sizes, size
-from fulmen.rules import check, listed, whole
+from fulmen.data.tables.splitting import Sizes, share_or_count
+from fulmen.rules import Rule, listed, whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,6 +31,18 @@ if TYPE_CHECKING:
 ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 """Pillow reads nothing else, whatever a file is called: for some formats it starts other programs."""
+ORIENTATION = 0x0112
+"""The EXIF tag that says how the camera was held."""
+TURNS: Mapping[Any, str] = {
+    2: "FLIP_LEFT_RIGHT",
+    3: "ROTATE_180",
+    4: "FLIP_TOP_BOTTOM",
+    5: "TRANSPOSE",
+    6: "ROTATE_270",
+    7: "TRANSVERSE",
+    8: "ROTATE_90",
+}
+"""How an image is turned upright, by its orientation, in Pillow's words."""
 
 
 @dataclass(kw_only=True)
@@ -50,10 +62,7 @@ class Images(Source):
     test_size: float
     """The same for the test split."""
 
-    def __post_init__(self) -> None:
-        check("data.size", self.size, whole(1))
-        check("data.val_size", self.val_size, size)
-        check("data.test_size", self.test_size, size)
+    rules: ClassVar[Mapping[str, Rule]] = {"size": whole(1), "val_size": share_or_count, "test_size": share_or_count}
 
     @property
     def augmentations(self) -> Sequence[Any]:
@@ -154,15 +163,24 @@ class Images(Source):
         try:
             with Image.open(file, formats=FORMATS) as opened:
                 opened.draft(mode, (2 * self.size, 2 * self.size))  # of a large JPEG, only a part is decoded
-                image = ImageOps.exif_transpose(opened)
-                if image.mode.startswith("I;16"):  # which Pillow would cut off at 255
+                opened.load()  # some formats have their metadata behind the pixels
+                turn = TURNS.get(opened.getexif().get(ORIENTATION))  # ImageOps.exif_transpose fails on odd metadata
+                image = opened if turn is None else opened.transpose(Image.Transpose[turn])
+                if image.mode in ("I", "F"):  # which Pillow would cut off at 255
+                    raise ValueError("it has 32 bits for each pixel, and must have 8 or 16")
+                if image.mode.startswith("I;16"):  # likewise
                     image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
                 image = ImageOps.fit(image.convert(mode), (self.size, self.size))
         except FileNotFoundError as error:
             raise ValueError(f"there is no file {file}") from error
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            why = "" if isinstance(error, UnidentifiedImageError) else f" ({' '.join(str(error).split())})"
-            raise ValueError(f"{file} cannot be read as an image{why}: delete it, or mend it.") from error
+        except Image.DecompressionBombError as error:
+            limit = 2 * (Image.MAX_IMAGE_PIXELS or 0)
+            raise ValueError(f"{file} has more than {limit:,} pixels: delete it, or make it smaller.") from error
+        except Exception as error:  # of a damaged file, Pillow raises whatever that leads to
+            is_said = isinstance(error, (OSError, ValueError)) and not isinstance(error, UnidentifiedImageError)
+            said = " ".join((getattr(error, "strerror", None) or str(error)).split()) if is_said else ""
+            why = f" ({said})" if said else "" if file.stat().st_size else " (it is empty)"
+            raise ValueError(f"{file} cannot be read as an image{why}: delete or replace it.") from error
         values = np.asarray(image, np.float32) / np.float32(255)  # [S, S] or [S, S, C]
         return values[None] if values.ndim == 2 else values.transpose(2, 0, 1)
 

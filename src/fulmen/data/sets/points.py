@@ -1,18 +1,23 @@
 """Points in the plane, in classes: scikit-learn's circles, moons and blobs (notebooks 002 to 004), and two spirals."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from fulmen.data.sets.synthetic import Synthetic
 from fulmen.data.source import DataSpec, Split
-from fulmen.rules import check, number
+from fulmen.rules import Rule, number
 
 TURNS = 1.5
 """Turns of a spiral."""
-SAME_POINTS = "with 0, all splits would contain the same points"
-"""The reason why noise may not be 0 where scikit-learn draws nothing else at random."""
+
+
+def above_0(value: Any) -> str | None:
+    """Applies the rule of noise that may not be 0, where scikit-learn draws nothing else at random."""
+    wanted = number("(0, inf)")(value)
+    return None if wanted is None else f"{wanted}; with 0, all splits would contain the same points"
 
 
 @dataclass(kw_only=True)
@@ -26,10 +31,7 @@ class Circles(Synthetic):
     noise: float
     """Standard deviation of the noise, above 0."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check("data.factor", self.factor, number("(0, 1)"))
-        check("data.noise", self.noise, number("(0, inf)"), SAME_POINTS)
+    rules: ClassVar[Mapping[str, Rule]] = {**Synthetic.rules, "factor": number("(0, 1)"), "noise": above_0}
 
     def draw(self, random: np.random.RandomState, rows: int) -> Split:
         from sklearn.datasets import make_circles
@@ -46,9 +48,7 @@ class Moons(Synthetic):
     noise: float
     """Standard deviation of the noise, above 0."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check("data.noise", self.noise, number("(0, inf)"), SAME_POINTS)
+    rules: ClassVar[Mapping[str, Rule]] = {**Synthetic.rules, "noise": above_0}
 
     def draw(self, random: np.random.RandomState, rows: int) -> Split:
         from sklearn.datasets import make_moons
@@ -69,9 +69,7 @@ class Spirals(Synthetic):
     noise: float
     """Standard deviation of the noise; neighbouring spirals are 1/3 apart."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check("data.noise", self.noise, number("[0, inf)"))
+    rules: ClassVar[Mapping[str, Rule]] = {**Synthetic.rules, "noise": number("[0, inf)")}
 
     def draw(self, random: np.random.RandomState, rows: int) -> Split:
         y = np.arange(rows) % 2
@@ -94,9 +92,7 @@ class Blobs(Synthetic):
     std: float
     """Standard deviation of each cluster, above 0."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check("data.std", self.std, number("(0, inf)"), SAME_POINTS)
+    rules: ClassVar[Mapping[str, Rule]] = {**Synthetic.rules, "std": above_0}
 
     def load(self) -> dict[str, Split]:
         from sklearn.datasets import make_blobs

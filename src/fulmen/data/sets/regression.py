@@ -1,12 +1,14 @@
 """Targets drawn at random: linear in the features (notebooks 001, 003 and 004), a curve, and pure noise."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from fulmen.data.sets.synthetic import Synthetic
 from fulmen.data.source import DataSpec, Split
-from fulmen.rules import check, number
+from fulmen.rules import Rule, number
 
 WEIGHTS_5D = np.array([1, 0.5, 0.1, 0, 0])
 
@@ -55,9 +57,7 @@ class Regression(Synthetic):
     noise: float
     """Standard deviation of the noise."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check("data.noise", self.noise, number("[0, inf)"))
+    rules: ClassVar[Mapping[str, Rule]] = {**Synthetic.rules, "noise": number("[0, inf)")}
 
     def load(self) -> dict[str, Split]:
         from sklearn.datasets import make_regression

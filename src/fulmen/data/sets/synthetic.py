@@ -1,12 +1,13 @@
 """Data sets drawn at random: train as in the lesson, validation and test by fresh draws from the same distribution."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from fulmen.data.source import Source, Split, fresh
-from fulmen.rules import check, whole
+from fulmen.rules import Rule, whole
 
 MOST_ROWS = 10_000_000
 """Maximum number of rows per split. Rows are drawn into memory, and a checkpoint from the web may ask for any number;
@@ -21,11 +22,12 @@ class Sized(Source):
     val_size: int
     test_size: int
 
-    def __post_init__(self) -> None:
-        check("data.train_size", self.train_size, whole(1, MOST_ROWS))
-        check("data.val_size", self.val_size, whole(0, MOST_ROWS))
-        check("data.test_size", self.test_size, whole(0, MOST_ROWS))
-        check("data.seed", self.seed, whole(0, 2**32 - 1))  # what NumPy's generators take
+    rules: ClassVar[Mapping[str, Rule]] = {
+        "train_size": whole(1, MOST_ROWS),
+        "val_size": whole(0, MOST_ROWS),
+        "test_size": whole(0, MOST_ROWS),
+        "seed": whole(0, 2**32 - 1),  # what NumPy's generators take
+    }
 
 
 class Synthetic(Sized):

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, get_args
 
 import numpy as np
 import yaml
@@ -26,9 +26,9 @@ from fulmen.data.tables.columns import clean, kind, roles
 from fulmen.data.tables.encoding import Column, FittedSchema, encode, feature_names, fit, schema_form
 from fulmen.data.tables.numbers import Number
 from fulmen.data.tables.reader import check_form, frame, read, read_cells
-from fulmen.data.tables.splitting import RowIndices, Sizes, groups, moments, size
-from fulmen.data.tables.target import CLASS_NUMBER, TargetOptions, TargetSpec, known_target_spec, target_spec
-from fulmen.rules import check, listed, mapping, one_of
+from fulmen.data.tables.splitting import RowIndices, Sizes, groups, moments, share_or_count
+from fulmen.data.tables.target import TargetOptions, TargetSpec, known_target_spec, target_spec
+from fulmen.rules import Rule, check, listed, mapping, one_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,9 +81,10 @@ class Table(Source):
     test_size: float
     """The same for the test split."""
 
+    rules: ClassVar[Mapping[str, Rule]] = {"val_size": share_or_count, "test_size": share_or_count}
+
     def __post_init__(self) -> None:
-        check("data.val_size", self.val_size, size)
-        check("data.test_size", self.test_size, size)
+        super().__post_init__()
         check_form(self.separator, self.decimal)
         if self.time is not None and self.group is not None:
             raise ValueError(f"data.time={self.time} and data.group={self.group} cannot be combined: set only one.")
@@ -186,6 +187,8 @@ class Table(Source):
         names = feature_names(columns)
         if not names:
             raise ValueError(f"Every column of {self.path} is constant: there is nothing to learn from.")
+        spec = DataSpec((len(names),), target.out_features, target.task, names, target.names, target.label_type)
+        spec = known.spec if known else spec
         x, unknown = encode(table, columns)
         y = np.zeros((len(table), *target.y.shape[1:]), target.y.dtype)  # for all rows, like x
         y[there] = target.y
@@ -198,7 +201,7 @@ class Table(Source):
             notes += [f"no training row has class {listed(unseen)}"] if unseen else []
         return Contents(
             {name: Split(x[part], y[part]) for name, part in splits.items()},
-            FittedSchema(DataSpec((len(names),), target.out_features, target.task, names, target.names), columns),
+            FittedSchema(spec, columns),
             splits,
             notes,
             _summary(cells, table, targets, target, features, columns, remarks),
@@ -232,9 +235,7 @@ class Table(Source):
         form = self._form
         if known:
             form = schema_form(form, known.columns)
-            classes = known.spec.target_names if known.spec.task != "regression" else ()
-            are_read_as_texts = not (set(classes) <= {"False", "True"} or all(map(CLASS_NUMBER.fullmatch, classes)))
-            if are_read_as_texts:  # such as 007, NA
+            if known.spec.task != "regression" and known.spec.label_type == "text":  # such as 007, NA
                 texts: dict[str, Type] = dict.fromkeys(_names(self.target or ()), "text")
                 form = dataclasses.replace(form, types={**texts, **form.types})
         cells = read_cells(self.path, separator=self.separator, form=form)

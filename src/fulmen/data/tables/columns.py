@@ -68,11 +68,12 @@ INFERRED: dict[str, Kind] = {
 }
 """Kinds, by pandas' words for what it finds in a column of objects."""
 
+MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
 DATE = (
     r"(?i)\s*(?:\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.](?:\d{4}|\d{2})"
-    r"|\d{1,2}[- ](?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*[-, ]+\d{2,4})(?:[T ]+\d.*)?\s*"
+    rf"|\d{{1,2}}[- ]{MONTH}[-, ]+\d{{2,4}}|{MONTH} \d{{1,2}},? \d{{4}})(?:[T ]+\d.*)?\s*"
 )
-"""Texts that are dates, with or without a time: 2024-01-31, 31.1.2024, 1/31/24, 31 Jan 2024."""
+"""Texts that are dates, with or without a time: 2024-01-31, 31.1.2024, 1/31/24, 31 Jan 2024, Jan 31, 2024."""
 EXACT = 2.0**53
 """From here on floating numbers are whole whatever was meant."""
 

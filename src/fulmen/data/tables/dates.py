@@ -19,23 +19,45 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import pandas as pd
 
-MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-ORDERS = {"": "", "dmy": ", day before month as in the training rows", "mdy": ", month before day as there"}
+MONTHS = (
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
+)
+"""A month may be cut off after three letters or more."""
+ORDERS = {
+    "": "",
+    "dmy": ", with the day before the month as in the training rows",
+    "mdy": ", with the month before the day as in the training rows",
+}
 """Orders of day and month, where neither the year comes first nor the month has a name; and how messages say so."""
 PERIODS = {"year": 365.2425, "week": 7.0, "day": 1.0}
 """Days."""
-TIME = r"(?:[T ]+(?P<hour>\d{1,2}):(?P<minute>\d\d)(?::(?P<second>\d\d)(?:\.\d+)?)?\s*(?P<half>[ap]m)?)?"
-ZONE = r"\s*(?:Z|UTC|[+-]\d\d:?\d\d)?"
+ZONE = r"\s*(?:Z|UTC|GMT|[+-]\d\d(?::?\d\d)?)?"
+TIME = r"(?:[T ]+(?P<hour>\d{1,2}):(?P<minute>\d\d)(?::(?P<second>\d\d(?:[.,]\d+)?))?\s*(?P<half>[ap]m)?" + ZONE + ")?"
+WEEKDAY = r"(?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*[, ]+)?"
+MONTH = r"(?P<month>[a-z]{3,9})"
+YEAR = r"(?P<year>\d{4}|\d\d)"
 FORMS = [
-    re.compile(form + TIME + ZONE, re.IGNORECASE)
+    re.compile(form + TIME, re.IGNORECASE)
     for form in (
         r"(?P<year>\d{4})[-/.](?P<month>\d{1,2})[-/.](?P<day>\d{1,2})",
         r"(?P<year>\d{4})(?P<month>\d\d)(?P<day>\d\d)",
-        r"(?P<day>\d{1,2})[- ](?P<month>[a-z]{3})[a-z]*[-, ]+(?P<year>\d{4}|\d\d)",
-        r"(?P<one>\d{1,2})(?P<mark>[-/.])(?P<other>\d{1,2})[-/.](?P<year>\d{4}|\d\d)",
+        WEEKDAY + r"(?P<day>\d{1,2})(?:st|nd|rd|th|\.)?[- ]" + MONTH + r"\.?[-, ]+" + YEAR,
+        WEEKDAY + MONTH + r"\.?[- ](?P<day>\d{1,2})(?:st|nd|rd|th)?(?:-|,? +)(?P<year>\d{4})",
+        r"(?P<one>\d{1,2})(?P<mark>[-/.])(?P<other>\d{1,2})[-/.]" + YEAR,
     )
 ]
-"""2024-01-31, 20240131, 31 Jan 2024, and with day and month in either order 31.1.2024."""
+"""2024-01-31, 20240131, 31 Jan 2024, Jan 31, 2024, and with day and month in either order 31.1.2024."""
 
 
 def order(column: "pd.Series[Any]") -> str:
@@ -45,7 +67,7 @@ def order(column: "pd.Series[Any]") -> str:
         ValueError: they may be read in both ways, or in none.
     """
     texts = column.dropna().astype(str).unique()
-    found = [match for text in texts if (match := FORMS[-1].fullmatch(text))]
+    found = [match for text in texts if (match := FORMS[-1].fullmatch(text.strip()))]
     if not found:
         return ""
     first, second = (max(int(match[name]) for match in found) for name in ("one", "other"))
@@ -89,10 +111,14 @@ def _days(text: str, written: str) -> float | None:
     hour = int(found["hour"] or 0)
     if found["half"]:
         hour = hour % 12 + 12 * (found["half"].lower() == "pm")
-    with suppress(ValueError):  # no such day
-        number = int(month) if month.isdigit() else MONTHS.index(month.lower()) + 1
-        then = datetime(year, number, int(day), hour, int(found["minute"] or 0), int(found["second"] or 0))
-        return (then - datetime(1970, 1, 1)) / timedelta(days=1)
+    word = month.lower()
+    number = (
+        int(word) if word.isdigit() else sum(place for place, name in enumerate(MONTHS, 1) if name.startswith(word))
+    )
+    seconds = float((found["second"] or "0").replace(",", "."))
+    with suppress(ValueError, OverflowError):  # no such day, or time
+        then = datetime(year, number, int(day), hour, int(found["minute"] or 0), int(seconds))
+        return (then - datetime(1970, 1, 1) + timedelta(seconds=seconds % 1)) / timedelta(days=1)
     return None
 
 

@@ -139,7 +139,7 @@ class Sizes:
         return {"train": rows} | {name: found[name] for name in ("val", "test") if name in found}
 
 
-def size(value: Any) -> str | None:
+def share_or_count(value: Any) -> str | None:
     """Applies the rule of a split's size."""
     fits = number("[0, 1)")(value) is None or whole(1)(value) is None
     return None if fits else "a share below 1, or a whole number of rows"

@@ -4,7 +4,6 @@ Shapes: N rows, T targets.
 """
 
 import dataclasses
-import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fulmen.data.new_rows import floats
-from fulmen.data.source import TaskKind
+from fulmen.data.source import LabelType, TaskKind
 from fulmen.data.tables.advice import typed
 from fulmen.data.tables.column_checks import FEW_ROWS, check_numbers
 from fulmen.data.tables.columns import kind, whole
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
 
 CLASSES = 20
 """Different whole numbers up to which they are taken for classes."""
-CLASS_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:e[-+][0-9]+)?")
-"""The name of a class that is a number."""
 
 TargetOptions = Literal["auto", "regression", "binary", "multiclass"]
 
@@ -39,6 +36,7 @@ class TargetSpec:
     """[N, T] floating for regression; [N] whole class numbers from 0 otherwise."""
     names: tuple[str, ...]
     """T names of values for regression; the names of the classes otherwise."""
+    label_type: LabelType = "number"
     notes: tuple[str, ...] = ()
 
     @property
@@ -132,7 +130,9 @@ def _one(column: "pd.Series[Any]", wanted: TargetOptions) -> TargetSpec:
     names, y = _classes(column)
     task: TaskKind = "multiclass" if count > 2 or wanted == "multiclass" else "binary"
     taken = f"the {count} whole numbers of {name} are taken for classes; for values add data.task=regression"
-    return TargetSpec(task, y, names, (taken,) if numbers and wanted == "auto" else ())
+    holds = kind(column)
+    label_type: LabelType = holds if holds in ("text", "yes_no") else "number"
+    return TargetSpec(task, y, names, label_type, (taken,) if numbers and wanted == "auto" else ())
 
 
 def _classes(column: "pd.Series[Any]") -> tuple[tuple[str, ...], NDArray[np.int64]]:

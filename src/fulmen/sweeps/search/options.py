@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 from fulmen.config.groups import conf_dir
 from fulmen.config.overrides import parse
 from fulmen.errors import ConfigurationError
-from fulmen.rules import Rule, alternatives, check, many, one_of, split_override, text, whole
+from fulmen.rules import Rule, alternatives, check, many, one_of, or_null, split_override, text, whole
 
 WORD: Final = "sweep=optuna"
 KEYS: Final = "hydra.sweeper."
@@ -20,7 +20,7 @@ RULES: Final[Mapping[str, Rule]] = {
     "n_trials": whole(1, or_else=[None]),
     "sampler": one_of("tpe", "gp", "cmaes", "random", "grid"),
     "pruner": one_of("median", "hyperband", "none"),
-    "objectives": lambda value: None if value is None else many(text())(value),
+    "objectives": or_null(many(text())),
     "n_startup_trials": whole(0),
     "n_jobs": whole(1),
     "storage": text(or_null=True),
