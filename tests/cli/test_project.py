@@ -4,6 +4,7 @@ import importlib.util
 import io
 import json
 import py_compile
+import shlex
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -63,6 +64,35 @@ def test_a_new_project_trains_and_every_command_finds_it(
     assert main(["resume", run, "trainer.max_epochs=2"]) == 0
     assert main(["rerun", run, "model.waves=3", "figures=none", "quiet=true"]) == 0
     assert main(["experiment=first"]) == 1, "elsewhere it is not there"
+
+
+def test_commands_are_printed_without_what_the_project_supplies(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["-m", "experiment=first", *SHORT[:-1], "optimizer.lr=0.01,1e38"]
+
+    def printed(start: str) -> str:
+        lines = capsys.readouterr().out.splitlines()
+        return next(line.strip().removeprefix(start) for line in lines if line.strip().startswith(start))
+
+    assert main(words) == 1
+    typed = printed("alone: ")
+    assert typed.startswith("fulmen rerun=logs/sweeps/") and typed.endswith("/1")
+    assert main([*shlex.split(typed)[1:], "optimizer.lr=0.1"]) == 0
+    (sweep,) = Path("logs/sweeps").iterdir()
+    assert main(["report", str(sweep)]) == 0
+    page = (sweep / "report.html").read_text("utf-8")
+    assert f"fulmen -m resume={sweep} retry=diverged" in page
+    assert "fulmen -m experiment=first" in page and "config-dir" not in page
+    assert main(["tune", "batch_size", "model=waves", "data=parabola"]) == 0
+    typed = printed("to train with it: ")
+    assert "config-dir" not in typed and "allow_targets" not in typed
+    assert main([*shlex.split(typed)[1:], *SHORT]) == 0
+
+    monkeypatch.chdir(tmp_path)
+    own = ["--config-dir", str(folder / "conf"), "allow_targets=[my_waves]"]
+    assert main([*own, *words]) == 1
+    assert printed("alone: ").startswith(f"fulmen --config-dir {folder / 'conf'} rerun=logs/sweeps/")
 
 
 def test_the_tests_of_a_new_project_pass(folder: Path) -> None:

@@ -11,7 +11,7 @@ import os
 import re
 import sys
 import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.machinery import PathFinder, all_suffixes
 from importlib.util import cache_from_source
@@ -170,8 +170,31 @@ def supply(words: list[str], places: Iterable[Path]) -> str | None:
     if its is None:
         return None
     if its.allow_targets and not any(split_override(word)[0].lstrip("+") == "allow_targets" for word in words):
-        words.append(f"allow_targets=[{','.join(its.allow_targets)}]")
+        words.append(_permission(its))
     return str(its.config_dir)
+
+
+def to_type(words: Sequence[str], place: Path) -> list[str]:
+    """Returns the words of a command about what lies in `place`, without those that its trusted project supplies."""
+    folder = find([place])
+    try:
+        its = None if folder is None else read(folder)
+        if its is None or content(its) != _known().get(str(its.folder)):
+            return [*words]
+    except (ConfigurationError, OSError):
+        return [*words]
+    kept = [*words]
+    if "--config-dir" in kept:
+        at = kept.index("--config-dir")
+        if Path(kept[at + 1]).resolve() != its.config_dir:
+            return kept
+        del kept[at : at + 2]
+    return [word for word in kept if word != _permission(its)]
+
+
+def _permission(its: Project) -> str:
+    """Returns the override that lets the modules of a project run."""
+    return f"allow_targets=[{','.join(its.allow_targets)}]"
 
 
 def _question(project: Project, now: dict[str, str], known: dict[str, str] | None) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from fulmen.config.project import to_type
 from fulmen.errors import ConfigurationError, Finished, command
 from fulmen.rules import split_override
 from fulmen.runs.files import explain, save_figure
@@ -251,7 +252,8 @@ def in_words(plan: Sweep, board: Board, compared: Verdict) -> list[str]:
         names = [split_override(word)[0] for word in plan.words]
         words = [seeds if name == board.seed else word for name, word in zip(names, plan.words, strict=True)]
         own = [] if plan.config_dir is None else ["--config-dir", plan.config_dir]
-        said.append(f"for more seeds: {command(*own, '-m', *words, *([] if board.seed in names else [seeds]))}")
+        words = to_type([*own, "-m", *words, *([] if board.seed in names else [seeds])], Path.cwd())
+        said.append(f"for more seeds: {command(*words)}")
     return said + remarks(board, configs)
 
 
@@ -289,11 +291,11 @@ def _missed(what: str = "a picture") -> Iterator[None]:
 
 def _rerun_command(plan: Sweep, result: Result) -> str:
     own = [] if plan.config_dir is None else ["--config-dir", plan.config_dir]
-    return command(*own, f"rerun={result.folder}", *plan.permissions)
+    return command(*to_type([*own, f"rerun={result.folder}", *plan.permissions], result.folder))
 
 
 def _go_on_command(plan: Sweep, folder: Path) -> str:
-    return command("-m", f"resume={folder}", *plan.permissions)
+    return command(*to_type(["-m", f"resume={folder}", *plan.permissions], folder))
 
 
 def _over(plan: Sweep) -> str:
