@@ -65,10 +65,19 @@ def read(folder: Path) -> Project:
         raise ConfigurationError(f"{path} has config_dir = {choices!r}, which is outside of the project")
     if not isinstance(modules, list) or not all(isinstance(name, str) and MODULE.fullmatch(name) for name in modules):
         raise ConfigurationError(f'{path} has allow_targets = {modules!r}; write a list of modules, as ["my_models"]')
-    for place in (folder, folder / choices):
-        if (place / "hydra_plugins").exists():
-            raise ConfigurationError(f"{place} has hydra_plugins, which Hydra would run unasked; take them out")
+    check_plugins([folder, folder / choices])
     return Project(folder.resolve(), (folder / choices).resolve(), modules)
+
+
+def check_plugins(folders: Iterable[Path]) -> None:
+    """Checks folders from which modules are to be imported.
+
+    Raises:
+        ConfigurationError: one has plugins of Hydra's, all of which Hydra imports when it starts.
+    """
+    for folder in folders:
+        if (folder / "hydra_plugins").exists():
+            raise ConfigurationError(f"{folder} has hydra_plugins, which Hydra would run unasked; take them out")
 
 
 def content(project: Project) -> dict[str, str]:
