@@ -19,6 +19,8 @@ LONGEST = 500
 LIBRARIES = tuple(Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib"))
 
 _in_python: ContextVar[bool] = ContextVar("in_python", default=False)
+own_words: ContextVar[tuple[str, ...]] = ContextVar("own_words", default=())
+"""What a command on the run of this process needs beside it: `--config-dir` and a folder, then permissions."""
 
 
 def from_python(function: Callable[P, R]) -> Callable[P, R]:
@@ -26,11 +28,12 @@ def from_python(function: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(function)
     def call(*args: P.args, **keywords: P.kwargs) -> R:
-        token = _in_python.set(True)
+        python, own = _in_python.set(True), own_words.set(())
         try:
             return function(*args, **keywords)
         finally:
-            _in_python.reset(token)
+            _in_python.reset(python)
+            own_words.reset(own)
 
     return call
 
@@ -56,6 +59,10 @@ def command(*words: str) -> str:
 
     From Python it is the function to call, where there is one that does it.
     """
+    if words and words[0].partition("=")[0] in ("resume", "rerun"):
+        own = [word for word in own_words.get() if word not in words]
+        start = 2 if own[:1] == ["--config-dir"] else 0
+        words = (*own[:start], *words, *own[start:])
     if _in_python.get() and (call := _call([*words])):
         return call
     program = Path(sys.argv[0])

@@ -4,6 +4,7 @@ import importlib.util
 import io
 import json
 import py_compile
+import shlex
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -65,6 +66,35 @@ def test_a_new_project_trains_and_every_command_finds_it(
     assert main(["experiment=first"]) == 1, "elsewhere it is not there"
 
 
+def test_commands_are_printed_without_what_the_project_supplies(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["-m", "experiment=first", *SHORT[:-1], "optimizer.lr=0.01,1e38"]
+
+    def printed(start: str) -> str:
+        lines = capsys.readouterr().out.splitlines()
+        return next(line.strip().removeprefix(start) for line in lines if line.strip().startswith(start))
+
+    assert main(words) == 1
+    typed = printed("alone: ")
+    assert typed.startswith("fulmen rerun=logs/sweeps/") and typed.endswith("/1")
+    assert main([*shlex.split(typed)[1:], "optimizer.lr=0.1"]) == 0
+    (sweep,) = Path("logs/sweeps").iterdir()
+    assert main(["report", str(sweep)]) == 0
+    page = (sweep / "report.html").read_text("utf-8")
+    assert f"fulmen -m resume={sweep} retry=diverged" in page
+    assert "fulmen -m experiment=first" in page and "config-dir" not in page
+    assert main(["tune", "batch_size", "model=waves", "data=parabola"]) == 0
+    typed = printed("to train with it: ")
+    assert "config-dir" not in typed and "allow_targets" not in typed
+    assert main([*shlex.split(typed)[1:], *SHORT]) == 0
+
+    monkeypatch.chdir(tmp_path)
+    own = ["--config-dir", str(folder / "conf"), "allow_targets=[my_waves]"]
+    assert main([*own, *words]) == 1
+    assert printed("alone: ").startswith(f"fulmen --config-dir {folder / 'conf'} rerun=logs/sweeps/")
+
+
 def test_the_tests_of_a_new_project_pass(folder: Path) -> None:
     sys.path.append(str(folder))
     source = (folder / "tests" / "test_parts.py").read_text("utf-8")
@@ -110,7 +140,56 @@ def test_other_content_is_asked_about_anew(
         monkeypatch.setattr(sys, "stdin", io.StringIO(answer))
         monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
         assert main(["experiment=first", *SHORT]) == code
-        assert ("Trust it? [y/N]" in capsys.readouterr().err) == (answer != "")
+        assert ("Trust it? [y]es" in capsys.readouterr().err) == (answer != "")
+
+
+def test_an_owner_who_edits_is_not_asked_each_time(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = folder / "my_waves" / "model.py"
+
+    def edited() -> int:
+        source.write_text(f"{source.read_text('utf-8')}\n# changed\n", "utf-8")
+        _forget()
+        return main(["experiment=first", *SHORT])
+
+    assert edited() == 1
+    monkeypatch.setattr(sys, "stdin", io.StringIO("always\n"))
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
+    assert edited() == 0 and "whatever it becomes" in capsys.readouterr().err
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    assert edited() == 0
+    shutil.copytree(folder, tmp_path / "copy")
+    monkeypatch.chdir(tmp_path / "copy")
+    assert main(["experiment=first", *SHORT]) == 1, "only the folder that was named is trusted"
+    monkeypatch.chdir(folder)
+    assert main(["trust"]) == 0
+    assert edited() == 1, "that takes it back"
+    assert main(["trust", "edits=true"]) == 0
+    assert "trusted whatever they become: fulmen.toml, my_waves/" in capsys.readouterr().out
+    assert edited() == 0
+    assert main(["trust", "edits=maybe"]) == 1
+
+
+def test_modules_of_the_project_that_trusted_ones_import_are_hashed(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with (folder / "my_waves" / "__init__.py").open("a", encoding="utf-8") as file:
+        file.write("\nimport waves_beside.inner\nimport torch, no_such_module_of_waves\n")
+    (folder / "waves_beside").mkdir()
+    (folder / "waves_beside" / "inner.py").write_text("def late():\n    from waves_chosen import x\n", "utf-8")
+    (folder / "conf" / "waves_chosen.py").write_text("from . import y\nimport waves_beside, json\n", "utf-8")
+    (folder / "unrelated.py").write_text("", "utf-8")
+    assert main(["trust"]) == 0
+    said = capsys.readouterr().out
+    assert "waves_beside/inner.py" in said and "conf/waves_chosen.py" in said
+    assert "torch" not in said and "unrelated" not in said
+    (folder / "unrelated.py").write_text("import os\n", "utf-8")
+    assert main(["data=moons", *SHORT]) == 0
+    assert capsys.readouterr().err == ""
+    (folder / "conf" / "waves_chosen.py").write_text("import os\n", "utf-8")
+    assert main(["data=moons", *SHORT]) == 0
+    assert "conf/waves_chosen.py in" in capsys.readouterr().err
 
 
 def test_bytecode_of_other_code_is_not_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,7 @@
 """What a user may get wrong, and the sentence that answers it; nothing is left behind."""
 
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -220,6 +221,23 @@ def test_a_schedule_of_torchs_is_tried_before_the_run_begins(tmp_path: Path, ref
     (tmp_path / "scheduler" / "falling.yaml").write_text("# Falls\n_target_: falling.falling\n_partial_: true\n")
     said = refused("--config-dir", ".", "scheduler=falling", "allow_targets=[falling]")
     assert "scheduler falling failed with ZeroDivisionError: " in said
+
+
+@pytest.mark.parametrize("place", ["own", "."])
+def test_plugins_of_hydras_are_not_run_unasked(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: Refused
+) -> None:
+    """Hydra imports all that it finds on `sys.path`, to which a folder of choices and the current one are added."""
+    (tmp_path / "own" / "model").mkdir(parents=True)
+    plugin = tmp_path / place / "hydra_plugins" / "further"
+    plugin.mkdir(parents=True)
+    (plugin / "__init__.py").write_text("raise RuntimeError('ran')\n")
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path not in ("", str(tmp_path))])
+    folder = (tmp_path / place).resolve()
+    for words in (["trainer.max_steps=1"], ["-m", "seed=0,1"], ["--cfg", "job"]):
+        said = refused("--config-dir", "own", *words)
+        assert said == f"fulmen: {folder} has hydra_plugins, which Hydra would run unasked; take them out"
+    assert not {str(folder), str(tmp_path)} & {*sys.path}
 
 
 def test_a_file_may_not_allow_targets(tmp_path: Path, refused: Refused) -> None:

@@ -112,9 +112,10 @@ def write(table: pd.DataFrame, name: str) -> str:
         ("a.npy", "out.npy"),
     ],
 )
-def test_predict(form: str, output: str, here: Path, species: Run) -> None:
+def test_predict(form: str, output: str, here: Path, species: Run, capsys: pytest.CaptureFixture[str]) -> None:
     table = load_iris(as_frame=True).frame.sample(frac=1, random_state=0)
     assert main(["predict", "run", f"input={write(table, form)}", f"output={output}"]) == 0
+    assert capsys.readouterr().out == f"{output}: predictions of {len(table)} rows\n"
     expected = species.predict_proba(table.iloc[:, :4].to_numpy())
     if output.endswith(".npy"):
         assert_allclose(np.load(output), expected, rtol=1e-6)

@@ -3,7 +3,10 @@
 import functools
 import math
 import re
+import shutil
+import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +86,31 @@ def test_a_class_learns_arrays_and_is_loaded_resumed_and_repeated() -> None:
     fulmen.load("repeated")
     assert main(["evaluate", "run"]) == 1, "what another process was not given, it has to be told"
     assert main(["evaluate", "run", f"allow_targets={__name__}"]) == 0
+
+
+def test_a_class_of_a_notebook_is_loaded_elsewhere_from_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = "from torch import nn\n\n\nclass Own(nn.Linear):\n    def __init__(self, in_shape, out_features):\n"
+    source += "        super().__init__(*in_shape, out_features)\n"
+    notebook = sys.modules["__main__"]
+    exec(source, there := {"__name__": "__main__"})
+    monkeypatch.setattr(notebook, "Own", there["Own"], raising=False)
+    run = fulmen.train(SHORT, "run", model=there["Own"], data=(X[:, :1], X[:, 0]))
+    shutil.copytree("run", "copied")  # as another process finds it, which was given no class
+    monkeypatch.delattr(notebook, "Own")
+    with pytest.raises(ValueError, match=r"put the class in a file, own\.py, write `from own import Own` in") as said:
+        fulmen.load("copied")
+    assert "['__main__', 'own'] (in a list of overrides: 'allow_targets=[__main__,own]')" in str(said.value)
+    assert main(["evaluate", "copied", "allow_targets=[__main__]"]) == 1
+    assert "in place of it, and train again; then add allow_targets=[own]\n" in capsys.readouterr().err
+    (tmp_path / "own.py").write_text(source)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(notebook, "Own", import_module("own").Own, raising=False)
+    found = fulmen.load("copied", allow_targets=["__main__", "own"])
+    np.testing.assert_array_equal(found.predict(X[:, :1]), run.predict(X[:, :1]))
+    with pytest.raises(ValueError, match="lives in own and not in __main__"):
+        fulmen.load("copied", allow_targets=["__main__"])
 
 
 def test_a_run_is_found_from_another_working_directory(

@@ -17,7 +17,7 @@ from fulmen.cli import broken_pipe
 from fulmen.cli.help import COMMANDS, TRAINING, help_text, topic_text
 from fulmen.config import project
 from fulmen.config.groups import groups, search_path
-from fulmen.errors import ConfigurationError, Finished, command, one_line
+from fulmen.errors import ConfigurationError, Finished, command, one_line, own_words
 from fulmen.rules import closest, did_you_mean, split_override
 from fulmen.runs.files import expand_home, explain
 from fulmen.runs.signals import Interrupted, raising
@@ -62,6 +62,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _dispatch(arguments: list[str]) -> int:
+    own_words.set(())
     config_dir = _take_option(arguments, "--config-dir", "-cd")
     asks = _take_flag(arguments, "--help", "-h")
     if config_dir is None:
@@ -159,6 +160,7 @@ def _command(config_dir: str | None, name: str, *arguments: str) -> int:
 
 
 def _single(overrides: list[str], config_dir: str | None) -> int:
+    own_words.set(() if config_dir is None else ("--config-dir", config_dir))
     resume, rerun = _take_path(overrides, "resume"), _take_path(overrides, "rerun")
     if resume is not None and rerun is not None:
         raise ConfigurationError("resume= continues a run and rerun= repeats one; give one of the two")

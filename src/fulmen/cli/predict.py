@@ -86,6 +86,7 @@ def main(argv: Sequence[str]) -> int:
         print(frame(scores, spec, names).to_csv(index=False), end="")
     else:
         _write(scores, spec, output, names)
+        print(f"{output}: predictions of {len(scores):,} rows")
     return 0
 
 

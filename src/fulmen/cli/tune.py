@@ -36,6 +36,7 @@ from rich.table import Table
 from fulmen.config import recorded, tuned, validate
 from fulmen.config.compose import check_single, compose
 from fulmen.config.overrides import read
+from fulmen.config.project import to_type
 from fulmen.data.source import Source
 from fulmen.errors import ConfigurationError, command
 from fulmen.experiment import importing
@@ -89,7 +90,7 @@ def main(argv: Sequence[str], config_dir: str | None = None) -> int:
     folder = _write(found, facts)
     kept = [text for text in overrides if split_override(text)[0].strip("+~") not in (found.key, "tuned")]
     own = [] if config_dir is None else ["--config-dir", config_dir]
-    typed = command(*own, *kept, f"{found.key}={found.value}", f"tuned={folder}")
+    typed = command(*to_type([*own, *kept, f"{found.key}={found.value}", f"tuned={folder}"], Path.cwd()))
     console = Console()
     table = Table(*found.table[0])
     for row in found.table[1:]:

@@ -144,6 +144,18 @@ def _value(config: Any, keys: tuple[Any, ...]) -> Any:
 
 
 def _check_own(key: str, target: str, allowed: Sequence[str]) -> None:
+    name = target.removeprefix("__main__.")
+    if name != target and not hasattr(sys.modules["__main__"], name):
+        file = name.lower()
+        in_list = f"(in a list of overrides: 'allow_targets=[__main__,{file}]')"
+        raise ConfigurationError(
+            f"{key} names {target}, of the script or notebook that trained it, where no other process finds it; "
+            f"put the class in a file, {file}.py, write `from {file} import {name}` in place of it, and "
+            + advice(
+                f"train again; then add allow_targets=[{file}]",
+                f"give allow_targets=['__main__', '{file}'] {in_list}",
+            )
+        )
     module = next((name for name in allowed if target.startswith(f"{name}.")), None)
     if module is None:
         modules = ",".join([*allowed, target.rpartition(".")[0]])
@@ -153,7 +165,7 @@ def _check_own(key: str, target: str, allowed: Sequence[str]) -> None:
         )
     found = _resolve(key, target)
     home = str(getattr(found, "__module__", ""))
-    if not f"{home}.".startswith(f"{module}."):
+    if not any(f"{home}.".startswith(f"{each}.") for each in allowed):
         raise ConfigurationError(f"{key} names {target}, which lives in {home or 'no module'} and not in {module}")
 
 

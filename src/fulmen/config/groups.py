@@ -21,7 +21,7 @@ def search_path(config_dir: str | Path | None) -> list[Path]:
     """Returns the folders of choices: ours, then the user's own, whose Python files become importable.
 
     Raises:
-        ConfigurationError: there is no such folder.
+        ConfigurationError: there is no such folder, or one would have Hydra run code in it.
     """
     if config_dir is None:
         return [conf_dir()]
@@ -29,7 +29,9 @@ def search_path(config_dir: str | Path | None) -> list[Path]:
     if not own.is_dir():
         raise ConfigurationError(f"there is no folder {config_dir} to take choices from")
     beside = project.find([own]) or own  # its modules are in the project's folder, from wherever a command is typed
-    sys.path.extend(dict.fromkeys(path for path in map(str, (own, beside, Path.cwd())) if path not in sys.path))
+    added = [path for path in dict.fromkeys((own, beside, Path.cwd())) if str(path) not in sys.path]
+    project.check_plugins(added)
+    sys.path.extend(map(str, added))
     return [conf_dir(), own]
 
 

@@ -2,16 +2,18 @@
 
 A file gives itself no permission. What it says has no effect until its owner has said yes on this machine, once; that
 is kept in their own configuration folder, by the project's path, with a hash of `fulmen.toml` and of every file of the
-trusted modules, so that other content is asked about anew. Nothing here runs any of it, nor imports Hydra.
+trusted modules, and of those in the project that these import, so that other content is asked about anew. Who edits a
+project on this machine may trust it whatever it becomes. Nothing here runs any of it, nor imports Hydra.
 """
 
+import ast
 import hashlib
 import json
 import os
 import re
 import sys
 import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.machinery import PathFinder, all_suffixes
 from importlib.util import cache_from_source
@@ -22,6 +24,8 @@ from fulmen.rules import listed, split_override
 from fulmen.runs.files import write_json
 
 FILE = "fulmen.toml"
+WHATEVER = {"*": "whatever it becomes"}
+"""Stands in place of the hashes of a project that is trusted with all later changes."""
 MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 
@@ -65,35 +69,65 @@ def read(folder: Path) -> Project:
         raise ConfigurationError(f"{path} has config_dir = {choices!r}, which is outside of the project")
     if not isinstance(modules, list) or not all(isinstance(name, str) and MODULE.fullmatch(name) for name in modules):
         raise ConfigurationError(f'{path} has allow_targets = {modules!r}; write a list of modules, as ["my_models"]')
-    for place in (folder, folder / choices):
-        if (place / "hydra_plugins").exists():
-            raise ConfigurationError(f"{place} has hydra_plugins, which Hydra would run unasked; take them out")
+    check_plugins([folder, folder / choices])
     return Project(folder.resolve(), (folder / choices).resolve(), modules)
+
+
+def check_plugins(folders: Iterable[Path]) -> None:
+    """Checks folders from which modules are to be imported.
+
+    Raises:
+        ConfigurationError: one has plugins of Hydra's, all of which Hydra imports when it starts.
+    """
+    for folder in folders:
+        if (folder / "hydra_plugins").exists():
+            raise ConfigurationError(f"{folder} has hydra_plugins, which Hydra would run unasked; take them out")
 
 
 def content(project: Project) -> dict[str, str]:
     """Returns a hash of `fulmen.toml` and of each file of the trusted modules, by its path in the project.
 
+    Modules of the project that these import, directly or by way of others, are among them.
+
     Raises:
         ConfigurationError: a module is not in the project, so that trusting the project would trust something else.
     """
-    paths = [project.folder / FILE]
-    for name in dict.fromkeys(module.partition(".")[0] for module in project.allow_targets):
-        paths += _files(name, project)
-    hashes = {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+    named = [*dict.fromkeys(module.partition(".")[0] for module in project.allow_targets)]
+    found, names = {project.folder / FILE: (project.folder / FILE).read_bytes()}, [*named]
+    for name in names:  # which grows
+        for path in _files(name, project, is_named=name in named):
+            found[path] = path.read_bytes()
+            names += [each for each in _imported(found[path]) if each not in names] if path.suffix == ".py" else []
+    hashes = {path: hashlib.sha256(text).hexdigest() for path, text in found.items()}
     return {path.relative_to(project.folder).as_posix(): value for path, value in hashes.items()}
 
 
-def _files(name: str, project: Project) -> Iterator[Path]:
-    """Yields the files of the module or package that Python would import by this name."""
-    searched = [*sys.path, str(project.config_dir), str(project.folder)]
+def _imported(source: bytes) -> list[str]:
+    """Returns the top-level modules that a file imports, but for those of Python itself."""
+    try:
+        nodes = [*ast.walk(ast.parse(source))]
+    except (SyntaxError, ValueError):  # then it cannot be imported
+        return []
+    names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    names += [node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module and not node.level]
+    return sorted({name.partition(".")[0] for name in names} - sys.stdlib_module_names)
+
+
+def _files(name: str, project: Project, *, is_named: bool) -> Iterator[Path]:
+    """Yields the files of the module or package that Python would import by this name.
+
+    One that `fulmen.toml` does not name may lie elsewhere, and then has none.
+    """
+    searched = [*sys.path, str(project.config_dir), str(project.folder), str(Path.cwd())]
     there = sys.modules.get(name)
     spec = there.__spec__ if there is not None else PathFinder.find_spec(name, searched)
     folders = [Path(place) for place in (spec and spec.submodule_search_locations) or ()]
     places = [*folders, *([Path(spec.origin)] if spec and spec.has_location and spec.origin and not folders else [])]
-    if spec is None and there is None:
+    if not is_named:
+        places = [place for place in places if place.resolve().is_relative_to(project.folder)]
+    elif spec is None and there is None:
         raise ConfigurationError(f"{project.folder / FILE} trusts {name}, and there is no such module in the project")
-    if not places or not all(place.resolve().is_relative_to(project.folder) for place in places):
+    if is_named and not (places and all(place.resolve().is_relative_to(project.folder) for place in places)):
         found = listed(places) or "none of its files"
         raise ConfigurationError(
             f"{project.folder / FILE} trusts {name}, which Python finds elsewhere ({found}); give yours another name"
@@ -130,7 +164,7 @@ def trusted(places: Iterable[Path], *, ask: bool = True) -> Project | None:
     except (ConfigurationError, OSError) as error:
         warn(f"{error}; so {FILE} has no effect")
         return None
-    if now != known and not _agreed(project, now, known, ask=ask):
+    if known not in (now, WHATEVER) and not _agreed(project, now, known, ask=ask):
         return None
     try:
         for path in (project.folder / name for name in now if name.endswith(".py")):
@@ -151,12 +185,17 @@ def _agreed(project: Project, now: dict[str, str], known: dict[str, str] | None,
         warn(f"{question}, so {FILE} has no effect; if you trust it as it is: {typed}")
         return False
     print(
-        f"fulmen: {question}. Its code can do whatever you can.\nTrust it? [y/N] ", end="", file=sys.stderr, flush=True
+        f"fulmen: {question}. Its code can do whatever you can.\n"
+        "Trust it? [y]es, [a]lways, whatever it becomes, or [N]o: ",
+        end="",
+        file=sys.stderr,
+        flush=True,
     )
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+    answer = sys.stdin.readline().strip().lower()
+    if answer not in ("y", "yes", "a", "always"):
         warn(f"{FILE} has no effect then")
         return False
-    trust(project, now)  # and not what it may have become while they read
+    trust(project, WHATEVER if answer.startswith("a") else now)  # and not what it may have become while they read
     return True
 
 
@@ -170,8 +209,31 @@ def supply(words: list[str], places: Iterable[Path]) -> str | None:
     if its is None:
         return None
     if its.allow_targets and not any(split_override(word)[0].lstrip("+") == "allow_targets" for word in words):
-        words.append(f"allow_targets=[{','.join(its.allow_targets)}]")
+        words.append(_permission(its))
     return str(its.config_dir)
+
+
+def to_type(words: Sequence[str], place: Path) -> list[str]:
+    """Returns the words of a command about what lies in `place`, without those that its trusted project supplies."""
+    folder = find([place])
+    try:
+        its = None if folder is None else read(folder)
+        if its is None or _known().get(str(its.folder)) not in (content(its), WHATEVER):
+            return [*words]
+    except (ConfigurationError, OSError):
+        return [*words]
+    kept = [*words]
+    if "--config-dir" in kept:
+        at = kept.index("--config-dir")
+        if Path(kept[at + 1]).resolve() != its.config_dir:
+            return kept
+        del kept[at : at + 2]
+    return [word for word in kept if word != _permission(its)]
+
+
+def _permission(its: Project) -> str:
+    """Returns the override that lets the modules of a project run."""
+    return f"allow_targets=[{','.join(its.allow_targets)}]"
 
 
 def _question(project: Project, now: dict[str, str], known: dict[str, str] | None) -> str:

@@ -12,8 +12,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from fulmen.config import allowlist, recorded, validate
 from fulmen.config.allowlist import make
+from fulmen.config.project import to_type
 from fulmen.data.source import Source
-from fulmen.errors import ConfigurationError, Diverged, Finished, Impossible, command, is_own, one_line
+from fulmen.errors import ConfigurationError, Diverged, Finished, Impossible, command, is_own, one_line, own_words
 from fulmen.experiment import importing
 from fulmen.rules import split_override
 from fulmen.runs import folder as folders
@@ -128,6 +129,8 @@ def _train(
     pruner: "Pruner | None" = None,
 ) -> "Run":
     allowlist.check(config, typed=config.overrides)
+    own, typed = own_words.get(), [word for word in config.overrides if split_override(word)[0] in recorded.PERMISSIONS]
+    own_words.set((*to_type([*own[: 2 if own[:1] == ("--config-dir",) else 0], *typed], folder),))
     if (earlier := folder if resume else facts.get("rerun")) is not None:
         recorded.warn_if_code_changed(config, Path(earlier))
     source = validate.check(config)

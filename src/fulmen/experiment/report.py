@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from fulmen.config.project import to_type
 from fulmen.config.recorded import PERMISSIONS
 from fulmen.data.source import SPLITS
 from fulmen.errors import command
@@ -132,7 +133,9 @@ def _lines(run: Record, folder: str) -> Iterator[tuple[str, str]]:
     before = [f"rerun={run.status['rerun']}"] if "rerun" in run.status else []
     allowed = [word for word in overrides if split_override(word)[0] in PERMISSIONS]  # they count only where typed
     if before or overrides:
-        yield "as it was started", command(*before, *overrides)
+        directory = Path(str(run.status.get("directory", "")))
+        yield "as it was started", command(*to_type([*before, *overrides], directory))
+    allowed = to_type(allowed, run.folder)
     yield "to run it again, in a new folder", command(f"rerun={folder}", *allowed)
     if run.status["state"] in UNFINISHED:
         yield "to resume it", command(f"resume={folder}", *allowed)

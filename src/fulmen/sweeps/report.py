@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from fulmen.config.project import to_type
 from fulmen.errors import ConfigurationError, command
 from fulmen.experiment.report import environment
 from fulmen.figures.plots.style import spans_decades
@@ -187,17 +188,18 @@ def _commands(plan: Sweep, board: Board, best: Row | None, folder: Path) -> str:
     own = [] if plan.config_dir is None else ["--config-dir", plan.config_dir]
     place = seen_from(plan.directory, folder)
     sweep = plan.words if any(word.startswith("sweep=") for word in plan.words) else ["-m", *plan.words]
-    lines = {"as it was started": command(*own, *sweep)}
+    lines = {"as it was started": command(*to_type([*own, *sweep], Path(plan.directory)))}
     lines |= {"to run the best one again, in a new folder": _rerun(plan, best)} if best is not None else {}
     if any(row.state not in (*DONE, "failed", "diverged", "damaged") for row in board.rows):
-        lines["to finish it"] = command("-m", f"resume={place}", *plan.permissions)
+        lines["to finish it"] = command(*to_type(["-m", f"resume={place}", *plan.permissions], folder))
     if lost := [state for state in ("failed", "diverged") if any(row.state == state for row in board.rows)]:
-        retry = f"retry={','.join(lost)}"
-        lines[f"to try again what {' or '.join(lost)}"] = command("-m", f"resume={place}", retry, *plan.permissions)
+        words = ["-m", f"resume={place}", f"retry={','.join(lost)}", *plan.permissions]
+        lines[f"to try again what {' or '.join(lost)}"] = command(*to_type(words, folder))
     lines["to write this page again"] = command("report", place)
     return (facts({"typed in": plan.directory}) if plan.directory else "") + commands(lines)
 
 
 def _rerun(plan: Sweep, row: Row) -> str:
     own = [] if plan.config_dir is None else ["--config-dir", plan.config_dir]
-    return command(*own, f"rerun={seen_from(plan.directory, row.folder)}", *plan.permissions)
+    words = [*own, f"rerun={seen_from(plan.directory, row.folder)}", *plan.permissions]
+    return command(*to_type(words, row.folder))

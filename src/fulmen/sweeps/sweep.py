@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from fulmen.config.project import to_type
 from fulmen.errors import ConfigurationError, Finished, command
 from fulmen.rules import split_override
 from fulmen.runs.files import explain, save_figure
@@ -259,7 +260,8 @@ def in_words(plan: Sweep, board: Board, compared: Verdict, importance: Importanc
             words[key] = f"{key}={','.join(value for value in plan.varying[key] if value not in values)}"
         own = [] if plan.config_dir is None else ["--config-dir", plan.config_dir]
         without = "".join(f", without {key}={','.join(values)}" for key, values in hopeless.items())
-        said.append(f"for more seeds{without}: {command(*own, '-m', *words.values())}")
+        typed = to_type([*own, "-m", *words.values()], Path.cwd())
+        said.append(f"for more seeds{without}: {command(*typed)}")
     if importance is not None and importance.score == board.score:
         said.append(str(importance))
     return said + remarks(board, configs)
@@ -311,11 +313,11 @@ def _missed(what: str = "a picture") -> Iterator[None]:
 
 def _rerun_command(plan: Sweep, result: Result) -> str:
     own = [] if plan.config_dir is None else ["--config-dir", plan.config_dir]
-    return command(*own, f"rerun={result.folder}", *plan.permissions)
+    return command(*to_type([*own, f"rerun={result.folder}", *plan.permissions], result.folder))
 
 
 def _go_on_command(plan: Sweep, folder: Path) -> str:
-    return command("-m", f"resume={folder}", *plan.permissions)
+    return command(*to_type(["-m", f"resume={folder}", *plan.permissions], folder))
 
 
 def _over(plan: Sweep) -> str:
