@@ -26,9 +26,10 @@ from fulmen.runs.settings import SEEDS
 from fulmen.runs.signals import raising
 from fulmen.sweeps import leaderboard, record, results
 from fulmen.sweeps.launchers import BASIC, Launcher, split
+from fulmen.sweeps.remarks import unlike_losses
 from fulmen.sweeps.sweep import configurations
 from fulmen.sweeps.sweep import run as run_sweep
-from fulmen.sweeps.verdict import Verdict, unlike_losses, verdict
+from fulmen.sweeps.verdict import Verdict, verdict
 
 if TYPE_CHECKING:
     import pandas as pd
