@@ -119,7 +119,7 @@ def test_hparams_have_a_row_of_each_run_with_its_final_figures(window: Callable[
         for name in ("test/loss", "test/accuracy"):
             assert float(row[f"final/{name}"]) == pytest.approx(metrics[name], rel=1e-3)
     header = [*table(page)[0]]
-    assert header[1:3] == ["seed", "final score/val/loss"] and "model" not in header
+    assert header[2:4] == ["seed", "final score/val/loss"] and "model" not in header
 
 
 def test_hparams_sort_by_a_column_as_numbers(window: Callable[[str], Page]) -> None:

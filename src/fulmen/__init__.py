@@ -3,7 +3,7 @@
 From Python: `run = fulmen.train(["model=deep"])`, or `fulmen.train(model=Net, data=(x, y))`; then `run.metrics`,
 `run.history`, `run.plot()`, `run.model`, `run.folder` and `run.predict(rows)`. `fulmen.compose(["model=deep"])` gives a
 configuration to look at or train; `fulmen.load(folder)` loads a run, `fulmen.resume(folder)` resumes it.
-`found = fulmen.sweep(["seed=range(10)"])` trains many, then `found.frame` and `found.curves`;
+`found = fulmen.sweep(["seed=range(10)"])` trains many, then `found.frame`, `found.curves` and `found.compare()`;
 `fulmen.load_sweep(folder)` loads them.
 """
 

@@ -1,5 +1,6 @@
 """A sweep from Python: its frame and curves are what its files hold, and the process is as it was."""
 
+import functools
 import json
 import os
 import re
@@ -16,6 +17,7 @@ import pytest
 import torch
 import yaml
 from hydra import compose, initialize_config_dir
+from torch import Tensor, nn
 
 import fulmen
 from fulmen.config.groups import conf_dir
@@ -38,6 +40,21 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> SweepResults:
         patch.chdir(tmp_path_factory.mktemp("sweep"))
         ran = fulmen.sweep([*LINE, *GRID, "hydra/launcher=vectorized"])
         return fulmen.load_sweep(ran.folder.absolute())
+
+
+class Net(nn.Module):
+    """A network with an argument of its own, which has the name of a shipped one as well."""
+
+    def __init__(self, in_shape: tuple[int, ...], out_features: int, width: int = 4, act: Any = nn.Tanh) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(in_shape[0], width), act(), nn.Linear(width, out_features))
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.layers(x)
+        return out
+
+
+mlp = type("mlp", (Net,), {"__module__": __name__})
 
 
 def _json(run: Path, name: str) -> dict[str, Any]:
@@ -179,6 +196,57 @@ def test_a_job_that_fails_is_in_the_frame_and_the_process_is_as_it_was(
     again = fulmen.load_sweep(str(found.folder))
     pd.testing.assert_frame_equal(again.frame, frame)
     assert repr(again) == repr(found)
+
+
+@pytest.mark.parametrize(("cls", "launcher"), [(Net, "basic"), (mlp, "vectorized")])
+def test_a_class_and_arrays_are_swept_as_they_are_trained(
+    cls: Any, launcher: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    x = np.random.default_rng(0).normal(size=(60, 3))
+    words = ["trainer.max_epochs=2", "logger=none", "figures=none", "accelerator=cpu"]
+    varied = [*words, f"hydra/launcher={launcher}", "model.width=2,8", "seed=0,1"]
+    found = fulmen.sweep(varied, model=cls, data=(x, x[:, 0]), verbose=False)
+    assert capsys.readouterr().out == ""
+    assert found.frame["model.width"].tolist() == [2, 2, 8, 8] and set(found.frame["state"]) == {"completed"}
+    alone = fulmen.train([*words, "seed=1"], model=functools.partial(cls, width=8), data=(x, x[:, 0]), verbose=False)
+    assert found.frame["score"][3] == pytest.approx(alone.metrics["val/loss"], rel=1e-5)
+    assert fulmen.load(found.frame["folder"][3]).model.layers[0].out_features == 8
+
+
+def test_a_frame_is_swept_as_it_is_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    draw = np.random.default_rng(0).normal(size=60)
+    columns = {
+        "a b": draw,
+        "it's, a code": [f"{row % 4:03d}" for row in range(60)],
+        "the, class": np.where(draw > 0, "007", "x"),
+    }
+    words = ["trainer.max_epochs=1", "logger=none", "figures=none", "accelerator=cpu"]
+    frame = pd.DataFrame(columns)
+    found = fulmen.sweep([*words, "seed=0,1"], data=frame, target="the, class")
+    alone = fulmen.train([*words, "seed=1"], data=frame, target="the, class", verbose=False)
+    assert found.frame["score"][1] == alone.metrics["val/loss"]
+    several = fulmen.sweep(
+        words, data=pd.DataFrame({"1": draw, "2": draw, "3": draw}), target=["2", "3"], verbose=False
+    )
+    assert several.frame["state"].tolist() == ["completed"]
+
+
+def test_a_class_that_runs_would_not_find_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("own").mkdir()
+    unnamed = type("Net", (Net,), {"__module__": "__main__"})
+    for words, keywords, sentence in (
+        (["hydra/launcher=joblib"], {"model": unnamed}, "where Net cannot be found: it is defined in this program"),
+        ([], {"model": Net, "config_dir": "own"}, f"make it {Path('own/model/net.yaml')}"),
+        (["model=deep"], {"model": Net}, "model=deep and model= are two of a kind"),
+        (["data=moons"], {"data": (np.ones((9, 2)), np.ones(9))}, "data=moons and data= are two of a kind"),
+        (["model.widht=3"], {"model": Net}, "there is no key 'model.widht'; did you mean model.width?"),
+    ):
+        with pytest.raises(ConfigurationError, match=re.escape(sentence)):
+            fulmen.sweep([*words, "seed=0,1"], **keywords)  # type: ignore[arg-type]
+        assert not Path("logs/sweeps").exists()
 
 
 def test_a_launcher_of_hydras_runs_inside_an_application_of_hydras(

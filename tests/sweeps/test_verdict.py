@@ -15,7 +15,9 @@ from fulmen.cli.main import main
 from fulmen.errors import ConfigurationError
 from fulmen.sweeps.frame import load_sweep
 from fulmen.sweeps.leaderboard import Board, Row, table
-from fulmen.sweeps.verdict import advised_seeds, remarks, sentences, verdict
+from fulmen.sweeps.remarks import remarks
+from fulmen.sweeps.sentences import sentences
+from fulmen.sweeps.verdict import advised_seeds, verdict
 
 pytestmark = pytest.mark.usefixtures("unpainted")
 

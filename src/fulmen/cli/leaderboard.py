@@ -36,8 +36,10 @@ from fulmen.runs.files import save_figure
 from fulmen.runs.settings import LABELS, PARTS, TARGET, Settings, data, differing, settings, short, typed
 from fulmen.sweeps import leaderboard, record, results
 from fulmen.sweeps.leaderboard import Board, Row
+from fulmen.sweeps.remarks import remarks, unlike_losses
+from fulmen.sweeps.sentences import sentences
 from fulmen.sweeps.sweep import in_words
-from fulmen.sweeps.verdict import remarks, sentences, unlike_losses, verdict
+from fulmen.sweeps.verdict import verdict
 
 OPTIONS = {
     "score": "what to rank by",

@@ -6,6 +6,7 @@ content, and a class is named by its module, so that a run has a record like any
 
 import functools
 import hashlib
+import inspect
 import io
 import itertools
 import json
@@ -24,8 +25,8 @@ from omegaconf.errors import OmegaConfBaseException
 from fulmen.config import compose as composing
 from fulmen.config import project, recorded
 from fulmen.config.allowlist import listed
-from fulmen.config.groups import search_path
-from fulmen.config.overrides import read
+from fulmen.config.groups import choices, conf_dir, search_path
+from fulmen.config.overrides import as_value, read
 from fulmen.data.tables.column_checks import FEW_ROWS
 from fulmen.data.tables.columns import clean
 from fulmen.data.tables.splitting import Sizes
@@ -33,6 +34,7 @@ from fulmen.errors import ConfigurationError, from_python
 from fulmen.experiment import build
 from fulmen.rules import alternatives, split_override, type_of
 from fulmen.runs.files import expand_home, replacing, seen_from_here
+from fulmen.runs.folder import yaml_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,12 +43,16 @@ if TYPE_CHECKING:
     from fulmen.training.callbacks.pruning import Pruner
 
 DATA = Path("logs/data")
+MODELS = Path("logs/models")
 HELD_OUT = 0.15
 """The share of rows given as arrays that is held out for validation, and that for the test; as of a table."""
 BY_DATA = ("data", "data.path", "data.target")
 """Keys that `data=` sets."""
 LEAST = 3
 """Rows, so that there is one for each split."""
+
+PLAIN = (str, bool, int, float, list, type(None))
+"""Defaults that a file of YAML keeps as they are."""
 
 _allowed: dict[Path, str] = {}
 """Modules that runs of this process may use, because it trained them with a class; by their folders."""
@@ -192,17 +198,13 @@ def _words(overrides: Iterable[str]) -> list[str]:
 
 def _composed(words: list[str], model: Any, data: Any, target: Any, rerun: Path | None) -> DictConfig:
     """Composes overrides, and puts the class and the rows that were given in their places."""
+    _check_two_of_a_kind(words, model, data)
     for word in words:
-        key = split_override(word)[0].lstrip("+")
-        if key.startswith("model.") and model is not None:
+        if split_override(word)[0].lstrip("+").startswith("model.") and model is not None:
             raise ConfigurationError(f"{word} has no effect on model=; give a functools.partial of the class instead")
-        if (key == "model" and model is not None) or (key in BY_DATA and data is not None):
-            raise ConfigurationError(f"{word} and {key.partition('.')[0]}= are two of a kind; give one of them")
     config_dir = _supply(words, rerun or Path.cwd())
     network = None if model is None else _network(model, words)
-    rows = {} if data is None else _rows(data, target)
-    if data is None and target is not None:
-        raise ConfigurationError("target= names a column of data=, which is not given")
+    rows = _rows(data, target)
     words += [f"data={rows.pop('choice')}"] if rows else []
     config = composing.compose(words, config_dir) if rerun is None else recorded.to_rerun(rerun, words, config_dir)
     for key, value in rows.items():
@@ -212,6 +214,54 @@ def _composed(words: list[str], model: Any, data: Any, target: Any, rerun: Path 
         OmegaConf.update(config, "model", network, merge=False)
         config.choices.model = network["_target_"].rpartition(".")[2]
     return config
+
+
+def as_choices(words: list[str], model: Any, data: Any, target: Any) -> Path | None:
+    """Makes choices of a class and of rows, as a sweep takes them, and adds them to its words.
+
+    Args:
+        words: the overrides, which grow.
+        model: as for `train`; its arguments with defaults become keys, which a sweep may vary.
+        data: as for `train`.
+        target: as for `train`.
+
+    Returns:
+        A folder under `logs/models` that has the class as a choice; None without one.
+    """
+    _check_two_of_a_kind(words, model, data)
+    network = {} if model is None else _network(model, words)
+    for key, value in _rows(data, target).items():
+        if key == "choice":
+            words.append(f"data={value}")
+        elif isinstance(value, (list, tuple)):
+            words.append(f"data.{key}=[{','.join(as_value(str(each)) for each in value)}]")
+        elif value is not None and not any(split_override(word)[0] == f"data.{key}" for word in words):
+            words.append(f"data.{key}={as_value(str(value))}")
+    if model is None:
+        return None
+    cls = model.func if isinstance(model, functools.partial) else model
+    parameters = inspect.signature(cls).parameters.values()
+    defaults = {each.name: each.default for each in parameters if isinstance(each.default, PLAIN)}
+    text = yaml_text({**network, **{key: value for key, value in defaults.items() if key not in network}}).encode()
+    name = f"own_{cls.__name__}" if cls.__name__ in choices("model", [conf_dir()]) else cls.__name__
+    words.append(f"model={name}")
+    config_dir = MODELS / hashlib.sha256(text).hexdigest()[:16]
+    with _new(config_dir / "model" / f"{name}.yaml") as file:
+        file.write(text)
+    return config_dir
+
+
+def allow(folders: Iterable[Path], words: Sequence[str]) -> None:
+    """Lets this process load and resume runs with the modules that words allow."""
+    if allowed := [word for word in words if split_override(word)[0] == "allow_targets"]:
+        _allowed.update((folder.resolve(), allowed[-1]) for folder in folders)
+
+
+def _check_two_of_a_kind(words: Iterable[str], model: Any, data: Any) -> None:
+    for word in words:
+        key = split_override(word)[0].lstrip("+")
+        if (key == "model" and model is not None) or (key in BY_DATA and data is not None):
+            raise ConfigurationError(f"{word} and {key.partition('.')[0]}= are two of a kind; give one of them")
 
 
 def _network(model: Any, words: list[str]) -> dict[str, Any]:
@@ -244,6 +294,10 @@ def _network(model: Any, words: list[str]) -> dict[str, Any]:
 
 def _rows(data: Any, target: Any) -> dict[str, Any]:
     """Writes rows where a data set reads them; returns its choice, and the keys that say where, and what is learned."""
+    if data is None:
+        if target is not None:
+            raise ConfigurationError("target= names a column of data=, which is not given")
+        return {}
     import pandas as pd
 
     if isinstance(data, pd.DataFrame):

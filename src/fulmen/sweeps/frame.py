@@ -6,7 +6,8 @@ All of it is read from the sweep's folder, so it is the same for one that has ju
 import os
 import shlex
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack, redirect_stdout
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,15 +18,18 @@ from fulmen.config import project
 from fulmen.config.hydra_private import beside_host
 from fulmen.config.overrides import read as read_override
 from fulmen.errors import ConfigurationError, from_python, warn
+from fulmen.experiment import api
 from fulmen.rules import alternatives, split_override
 from fulmen.runs import folder as folders
 from fulmen.runs.files import expand_home
 from fulmen.runs.settings import SEEDS
 from fulmen.runs.signals import raising
 from fulmen.sweeps import leaderboard, record, results
+from fulmen.sweeps.launchers import BASIC, Launcher, split
+from fulmen.sweeps.remarks import unlike_losses
 from fulmen.sweeps.sweep import configurations
 from fulmen.sweeps.sweep import run as run_sweep
-from fulmen.sweeps.verdict import Verdict, unlike_losses, verdict
+from fulmen.sweeps.verdict import Verdict, verdict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,13 +38,25 @@ NAN = float("nan")
 
 
 @from_python
-def sweep(overrides: Iterable[str], config_dir: str | Path | None = None) -> "SweepResults":
+def sweep(
+    overrides: Iterable[str],
+    config_dir: str | Path | None = None,
+    *,
+    model: Any = None,
+    data: Any = None,
+    target: str | Sequence[str] | None = None,
+    verbose: bool = True,
+) -> "SweepResults":
     """Runs a sweep, as `-m` does, and returns its runs; one that fails is among them, and raises nothing.
 
     Args:
         overrides: as after `-m`: several values for a key, `hydra/launcher=`, `sweep=`, or `resume=` and a sweep's
             folder, which finishes one that was stopped.
         config_dir: a folder of the user's own with further choices, as for `fulmen.compose`.
+        model: a class, as for `fulmen.train`; what it takes beside sizes may be given and varied as `model.<name>=`.
+        data: rows, as for `fulmen.train`.
+        target: as for `fulmen.train`.
+        verbose: whether to print a line for each run, the leaderboard and the verdict; warnings are always printed.
 
     Raises:
         ConfigurationError: a job's configuration is wrong, or the overrides are one text; nothing is written then. Or
@@ -52,14 +68,40 @@ def sweep(overrides: Iterable[str], config_dir: str | Path | None = None) -> "Sw
         raise ConfigurationError(f"fulmen.sweep takes a list of overrides, not one text; give {shlex.split(overrides)}")
     words = [*overrides]
     config_dir = config_dir or project.supply(words, [Path.cwd()])
+    own = api.as_choices(words, model, data, target)
+    if own is not None:
+        _check_class(model, words, config_dir)
+    config_dir = own or config_dir
     threads = os.environ.get("OMP_NUM_THREADS")
     try:
-        with raising(), beside_host():
+        with raising(), beside_host(), ExitStack() as quiet:
+            if not verbose:
+                quiet.enter_context(redirect_stdout(quiet.enter_context(open(os.devnull, "w", encoding="utf-8"))))
             folder, _ = run_sweep(words, None if config_dir is None else str(config_dir))
     finally:
         if threads is None:
             os.environ.pop("OMP_NUM_THREADS", None)  # set for the processes that submitit starts
-    return SweepResults(folder)
+    found = SweepResults(folder)
+    api.allow((run.folder for run in found._runs), words)
+    return found
+
+
+def _check_class(model: Any, words: Sequence[str], config_dir: str | Path | None) -> None:
+    """Checks that a class given as `model=` can be found by the sweep's runs, wherever they are.
+
+    Raises:
+        ConfigurationError: it cannot, or there is a folder of the user's own where it belongs.
+    """
+    cls = getattr(model, "func", model)
+    if config_dir is not None:
+        place = Path(config_dir) / "model" / f"{cls.__name__.lower()}.yaml"
+        raise ConfigurationError(f"model= goes with no folder of choices, and there is {config_dir}; make it {place}")
+    launcher = Launcher(split(words)[0])
+    if cls.__module__ == "__main__" and launcher.workers != BASIC:
+        raise ConfigurationError(
+            f"hydra/launcher={launcher.workers} runs in other processes, where {cls.__name__} cannot be found: it is "
+            "defined in this program itself; put it in a module of its own"
+        )
 
 
 @from_python

@@ -26,10 +26,12 @@ from fulmen.sweeps.launchers import BASIC, Launcher, split
 from fulmen.sweeps.leaderboard import Board, Importance
 from fulmen.sweeps.progress import Progress
 from fulmen.sweeps.record import Sweep
+from fulmen.sweeps.remarks import remarks, unlike_losses
 from fulmen.sweeps.results import Result, failures, read_all, runs
 from fulmen.sweeps.search import loop, options
 from fulmen.sweeps.search import plan as search
-from fulmen.sweeps.verdict import Verdict, advised_seeds, remarks, sentences, unlike_losses, verdict
+from fulmen.sweeps.sentences import sentences
+from fulmen.sweeps.verdict import Verdict, advised_seeds, verdict
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

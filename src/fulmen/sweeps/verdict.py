@@ -14,20 +14,15 @@ Shapes: G configurations, S seeds.
 import bisect
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fulmen.errors import ConfigurationError, command
-from fulmen.rules import split_override
-from fulmen.runs.folder import load_status, read_config
-from fulmen.runs.settings import SEEDS, TARGET, Settings, differing, settings, short, typed
-from fulmen.sweeps.leaderboard import LOST, Board, Group
-from fulmen.tasks.names import LOSSES, mode
+from fulmen.sweeps.leaderboard import Board, Group
+from fulmen.tasks.names import mode
 
 LEVEL: Final = 0.05
 """How often a difference may be claimed where there is none."""
@@ -43,14 +38,6 @@ ROUNDING: Final = 1e-9
 """A standard error so small beside the difference is none: the same difference, rounded in other ways."""
 SAME: Final = 1e-6
 """A difference so small beside the scores is none: sums in single precision that were rounded in other ways."""
-TRAINING: Final = ("optimizer", "scheduler", "trainer", "penalty", "init", "backprop")
-"""Groups whose keys are worth a remark where they differ unasked; those of data and model follow from the choice."""
-CHOICES: Final = ("data", "data.batch_size", "model", "loss")
-"""Further keys that are."""
-LENGTH: Final = ("trainer.max_epochs", "trainer.max_steps")
-"""Keys that a run may be resumed with."""
-MOST_VALUES: Final = 5
-"""Values of a key that a remark lists."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +99,7 @@ class Verdict:
     @property
     def is_comparable(self) -> bool:
         """False if the score is a loss, and the losses differ."""
-        return _has_one_meaning(self.score, [key for estimate in self.estimates for key in estimate.settings])
+        return has_one_meaning(self.score, [key for estimate in self.estimates for key in estimate.settings])
 
     @property
     def equals(self) -> list[int]:
@@ -120,6 +107,8 @@ class Verdict:
         return [place for place, estimate in enumerate(self.estimates) if estimate.rank == 1]
 
     def __str__(self) -> str:
+        from fulmen.sweeps.sentences import sentences  # which imports this file
+
         return "\n".join(sentences(self)) or "no run has a score"
 
     def of_best(self, place: int) -> Comparison | None:
@@ -150,12 +139,12 @@ def verdict(board: Board) -> Verdict:
     for row, group in zip(scores, groups, strict=True):
         for seed, score in zip(group.by_seed, group.scores, strict=True):
             row[column[seed]] = score
-    found = _comparisons(sign * scores) if _has_one_meaning(board.score, board.keys) else []
+    found = _comparisons(sign * scores) if has_one_meaning(board.score, board.keys) else []
     better = Counter(each.worse for each in found if each.is_clear)
     return Verdict(board.score, [_estimate(group, 1 + better[place]) for place, group in enumerate(groups)], found)
 
 
-def _has_one_meaning(score: str, keys: Iterable[str]) -> bool:
+def has_one_meaning(score: str, keys: Iterable[str]) -> bool:
     """Returns False if the score is a loss, and the keys that vary choose it."""
     return not score.endswith("/loss") or all(key.partition(".")[0] != "loss" for key in keys)
 
@@ -282,59 +271,6 @@ def _needed(effect: float, level: float, paired: bool, there: int) -> int | None
     return seeds if seeds <= MOST_SEEDS else None
 
 
-def sentences(found: Verdict) -> list[str]:
-    """Returns what a verdict says: which is best, how sure that is, and what cannot be told apart."""
-    if not found.estimates:
-        return []
-    best, *others = found.estimates
-    if not others:
-        return [f"{found.score} is {_mean(best)}"]
-    if not found.is_comparable:
-        return [
-            f"{found.score} measures something else with each loss, so no configuration is best by it; rank them by a "
-            "metric, as with score=val/accuracy or score=val/mse"
-        ]
-    if not found.comparisons:
-        end = "lowest" if mode(found.score) == "min" else "highest"
-        same = [_name(each) for each in found.estimates if each.mean == best.mean]
-        whose = f"{same[0]}, and may be luck" if len(same) == 1 else " and ".join(same[:2]) + " alike"
-        if len(same) > 2:
-            whose = f"{len(same)} configurations alike, such as {' and '.join(same[:2])}"
-        return [
-            f"one seed each cannot tell which configuration is best: the {end} {found.score}, {best.mean:.4g}, is that "
-            f"of {whose}"
-        ]
-    equals = [place for place in found.equals if place > 0]
-    worse = len(others) - len(equals)
-    if not equals:
-        than = {1: "the other", 2: "both others"}.get(worse, f"all {worse} others")
-        largest = max(each.p for each in found.comparisons if each.better == 0)
-        than += f", {'which' if worse == 1 else 'the next of which'} is {_behind(found)}"
-        said = [
-            f"{_name(best)} is best, and not by luck: {found.score} {_mean(best)}, better than {than} ({_p(largest)})"
-        ]
-    else:
-        among = " and ".join(_name(found.estimates[place]) for place in (0, *equals[:1]))
-        all_of = among if len(equals) == 1 else f"{1 + len(equals)} configurations, such as {among},"
-        said = [f"{all_of} cannot be told apart by {found.score}{_apart(found, equals[0])}"]
-        if worse:
-            said.append(f"{'the other is' if worse == 1 else f'the {worse} others are'} worse, and not by luck")
-    fewest = min(estimate.seeds for estimate in found.estimates)
-    if fewest <= FEW:
-        few = "one seed is too few to compare" if fewest == 1 else f"{fewest} seeds are few"
-        said.append(f"{few}: only a very large difference shows")
-    return said
-
-
-def _behind(found: Verdict) -> str:
-    """Returns how far the next is behind the best: a difference may be sure, and too small to matter."""
-    pair = min((each for each in found.comparisons if each.better == 0), key=lambda each: each.difference)
-    stds = [found.estimates[place].std or 0.0 for place in (0, pair.worse)]
-    spread = math.sqrt((stds[0] ** 2 + stds[1] ** 2) / 2)
-    times = f", {pair.difference / spread:.2g} times the spread over seeds" if spread else ""
-    return f"{pair.difference:.2g} behind{times}"
-
-
 def advised_seeds(found: Verdict) -> int | None:
     """Returns how many seeds to run next: those that would tell the two best apart, or enough for a first look."""
     if len(found.estimates) < 2 or not found.is_comparable:
@@ -344,208 +280,3 @@ def advised_seeds(found: Verdict) -> int | None:
     equals = [place for place in found.equals if place > 0]
     nearest = found.of_best(equals[0]) if equals else None
     return None if nearest is None else nearest.needed
-
-
-def _apart(found: Verdict, place: int) -> str:
-    """Returns the figures of the best and one that cannot be told from it."""
-    best, other, pair = found.estimates[0], found.estimates[place], found.of_best(place)
-    means = f": {_mean(best)} and {_mean(other)}"
-    if pair is None:
-        return means
-    if pair.low == pair.high == 0:
-        return f"{means}; each seed has the same score with both"
-    if pair.difference < 0:
-        by = f"{-pair.difference:.2g} ({-pair.high:.2g} to {-pair.low:.2g}, {_p(pair.p)})"
-        return f"{means}; over the {pair.seeds} seeds that both have, the mean of the latter is better by {by}"
-    more = (
-        f"about {pair.needed} seeds should be enough to tell"
-        if pair.needed
-        else f"more than {MOST_SEEDS} seeds would be needed"
-    )
-    return f"{means}; the difference is {pair.difference:.2g} ({pair.low:.2g} to {pair.high:.2g}, {_p(pair.p)}); {more}"
-
-
-def _name(estimate: Estimate) -> str:
-    return " ".join(f"{key}={short(value)}" for key, value in estimate.settings.items()) or "the only configuration"
-
-
-def _mean(estimate: Estimate) -> str:
-    if estimate.low is None:
-        return f"{estimate.mean:.4g} from one seed"
-    return f"{estimate.mean:.4g} ({estimate.low:.4g} to {estimate.high:.4g} over {estimate.seeds} seeds)"
-
-
-def _p(value: float) -> str:
-    return f"p = {value:.2g}" if value >= 0.001 else "p < 0.001"
-
-
-def unlike_losses(board: Board, configs: Sequence[Mapping[str, Any]], subjects: Sequence[str]) -> list[str]:
-    """Returns a sentence where the score is a loss, and not the same function in all runs; nothing otherwise.
-
-    Args:
-        board: the leaderboard.
-        configs: the configurations of a run of each of its configurations, as recorded.
-        subjects: the folders that `fulmen leaderboard` ranks these runs by.
-    """
-    split, _, name = board.score.rpartition("/")
-    runs = [settings(config) for config in configs]
-    kinds = dict.fromkeys(_loss(run) for run in runs)
-    if name != "loss" or len(kinds) < 2:
-        return []
-    ranked = [row for row in board.rows if board.scored(row)]
-    others = [metric for metric in ranked[0].metrics if metric.startswith(f"{split}/") and metric != board.score]
-    shared = [metric for metric in others if all(Board(metric, [], [row]).groups for row in ranked)]
-    way = "; compare runs with the same loss"
-    if shared:
-        way = f"; to rank by a metric that they share: {command('leaderboard', *subjects, f'score={shared[0]}')}"
-    return [
-        f"{board.score} is not the same function in all of these runs ({', '.join(kinds)}), so it ranks nothing{way}"
-    ]
-
-
-def _loss(run: Settings) -> str:
-    """Returns the loss of a run, with its keys; `auto` is that of its task."""
-    name = run.get("loss")
-    if name == "auto":
-        name = LOSSES.get(run.get("sizes.task", ""), ("auto",))[0]
-    own = [f"{key}={typed(value)}" for key, value in run.items() if key.startswith("loss.") and key != "loss._target_"]
-    return " ".join([str(name), *own])
-
-
-def remarks(board: Board, configs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Returns what to bear in mind: runs lost, repeated or longer, unasked differences, an edge, seeds.
-
-    Args:
-        board: the leaderboard.
-        configs: the configurations of a run of each of its configurations, as recorded.
-    """
-    edges = _edges(board) if _has_one_meaning(board.score, board.keys) else []
-    tasks = [f"the data sets differ, and with them how hard it is to reach a good {board.score}"] * (
-        "data" in board.keys
-    )
-    return [
-        *_left_out(board),
-        *_repeated(board),
-        *_longer(board),
-        *tasks,
-        *_unasked(board, configs),
-        *edges,
-        *_of_seeds(board),
-    ]
-
-
-def _longer(board: Board) -> list[str]:
-    """Returns which runs were resumed by themselves with another length than their neighbours have."""
-    found: dict[str, list[str]] = {}
-    for row in filter(board.scored, board.rows):
-        resumed = load_status(row.folder).get("resumed") or []
-        words = [split_override(word) for each in resumed for word in each.get("overrides") or []]
-        changed = {key: value for key, value in words if key in LENGTH and key not in board.keys}
-        if changed:
-            found.setdefault(" ".join(f"{key}={value}" for key, value in changed.items()), []).append(row.job)
-    return [
-        f"{'run' if len(jobs) == 1 else 'runs'} {', '.join(jobs)} {'was' if len(jobs) == 1 else 'were'} resumed with "
-        f"{words}, and not trained as long as the others with which the score is averaged and compared"
-        for words, jobs in found.items()
-    ]
-
-
-def _left_out(board: Board) -> list[str]:
-    """Returns which configurations have runs that came to no score: a mean over the others flatters them."""
-    keys = [key for key in board.keys if key not in SEEDS]
-    states: dict[str, Counter[str]] = {}
-    for row in board.rows:
-        name = " ".join(f"{key}={short(row.settings[key])}" for key in keys if key in row.settings)
-        states.setdefault(name or "the only configuration", Counter())[row.state] += 1
-    said = []
-    for name, counts in states.items():
-        lost = {state: counts[state] for state in LOST if counts[state]}
-        which = " and ".join(f"{state} in {count}" for state, count in lost.items())
-        if lost and sum(lost.values()) == counts.total():
-            said.append(f"{name} {which} of {counts.total()} runs, and so has no score")
-        elif lost:
-            said.append(f"{name} {which} of {counts.total()} runs, which its mean leaves out")
-    return said
-
-
-def _repeated(board: Board) -> list[str]:
-    """Returns how many runs have the configuration and the seed of another, as after a typo in a list of values."""
-    count = sum(len(runs) - 1 for group in board.groups for runs in group.by_seed.values())
-    which, count_as = ("1 run repeats", "counts as") if count == 1 else (f"{count} runs repeat", "count as")
-    return [f"{which} another's configuration and seed, and {count_as} one with it"] if count else []
-
-
-def _unasked(board: Board, configs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Returns which keys of the training differ along with those that vary, as a rate does with its optimizer."""
-    runs = [settings(config) for config in configs]
-    asked = [key for key in board.keys if key not in SEEDS and all(key in run for run in runs)]
-    said = []
-    for key in differing(runs):
-        group = key.partition(".")[0]
-        is_telling = group in (*asked, *TRAINING) or key in CHOICES
-        if (
-            not is_telling
-            or key in (*board.keys, *SEEDS)
-            or key.endswith(TARGET)
-            or any(key not in run for run in runs)
-        ):
-            continue
-        # Runs that share a value of the key that decides it share this one's. Where no key does, all of them are named.
-        decisive = [one for one in asked if _pairs(runs, one, key) == _pairs(runs, one, one)]
-        by = [group] if group in decisive else decisive[:1] or asked
-        pairs = ((typed(run[key]), " ".join(f"{one}={short(run[one])}" for one in by)) for run in runs)
-        each = [f"{value} with {choice}" if choice else value for value, choice in dict.fromkeys(pairs)]
-        listed = ", ".join(each[:MOST_VALUES]) + (", ..." if len(each) > MOST_VALUES else "")
-        said.append(f"{key} differs as well, although you did not vary it: {listed}")
-    return said
-
-
-def _pairs(runs: Sequence[Settings], one: str, other: str) -> int:
-    """Returns how many different pairs of values two keys have."""
-    return len({(typed(run[one]), typed(run[other])) for run in runs})
-
-
-def _edges(board: Board) -> list[str]:
-    said = []
-    for key in (key for key in board.keys if key not in SEEDS and board.groups):
-        try:
-            values = sorted({float(row.settings[key]) for row in board.rows})  # pruned ones were tried, too
-            best, *ties = {float(group.settings[key]) for group in board.groups if group.mean == board.groups[0].mean}
-        except (KeyError, ValueError):  # no numbers, or not of all
-            continue
-        # Only where some other value was tried with all else equal: among any runs, much may differ along with it.
-        others = [{name for name, _ in board.groups[0].settings.items() ^ row.settings.items()} for row in board.rows]
-        is_compared = any(key in names and names <= {key, *SEEDS} for names in others)
-        at_end = best in (values[0], values[-1]) and not best == values[0] == 0  # nothing is smaller than no penalty
-        if len(values) > 2 and at_end and is_compared and not ties:
-            which, way = ("smallest", "smaller") if best == values[0] else ("largest", "larger")
-            said.append(
-                f"the best {key}, {board.groups[0].settings[key]}, is the {which} that was tried; try {way} ones"
-            )
-    return said
-
-
-def _of_seeds(board: Board) -> list[str]:
-    group = max(board.groups, key=lambda group: len(group.by_seed), default=None)
-    if group is None or len(group.by_seed) < 2:
-        return []
-    values = {key: {row.settings.get(key) for row in group.rows} for key in SEEDS}
-    (other,) = {*SEEDS} - {board.seed}
-    if len({tuple(map(row.settings.get, SEEDS)) for row in group.rows}) > len(values[board.seed]):
-        return [
-            f"{board.seed} and {other} both vary: the score of each {board.seed} is the mean over up to "
-            f"{len(values[other])} values of {other}, because runs that share one are not independent"
-        ]
-    if len(values["seed"]) == 1:
-        return ["data.seed varies the draw of the data, but first weights and batches are the same, which seed varies"]
-    if len(values["data.seed"]) == 1 and not _data_follows(group, board.seed):
-        return ["seeds vary first weights and batches, but not the draw of the data, which data.seed varies"]
-    return ["seeds vary first weights, batches and the draw of the data"]
-
-
-def _data_follows(group: Group, seed: str) -> bool:
-    """Returns whether data.seed is another in two runs of a configuration, as with data.seed=${seed}."""
-    folders = {row.settings.get(seed): row.folder for row in group.rows}
-    with suppress(ConfigurationError):  # a damaged one is listed as that
-        return len({settings(read_config(folder)).get("data.seed") for folder in [*folders.values()][:2]}) > 1
-    return False
