@@ -237,6 +237,7 @@ def test_class_weights_train_and_are_checked(own: Path, capsys: pytest.CaptureFi
     assert ones == pytest.approx(plain, rel=1e-4)
     for words, said in {
         "loss.class_weights=[1,2,3]": "3 numbers, but must have 2, one for each of the classes",
+        "loss.class_weights=[0,0]": "has only zeros; it takes numbers, one for each of the classes",
         "loss.class_weights=2": "loss.class_weights is 2, but must be a list",
         "loss.class_weights=[1,-1]": "each a number in [0, inf)",
         "loss.class_weights=[1,2] backprop=numpy": "loss.class_weights has no formulas",
