@@ -120,7 +120,7 @@ def text(*, or_null: bool = False) -> Rule:
 
 def mapping(value: Any) -> str | None:
     """Applies the rule of names with values."""
-    return None if isinstance(value, dict) else "names with values"
+    return None if isinstance(value, dict) else "names with values, as {name: value}"
 
 
 def or_null(rule: Rule) -> Rule:

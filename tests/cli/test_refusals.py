@@ -26,6 +26,7 @@ BAD_WORDS = {
     "qqqq=3": r"there is no key 'qqqq'; fulmen --help lists groups and keys",
     "trainer.max_epoch=3": r"did you mean trainer.max_epochs\?",
     "penalty.weight=0.1": r"there is no key 'penalty.weight'; it belongs to penalty=elastic_net, l1, l2",
+    "momentum=0.9": r"no key 'momentum'; optimizer.momentum belongs to optimizer=momentum, muon, nesterov",
     "optimizer.momentum=0.9": r"it belongs to optimizer=.*momentum",
     "+model.optimizer.momentm=0.9": r"there is no key 'model.optimizer",
     "optimizer=adma": r"there is no optimizer=adma; did you mean adam\?",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from matplotlib.image import imread
 
 from fulmen.cli.main import main
 
@@ -107,6 +108,29 @@ def test_a_wrong_figure_is_refused(given: str, said: str, own: Path, capsys: pyt
     assert main([*SMALL, *OWN, f"figures.own={given}", "run_dir=refused"]) == 1
     assert said in capsys.readouterr().err
     assert not Path("refused").exists()
+
+
+PICTURES = """\
+from matplotlib.figure import Figure
+
+
+def curves(context, width=1):
+    return Figure(figsize=(width, 1), dpi=100)
+
+
+def training(context):
+    return curves(context)
+"""
+
+
+def test_figures_of_equal_names_are_numbered(own: Path) -> None:
+    Path("my_pictures.py").write_text(PICTURES)
+    each = [f"{{_target_: my_pictures.curves, _partial_: true, width: {width}}}" for width in (2, 3)]
+    given = f"figures.own=[{','.join(each)},my_pictures.training]"
+    assert main([*SMALL, "figures.curves=true", given, "allow_targets=[my_pictures]", "run_dir=run"]) == 0
+    sizes = {path.stem: imread(path).shape[1] for path in Path("run/figures").iterdir()}
+    assert {*sizes} == {"curves", "curves_2", "curves_3", "training_2"}, "training.gif is the animation"
+    assert sizes["curves_3"] == 1.5 * sizes["curves_2"]
 
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "example"
@@ -348,6 +372,7 @@ def test_class_weights_train_and_are_checked(own: Path, capsys: pytest.CaptureFi
     assert ones == pytest.approx(plain, rel=1e-4)
     for words, said in {
         "loss.class_weights=[1,2,3]": "3 numbers, but must have 2, one for each of the classes",
+        "loss.class_weights=[0,0]": "has only zeros; it takes numbers, one for each of the classes",
         "loss.class_weights=2": "loss.class_weights is 2, but must be a list",
         "loss.class_weights=[1,-1]": "each a number in [0, inf)",
         "loss.class_weights=[1,2] backprop=numpy": "loss.class_weights has no formulas",

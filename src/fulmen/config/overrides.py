@@ -27,6 +27,8 @@ READABLE = re.compile(r"[\w\s.:/+\-%@?|*$\\]*", re.ASCII)
 """Letters of a value that Hydra's grammar reads without quotes."""
 IDENTIFIER = re.compile(r"(?!(true|false|null|nan|inf)$)[a-z_]\w*", re.ASCII | re.IGNORECASE)
 """What it reads as a text."""
+OF_OTHERS = ("experiment", "sweep")
+"""Groups whose choices hold the keys of other groups."""
 SYNTAX = re.compile(r"[(){}\[\]'\"]")
 """Letters that mean something in that grammar."""
 MOST_JOBS = 100_000
@@ -246,6 +248,10 @@ def unknown(key: str, known: Iterable[str], folders: Sequence[Path]) -> str:
         way_out = f"{section} has {', '.join(there)}"
     elif not section and (same := [other for other in known if other.rpartition(".")[2] == name]):
         way_out = f"did you mean {' or '.join(same)}?"
+    elif not section and (there := [g for g in groups(folders) if g not in OF_OTHERS and name in _names(g, folders)]):
+        way_out = " or ".join(
+            f"{each}.{name} belongs to {each}={', '.join(_names(each, folders)[name])}" for each in there
+        )
     else:
         near = closest(key, [*groups(folders), *known])
         if near is None and not section and (last := closest(name, [other.rpartition(".")[2] for other in known])):

@@ -182,13 +182,16 @@ def _check_network(experiment: Experiment, data: DataModule, plan: Plan, batch_s
 def check_class_weights(weights: Sequence[float] | None, spec: DataSpec, train: Rows) -> None:
     """Raises ConfigurationError unless there is a weight for each class; names those that balance the classes."""
     classes = max(2, spec.out_features)
-    if weights is None or len(weights) == classes:
+    if weights is None or (len(weights) == classes and any(weights)):
         return
     counts = sum(torch.bincount(chunk.y.flatten().long().cpu(), minlength=classes) for chunk in chunks(train))
     balanced = ",".join(f"{train.rows / classes / max(1, count):.3g}" for count in torch.as_tensor(counts).tolist())
+    wrong = "has only zeros; it takes numbers"
+    if len(weights) != classes:
+        wrong = f"has {len(weights)} number{'s' * (len(weights) != 1)}, but must have {classes}"
     raise ConfigurationError(
-        f"loss.class_weights has {len(weights)} numbers, but must have {classes}, one for each of the classes "
-        f"{listed(spec.target_names)}; loss.class_weights=[{balanced}] gives all classes the same weight in sum"
+        f"loss.class_weights {wrong}, one for each of the classes {listed(spec.target_names)}; "
+        f"loss.class_weights=[{balanced}] gives all classes the same weight in sum"
     )
 
 

@@ -5,7 +5,7 @@ A figure that fails is reported in a warning; the run and the other figures are 
 
 import importlib
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -70,7 +70,8 @@ def draw(
         The figures that could not be written, for example because the disk is full.
     """
     unwritten: dict[str, str] = {}
-    figures = {**{name: draw for name, draw in FIGURES.items() if getattr(options, name)}, **_own(options)}
+    figures = {name: draw for name, draw in FIGURES.items() if getattr(options, name)}
+    figures |= _own(options, {*figures, ANIMATION})
     wanted = list(figures)
     with letters([*context.spec.feature_names, *context.spec.target_names] if wanted else []):
         for name in [*wanted, ANIMATION] if options.animation and context.snapshots is not None else wanted:
@@ -95,9 +96,14 @@ def draw(
     return [*unwritten]
 
 
-def _own(options: FigureOptions) -> dict[str, DrawFigure]:
-    """Returns the user's own figures, each by the name of its function."""
-    return {getattr(getattr(draw, "func", draw), "__name__", "own"): draw for draw in options.own}
+def _own(options: FigureOptions, taken: Collection[str]) -> dict[str, DrawFigure]:
+    """Returns the user's own figures, each by the name of its function; where that is taken, a number follows it."""
+    found = dict[str, DrawFigure]()
+    for draw in options.own:
+        name = getattr(getattr(draw, "func", draw), "__name__", "own")
+        names = (name, *(f"{name}_{number}" for number in range(2, len(options.own) + 2)))
+        found[next(each for each in names if each not in (*taken, *found))] = draw
+    return found
 
 
 def _draw(

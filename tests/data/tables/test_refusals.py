@@ -263,8 +263,8 @@ def test_columns_that_only_parquet_holds(write: Write, made: MakeTable, column: 
         ({"separator": "::"}, "data.separator is '::': give one character, or tab."),
         ({"separator": ""}, "data.separator is '': give one character, or tab."),
         ({"decimal": ";"}, "data.decimal is ';': give '.' or ','."),
-        ({"types": "{a: text"}, "data.types is '{a: text', but must be names with values"),
-        ({"types": ["a"]}, "data.types is ['a'], but must be names with values"),
+        ({"types": "{a: text"}, "data.types is '{a: text', but must be names with values, as {name: value}"),
+        ({"types": ["a"]}, "data.types is ['a'], but must be names with values, as {name: value}"),
         (
             {"types": {"a": "numbers"}},
             "data.types of a is 'numbers', but must be one of number, text, yes_no, words, characters, date; "
@@ -278,6 +278,13 @@ def test_a_wrong_key_is_refused_before_the_file_is_read(
 ) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
         made("no such file.csv", "y", **keys)
+
+
+def test_texts_are_no_numbers_whatever_their_type_says(write: Write, made: MakeTable) -> None:
+    path = write(pd.DataFrame({"x": range(60), "flag": ["yes", "no"] * 30, "y": ["a", "b"] * 30}))
+    said = "Column 'flag' holds 'yes' in row 1: it must hold numbers, and none of its cells does."
+    with pytest.raises(ValueError, match=f"^{re.escape(said)}$"):
+        made(path, "y", types={"flag": "number"}).load()
 
 
 def test_new_rows_that_lack_a_column_or_hold_a_text_are_refused(write: Write, made: MakeTable) -> None:

@@ -157,7 +157,9 @@ class Texts:
         point, error = self._point(numbers, shown)
         error = self._unlike(numbers) or error
         wrong = next((text for text in self.numbers if text not in numbers or point not in numbers[text].values), None)
-        if wrong is not None and not error:
+        if not numbers and len(self.numbers) > 1 and not error:
+            error = self._wrong(next(iter(self.numbers)), "numbers, and none of its cells does")
+        elif wrong is not None and not error:
             words = word(self.form.prefix + "missing", [*(self.form.missing or ()), wrong])
             kind = f"finite numbers; if it stands for a missing value, add {words}"
             error = self._wrong(wrong, f"numbers with a decimal {NAMES[point]}" if wrong in numbers else kind)
