@@ -73,7 +73,8 @@ def limits(shown: str) -> Iterator[tuple[Any, bool]]:
             yield int(found[2]) + 1, False
     elif found := re.match(r"a number in ([\[(])(\S+), (\S+)([\])])", shown):
         low, high = float(found[2]), float(found[3])
-        yield from ((low, found[1] == "["), (high, found[4] == "]"), (low + min(0.25, (high - low) / 2), True))
+        within = low + min(0.25, (high - low) / 2) if math.isfinite(low) else high - 0.25
+        yield from ((low, found[1] == "["), (high, found[4] == "]"), (within, True))
         if math.isfinite(low):
             yield low - 0.25, False
     elif shown.startswith("a share below 1, or a whole number"):

@@ -221,9 +221,8 @@ def print_stopped(
         words = [command(f"resume={folder}", f"{key}=...") for key in callback_keys(config)[:1]]
         why = "ended by a callback" + "".join(f"; to train longer: {typed}" for typed in words)
     else:
-        why = (
-            f"{stopping.monitor} was not better than {float(stopping.best_score):.4g} in {stopping.patience} intervals"
-        )
+        intervals = f"{stopping.patience} interval{'' if stopping.patience == 1 else 's'}"
+        why = f"{stopping.monitor} was not better than {float(stopping.best_score):.4g} in {intervals}"
         why += "" if best is None else f"; the metrics are of the weights of step {best['global_step']}"
     said = f"stopped:    at step {step} of {plan.total_steps}, {why}"
     Console().print(said, highlight=False, soft_wrap=True, markup=False)
