@@ -191,8 +191,9 @@ to the end, with the seeds of the test, {", ".join(map(str, SEEDS))}, and with o
 seeds. A rate is *within* if its loss is at most {NEAR:.0%} above the least of all rates with the same seeds; *by the
 floor*, if it is with {FLOOR:.0%} of the loss of networks that have hardly trained added to that (the smallest rate
 after 5% of the run), since two losses of nearly nothing need not be alike. Steps are those of all copies, as a share
-of the grid, which is thirteen rates with three seeds. Runs take 100 passes over the data, of spirals 500 and of mnist_5k 10 (in
-batches of 64 rows); `adam` and `adamw` begin with a rate of 0.005, and neither spirals nor regression_3d are scaled.
+of the grid, which is thirteen rates with three seeds. Runs take 100 passes over the data, of spirals 500 and of
+mnist_5k 10 (in batches of 64 rows); `adam` and `adamw` begin with a rate of 0.005, and neither spirals nor
+regression_3d are scaled.
 
 {HEADER}
 {table}
