@@ -227,8 +227,8 @@ def as_choices(words: list[str], model: Any, data: Any, target: Any) -> Path | N
     _check_two_of_a_kind(words, model, data)
     network = {} if model is None else _network(model, words)
     for key, value in _rows(data, target).items():
-        if key == "choice":
-            words.append(f"data={value}")
+        if key in ("choice", "path"):
+            words.append(f"data={value}" if key == "choice" else f"data.path={value}")
         elif isinstance(value, (list, tuple)):
             words.append(f"data.{key}=[{','.join(as_value(str(each)) for each in value)}]")
         elif value is not None and not any(split_override(word)[0] == f"data.{key}" for word in words):

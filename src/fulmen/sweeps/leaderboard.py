@@ -262,19 +262,17 @@ def table(board: Board, found: "Verdict", most: int) -> Table:
     """Returns the best configurations, with mean, its interval, spread and number of seeds."""
     home, header, rows = _ranks(board, found)
     title = f"{board.score}, {'smallest' if mode(board.score) == 'min' else 'largest'} first"
-    shown = Table(*map(escape, header), title=title, min_width=len(title) + 2)
-    shown.columns[
-        next(place for place, name in enumerate(header) if name in RUN)
-    ].no_wrap = True  # so that it can be copied
+    shown = Table(title=title, min_width=len(title) + 2)
+    for name in header:
+        shown.add_column(escape(name), no_wrap=name in RUN)  # a folder's name is to be copied
     for row in rows[:most]:
         shown.add_row(*map(escape, row))
     ranks = [estimate.rank for estimate in found.estimates]
-    captions = (
-        ["those of the same rank cannot be told apart"] if found.comparisons and len({*ranks}) < len(ranks) else []
-    )
-    captions += [f"{len(rows) - most} more in leaderboard.md"] if len(rows) > most else []
-    captions += [f"runs are in {home}"] if home else []
-    shown.caption = escape("; ".join(captions)) or None
+    is_tied = bool(found.comparisons) and len({*ranks}) < len(ranks)
+    captions = ["those of the same rank cannot be told apart"] * is_tied
+    captions += [f"{len(rows) - most} more in leaderboard.md"] * (len(rows) > most)
+    lines = [*(["; ".join(captions)] if captions else []), *([f"runs are in {home}"] if home else [])]
+    shown.caption = escape("\n".join(lines)) or None
     return shown
 
 
