@@ -238,7 +238,8 @@ def as_choices(words: list[str], model: Any, data: Any, target: Any) -> Path | N
     cls = model.func if isinstance(model, functools.partial) else model
     parameters = inspect.signature(cls).parameters.values()
     defaults = {each.name: each.default for each in parameters if isinstance(each.default, PLAIN)}
-    text = yaml_text({**network, **{key: value for key, value in defaults.items() if key not in network}}).encode()
+    keys = {**network, **{key: value for key, value in defaults.items() if key not in network}}
+    text = f"# {cls.__name__}, as fulmen.sweep was given it\n{yaml_text(keys)}".encode()
     name = f"own_{cls.__name__}" if cls.__name__ in choices("model", [conf_dir()]) else cls.__name__
     words.append(f"model={name}")
     config_dir = MODELS / hashlib.sha256(text).hexdigest()[:16]
