@@ -152,17 +152,17 @@ class Importance:
     def __str__(self) -> str:
         (first, most), *others = self.shares.items()
         shares = "".join(f", {key} for {share:.0%}" for key, share in others)
-        said = (
-            f"{first} accounts for {most:.0%} of the variance of {self.score}{shares} (fANOVA of {self.runs} completed "
-        )
         lost = " and ".join(f"{count} {state}" for state, count in self.left_out.items())
-        return said + (f"runs; {lost} are left out, and a key behind that matters more)" if lost else "runs)")
+        of = f"fANOVA of {self.runs} completed runs"
+        of += f"; {lost} are left out, and a key behind that matters more" if lost else ""
+        return f"{first} accounts for {most:.0%} of the variance of {self.score}{shares} ({of})"
 
 
 def read_importance(folder: Path) -> Importance | None:
     """Reads from a sweep's `leaderboard.json` which keys mattered; None where it does not say."""
-    with suppress(OSError, ValueError, TypeError, KeyError):  # a grid has none, and any program may write a file
-        return Importance(**json.loads((folder / "leaderboard.json").read_text("utf-8"))["importance"])
+    with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):  # a grid has none; a file may be damaged
+        found = Importance(**json.loads((folder / "leaderboard.json").read_text("utf-8"))["importance"])
+        return found if str(found) else None
     return None
 
 
