@@ -231,8 +231,8 @@ def as_choices(words: list[str], model: Any, data: Any, target: Any) -> Path | N
     _check_two_of_a_kind(words, model, data)
     network = {} if model is None else _network(model, words)
     for key, value in _rows(data, target).items():
-        if key == "choice":
-            words.append(f"data={value}")
+        if key in ("choice", "path"):
+            words.append(f"data={value}" if key == "choice" else f"data.path={value}")
         elif isinstance(value, (list, tuple)):
             words.append(f"data.{key}=[{','.join(as_value(str(each)) for each in value)}]")
         elif value is not None and not any(split_override(word)[0] == f"data.{key}" for word in words):
@@ -242,7 +242,8 @@ def as_choices(words: list[str], model: Any, data: Any, target: Any) -> Path | N
     cls = model.func if isinstance(model, functools.partial) else model
     parameters = inspect.signature(cls).parameters.values()
     defaults = {each.name: each.default for each in parameters if isinstance(each.default, PLAIN)}
-    text = yaml_text({**network, **{key: value for key, value in defaults.items() if key not in network}}).encode()
+    keys = {**network, **{key: value for key, value in defaults.items() if key not in network}}
+    text = f"# {cls.__name__}, as fulmen.sweep was given it\n{yaml_text(keys)}".encode()
     name = f"own_{cls.__name__}" if cls.__name__ in choices("model", [conf_dir()]) else cls.__name__
     words.append(f"model={name}")
     config_dir = MODELS / hashlib.sha256(text).hexdigest()[:16]

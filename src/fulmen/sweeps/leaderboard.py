@@ -152,17 +152,17 @@ class Importance:
     def __str__(self) -> str:
         (first, most), *others = self.shares.items()
         shares = "".join(f", {key} for {share:.0%}" for key, share in others)
-        said = (
-            f"{first} accounts for {most:.0%} of the variance of {self.score}{shares} (fANOVA of {self.runs} completed "
-        )
         lost = " and ".join(f"{count} {state}" for state, count in self.left_out.items())
-        return said + (f"runs; {lost} are left out, and a key behind that matters more)" if lost else "runs)")
+        of = f"fANOVA of {self.runs} completed runs"
+        of += f"; {lost} are left out, and a key behind that matters more" if lost else ""
+        return f"{first} accounts for {most:.0%} of the variance of {self.score}{shares} ({of})"
 
 
 def read_importance(folder: Path) -> Importance | None:
     """Reads from a sweep's `leaderboard.json` which keys mattered; None where it does not say."""
-    with suppress(OSError, ValueError, TypeError, KeyError):  # a grid has none, and any program may write a file
-        return Importance(**json.loads((folder / "leaderboard.json").read_text("utf-8"))["importance"])
+    with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):  # a grid has none; a file may be damaged
+        found = Importance(**json.loads((folder / "leaderboard.json").read_text("utf-8"))["importance"])
+        return found if str(found) else None
     return None
 
 
@@ -262,19 +262,17 @@ def table(board: Board, found: "Verdict", most: int) -> Table:
     """Returns the best configurations, with mean, its interval, spread and number of seeds."""
     home, header, rows = _ranks(board, found)
     title = f"{board.score}, {'smallest' if mode(board.score) == 'min' else 'largest'} first"
-    shown = Table(*map(escape, header), title=title, min_width=len(title) + 2)
-    shown.columns[
-        next(place for place, name in enumerate(header) if name in RUN)
-    ].no_wrap = True  # so that it can be copied
+    shown = Table(title=title, min_width=len(title) + 2)
+    for name in header:
+        shown.add_column(escape(name), no_wrap=name in RUN)  # a folder's name is to be copied
     for row in rows[:most]:
         shown.add_row(*map(escape, row))
     ranks = [estimate.rank for estimate in found.estimates]
-    captions = (
-        ["those of the same rank cannot be told apart"] if found.comparisons and len({*ranks}) < len(ranks) else []
-    )
-    captions += [f"{len(rows) - most} more in leaderboard.md"] if len(rows) > most else []
-    captions += [f"runs are in {home}"] if home else []
-    shown.caption = escape("; ".join(captions)) or None
+    is_tied = bool(found.comparisons) and len({*ranks}) < len(ranks)
+    captions = ["those of the same rank cannot be told apart"] * is_tied
+    captions += [f"{len(rows) - most} more in leaderboard.md"] * (len(rows) > most)
+    lines = [*(["; ".join(captions)] if captions else []), *([f"runs are in {home}"] if home else [])]
+    shown.caption = escape("\n".join(lines)) or None
     return shown
 
 

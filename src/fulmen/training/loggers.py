@@ -213,10 +213,8 @@ def hyperparameters(config: Mapping[str, Any], keys: Iterable[str], batch_rows: 
         batch_rows: the rows of a batch, where `data.batch_size` may be the word `full`.
     """
     values = {**settings(config), "data.batch_size": batch_rows}
-    return {
-        f"{key} [{UNITS[key]}]" if key in UNITS else key: value
-        if isinstance(value := values[key], bool | int | float | str)
-        else typed(value)
-        for key in keys
-        if key in values
-    }
+    found: dict[str, str | float | bool] = {}
+    for key in filter(values.__contains__, keys):
+        name, value = f"{key} [{UNITS[key]}]" if key in UNITS else key, values[key]
+        found[name] = value if isinstance(value, bool | int | float | str) else typed(value)
+    return found
