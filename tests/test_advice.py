@@ -209,6 +209,7 @@ ELSEWHERE = {
     "write x =": "tests/models/test_network_check.py",
     "take data.task=": "tests/data/tables",
     "add sweep=optuna": "tests/sweeps/search",
+    "give allow_targets=": "tests/experiment/test_api.py",
     "add trust_checkpoint=true": "tests/experiment/test_round_trip.py, test_load.py",
     "add target=": "tests/experiment/test_api.py",
     "give data_root=": "tests/data/sets/test_mnist.py",

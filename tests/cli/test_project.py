@@ -135,7 +135,9 @@ def test_other_content_is_asked_about_anew(
     assert "fulmen trust" in capsys.readouterr().err, "help does not ask"
     monkeypatch.setattr(sys, "stdin", io.StringIO())
     assert main(["experiment=first", *SHORT]) == 1
-    assert f"{changed} in {folder} changed since" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert f"{changed} in {folder} changed since" in said
+    assert f"if you trust it as it is: fulmen trust {folder}; with edits=true, also whatever it becomes\n" in said
     for answer, code in (("\n", 1), ("yes\n", 0), ("", 0)):
         monkeypatch.setattr(sys, "stdin", io.StringIO(answer))
         monkeypatch.setattr(sys.stdin, "isatty", lambda: True)

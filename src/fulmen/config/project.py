@@ -182,7 +182,8 @@ def _agreed(project: Project, now: dict[str, str], known: dict[str, str] | None,
         question = ascii(question)
     if not ask or sys.stdin is None or not sys.stdin.isatty():
         typed = command("trust", str(project.folder))
-        warn(f"{question}, so {FILE} has no effect; if you trust it as it is: {typed}")
+        later = "; with edits=true, also whatever it becomes" if known is not None else ""
+        warn(f"{question}, so {FILE} has no effect; if you trust it as it is: {typed}{later}")
         return False
     print(
         f"fulmen: {question}. Its code can do whatever you can.\n"

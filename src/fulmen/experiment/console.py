@@ -3,10 +3,9 @@
 import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning.pytorch.callbacks import EarlyStopping
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -30,6 +29,9 @@ from fulmen.tasks.penalties import Penalize
 from fulmen.training.parameters import groups as parameter_groups
 from fulmen.training.plan import Plan
 from fulmen.training.recipe import Recipe, settings
+
+if TYPE_CHECKING:
+    from lightning.pytorch.callbacks import EarlyStopping
 
 MOST_COEFFICIENTS = 20
 """Rows of the table; if there are more, those that differ most."""
@@ -202,7 +204,7 @@ def print_improving(history: History, score: str, plan: Plan, folder: Path) -> N
 def print_stopped(
     step: int,
     plan: Plan,
-    stopping: EarlyStopping | None,
+    stopping: "EarlyStopping | None",
     best: Mapping[str, Any] | None,
     config: Mapping[str, Any],
     folder: Path,
