@@ -184,6 +184,30 @@ def test_texts_of_a_frame_stay_texts() -> None:
     assert columns["the, class"].tolist() == shuffled["the, class"].tolist()
 
 
+@pytest.mark.parametrize("names", [[0, 1, 2], [" a ", "b\u00a0c", "d\ne"]])
+def test_a_frame_is_predicted_whatever_its_columns_are_called(names: list[Any]) -> None:
+    frame = pd.DataFrame(X, columns=names)
+    run = fulmen.train([*SHORT, "model=linear"], data=(frame, X[:, 0] > 0))
+    np.testing.assert_array_equal(run.predict(frame), run.predict(X))
+
+
+def test_new_rows_that_cannot_be_read_are_refused_in_a_sentence() -> None:
+    run = fulmen.train([*SHORT, "model=linear"], data=FRAME, target="flag")
+    rows = FRAME.drop(columns="flag")
+    wrong = {
+        "array of object, not numbers: give a DataFrame with a b, code, the, class": rows.to_dict("records"),
+        "two columns with the name 'code'": pd.concat([rows, rows[["code"]]], axis=1),
+        r"'code' holds '\[1\]': it must hold texts": rows.assign(code=[[1]] * 60),
+        "no column 'a b'; the columns are": pd.concat({"k": rows}, axis=1),
+        "no column 'a b'; did you mean A b": rows.rename(columns=str.capitalize),
+    }
+    for sentence, new in wrong.items():
+        with pytest.raises(ValueError, match=sentence):
+            run.predict(new)
+    found = run.predict(rows.rename(columns=lambda name: f" {name}").iloc[:, ::-1])
+    np.testing.assert_array_equal(found, run.predict(rows))
+
+
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [

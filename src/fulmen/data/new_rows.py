@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fulmen.data.tables.columns import kind
+from fulmen.data.tables.columns import clean, kind
 from fulmen.rules import alternatives
 
 if TYPE_CHECKING:
@@ -18,14 +18,18 @@ if TYPE_CHECKING:
 
 
 def named(table: "pd.DataFrame", names: Sequence[str]) -> "pd.DataFrame":
-    """Selects the columns `names`, in this order.
+    """Selects the columns `names`, in this order; those of the table are read as a file's are, without blanks around.
 
     Raises:
-        ValueError: a column is missing.
+        ValueError: a column is missing, or two have its name.
     """
+    table = table.set_axis([clean(str(name)) for name in table.columns], axis=1)
     if missing := [name for name in names if name not in table.columns]:
         near = alternatives(missing[0], table.columns, "the columns are")
         raise ValueError(f"The rows have no column {missing[0]!r}{near}.")
+    if table[list(names)].shape[1] > len(names):
+        twice = next(name for name in names if table[name].ndim > 1)
+        raise ValueError(f"The rows have two columns with the name {twice!r}: rename or drop one of them.")
     return table[list(names)]
 
 

@@ -142,6 +142,9 @@ class Table(Source):
     def encode(self, rows: "pd.DataFrame | NDArray[Any]") -> NDArray[np.floating]:
         """Encodes new rows as features [N, F]; an array must already contain features."""
         if isinstance(rows, np.ndarray):
+            if rows.dtype.kind not in "biuf":
+                names = listed([column["name"] for column in self._schema.columns])
+                raise ValueError(f"The rows are an array of {rows.dtype}, not numbers: give a DataFrame with {names}.")
             return super().encode(rows)
         x, notes = encode(rows, self._schema.columns)
         self._say(notes)

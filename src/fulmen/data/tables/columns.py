@@ -1,7 +1,7 @@
 """The columns of a table: which are features, and what type of values each holds, which decides its encoding."""
 
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from fulmen.rules import alternatives, listed
@@ -101,10 +101,16 @@ def texts(column: "pd.Series[Any]") -> "pd.Series[Any]":
     """Returns a column's values as texts, [N]: whole numbers without a point; missing values stay missing.
 
     A column of whole numbers with one missing is one of floating numbers to pandas.
+
+    Raises:
+        ValueError: a value is a list, or the like.
     """
     known = column.dropna()
     if kind(column) == "number" and whole(known) and known.dtype.kind == "f":
         known = known.astype("int64")
+    strange = [value for value in known if not isinstance(value, Hashable)] if known.dtype == object else []
+    if strange:
+        raise ValueError(f"Column {str(column.name)!r} holds {str(strange[0])!r:.60}: it must hold texts.")
     if known.dtype.kind not in "iuf":
         known = known.map({value: clean(str(value)) for value in known.unique()})
     return known.astype(str).astype(object).reindex(column.index)
