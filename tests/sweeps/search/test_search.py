@@ -208,7 +208,8 @@ def test_which_keys_matter_is_said_in_words_and_in_the_file(place: Any, capsys: 
     assert again["importance"] == found and any(line.startswith(sentence) for line in again["verdict"])
     assert main(["leaderboard", str(place.folder), "score=test/loss"]) == 0
     assert "accounts for" not in capsys.readouterr().out
-    for damaged in ({"importance": found | {"shares": {}}}, {"importance": found | {"shares": [1]}}, {}, [], 3):
+    broken: list[object] = [{"importance": found | {"shares": {}}}, {"importance": found | {"shares": [1]}}, {}, [], 3]
+    for damaged in broken:
         (place.folder / "leaderboard.json").write_text(json.dumps(damaged))
         assert main(["leaderboard", str(place.folder)]) == 0 and "accounts for" not in capsys.readouterr().out
 
