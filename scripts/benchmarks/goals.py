@@ -33,6 +33,7 @@ MINI_BATCH = ("data=sine_boundary", "optimizer=adam", "trainer.precision=64-true
 FULL_BATCH = ("data=sine_boundary", "optimizer=sgd", "trainer.precision=64-true", "data.batch_size=full")
 DIGITS = (
     "data=mnist_5k",
+    "data.batch_size=64",
     "data.scale=features",
     "model=mlp",
     "model.hidden=[50]",

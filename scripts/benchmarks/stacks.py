@@ -34,7 +34,10 @@ EVEN = ("data=sine_boundary", "optimizer=adam", "data.train_size=1024")
 DATA = {
     "`sine_boundary`, 2-10-1": (("data=sine_boundary", "model=shallow"), [1, 4, 16, 64, 256, 1024]),
     "`circles`, 2-20-20-1": (("data=circles", "model=deep"), [1, 4, 16, 64, 256, 1024]),
-    "`mnist_5k`, 784-50-10": (("data=mnist_5k", "model=mlp", "model.hidden=[50]"), [1, 4, 16, 64]),
+    "`mnist_5k`, 784-50-10": (
+        ("data=mnist_5k", "data.batch_size=64", "model=mlp", "model.hidden=[50]"),
+        [1, 4, 16, 64],
+    ),
 }
 """What the curve is measured on, and for how many copies."""
 RECORD = 0.005
