@@ -137,8 +137,9 @@ def estimators(config: Any, *, is_regression: bool, passes: int) -> Sequence[Seq
 
 def directions(x: NDArray[np.floating]) -> NDArray[np.floating]:
     """Computes a layer of ReLU units without biases, each with weights at random. [N, F] -> [N, DIRECTIONS]."""
-    width = x.shape[1]
-    return np.maximum(x @ np.random.RandomState(0).standard_normal((width, DIRECTIONS)) / np.sqrt(width), 0)
+    weights = np.random.RandomState(0).standard_normal((x.shape[1], DIRECTIONS)) / np.sqrt(x.shape[1])
+    units: NDArray[np.floating] = np.maximum(x @ weights, 0)
+    return units
 
 
 def page(rows: Sequence[tuple[str, ...]], seconds: float) -> str:
