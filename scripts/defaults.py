@@ -154,9 +154,9 @@ def page(rows: Sequence[tuple[str, ...]], seconds: float) -> str:
 Written by `python scripts/defaults.py` on {datetime.now(UTC):%Y-%m-%d}, in {seconds:.0f} s of computing on {machine},
 one thread, with Python {platform.python_version()}, {libraries}.
 
-Each row is `python train.py data=<data> model=<model>` and nothing else: the accuracy or R², the mean of those on
-validation and on test rows, since some sets have few; the median of {SEEDS} seeds, with the lowest and the highest. The
-last {len(TABLES)} are scikit-learn's, as CSV files for `data=table`. scikit-learn's estimator has the same layers and
+Each row is a run with `data=` and `model=` and nothing else: the accuracy or R², the mean of those on validation and on
+test rows, since some sets have few; the median of {SEEDS} seeds, with the lowest and the highest. The last
+{len(TABLES)} sets are scikit-learn's, as CSV files for `data=table`. scikit-learn's estimator has the same layers and
 learned from the same standardized rows: least squares, logistic regression, or a multilayer perceptron by Adam, by Adam
 with early stopping, or by L-BFGS, whichever is best. *Close* is within {CLOSE} of it, or better.
 
