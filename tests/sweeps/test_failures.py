@@ -46,7 +46,8 @@ def test_a_job_that_fails_does_not_hurt_the_rest(place: Any, capsys: pytest.Capt
     assert place.states() == {number: ENDS.get(mood, "failed") for number, mood in enumerate(moods)}
     ends = [json.loads((folder / str(number) / "status.json").read_text()) for number in range(9)]
     assert "MemoryError" in ends[5]["error"] and "KeyboardInterrupt" in ends[7]["error"]
-    assert ends[6]["error"].startswith("RuntimeError: no net (") and "in __init__" in ends[6]["traceback"]
+    refused = "model Moody failed with RuntimeError: no net ("
+    assert ends[6]["error"].startswith(refused) and "in __init__" in ends[6]["traceback"]
     assert ends[8]["error"].startswith("OSError: no file called")
     scores = [row["score"] for row in place.board()[:2]]
     assert float(scores[0]) <= float(scores[1])
