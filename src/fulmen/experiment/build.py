@@ -129,8 +129,8 @@ def _train(
     pruner: "Pruner | None" = None,
 ) -> "Run":
     allowlist.check(config, typed=config.overrides)
-    own, typed = own_words.get(), [word for word in config.overrides if split_override(word)[0] in recorded.PERMISSIONS]
-    own_words.set((*to_type([*own[: 2 if own[:1] == ("--config-dir",) else 0], *typed], folder),))
+    given, allowing = own_words.get(), (w for w in config.overrides if split_override(w)[0] in recorded.PERMISSIONS)
+    own_words.set((*to_type([*given[: 2 if given[:1] == ("--config-dir",) else 0], *allowing], folder),))
     if (earlier := folder if resume else facts.get("rerun")) is not None:
         recorded.warn_if_code_changed(config, Path(earlier))
     source = validate.check(config)
