@@ -197,7 +197,7 @@ def test_new_rows_that_cannot_be_read_are_refused_in_a_sentence() -> None:
     wrong = {
         "array of object, not numbers: give a DataFrame with a b, code, the, class": rows.to_dict("records"),
         "two columns with the name 'code'": pd.concat([rows, rows[["code"]]], axis=1),
-        r"'code' holds '\[1\]': it must hold texts": rows.assign(code=pd.Series([[1]] * 60, dtype=object)),
+        r"'code' holds '\[1\]': it must hold texts": rows.assign(code=pd.Series([[1]] * 60)),
         "no column 'a b'; the columns are": pd.concat({"k": rows}, axis=1),
         "no column 'a b'; did you mean A b": rows.rename(columns=str.capitalize),
     }

@@ -142,7 +142,7 @@ def test_kinds_of_images_that_are_read_and_those_that_are_refused(tmp_path: Path
     grey = Image.fromarray(values)
     still = {"rgba.png": "RGBA", "la.png": "LA", "cmyk.tif": "CMYK", "palette.png": "P", "grey.webp": "RGB"}
     for name, mode in still.items():
-        grey.convert(mode).save(tmp_path / name, lossless=True)  # which only WebP asks for
+        grey.convert(mode).save(tmp_path / name, lossless=True)  # of WebP; the others have no such option
     grey.save(tmp_path / "moving.gif", save_all=True, append_images=[grey.rotate(90), grey.rotate(180)])
     images = make(tmp_path, size=16, channels=1)
     files, x = images.read(str(tmp_path))
