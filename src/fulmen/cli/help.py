@@ -7,10 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from fulmen.config.groups import choices, groups
-from fulmen.data.source import SPLITS
 from fulmen.errors import ConfigurationError, command
 from fulmen.rules import did_you_mean, split_override
-from fulmen.tasks.names import FURTHER, MEANINGS, METRICS, mode
 
 if TYPE_CHECKING:
     from fulmen.rules import Rule
@@ -174,6 +172,8 @@ def topic_text(topic: str, folders: Sequence[Path]) -> str:
     if not parts:
         names = [choice for each in there for choice in choices(each, folders)]
         pairs = [f"{each}={choice}" for each in there for choice in choices(each, folders)]
+        from fulmen.tasks.names import MEANINGS
+
         known = [*COMMANDS, *there, *names, *keys, *(key.rpartition(".")[2] for key in keys), *MEANINGS, *TERMS]
         near = did_you_mean(topic, pairs if "=" in topic else known)
         raise ConfigurationError(f"there is no help on {topic}{near or f'; {command()} --help lists all there is'}")
@@ -186,6 +186,9 @@ def _is_named(topic: str, key: str) -> bool:
 
 def _meanings(topic: str) -> Iterator[str]:
     """Yields what a term or a metric means; a metric may have its split before it, as in `val/loss`."""
+    from fulmen.data.source import SPLITS
+    from fulmen.tasks.names import FURTHER, MEANINGS, METRICS, mode
+
     term = "split" if topic in SPLITS else topic
     if term in TERMS:
         yield f"{term}: {TERMS[term]}"

@@ -212,6 +212,7 @@ def test_a_folder_trains_resumes_evaluates_and_predicts(
     assert main(["evaluate", "plain", "data.path=new"]) == 0
     assert "all/accuracy" in json.loads(capsys.readouterr().out)
     assert main(["predict", "plain", "input=new", "output=out.csv"]) == 0
+    assert capsys.readouterr().out == "out.csv: predictions of 6 rows\n"
     found = pd.read_csv("out.csv")
     assert found["file"].tolist() == [f"new/{name}/{index:02}.png" for name in ("dark", "light") for index in range(3)]
     assert main(["predict", "plain", "input=new/dark/01.png"]) == 0
