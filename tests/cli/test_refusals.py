@@ -225,19 +225,22 @@ def test_a_schedule_of_torchs_is_tried_before_the_run_begins(tmp_path: Path, ref
 
 
 @pytest.mark.parametrize("place", ["own", "."])
+@pytest.mark.parametrize("name", ["hydra_plugins", "hydra_plugins.py"])
 def test_plugins_of_hydras_are_not_run_unasked(
-    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: Refused
+    name: str, place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: Refused
 ) -> None:
     """Hydra imports all that it finds on `sys.path`, to which a folder of choices and the current one are added."""
     (tmp_path / "own" / "model").mkdir(parents=True)
-    plugin = tmp_path / place / "hydra_plugins" / "further"
-    plugin.mkdir(parents=True)
-    (plugin / "__init__.py").write_text("raise RuntimeError('ran')\n")
+    plugin = tmp_path / place / name
+    if name == "hydra_plugins":
+        (plugin / "further").mkdir(parents=True)
+        plugin = plugin / "further" / "__init__.py"
+    plugin.write_text("raise RuntimeError('ran')\n")
     monkeypatch.setattr(sys, "path", [path for path in sys.path if path not in ("", str(tmp_path))])
     folder = (tmp_path / place).resolve()
     for words in (["trainer.max_steps=1"], ["-m", "seed=0,1"], ["--cfg", "job"]):
         said = refused("--config-dir", "own", *words)
-        assert said == f"fulmen: {folder} has hydra_plugins, which Hydra would run unasked; take them out"
+        assert said == f"fulmen: {folder} has {name}, which Hydra would run unasked; take it out"
     assert not {str(folder), str(tmp_path)} & {*sys.path}
 
 

@@ -277,6 +277,21 @@ def test_a_run_that_stopped_early_has_nothing_more_to_do(tmp_path: Path, capsys:
     assert "resume=" not in str(found.value), "that would lead back here"
 
 
+def test_a_run_of_a_version_that_did_not_measure_rmse_keeps_the_columns_of_its_history(tmp_path: Path) -> None:
+    """It may have asked for `rmse` by `metrics=`, which is refused now."""
+    words = ["data=linear_1d", "model=linear", "logger=none", "figures=none", "trainer.max_epochs=4"]
+    folder = fulmen.train(fulmen.compose(words), folder=tmp_path / "run", verbose=False).folder
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    (folder / "config.yaml").write_text(yaml.safe_dump(config | {"metrics": ["rmse", "explained_variance"]}))
+    history = fulmen.load(folder).history.drop(columns="val/rmse")
+    history.assign(**{"val/explained_variance": 0.5, "val/rmse": 0.25}).to_csv(folder / "history.csv", index=False)
+    run = resume(folder, ["trainer.max_epochs=6"], verbose=False)
+    assert [*run.history] == [*history, "val/explained_variance", "val/rmse"]
+    assert run.history["val/mse"].to_numpy() ** 0.5 == pytest.approx(
+        [*history["val/mse"] ** 0.5, *run.history["val/rmse"][4:]]
+    )
+
+
 def test_a_run_that_goes_on_has_no_figures_until_it_ends(tmp_path: Path) -> None:
     folder = fulmen.train(fulmen.compose(RUN), folder=tmp_path / "run", verbose=False).folder
     config = yaml.safe_load((folder / "config.yaml").read_text())

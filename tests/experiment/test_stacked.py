@@ -476,6 +476,32 @@ def test_a_stack_that_is_interrupted_ends_as_an_undisturbed_one(
     assert all(len(run.status["resumed"]) == stops for run in copies)
 
 
+def test_a_stack_of_a_version_with_other_metrics_begins_again(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words, each = (*LONG, "optimizer=adam"), [{"seed": 0}, {"seed": 1}]
+    whole = [bits(run) for run in stack(words, each, "whole")]
+    monkeypatch.setattr(stacked, "SECONDS", 0.0)
+    monkeypatch.setattr(stacked, "SHARE", 1e9)
+    save = checkpoints.save
+
+    def save_as_before(content: Any, path: Path, **options: Any) -> None:
+        if path.parent.name == "stacks":
+            del content["columns"]
+        save(content, path, **options)
+        raise Interrupted(15)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints, "save", save_as_before)
+        with pytest.raises(Interrupted):
+            stack(words, each)
+    copies = stack(words, each)
+    assert "other metrics are measured now); its runs begin again" in capsys.readouterr().err
+    for run, undisturbed in zip(copies, whole, strict=True):
+        found = bits(run)
+        assert not [name for name in undisturbed if found[name] != undisturbed[name]]
+
+
 PLACES = {
     "terminated while it trains": (("pack", 4), signal.SIGTERM),
     "killed while it trains": (("pack", 4), signal.SIGKILL),

@@ -8,6 +8,7 @@ project on this machine may trust it whatever it becomes. Nothing here runs any 
 
 import ast
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -79,9 +80,9 @@ def check_plugins(folders: Iterable[Path]) -> None:
     Raises:
         ConfigurationError: one has plugins of Hydra's, all of which Hydra imports when it starts.
     """
-    for folder in folders:
-        if (folder / "hydra_plugins").exists():
-            raise ConfigurationError(f"{folder} has hydra_plugins, which Hydra would run unasked; take them out")
+    for folder, ending in itertools.product(folders, ("", *all_suffixes())):
+        if (folder / f"hydra_plugins{ending}").exists():
+            raise ConfigurationError(f"{folder} has hydra_plugins{ending}, which Hydra would run unasked; take it out")
 
 
 def content(project: Project) -> dict[str, str]:

@@ -9,7 +9,7 @@ Shapes: N rows, C channels, H height, W width, F features, T targets, K classes.
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, get_args
 
 import numpy as np
@@ -67,6 +67,8 @@ class DataSpec:
             in_shape, features, targets = (tuple(plain[name]) for name in ("in_shape", "feature_names", "target_names"))
             label_type = plain.get("label_type", "number")
             spec = cls(in_shape, plain["out_features"], plain["task"], features, targets, label_type)
+            if "label_type" not in plain and spec.labels.dtype.kind == "U" and {*targets} != {"False", "True"}:
+                spec = replace(spec, label_type="text")  # which an earlier version told by the names
             right = (
                 all(type(size) is int and size > 0 for size in (*in_shape, spec.out_features))
                 and spec.task in get_args(TaskKind)

@@ -298,6 +298,8 @@ def _resume(stack: PreparedStack, place: Path) -> int | None:
             raise CheckpointError("it is of other runs")
         if content["shapes"] != _shapes(stack.fit):
             raise CheckpointError("the network has other weights now")
+        if content.get("columns") != stack.fit.columns:  # an earlier version measured less
+            raise CheckpointError("other metrics are measured now")
         if place.with_suffix(".rows").stat().st_size < content["rows"]:
             raise CheckpointError("rows of the history are gone")
         stack.fit.load_state_dict(content["fit"])
@@ -353,6 +355,7 @@ class _Saver:
             "folders": [session.folder.name for session in self.stack.sessions],
             "fingerprints": self.stack.fingerprints,
             "shapes": _shapes(fit),
+            "columns": fit.columns,
             "rows": self.history.path.stat().st_size,
             "fit": fit.state_dict(),
         }

@@ -28,7 +28,7 @@ class History(Logger):
 
     Args:
         path: the file, made with its header at once.
-        figures: names of the columns after `seconds`.
+        figures: names of the columns after `seconds`; a file that is there keeps its own.
         steps_per_epoch: of the optimizer, to tell the epoch of a step.
         step: from which a run resumes; rows that it had written after that are cut off, as is one half written.
     """
@@ -39,7 +39,8 @@ class History(Logger):
         rows = _cut(path, step) if path.exists() else []
         self.began = time.perf_counter() - float(rows[-1]["seconds"] if rows else 0)
         self.file = path.open("a", newline="", encoding="utf-8")
-        self.writer = csv.DictWriter(self.file, [*NO_FIGURES, *figures], "", "ignore", lineterminator="\n")
+        columns = [*rows[0]] if rows else [*NO_FIGURES, *figures]  # an earlier version may have measured less
+        self.writer = csv.DictWriter(self.file, columns, "", "ignore", lineterminator="\n")
         if self.file.tell() == 0:
             self._write({name: name for name in self.writer.fieldnames})
 
@@ -157,7 +158,7 @@ def _cut(path: Path, step: int) -> list[dict[str, str]]:
     """Rewrites the file without what was written after `step`, and returns the rows that are left."""
     header, *lines = path.read_text("utf-8").splitlines(keepends=True) or [""]
     kept = [header, *(line for line in lines if _is_row(line, header) and int(line.partition(",")[0]) <= step)]
-    write_text(path, "".join(kept))
+    write_text(path, "".join(kept[len(kept) == 1 :]))  # a header alone is written anew
     return list(csv.DictReader(kept))
 
 
