@@ -45,7 +45,7 @@ def row(folder: Path) -> dict[str, Any]:
 
 
 def test_a_metric_of_ones_own_may_be_the_score(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    given = ["metrics=[my_metrics.profit_score,cohen_kappa]", "score=val/profit_score", "weights=last"]
+    given = ["metrics=[accuracy,my_metrics.profit_score,cohen_kappa]", "score=val/profit_score", "weights=last"]
     assert main([*SMALL, *OWN, *given, "logger=tensorboard", "run_dir=one"]) == 0
     metrics = json.loads(Path("one/metrics.json").read_text())
     assert metrics["val/profit_score"] == pytest.approx(2 * metrics["val/accuracy"])
@@ -81,7 +81,8 @@ def test_a_sweep_ranks_by_it_and_trains_such_jobs_one_by_one(own: Path, capsys: 
     [
         ("[cohen_kapa]", "metrics=[cohen_kapa] is none of this binary task; did you mean cohen_kappa?"),
         ("[pearson_corrcoef]", "metrics=[pearson_corrcoef] is none of this binary task"),
-        ("[accuracy]", "metric accuracy is measured already"),
+        ("[acuracy]", "metrics=[acuracy] is none of this binary task; did you mean accuracy?"),
+        ("[rmse]", "metrics=[rmse] is none of this binary task"),
         ("[cohen_kappa,cohen_kappa]", "metric cohen_kappa is measured already"),
         ("[3]", "metrics has 3, but must be names, or a function metric(prediction, target, **keys)"),
         ("null", "metrics has None, but must be names, or a function metric(prediction, target, **keys)"),

@@ -24,7 +24,6 @@ from fulmen.errors import ConfigurationError, command, permission, warn
 from fulmen.rules import check, yes_no
 from fulmen.runs import folder as folders
 from fulmen.runs.settings import LABELS, differing, leaves, settings, typed
-from fulmen.tasks.names import METRICS
 
 PERMISSIONS = ("allow_targets", "trust_checkpoint")
 NOT_SET = ("choices", "experiment")
@@ -83,10 +82,8 @@ def of_record(record: Mapping[str, Any]) -> DictConfig:
                     f"this run was recorded by an earlier version of Fulmen, where {target} was; "
                     "train it again, or check out the commit in its status.json"
                 )
-    own = [name for names in METRICS.values() for name in names]  # an earlier version had rmse for metrics= alone
     config = OmegaConf.create(
         {name: value for name, value in record.items() if name != "sizes"}
-        | ({"metrics": [each for each in record["metrics"] if each not in own]} if record.get("metrics") else {})
         | {"overrides": [], "allow_targets": [], "trust_checkpoint": False}
     )
     OmegaConf.set_struct(config, True)

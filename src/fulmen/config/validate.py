@@ -35,7 +35,7 @@ from fulmen.rules import (
     whole,
     yes_no,
 )
-from fulmen.tasks.names import DIRECTIONS, FURTHER, LOSSES, METRICS, metric_names
+from fulmen.tasks.names import DIRECTIONS, FURTHER, LOSSES, METRICS, added, metric_names
 
 SEED = whole(0, 2**32 - 1)
 SHARE = number("[0, 1)")
@@ -239,13 +239,14 @@ def _check_together(plain: Mapping[str, Any], data: Source) -> None:
 
 def _check_metrics(metrics: Sequence[Any], task: TaskKind) -> None:
     """Checks the names of metrics; those of the user's own say by their ending whether they are maximized."""
-    taken = list(METRICS[task])
-    for each, name in zip(metrics, metric_names({"metrics": metrics}), strict=True):
-        if isinstance(each, str) and each not in (*FURTHER[task], *taken):
+    taken, known = list(METRICS[task]), [*METRICS[task], *FURTHER[task]]
+    for each in metrics:
+        if isinstance(each, str) and each not in known:
             raise ConfigurationError(
-                f"metrics=[{each}] is none of this {task} task{alternatives(each, FURTHER[task])}; "
+                f"metrics=[{each}] is none of this {task} task{alternatives(each, known)}; "
                 f"one of your own is written with its module, my_metrics.{each}{DIRECTIONS[0]}"
             )
+    for each, name in zip(added(metrics), metric_names({"metrics": metrics}), strict=True):
         if isinstance(each, dict) and "_target_" in each and not name.endswith(DIRECTIONS):
             raise ConfigurationError(
                 f"metric {name} does not say by its name whether it is to be maximized; "

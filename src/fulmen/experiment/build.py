@@ -304,9 +304,9 @@ def build(config: DictConfig, source: Source) -> "Experiment":
 def metrics_of(config: DictConfig) -> "tuple[Metric, ...]":
     """Makes the metrics that a run measures beside the task's own."""
     from fulmen.tasks.further_metrics import as_metric
-    from fulmen.tasks.names import metric_names
+    from fulmen.tasks.names import added, metric_names
 
-    parts = [*config.get("metrics", ())]
+    parts = added(config.get("metrics"))
     names = metric_names({"metrics": OmegaConf.to_container(OmegaConf.create(parts), resolve=False)})
     if any(OmegaConf.is_dict(each) for each in parts):
         from fulmen.experiment import own_parts  # imports Lightning, which a trained network does not need

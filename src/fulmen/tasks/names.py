@@ -116,7 +116,13 @@ def measured(task: TaskKind, splits: Collection[str], further: Iterable[str] = (
     return ["lr", "train/loss", *(validation if "val" in splits else [])]
 
 
+def added(metrics: Iterable[Any] | None) -> list[Any]:
+    """Returns `metrics=[...]` without those that every run on a task measures, which may be named there, too."""
+    measured_anyway = {name for names in METRICS.values() for name in names}
+    return [each for each in metrics or () if not (isinstance(each, str) and each in measured_anyway)]
+
+
 def metric_names(config: Mapping[str, Any]) -> list[str]:
     """Returns the names of the metrics that a configuration adds to the task's own; those of functions are theirs."""
-    found = config.get("metrics") or []
+    found = added(config.get("metrics"))
     return [str(each.get("_target_")).rpartition(".")[2] if isinstance(each, Mapping) else str(each) for each in found]
