@@ -51,6 +51,7 @@ def test_a_run_is_as_good_as_scikit_learns_network(
         "model.hidden=[16]",
         "optimizer.lr=0.003",
         "optimizer.weight_decay=0.01",
+        "data.batch_size=32",
         "score=train/loss",
     )
     source = validate.check(fulmen.compose([*words, *settings]))
