@@ -115,6 +115,9 @@ def test_what_a_run_says_of_its_rate_must_be_true(tmp_path: Path, refused: Calla
     )
     assert "for data=sine_boundary" in refused("-m", "data=moons", "optimizer=sgd", "optimizer.lr=0.03", "tuned=found")
     assert "nowhere/tune.json: No such file or directory); name such a folder" in refused("tuned=nowhere")
+    for key in ("seed", "optimizer", "optimiser.lr", "a.b.c"):
+        (tmp_path / "found" / "tune.json").write_text(json.dumps({"key": key, "value": 0, "choices": choices}))
+        assert "found/tune.json is damaged); name such a folder" in refused("tuned=found")
 
 
 def test_a_rate_at_the_end_of_the_range_moves_it_on(

@@ -204,3 +204,7 @@ def test_a_mode_that_there_is_not_is_refused(refused: Callable[..., str]) -> Non
     assert "logger.mode is 'ofline', but must be one of online, offline, disabled, null" in refused(
         *WORDS, "logger=wandb", "logger.mode=ofline"
     )
+
+
+def test_a_project_without_a_name_is_refused(refused: Callable[..., str]) -> None:
+    assert "logger.project is null, but must be a text" in refused(*WORDS, "logger=trackio", "logger.project=null")

@@ -73,13 +73,13 @@ def check(config: Mapping[Any, Any]) -> None:
     try:
         found = json.loads(file.read_text("utf-8"))
         key, value, choices = str(found["key"]), found["value"], dict(found["choices"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        section, name = key.split(".")
+        used = config[section].get(name)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         why = explain(error) if isinstance(error, OSError) else f"{file} is damaged"
         raise ConfigurationError(
             f"tuned={tuned} is no folder of a result of fulmen tune ({why}); name such a folder, or leave tuned= out"
         ) from error
-    section, _, name = key.partition(".")
-    used = config.get(section, {}).get(name)
     if used != value:
         raise ConfigurationError(
             f"{key} is {used}, but {tuned} recommends {value}; take {key}={value}, or leave tuned= out"

@@ -183,6 +183,8 @@ def _check_logger(section: Mapping[str, Any]) -> None:
         raise ConfigurationError(f"logger={library} is not installed; it comes with: pip install 'fulmen[{library}]'")
     if library == "wandb":
         rules.check("logger.mode", section.get("mode"), one_of("online", "offline", "disabled", None))
+    if library == "trackio":
+        rules.check("logger.project", section.get("project"), text())
 
 
 def _check_rules(plain: Mapping[str, Any], keys: Iterable[str]) -> None:

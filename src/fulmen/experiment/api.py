@@ -346,7 +346,9 @@ def _table(frame: "pd.DataFrame", target: Any) -> dict[str, Any]:
     names = Counter(clean(str(name)) for name in frame)
     if twice := [name for name, count in names.items() if count > 1]:
         raise ConfigurationError(f"data= has two columns with the name {twice[0]!r}; rename or drop one of them")
-    wanted = [target] if isinstance(target, (str, int, float)) or not isinstance(target, Iterable) else [*target]
+    is_one = isinstance(target, (str, int, float)) or not isinstance(target, Iterable)
+    # pandas' names may be NumPy's numbers and texts, which no configuration takes
+    wanted = [each.item() if isinstance(each, np.generic) else each for each in ([target] if is_one else target)]
     if missing := [name for name in wanted if clean(str(name)) not in names]:
         near = alternatives(str(missing[0]), names, "the columns are")
         raise ConfigurationError(f"target={missing[0]!r} is no column of data={near}")
@@ -361,7 +363,7 @@ def _table(frame: "pd.DataFrame", target: Any) -> dict[str, Any]:
     columns = frame.select_dtypes(exclude="number").items()
     texts = [str(name) for name, column in columns if any(isinstance(value, str) for value in column)]
     types = json.dumps(dict.fromkeys(texts, "text"), ensure_ascii=False) if texts else None  # "007" stays a text
-    return {"choice": "table", "path": str(path), "target": target, "types": types}
+    return {"choice": "table", "path": str(path), "target": wanted[0] if is_one else wanted, "types": types}
 
 
 def _arrays(x: NDArray[Any], y: NDArray[Any]) -> dict[str, Any]:
