@@ -228,6 +228,23 @@ def test_a_run_that_a_callback_ended_trains_longer(own: Path, capsys: pytest.Cap
     assert "stopped:" not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("made", ["Subclass", "function"])
+def test_an_early_stopping_of_ones_own_is_a_callback(made: str, own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (own / "stopping.py").write_text(STOPPING)
+    (own / "callbacks").mkdir()
+    (own / "callbacks" / "stopping.yaml").write_text(
+        f"# Stops\n_target_: stopping.{made}\n_partial_: true\npatience: 2\n"
+    )
+    given = [*SMALL, "--config-dir=.", "allow_targets=[stopping]", "trainer.max_epochs=9", "callbacks=stopping"]
+    assert main([*given, "run_dir=one"]) == 0
+    assert "stopped:    at step 6 of 18, ended by a callback; to train longer: " in capsys.readouterr().out
+    assert json.loads(Path("one/status.json").read_text())["stopped_by"] == "callbacks"
+    assert main(["--config-dir=.", "resume=one", "callbacks.patience=5", "allow_targets=[stopping]"]) == 0
+    assert main([*given, "callbacks.patience=5", "run_dir=whole"]) == 0
+    assert row(Path("one"))["step"] == "12" and json.loads(Path("one/status.json").read_text())["steps"] == 12
+    assert Path("one/metrics.json").read_text() == Path("whole/metrics.json").read_text()
+
+
 def test_a_callback_that_allows_no_step_fails_the_run(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*SMALL, "callbacks=timer", "callbacks.duration=00:00:00:00", "run_dir=one"]) == 1
     assert "a callback ended the training before its first step" in capsys.readouterr().err
@@ -244,6 +261,19 @@ class End(Callback):
 
     def on_train_batch_end(self, trainer, *_):
         trainer.should_stop = trainer.global_step >= self.at
+"""
+
+STOPPING = """\
+from lightning.pytorch.callbacks import EarlyStopping
+
+
+class Subclass(EarlyStopping):
+    def __init__(self, patience):
+        super().__init__("train/loss", mode="max", patience=patience)
+
+
+def function(patience):
+    return [EarlyStopping("train/loss", mode="max", patience=patience)]
 """
 
 TWO = """\

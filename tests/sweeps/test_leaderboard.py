@@ -327,6 +327,19 @@ def test_sizes_that_follow_from_the_data_are_no_settings(
     assert [list(each["settings"]) for each in found["configurations"]] == [["data.train_size"], ["data.train_size"]]
 
 
+def test_lists_and_mappings_are_settings_like_any_others(
+    train: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lists = ["metrics=[cohen_kappa]", "freeze=[layers.0]", "learning_rates={layers.0: 0.1}"]
+    for words in [[], *([word] for word in lists), ["loss=bce", "loss.class_weights=[1,2]"]]:
+        train("data=circles", *words, max_epochs=1)
+    monkeypatch.chdir(tmp_path)
+    assert main(["leaderboard", ".", "score=val/accuracy", "json=true"]) == 0
+    found = [each["settings"] for each in json.loads(capsys.readouterr().out)["configurations"]]
+    assert {key for each in found for key in each} >= {"metrics", "freeze", "learning_rates"}
+    assert {f"{key}={value}" for each in found for key, value in each.items()} >= {*lists}
+
+
 def test_long_settings_that_end_alike_are_two(
     train: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

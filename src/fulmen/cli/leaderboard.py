@@ -195,9 +195,9 @@ def _check_same_data(places: Sequence[Path], configs: Sequence[Mapping[str, Any]
 def _decided(runs: Sequence[Settings], key: str) -> bool:
     """Returns whether a key only follows from the choice in its group, as a rate does from an optimizer's default."""
     group = key.partition(".")[0].replace("sizes", "data")  # the sizes follow from the data set
-    values: dict[object, set[str]] = {}
+    values: dict[str, set[str]] = {}
     for run in runs:
-        values.setdefault(run.get(group), set()).add(repr(run.get(key)))
+        values.setdefault(repr(run.get(group)), set()).add(repr(run.get(key)))  # a list has no hash
     return group != key and len(values) > 1 and all(len(found) == 1 for found in values.values())
 
 

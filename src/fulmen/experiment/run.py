@@ -108,7 +108,7 @@ def train(experiment: Experiment, session: Session) -> Run:
                     status["compiled"] = learner.compiled is not None and not learner.compiled.given_up
                     status["stopped_early"] = trainer.global_step < plan.total_steps
                     if status["stopped_early"]:
-                        status["stopped_by"] = "patience" if _stopping(trainer) else "callbacks"
+                        status["stopped_by"] = "patience" if _stopping(trainer, prepared) else "callbacks"
                 stop.raise_if_noted()  # it came after the last step
                 metrics = _evaluate(prepared, learner, trainer, checkpointer)
                 net.cpu().eval()
@@ -157,7 +157,7 @@ def _print_end(
     console.print_final_metrics(metrics, session.folder, of_scaled=scaling.y is not None)
     if step < plan.total_steps:
         best = checkpointer.best if experiment.weights == "best" else None
-        console.print_stopped(step, plan, _stopping(trainer), best, session.config, session.folder)
+        console.print_stopped(step, plan, _stopping(trainer, prepared), best, session.config, session.folder)
     elif history is not None:
         console.print_improving(history, experiment.score, plan, session.folder)
     if prepared.baseline is not None:
@@ -165,9 +165,10 @@ def _print_end(
         console.print_coefficients(both, of_scaled=scaling.x is not None or scaling.y is not None)
 
 
-def _stopping(trainer: Trainer) -> EarlyStopping | None:
-    """Returns the early stopping that ended the training, if one did."""
-    return next((each for each in trainer.early_stopping_callbacks if each.stopped_epoch), None)
+def _stopping(trainer: Trainer, prepared: Prepared) -> EarlyStopping | None:
+    """Returns the early stopping of `trainer.patience`, if that ended the training; the user's own is a callback."""
+    ended = (each for each in trainer.early_stopping_callbacks if each.stopped_epoch)
+    return next((each for each in ended if each not in prepared.callbacks), None)
 
 
 @contextmanager

@@ -174,8 +174,15 @@ class Learner(LightningModule):
         checkpoint["random"] = torch.get_rng_state()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Lets schedules that depend on the run's length take that of this run, which may be longer than before."""
+        """Lets schedules and early stopping take this run's length and patience, which may be larger than before."""
         self.restored = checkpoint
+        is_changed = checkpoint["metadata"]["config"].get("callbacks") != self.metadata["config"].get("callbacks")
+        for stopping in self.trainer.early_stopping_callbacks:
+            state = checkpoint["callbacks"].get(stopping.state_key)
+            if state is not None and is_changed:
+                state["patience"] = stopping.patience  # Lightning would take that of the checkpoint
+                if state["wait_count"] < stopping.patience:
+                    state["stopped_epoch"] = 0
         for schedule in checkpoint["lr_schedulers"]:
             for name in schedulers.OF_LENGTH:
                 schedule.pop(name, None)
