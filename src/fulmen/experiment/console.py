@@ -17,7 +17,7 @@ from fulmen.data.source import SPLITS
 from fulmen.data.tensors import Batch
 from fulmen.errors import command
 from fulmen.experiment.baseline import Coefficient
-from fulmen.experiment.convergence import is_improving
+from fulmen.experiment.convergence import is_improving, overfits_from
 from fulmen.experiment.start_from import Start
 from fulmen.models.dry_run import layers, parameter_count
 from fulmen.models.precision import computing
@@ -180,19 +180,40 @@ def _chain(loss: Tensor, net: nn.Module) -> Tree:
     return tree
 
 
-def print_final_metrics(metrics: Mapping[str, Any], folder: Path, *, of_scaled: bool) -> None:
-    """Prints the final metrics, and what to type next; `of_scaled` if the loss is that of scaled targets."""
+def print_final_metrics(
+    metrics: Mapping[str, Any], folder: Path, best: Mapping[str, Any] | None, score: str, *, of_scaled: bool
+) -> None:
+    """Prints the final metrics, and what to type next.
+
+    Args:
+        metrics: of each split.
+        folder: the run's.
+        best: the content of `best.ckpt`, if those weights were evaluated.
+        score: the metric by which they are best.
+        of_scaled: whether the loss is that of scaled targets.
+    """
     console, table = Console(), metrics_table(metrics, title="final metrics")
     table.caption = "loss: of scaled targets; errors: in the targets' units" if of_scaled else None
     console.print(table)
+    of = "the last step" if best is None else f"step {best['global_step']}, where {score} was best"
+    console.print(f"weights:    from {of}", highlight=False, soft_wrap=True, markup=False)
     console.print(f"run folder: {folder}", highlight=False, soft_wrap=True)
     if (folder / "tensorboard").exists():
         console.print(f"see it:     tensorboard --logdir {folder.parent}", highlight=False, soft_wrap=True)
 
 
-def print_improving(history: History, score: str, plan: Plan, folder: Path) -> None:
-    """Prints how to train a run twice as long, if its score was still improving when it ended."""
-    if not is_improving([row[score] for _, row in history.rows() if score in row], mode(score)):
+def print_outlook(history: History, score: str, plan: Plan, folder: Path) -> None:
+    """Prints what to try if a run's score was still improving when it ended, or had become worse long before."""
+    rows = [(step, row[score]) for step, row in history.rows() if score in row]
+    scores = [value for _, value in rows]
+    if mode(score) == "min" and score.startswith("val/") and (best := overfits_from(scores)) is not None:
+        stopped = command(f"rerun={folder}", f"trainer.patience={max(2, plan.epochs // 10)}")
+        said = (
+            f"{score} was best at step {rows[best][0]}, {scores[best]:.4g}, and rose to {scores[-1]:.4g}: the network "
+        )
+        said += f"overfits; try a smaller model or penalty=l2; to stop early: {stopped}"
+        Console().print(f"hint:       {said}", highlight=False, soft_wrap=True, markup=False)
+    if not is_improving(scores, mode(score)):
         return
     steps = {"max_epochs": plan.steps_per_epoch, "max_steps": 1}  # in one of each
     limits = [(name, getattr(plan, name)) for name in steps]
@@ -202,12 +223,7 @@ def print_improving(history: History, score: str, plan: Plan, folder: Path) -> N
 
 
 def print_stopped(
-    step: int,
-    plan: Plan,
-    stopping: "EarlyStopping | None",
-    best: Mapping[str, Any] | None,
-    config: Mapping[str, Any],
-    folder: Path,
+    step: int, plan: Plan, stopping: "EarlyStopping | None", config: Mapping[str, Any], folder: Path
 ) -> None:
     """Prints at which step a run stopped early, and why.
 
@@ -215,7 +231,6 @@ def print_stopped(
         step: the last one.
         plan: of all steps.
         stopping: what stopped it; None for another callback.
-        best: the content of `best.ckpt`, if those weights were evaluated.
         config: with the callbacks.
         folder: the run's.
     """
@@ -225,7 +240,6 @@ def print_stopped(
     else:
         intervals = f"{stopping.patience} interval{'' if stopping.patience == 1 else 's'}"
         why = f"{stopping.monitor} was not better than {float(stopping.best_score):.4g} in {intervals}"
-        why += "" if best is None else f"; the metrics are of the weights of step {best['global_step']}"
     said = f"stopped:    at step {step} of {plan.total_steps}, {why}"
     Console().print(said, highlight=False, soft_wrap=True, markup=False)
 

@@ -154,12 +154,13 @@ def _print_end(
     """Prints how a run ended, and what to type next."""
     experiment, plan, data = prepared.experiment, prepared.plan, prepared.data
     scaling, step = data.scaling, trainer.global_step
-    console.print_final_metrics(metrics, session.folder, of_scaled=scaling.y is not None)
+    best = checkpointer.best if experiment.weights == "best" else None
+    of_scaled = scaling.y is not None
+    console.print_final_metrics(metrics, session.folder, best, experiment.score, of_scaled=of_scaled)
     if step < plan.total_steps:
-        best = checkpointer.best if experiment.weights == "best" else None
-        console.print_stopped(step, plan, _stopping(trainer, prepared), best, session.config, session.folder)
+        console.print_stopped(step, plan, _stopping(trainer, prepared), session.config, session.folder)
     elif history is not None:
-        console.print_improving(history, experiment.score, plan, session.folder)
+        console.print_outlook(history, experiment.score, plan, session.folder)
     if prepared.baseline is not None:
         both = coefficients(prepared.evaluation.net, prepared.baseline.estimator, data.spec)
         console.print_coefficients(both, of_scaled=scaling.x is not None or scaling.y is not None)
