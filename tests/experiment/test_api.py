@@ -174,7 +174,8 @@ def test_whole_numbers_of_a_csv_file_stay_whole_numbers() -> None:
 def test_targets_may_be_named_by_pandas_own_index() -> None:
     """Of whole numbers, its names are NumPy's."""
     frame = pd.DataFrame(X).set_axis(pd.Index(np.arange(3)), axis=1)
-    for target, names in ((frame.columns[-1], ("2",)), (frame.columns[1:], ("1", "2")), (np.str_("1"), ("1",))):
+    targets: list[tuple[Any, tuple[str, ...]]] = [(frame.columns[-1], ("2",)), (frame.columns[1:], ("1", "2"))]
+    for target, names in (*targets, (np.str_("1"), ("1",))):
         run = fulmen.train(SHORT, data=frame, target=target)
         assert run.predictor.spec.target_names == names
 
