@@ -83,10 +83,11 @@ def of_record(record: Mapping[str, Any]) -> DictConfig:
                     f"this run was recorded by an earlier version of Fulmen, where {target} was; "
                     "train it again, or check out the commit in its status.json"
                 )
-    own = [name for names in METRICS.values() for name in names]  # an earlier version had rmse for metrics= alone
+    # an earlier version had rmse for metrics= alone
+    asked, own = record.get("metrics"), [name for names in METRICS.values() for name in names]
     config = OmegaConf.create(
         {name: value for name, value in record.items() if name != "sizes"}
-        | ({"metrics": [each for each in record["metrics"] if each not in own]} if record.get("metrics") else {})
+        | ({"metrics": [each for each in asked if each not in own]} if isinstance(asked, list) else {})
         | {"overrides": [], "allow_targets": [], "trust_checkpoint": False}
     )
     OmegaConf.set_struct(config, True)
