@@ -355,6 +355,10 @@ WRONG: dict[str, tuple[Callable[[Path], object] | None, str]] = {
     "run0 run1 6": (spoil("history.csv", "step,train/loss\n1,2\n1\n"), r"line 3 has 1 values for 2 columns"),
     "run0 run1 7": (spoil("history.csv", "step,train/loss\n1,x\n"), r"run1.history.csv cannot be read: .*'x'"),
     "run0 run1 8": (spoil("history.csv", "a,b\n1,2\n"), r"line 1 is 'a,b', and names no step"),
+    "run0 run1 0": (
+        lambda run: (run / "config.yaml").write_text((run / "config.yaml").read_text().replace("\ntrainer:", "\nt:")),
+        "it is not the configuration of a run",
+    ),
     "run0 run1 9": (lambda run: (run / "metrics.json").write_bytes(b"\xff"), r"metrics.json cannot be read: .*utf-8"),
 }
 

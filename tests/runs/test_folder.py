@@ -26,6 +26,7 @@ from fulmen.sweeps import record
 
 CONFIG = {"choices": {"data": "moons"}, "seed": 0, "score": "val/loss", "weights": "best"}
 CONFIG |= {part: {"rate": 0.1} for part in ("data", "model", "optimizer", "scheduler", "loss", "penalty", "init")}
+CONFIG |= {"trainer": {"max_epochs": 1}}
 STATUS = {"state": "completed", "error": None, "seconds": 1.5, "steps": 10, "threads": 1, "overrides": ["seed=0"]}
 METRICS = {"val/loss": 0.5, "val/confusion": [[1, 2], [3, 4]], "parameters": 10}
 HISTORY = "step,epoch,seconds,lr,train/loss,val/loss\n1,0.5,0.1,0.1,1.0,1.1\n2,1.0,0.2,0.1,0.9,\n"

@@ -22,7 +22,20 @@ from fulmen.errors import ConfigurationError, advice
 from fulmen.rules import Rule, check, did_you_mean, many, mapping, one_of, text, whole
 from fulmen.runs.files import TEMPORARY
 
-NEEDED = {"choices", "seed", "score", "weights", "data", "model", "optimizer", "scheduler", "loss", "penalty", "init"}
+NEEDED = {
+    "choices",
+    "seed",
+    "score",
+    "weights",
+    "data",
+    "model",
+    "optimizer",
+    "scheduler",
+    "loss",
+    "penalty",
+    "init",
+    "trainer",
+}
 """Keys that every configuration has."""
 KILLED: Final = "the process was killed"
 """Why a run is interrupted that could not say so."""
