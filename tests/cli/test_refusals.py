@@ -3,6 +3,7 @@
 import re
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -269,3 +270,18 @@ def test_debugging_shows_where_words_were_refused(capsys: pytest.CaptureFixture[
     assert main(["trainer=debug", "model=depe"]) == 1
     said = capsys.readouterr().err
     assert said.startswith("Traceback") and "fulmen: there is no model=depe" in said
+
+
+def test_python_files_beside_choices_cannot_be_imported_unless_one_is_allowed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Libraries try to import modules that need not be there, such as pandas numexpr."""
+    (tmp_path / "downloaded" / "model").mkdir(parents=True)
+    (tmp_path / "downloaded" / "numexpr_of_ours.py").write_text("")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    words = ["--config-dir=downloaded", "data=moons", "trainer.max_epochs=1", "logger=none", "figures=none"]
+    assert main([*words, "run_dir=one"]) == 0
+    assert find_spec("numexpr_of_ours") is None
+    assert main([*words, "model._target_=numexpr_of_ours.Net", "allow_targets=[numexpr_of_ours]"]) == 1
+    assert "has no attribute 'Net'" in capsys.readouterr().err

@@ -148,7 +148,7 @@ def _as_overrides(name: str, arguments: list[str]) -> list[str]:
 def _command(config_dir: str | None, name: str, *arguments: str) -> int:
     module = importlib.import_module(f"fulmen.cli.{name}")
     if config_dir is not None:
-        search_path(config_dir)  # makes Python files of the user's own importable
+        search_path(config_dir)  # where allowed modules may be
     try:
         composes = name in ("tune", "evaluate")
         code: int = module.main(arguments, config_dir) if composes else module.main(arguments)
@@ -179,7 +179,7 @@ def _single(overrides: list[str], config_dir: str | None) -> int:
 def _resume(folder: Path, overrides: list[str], config_dir: str | None) -> int:
     from fulmen.experiment import build
 
-    search_path(config_dir)  # makes Python files of the user's own importable
+    search_path(config_dir)  # where allowed modules may be
     return _tell(*build.attempt(functools.partial(build.resume, overrides=overrides), folder))
 
 

@@ -21,7 +21,7 @@ from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from fulmen.config.groups import conf_dir
+from fulmen.config.groups import conf_dir, make_importable
 from fulmen.config.hydra_private import OWN_TARGETS
 from fulmen.config.overrides import read
 from fulmen.errors import ConfigurationError, advice, permission
@@ -163,6 +163,7 @@ def _check_own(key: str, target: str, allowed: Sequence[str]) -> None:
             f"{key} names {target}, which is none of Fulmen's parts; if it is yours and you trust it, "
             f"{'write' if allowed else 'add'} {permission('allow_targets', f'[{modules}]')}"
         )
+    make_importable()
     found = _resolve(key, target)
     home = str(getattr(found, "__module__", ""))
     if not any(f"{home}.".startswith(f"{each}.") for each in allowed):

@@ -10,6 +10,9 @@ from pathlib import Path
 from fulmen.config import project
 from fulmen.errors import ConfigurationError
 
+_not_importable: list[Path] = []
+"""Folders of the last choices of the user's own, until one of the modules in them is allowed."""
+
 
 def conf_dir() -> Path:
     """Returns the folder of choices: inside an installed package, or at the top of a checkout."""
@@ -18,7 +21,7 @@ def conf_dir() -> Path:
 
 
 def search_path(config_dir: str | Path | None) -> list[Path]:
-    """Returns the folders of choices: ours, then the user's own, whose Python files become importable.
+    """Returns the folders of choices: ours, then the user's own.
 
     Raises:
         ConfigurationError: there is no such folder, or one would have Hydra run code in it.
@@ -31,8 +34,17 @@ def search_path(config_dir: str | Path | None) -> list[Path]:
     beside = project.find([own]) or own  # its modules are in the project's folder, from wherever a command is typed
     added = [path for path in dict.fromkeys((own, beside, Path.cwd())) if str(path) not in sys.path]
     project.check_plugins(added)
-    sys.path.extend(map(str, added))
+    _not_importable[:] = added
     return [conf_dir(), own]
+
+
+def make_importable() -> None:
+    """Lets Python import modules of the user's own that are beside their choices, once they have allowed one.
+
+    Not before, because libraries look for modules that may be missing, and would find files of a downloaded folder.
+    """
+    sys.path.extend(map(str, _not_importable))
+    _not_importable.clear()
 
 
 def groups(folders: Sequence[Path]) -> list[str]:

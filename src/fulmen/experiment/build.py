@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from fulmen.config import allowlist, recorded, validate
 from fulmen.config.allowlist import make
+from fulmen.config.groups import make_importable
 from fulmen.config.project import to_type
 from fulmen.data.source import Source
 from fulmen.errors import ConfigurationError, Diverged, Finished, Impossible, command, is_own, one_line, own_words
@@ -237,6 +238,8 @@ def _session(
 ) -> "Session":
     from fulmen.experiment.experiment import Session
 
+    if config.trust_checkpoint is True:
+        make_importable()  # it may hold objects of classes of the user's own
     kept = record(config, source)
     variables: dict[str, str] = {}
     if re.search(r"oc\.env:(?!FULMEN_DATA[,}])", text := str(kept)):  # else there is none, and no need to resolve all

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from fulmen.config import allowlist, recorded
 from fulmen.config.allowlist import make
+from fulmen.config.groups import make_importable
 from fulmen.data.scaling import Scaling
 from fulmen.data.source import DataSpec, Source
 from fulmen.data.tensors import Rows, chunks
@@ -208,6 +209,8 @@ def read(
 ) -> Trained:
     """Loads as `load` does, and returns the configuration and the source as well."""
     path = find(str(where), weights)
+    if trust_checkpoint:
+        make_importable()  # a checkpoint may hold objects of classes of the user's own
     content = checkpoints.load(path, trust=trust_checkpoint)
     try:
         metadata = content["metadata"]

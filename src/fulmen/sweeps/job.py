@@ -151,7 +151,7 @@ class Job:
             Interrupted: a signal came, and this is the process that launches.
         """
         os.chdir(self.cwd)
-        search_path(self.config_dir)  # makes Python files of the user's own importable
+        search_path(self.config_dir)  # where allowed modules may be
         folder = Path(config["folder"])
         if os.getpid() == self.home:
             with raising():
