@@ -62,7 +62,7 @@ def test_what_can_no_longer_be_run_is_recorded_and_the_rest_runs(
     table.write_text("a,y\n" + "".join(f"{row},{row % 2}\n" for row in range(60)))
     monkeypatch.setenv("STRUCK", "1")
     monkeypatch.setenv("STRUCK_BY", "SIGTERM")
-    rows = ("data=table", "data.path=rows.csv", "data.target=y")
+    rows = ("data=table", "data.path=rows.csv", "data.target=y", "data.batch_size=32")
     assert place.sweep(*rows, "model.number=range(3)") == 143
     table.unlink()
     assert place.go_on("allow_targets=[moody]") == 1
