@@ -352,6 +352,22 @@ def test_the_edge_of_a_grid_is_said() -> None:
     assert remarks(Board("val/loss", ["penalty.weight"], rows), []) == [], "nothing is smaller than no penalty"
 
 
+@pytest.mark.parametrize("state", ["planned", "interrupted", "running", "failed"])
+def test_values_that_were_not_measured_make_no_edge(state: str) -> None:
+    def of(width: str, state: str, seed: int) -> Row:
+        metrics = {"val/loss": 1.0 + int(width)} if state == "completed" else {}
+        return Row(f"{width}{seed}", state, {"model.width": width, "seed": str(seed)}, metrics, Path("x"))
+
+    def edges(*others: str) -> list[str]:
+        states = zip(("4", "8", "16", "32"), ("completed", *others), strict=True)
+        rows = [of(width, state, seed) for width, state in states for seed in (0, 1)]
+        return [each for each in remarks(Board("val/loss", ["model.width", "seed"], rows), []) if "tried" in each]
+
+    assert edges(state, state, state) == edges("completed", state, state) == []
+    said = ["the best model.width, 4, is the smallest that was tried; try smaller ones"]
+    assert edges("completed", "completed", state) == edges("diverged", "pruned", state) == said
+
+
 def test_an_edge_is_said_only_where_all_else_was_equal() -> None:
     settings = [("1", "sgd", 0.1), ("2", "adam", 0.2), ("4", "adam", 0.3)]
     rows = [
