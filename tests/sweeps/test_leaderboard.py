@@ -490,7 +490,7 @@ def test_a_command_on_one_run_that_is_given_a_sweep_names_the_best(
     (best / "metrics.json").unlink()
     (sweep / str(np.argmax(scores)) / "metrics.json").unlink()
     assert main(["evaluate", str(sweep)]) == 1
-    assert capsys.readouterr().err.endswith("is a sweep, not a run; none of its runs has completed\n")
+    assert capsys.readouterr().err.endswith("is a sweep, not a run; none of its runs has a val/loss yet\n")
 
 
 @pytest.mark.parametrize(

@@ -174,7 +174,7 @@ def _of_sweep(folder: Path) -> str:
 
     plan = record.read(folder)
     best = results.best(results.read_all(folder, plan.jobs), plan.score)
-    named = (
-        "none of its runs has completed" if best is None else f"the best of its runs, by {plan.score}, is {best.folder}"
-    )
-    return f"{folder} is a sweep, not a run; {named}"
+    which = f"none of its runs has a {plan.score} yet"
+    if best is not None:
+        which = f"the best of its runs, by {plan.score}, is {best.folder}"
+    return f"{folder} is a sweep, not a run; {which}"
