@@ -95,6 +95,30 @@ def test_commands_are_printed_without_what_the_project_supplies(
     assert printed("alone: ").startswith(f"fulmen --config-dir {folder / 'conf'} rerun=logs/sweeps/")
 
 
+def test_refusals_print_a_command_that_runs(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["experiment=first", *SHORT, "run_dir=run"]) == 0
+    assert main(["resume=run", "model.waves=3"]) == 1
+    assert capsys.readouterr().err.strip().endswith("; to train with changes, take fulmen rerun=run")
+    assert main(["rerun=run", "model.waves=3", *SHORT[1:]]) == 0
+    capsys.readouterr()
+    assert main(["resume=run"]) == 0
+    assert ", or fulmen rerun=run with changes" in capsys.readouterr().out
+    status = json.loads(Path("run/status.json").read_text("utf-8"))
+    Path("run/status.json").write_text(json.dumps(status | {"state": "diverged"}), "utf-8")
+    assert main(["resume=run"]) == 1
+    assert "would again; use fulmen rerun=run with changes" in capsys.readouterr().err
+
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(folder / "run", "elsewhere")
+    own = ["--config-dir", str(folder / "conf"), "allow_targets=[my_waves]"]
+    assert main([*own, "resume=elsewhere"]) == 1
+    typed = f"fulmen --config-dir {folder / 'conf'} rerun=elsewhere 'allow_targets=[my_waves]'"
+    assert f"use {typed} with changes" in capsys.readouterr().err
+    assert main([*shlex.split(typed)[1:], "model.waves=3", *SHORT[1:]]) == 0
+
+
 def test_the_tests_of_a_new_project_pass(folder: Path) -> None:
     sys.path.append(str(folder))
     source = (folder / "tests" / "test_parts.py").read_text("utf-8")

@@ -71,6 +71,8 @@ BAD_WORDS = {
     "hydra.verbose=true": r"sets a key of Hydra itself",
     "+hydra.x=1": r"sets a key of Hydra itself",
     "hydra/launcher=joblib": r"hydra/launcher=joblib chooses where a sweep runs; add -m",
+    "-m hydra.launcher=vectorized": r"there is no key 'hydra.launcher'; write hydra/launcher=vectorized, with -m",
+    "-m launcher=vectorized seed=0,1": r"there is no key 'launcher'; write hydra/launcher=vectorized, with -m",
     "hydra.sweeper.n_trials=3": r"hydra.sweeper.n_trials=3 is about a search; add -m sweep=optuna",
     "optimizer.lr=${nope}": r"Interpolation key .nope. not found",
     "--model=deep": r"there is no option --model",

@@ -1,8 +1,10 @@
 """evaluate, predict and export, typed as a user would, against the run itself and other libraries."""
 
+import importlib
 import json
 import re
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -47,6 +49,38 @@ def here(species: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copytree(species.folder, tmp_path / "run")
     load_iris(as_frame=True).frame.to_csv("rows.csv", index=False)
     return tmp_path
+
+
+NET = """\
+from torch import nn
+
+
+class Net(nn.Linear):
+    def __init__(self, in_shape, out_features):
+        super().__init__(in_shape[0], out_features)
+"""
+
+
+def test_a_class_of_a_file_is_found_by_the_folder_that_it_is_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("net.py").write_text(NET)
+    x = np.random.RandomState(0).standard_normal((40, 3))
+    np.save("new.npy", x)
+    with monkeypatch.context() as script:  # whose own folder Python looks into, and no command's
+        script.syspath_prepend(str(tmp_path))
+        net = importlib.import_module("net")
+        words = ["trainer.max_epochs=1", "figures=none", "logger=none", "run_dir=run"]
+        run = fulmen.train(words, model=net.Net, data=(x, x[:, :1]), verbose=False)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    sys.modules.pop("net")
+    typed = ["predict", "run", "input=new.npy", "output=out.npy", "allow_targets=[net]"]
+    assert main(typed) == 1
+    assert "there is no module net; add --config-dir=<the folder that it is in>" in capsys.readouterr().err
+    assert main([*typed, "--config-dir=."]) == 0
+    assert_allclose(np.load("out.npy"), run.predict(x), rtol=1e-6)
+    sys.modules.pop("net")
 
 
 # evaluate

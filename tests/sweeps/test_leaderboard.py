@@ -475,6 +475,24 @@ def test_a_sweep_is_ranked_again(place: Any) -> None:
     assert (place.folder / "leaderboard.csv").read_bytes() == first
 
 
+def test_a_command_on_one_run_that_is_given_a_sweep_names_the_best(
+    place: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert place.sweep("optimizer.lr=1e-6,0.1") == 0
+    sweep = place.folder.relative_to(place.here)
+    scores = [json.loads((sweep / job / "metrics.json").read_text())["val/loss"] for job in ("0", "1")]
+    best = sweep / str(np.argmin(scores))
+    capsys.readouterr()
+    for command in ("evaluate", "export", "predict"):
+        assert main([command, str(sweep), *(["input=x.npy"] if command == "predict" else [])]) == 1
+        said = f"fulmen: {sweep} is a sweep, not a run; the best of its runs, by val/loss, is {best}\n"
+        assert capsys.readouterr().err == said
+    (best / "metrics.json").unlink()
+    (sweep / str(np.argmax(scores)) / "metrics.json").unlink()
+    assert main(["evaluate", str(sweep)]) == 1
+    assert capsys.readouterr().err.endswith("is a sweep, not a run; none of its runs has a val/loss yet\n")
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [

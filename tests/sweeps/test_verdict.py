@@ -124,6 +124,27 @@ def test_a_difference_that_is_sure_says_how_small_it_is() -> None:
     assert "better than the other, which is 1 behind (p < 0.001)" in same
 
 
+@pytest.mark.parametrize(
+    ("behind", "said"),
+    [(0.1234, "0.12 behind, 0.12 times"), (9.42, "9.4 behind, 9.4 times"), (103.7, "104 behind, 104 times")],
+)
+def test_from_10_up_a_verdict_has_whole_numbers(behind: float, said: str) -> None:
+    noise = np.random.default_rng(12).normal(0, 1, 20)
+    seeds = (noise - noise.mean()) / noise.std(ddof=1)  # a spread of 1
+    (sentence,) = sentences(verdict(board(np.stack([seeds, seeds + behind]))))
+    assert f"which is {said} the spread over seeds" in sentence
+
+
+@pytest.mark.parametrize(("effect", "needed"), [(0.12, "about 547"), (0.01, "more than 1000")])
+def test_no_impractical_number_of_seeds_is_advised(effect: float, needed: str) -> None:
+    draw = np.random.default_rng(13).normal(size=(2, 10))
+    noise = (draw - draw.mean(1, keepdims=True)) / draw.std(1, ddof=1, keepdims=True)
+    difference = effect * (noise[1] - noise[0]).std(ddof=1)  # the effect is of pairs
+    found = verdict(board(np.stack([noise[0], noise[1] + difference])))
+    assert advised_seeds(found) is None
+    assert f"it would take {needed} seeds to tell, so the seed matters far more than this choice" in sentences(found)[0]
+
+
 def test_larger_is_better_for_an_accuracy() -> None:
     scores = np.random.default_rng(8).normal(0, 0.01, (2, 10)) + np.array([[0.5], [0.9]])
     assert sentences(verdict(board(scores, "val/accuracy")))[0].startswith("model=m1 is best")
@@ -350,6 +371,22 @@ def test_the_edge_of_a_grid_is_said() -> None:
     settings = [({"penalty.weight": weight}, float(weight)) for weight in ("0", "0.1", "1")]
     rows = [Row("0", "completed", weight, {"val/loss": score}, Path("x")) for weight, score in settings]
     assert remarks(Board("val/loss", ["penalty.weight"], rows), []) == [], "nothing is smaller than no penalty"
+
+
+@pytest.mark.parametrize("state", ["planned", "interrupted", "running", "failed"])
+def test_values_that_were_not_measured_make_no_edge(state: str) -> None:
+    def of(width: str, state: str, seed: int) -> Row:
+        metrics = {"val/loss": 1.0 + int(width)} if state == "completed" else {}
+        return Row(f"{width}{seed}", state, {"model.width": width, "seed": str(seed)}, metrics, Path("x"))
+
+    def edges(*others: str) -> list[str]:
+        states = zip(("4", "8", "16", "32"), ("completed", *others), strict=True)
+        rows = [of(width, state, seed) for width, state in states for seed in (0, 1)]
+        return [each for each in remarks(Board("val/loss", ["model.width", "seed"], rows), []) if "tried" in each]
+
+    assert edges(state, state, state) == edges("completed", state, state) == []
+    said = ["the best model.width, 4, is the smallest that was tried; try smaller ones"]
+    assert edges("completed", "completed", state) == edges("diverged", "pruned", state) == said
 
 
 def test_an_edge_is_said_only_where_all_else_was_equal() -> None:

@@ -10,6 +10,7 @@ from fulmen.errors import ConfigurationError
 from fulmen.experiment import importing
 from fulmen.rules import did_you_mean, split_override
 from fulmen.runs.files import expand_home
+from fulmen.runs.folder import SWEEP
 
 if TYPE_CHECKING:
     from fulmen.experiment.load import Trained
@@ -145,12 +146,14 @@ def load(arguments: Arguments) -> "Trained":
     """Returns the network in the run's folder or checkpoint that was named.
 
     Raises:
-        ConfigurationError: none or several were.
+        ConfigurationError: none or several were, or a sweep.
         CheckpointError: it cannot be used; says why.
     """
     if len(arguments.subjects) != 1:
         given = f"{len(arguments.subjects)} were given" if arguments.subjects else "none was given"
         raise ConfigurationError(f"name one run's folder or checkpoint first; {given}")
+    if (Path(arguments.subjects[0]) / SWEEP).is_file():
+        raise ConfigurationError(_of_sweep(Path(arguments.subjects[0])))
     with importing.at_once():  # torch: seconds, which help and refusals need not wait for
         from fulmen.config.allowlist import listed
         from fulmen.config.overrides import read
@@ -163,3 +166,15 @@ def load(arguments: Arguments) -> "Trained":
         trust_checkpoint=one_of("trust_checkpoint", options.get("trust_checkpoint", "false"), YES_NO) == "true",
         allow_targets=listed(read(f"allow_targets={options.get('allow_targets', '[]')}").value()),
     )
+
+
+def _of_sweep(folder: Path) -> str:
+    """Returns the sentence about a sweep that was named where a command takes one of its runs."""
+    from fulmen.sweeps import record, results  # which help and other refusals need not wait for
+
+    plan = record.read(folder)
+    best = results.best(results.read_all(folder, plan.jobs), plan.score)
+    which = f"none of its runs has a {plan.score} yet"
+    if best is not None:
+        which = f"the best of its runs, by {plan.score}, is {best.folder}"
+    return f"{folder} is a sweep, not a run; {which}"

@@ -11,6 +11,7 @@ options
   accelerator=NAME       cpu (the default), gpu, mps or auto
   trust_checkpoint=true  load a checkpoint that holds more than plain values: runs code of whoever made it
   allow_targets=[NAME]   modules of your own that the checkpoint may name
+  --config-dir=FOLDER    the folder that these modules are in, outside of a project
 
   fulmen evaluate logs/runs/2026-11-24_10-00-00_ab12cd split=test
   fulmen evaluate model.ckpt data.seed=1

@@ -13,6 +13,7 @@ options
   weights=best|last      which of a run's checkpoints; by default those that it evaluated
   trust_checkpoint=true  load a checkpoint that holds more than plain values: runs code of whoever made it
   allow_targets=[NAME]   modules of your own that the checkpoint may name
+  --config-dir=FOLDER    the folder that these modules are in, outside of a project
 
   fulmen predict logs/runs/2026-11-24_10-00-00_ab12cd input=new.csv output=predictions.csv
 

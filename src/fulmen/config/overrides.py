@@ -65,6 +65,9 @@ def read(text: str) -> "Override":
     """
     override = parse(text)
     line, key = override.input_line, override.key_or_group
+    if key in ("launcher", "hydra.launcher"):
+        right = f"hydra/launcher={split_override(text)[1]}"
+        raise ConfigurationError(f"there is no key '{key}'; write {right}, {advice('with -m', 'for fulmen.sweep')}")
     if re.split("[./]", key)[0] != "hydra":
         return override
     if key == "hydra.searchpath":

@@ -2,7 +2,7 @@
 
 import re
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -90,6 +90,7 @@ def resume(
 ) -> "Run":
     """Resumes the run in `folder` from its last checkpoint, in the same folder; as `experiment.api.resume`."""
     folder = Path(folder)
+    _know_own_words(overrides, folder)
     config = recorded.to_resume(folder, overrides)
     verbose = verbose and not config.get("quiet")
     before = folders.load_status(folder)
@@ -130,8 +131,7 @@ def _train(
     pruner: "Pruner | None" = None,
 ) -> "Run":
     allowlist.check(config, typed=config.overrides)
-    given, allowing = own_words.get(), (w for w in config.overrides if split_override(w)[0] in recorded.PERMISSIONS)
-    own_words.set((*to_type([*given[: 2 if given[:1] == ("--config-dir",) else 0], *allowing], folder),))
+    _know_own_words(config.overrides, folder)
     if (earlier := folder if resume else facts.get("rerun")) is not None:
         recorded.warn_if_code_changed(config, Path(earlier))
     source = validate.check(config)
@@ -141,6 +141,12 @@ def _train(
     session = _session(config, source, folder, facts, name, own)
     session = replace(session, verbose=verbose, resume=resume, threads=threads, pruner=pruner)
     return run.train(build(config, source), session)
+
+
+def _know_own_words(overrides: Iterable[str], folder: Path) -> None:
+    """Lets every command on a run that is printed from here on have what its folder of choices and its modules need."""
+    given, allowing = own_words.get(), (w for w in overrides if split_override(w)[0] in recorded.PERMISSIONS)
+    own_words.set((*to_type([*given[: 2 if given[:1] == ("--config-dir",) else 0], *allowing], folder),))
 
 
 def train_stack(

@@ -19,6 +19,8 @@ CHOICES: Final = ("data", "data.batch_size", "model", "loss")
 """Further keys that are."""
 LENGTH: Final = ("trainer.max_epochs", "trainer.max_steps")
 """Keys that a run may be resumed with."""
+TRIED: Final = ("completed", "pruned", "diverged")
+"""States of runs that show how good their values are; one that failed, or has not ended, does not."""
 MOST_VALUES: Final = 5
 """Values of a key that a remark lists."""
 
@@ -151,17 +153,19 @@ def _pairs(runs: Sequence[Settings], one: str, other: str) -> int:
 
 def _edges(board: Board) -> list[str]:
     said = []
+    tried = [row for row in board.rows if row.state in TRIED]
     for key in (key for key in board.keys if key not in SEEDS and board.groups):
         try:
-            values = sorted({float(row.settings[key]) for row in board.rows})  # pruned ones were tried, too
+            values = sorted({float(row.settings[key]) for row in board.rows})
+            few = len({float(row.settings[key]) for row in tried}) <= 2
             best, *ties = {float(group.settings[key]) for group in board.groups if group.mean == board.groups[0].mean}
         except (KeyError, ValueError):  # no numbers, or not of all
             continue
         # Only where some other value was tried with all else equal: among any runs, much may differ along with it.
-        others = [{name for name, _ in board.groups[0].settings.items() ^ row.settings.items()} for row in board.rows]
+        others = [{name for name, _ in board.groups[0].settings.items() ^ row.settings.items()} for row in tried]
         is_compared = any(key in names and names <= {key, *SEEDS} for names in others)
         at_end = best in (values[0], values[-1]) and not best == values[0] == 0  # nothing is smaller than no penalty
-        if len(values) > 2 and at_end and is_compared and not ties:
+        if not few and at_end and is_compared and not ties:
             which, way = ("smallest", "smaller") if best == values[0] else ("largest", "larger")
             said.append(
                 f"the best {key}, {board.groups[0].settings[key]}, is the {which} that was tried; try {way} ones"

@@ -3,7 +3,7 @@
 import math
 
 from fulmen.runs.settings import short
-from fulmen.sweeps.verdict import FEW, MOST_SEEDS, Estimate, Verdict
+from fulmen.sweeps.verdict import FEW, MOST_SEEDS, PRACTICAL, Estimate, Verdict
 from fulmen.tasks.names import mode
 
 
@@ -56,8 +56,8 @@ def _behind(found: Verdict) -> str:
     pair = min((each for each in found.comparisons if each.better == 0), key=lambda each: each.difference)
     stds = [found.estimates[place].std or 0.0 for place in (0, pair.worse)]
     spread = math.sqrt((stds[0] ** 2 + stds[1] ** 2) / 2)
-    times = f", {pair.difference / spread:.2g} times the spread over seeds" if spread else ""
-    return f"{pair.difference:.2g} behind{times}"
+    times = f", {_figure(pair.difference / spread)} times the spread over seeds" if spread else ""
+    return f"{_figure(pair.difference)} behind{times}"
 
 
 def _apart(found: Verdict, place: int) -> str:
@@ -69,14 +69,14 @@ def _apart(found: Verdict, place: int) -> str:
     if pair.low == pair.high == 0:
         return f"{means}; each seed has the same score with both"
     if pair.difference < 0:
-        by = f"{-pair.difference:.2g} ({-pair.high:.2g} to {-pair.low:.2g}, {_p(pair.p)})"
+        by = f"{_figure(-pair.difference)} ({_figure(-pair.high)} to {_figure(-pair.low)}, {_p(pair.p)})"
         return f"{means}; over the {pair.seeds} seeds that both have, the mean of the latter is better by {by}"
-    more = (
-        f"about {pair.needed} seeds should be enough to tell"
-        if pair.needed
-        else f"more than {MOST_SEEDS} seeds would be needed"
-    )
-    return f"{means}; the difference is {pair.difference:.2g} ({pair.low:.2g} to {pair.high:.2g}, {_p(pair.p)}); {more}"
+    by = f"{_figure(pair.difference)} ({_figure(pair.low)} to {_figure(pair.high)}, {_p(pair.p)})"
+    more = f"about {pair.needed} seeds should be enough to tell"
+    if pair.needed is None or pair.needed > PRACTICAL:
+        count = f"about {pair.needed}" if pair.needed else f"more than {MOST_SEEDS}"
+        more = f"it would take {count} seeds to tell, so the seed matters far more than this choice"
+    return f"{means}; the difference is {by}; {more}"
 
 
 def _name(estimate: Estimate) -> str:
@@ -87,6 +87,11 @@ def _mean(estimate: Estimate) -> str:
     if estimate.low is None:
         return f"{estimate.mean:.4g} from one seed"
     return f"{estimate.mean:.4g} ({estimate.low:.4g} to {estimate.high:.4g} over {estimate.seeds} seeds)"
+
+
+def _figure(value: float) -> str:
+    """Returns two digits of a number, or, from 10 up, the nearest whole number; very large ones have a power."""
+    return f"{value:.0f}" if 10 <= abs(value) < 1e6 else f"{value:.2g}"
 
 
 def _p(value: float) -> str:

@@ -33,7 +33,9 @@ FEW: Final = 5
 ALL_PAIRS: Final = 100
 """Configurations of which a file lists all pairs; those of a thousand would take 100 MB."""
 MOST_SEEDS: Final = 1000
-"""Seeds that are advised at most."""
+"""Seeds needed that are still computed."""
+PRACTICAL: Final = 100
+"""Seeds that are advised at most; what needs more to be seen matters less than the seed."""
 ROUNDING: Final = 1e-9
 """A standard error so small beside the difference is none: the same difference, rounded in other ways."""
 SAME: Final = 1e-6
@@ -272,11 +274,16 @@ def _needed(effect: float, level: float, paired: bool, there: int) -> int | None
 
 
 def advised_seeds(found: Verdict) -> int | None:
-    """Returns how many seeds to run next: those that would tell the two best apart, or enough for a first look."""
+    """Returns how many seeds to run next: those that would tell the two best apart, or enough for a first look.
+
+    None where nothing is left to tell, or it would take more seeds than are practical.
+    """
     if len(found.estimates) < 2 or not found.is_comparable:
         return None
     if not found.comparisons:
         return 2 * FEW
     equals = [place for place in found.equals if place > 0]
     nearest = found.of_best(equals[0]) if equals else None
-    return None if nearest is None else nearest.needed
+    if nearest is None or nearest.needed is None or nearest.needed > PRACTICAL:
+        return None
+    return nearest.needed
