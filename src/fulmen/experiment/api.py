@@ -137,7 +137,8 @@ def resume(
 
     Args:
         folder: the run's.
-        overrides: `trainer.max_epochs`, `trainer.max_steps`, `accelerator`, `trust_checkpoint`, `allow_targets`.
+        overrides: `trainer.max_epochs`, `trainer.max_steps`, `accelerator`, `quiet`, `trust_checkpoint` and
+            `allow_targets`.
         verbose: as for `train`.
         pruner: as for `train`.
 
