@@ -23,7 +23,11 @@ OWN = f"--config-dir=own {CIRCLES} model=own"
 
 ADVICE = [
     # the command as it fails; the advice as it is printed; the command with the advice taken
-    (f"{CIRCLES} 'model.hidden=[1'", "quote it: 'model.hidden=\"[1\"'", None),
+    (
+        f"{CIRCLES} learning_rates={{layers.0: 0.1}}",
+        "quote the whole argument: 'learning_rates={layers.0: 0.1}'",
+        f"{CIRCLES} 'learning_rates={{layers.0: 0.1}}'",
+    ),
     (f"{CIRCLES} 'run_dir=\"a\" b'", "", None),
     (f"{CIRCLES} seed=1,2", "add -m to run them all", f"{CIRCLES} -m seed=1,2"),
     (f"{CIRCLES} hydra/launcher=basic", "add -m", f"{CIRCLES} -m hydra/launcher=basic"),

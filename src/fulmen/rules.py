@@ -1,12 +1,13 @@
 """Rules for single values: each says what a value must be, or nothing where it is."""
 
 import difflib
+import re
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import inf
 from typing import Any, TypeVar
 
-from fulmen.errors import ConfigurationError, one_line
+from fulmen.errors import ConfigurationError, advice, one_line
 
 
 def split_override(text: str) -> tuple[str, str]:
@@ -35,6 +36,9 @@ def closest(wrong: str, right: Iterable[str], cutoff: float = 0.6) -> str | None
     return names[near[0]] if near else None
 
 
+RANGE = re.compile(r"(?:range\W*|(\d+)\s*(?:\.\.+|-|to)\s*)(\d+)\W*", re.ASCII)
+"""Several whole numbers as other programs write them: range5, 0..4, 0-4."""
+
 Rule = Callable[[Any], str | None]
 """Returns what a value must be, or None if it is."""
 
@@ -55,7 +59,13 @@ def whole(least: float, most: float = inf, *, or_else: Sequence[str | None] = ()
     def rule(value: Any) -> str | None:
         fits = isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
         written = ", without a point or an e" if isinstance(value, float) and value.is_integer() else ""
-        return None if fits or value in or_else else f"a whole number{low}{top}{written}{words}"
+        from_to = RANGE.fullmatch(value) if isinstance(value, str) else None
+        several = ""
+        if from_to is not None:
+            first, after = int(from_to[1] or 0), int(from_to[2]) + (from_to[1] is not None)
+            called = f"range({first},{after})" if first else f"range({after})"
+            several = f"; for several values, write {called}, {advice('with -m', 'in fulmen.sweep')}"
+        return None if fits or value in or_else else f"a whole number{low}{top}{written}{words}{several}"
 
     return rule
 
@@ -95,6 +105,8 @@ def many(each: Rule, length: int | None = None) -> Rule:
 
     def rule(value: Any) -> str | None:
         wants = "a list" if length is None else f"a list of {length}"
+        if not isinstance(value, list) and length in (None, 1) and each(value) is None:
+            return f"{wants}, as [{value}]"
         if not isinstance(value, list) or (length is not None and len(value) != length):
             item = (each(object()) or "").partition(";")[0]
             return f"{wants}, as [{', '.join(['...'] * (length or 1))}]{item and f', each {item}'}"

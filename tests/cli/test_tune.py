@@ -201,6 +201,8 @@ def test_the_smallest_batch_within_a_tenth_of_the_least_time_is_taken() -> None:
     [
         ((), "name what to tune first; the choices are lr and batch_size"),
         (("lrr",), "there is nothing to tune called lrr; did you mean lr?"),
+        (("learning_rate",), "there is nothing to tune called learning_rate; did you mean lr?"),
+        (("optimizer.lr", "data=moons"), "there is nothing to tune called optimizer.lr; did you mean lr?"),
         (("data=moons",), "name what to tune first"),
         (("lr", "optimizer=sgd,adam"), "optimizer=sgd,adam names several values; give one"),
         (("lr", "dta=moons"), "there is no key 'dta'; did you mean data?"),

@@ -238,6 +238,8 @@ def test_new_rows_that_cannot_be_read_are_refused_in_a_sentence() -> None:
         (lambda: fulmen.train(data=(X, 1)), "has 60 and one number"),
         (lambda: fulmen.train(data=(X, ["a"] * 60)), "give texts in a pandas DataFrame"),
         (lambda: fulmen.train(data=(X, X[:, 0]), target="y"), "has its own targets"),
+        (lambda: fulmen.train(data=(np.where(X[7] == X, np.nan, X), X[:, 0])), "^x has nan in row 7, but every value"),
+        (lambda: fulmen.train(data=(X, [1] * 9 + [-np.inf] * 51)), "^y has -inf in row 9, but every value"),
         (lambda: fulmen.train(target="y"), "which is not given"),
         (
             lambda: fulmen.train(data=(FRAME, FRAME["code"])),

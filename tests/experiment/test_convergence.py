@@ -133,7 +133,9 @@ def test_a_network_that_overfits_is_told_so_and_the_advice_stops_it(
     }.values(),
 )
 def test_overfitting_is_where_the_loss_was_lowest_early_and_rose(losses: np.ndarray, expected: bool) -> None:
-    assert overfits_from([*losses]) == (losses.argmin() if expected else None)
+    falling = [*range(len(losses), 0, -1)]
+    assert overfits_from([*losses], falling) == (losses.argmin() if expected else None)
+    assert overfits_from([*losses], falling[::-1]) is None, "training is unstable, if its loss rises as well"
 
 
 @pytest.mark.parametrize("many", [FEWEST_TO_RISE, 20, 100])
@@ -144,5 +146,5 @@ def test_noise_is_no_overfitting(many: int) -> None:
     for course in (np.full(many, 0.5), 0.3 + 0.5 * np.exp(-20 * np.arange(1, many + 1) / many)):
         for deviation in (0.003, 0.03, 0.2):
             noisy = (course + random.normal(0, deviation, many) for _ in range(100))
-            said += sum(overfits_from([*abs(each)]) is not None for each in noisy)
+            said += sum(overfits_from([*abs(each)], [*range(many, 0, -1)]) is not None for each in noisy)
     assert said <= 6, "of 600"

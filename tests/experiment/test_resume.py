@@ -263,6 +263,17 @@ def test_a_finished_run_says_that_nothing_is_left_to_do(copy: Path, capsys: pyte
     assert times == {path: path.stat().st_mtime_ns for path in copy.rglob("*")}, "a file was touched"
 
 
+def test_a_run_is_quiet_or_not_as_whoever_resumes_it_wants(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["resume=run", "quiet=true"]) == 0
+    assert capsys.readouterr().out == ""
+    assert main(["resume=run", "quiet=false"]) == 0
+    assert "nothing more to do" in capsys.readouterr().out, "quiet= is no reason to train"
+    assert main(["resume=run", "trainer.max_epochs=12", "quiet=false"]) == 0
+    assert "final metrics" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="quiet is 'loud', but must be true or false"):
+        resume(copy, ["quiet=loud"])
+
+
 def test_a_run_that_stopped_early_has_nothing_more_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = [*RUN, "trainer.patience=2", "optimizer.lr=0.3", "weights=best"]
     run = fulmen.train(fulmen.compose(words), folder=tmp_path / "run")

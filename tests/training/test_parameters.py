@@ -99,9 +99,10 @@ def test_resume_rerun_and_an_experiment_keep_them(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["freeze=[layer.0]"], "freeze has layer.0, but the network has no such parameter or layer"),
+        (["freeze=[layer.0]"], "no such parameter or layer; did you mean layers.0? its parameters are layers.0.weight"),
+        (["freeze=[layers.2.wight]"], "did you mean layers.2.weight?"),
         (["freeze=[*]"], "freeze=[*] leaves no parameter to train"),
-        (["freeze=layers.0"], "freeze is 'layers.0', but must be a list"),
+        (["freeze=layers.0"], "freeze is 'layers.0', but must be a list, as [layers.0]"),
         (["learning_rates={layers.0: 0}"], "each a number in (0, inf)"),
         (["learning_rates=0.1"], "must be names with values"),
         (["learning_rates={layers.9: 0.1}"], "learning_rates has layers.9, but the network has no such"),

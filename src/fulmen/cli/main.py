@@ -6,6 +6,7 @@ import gc
 import importlib
 import os
 import re
+import shlex
 import signal
 import sys
 import traceback
@@ -16,9 +17,10 @@ from pathlib import Path
 from fulmen.cli import broken_pipe
 from fulmen.cli.help import COMMANDS, TRAINING, help_text, topic_text
 from fulmen.config import project
-from fulmen.config.groups import groups, search_path
+from fulmen.config.groups import choices, groups, search_path
+from fulmen.config.overrides import open_brackets, where_it_belongs
 from fulmen.errors import ConfigurationError, Finished, command, one_line, own_words
-from fulmen.rules import closest, did_you_mean, split_override
+from fulmen.rules import closest, split_override
 from fulmen.runs.files import expand_home, explain
 from fulmen.runs.signals import Interrupted, raising
 
@@ -63,6 +65,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _dispatch(arguments: list[str]) -> int:
     own_words.set(())
+    _check_split(arguments)
     config_dir = _take_option(arguments, "--config-dir", "-cd")
     asks = _take_flag(arguments, "--help", "-h")
     if config_dir is None:
@@ -87,8 +90,10 @@ def _dispatch(arguments: list[str]) -> int:
         return hydra_flags.run(arguments, config_dir)
     multirun = _take_flag(arguments, "--multirun", "-m")
     _take_flag(arguments, "--run", "-r")
-    for argument in arguments:
-        _check_flag(argument)
+    folders = search_path(config_dir)
+    for argument, after in zip(arguments, [*arguments[1:], ""], strict=True):
+        _check_flag(argument, after, folders)
+        _check_word(argument, after, folders)
     if multirun or any(argument.startswith("sweep=") for argument in arguments):
         return _sweep(arguments, config_dir)
     return _single(arguments, config_dir)
@@ -224,22 +229,59 @@ def _take_flag(arguments: list[str], *names: str) -> bool:
     return found
 
 
-def _check_flag(argument: str) -> None:
-    name = split_override(argument)[0]
+def _check_split(arguments: Sequence[str]) -> None:
+    """Refuses a list or names with values that the shell has split at its spaces.
+
+    Raises:
+        ConfigurationError: shows the whole, in quotes.
+    """
+    for index, argument in enumerate(arguments):
+        if split_override(argument)[1][:1] not in ("[", "{"):
+            continue
+        whole = argument
+        for part in arguments[index + 1 :]:
+            if "=" in part or open_brackets(whole) <= 0:
+                break
+            whole = f"{whole} {part}"
+        if whole != argument and open_brackets(whole) == 0:
+            raise ConfigurationError(
+                f"{argument!r} is only the beginning of {whole!r}, as the shell splits arguments at spaces; quote the "
+                f"whole argument: {shlex.quote(whole)}"
+            )
+
+
+def _check_word(word: str, after: str, folders: Sequence[Path]) -> None:
+    """Refuses a word without an equals sign, where it is plain what it should be.
+
+    Raises:
+        ConfigurationError: shows that; `after` is the next argument.
+    """
+    if "=" in word or not re.fullmatch(r"[\w./]+", word):
+        return
+    meant = [f"{group}={word}" for group in groups(folders) if word in choices(group, folders)]
+    if after and "=" not in after and after[0] != "-" and where_it_belongs(word, folders):
+        meant = [f"{where_it_belongs(word, folders)}={after}"]
+    if meant:
+        raise ConfigurationError(f"cannot read {word!r}; write key=value, as {' or '.join(meant)}")
+
+
+def _check_flag(argument: str, after: str, folders: Sequence[Path]) -> None:
+    """Refuses an option that there is not; `after` is the next argument, which may be its value."""
+    name, value = split_override(argument)
     if name in REFUSED:
         raise ConfigurationError(
             f"{name} is not for Fulmen: conf/train.yaml is the only root, and choices of your own are in --config-dir"
         )
     if argument.startswith("-"):
         key = name.lstrip("-")
-        if key.partition(".")[0] in (*groups(search_path(None)), "seed", "run_dir", "resume", "rerun"):
-            raise ConfigurationError(
-                f"there is no option {name}; keys are written without dashes: {argument.lstrip('-')}"
-            )
+        value = value if "=" in argument or "=" in after or after.startswith("-") else after
         known = ["--help", "--version", "--multirun", "--config-dir", *HYDRAS_FLAGS]
-        raise ConfigurationError(
-            f"there is no option {name}{did_you_mean(name, known) or '; keys are written without dashes, see --help'}"
-        )
+        near = closest(key, [flag.lstrip("-") for flag in known])
+        if meant := where_it_belongs(key, folders):
+            way_out = f"keys are written without dashes: {meant}={value or '...'}"
+        else:
+            way_out = f"did you mean --{near}?" if near else "keys are written without dashes, see --help"
+        raise ConfigurationError(f"there is no option {name}; {way_out}")
 
 
 def _tell(code: int, message: str) -> int:

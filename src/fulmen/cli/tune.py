@@ -75,7 +75,8 @@ def main(argv: Sequence[str], config_dir: str | None = None) -> int:
         there = f"the choices are {' and '.join(TUNERS)}, as in {command('tune', 'lr', 'data=moons')}"
         if not argv or "=" in argv[0]:
             raise ConfigurationError(f"name what to tune first; {there}")
-        raise ConfigurationError(f"there is nothing to tune called {argv[0]}{alternatives(argv[0], TUNERS)}")
+        meant = "lr" if argv[0] == "learning_rate" else argv[0].rpartition(".")[2]
+        raise ConfigurationError(f"there is nothing to tune called {argv[0]}{alternatives(meant, TUNERS)}")
     name, *overrides = argv
     for text in overrides:
         check_single(read(text))

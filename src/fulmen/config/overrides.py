@@ -31,6 +31,10 @@ OF_OTHERS = ("experiment", "sweep")
 """Groups whose choices hold the keys of other groups."""
 SYNTAX = re.compile(r"[(){}\[\]'\"]")
 """Letters that mean something in that grammar."""
+OF_RUNS = ("resume", "rerun")
+"""What is taken before keys are read, and is a function's argument in Python."""
+MEANT = {"epochs": "trainer.max_epochs", "learning_rate": "optimizer.lr"}
+"""Keys by names that other programs have for them, which are close to a key of another meaning here."""
 MOST_JOBS = 100_000
 """Of a sweep; planning so many takes minutes."""
 FUNCTIONS = {
@@ -110,6 +114,9 @@ def parse(text: str) -> "Override":
         if not re.fullmatch(r"[\w.+~/@:-]+", key, re.ASCII):
             why = "a key can have only the letters a to z, digits, _ and dots"
             raise ConfigurationError(f"cannot read {text!r}: {why}") from error
+        if value[:1] in ("[", "{") and open_brackets(value) > 0:
+            why = "a bracket is not closed; quote the whole argument if there are spaces in it"
+            raise ConfigurationError(f"cannot read {text!r}: {why}, as 'learning_rates={{layers.0: 0.001}}'") from error
         if re.search(r"^,|,\s*,|,$", value):
             raise ConfigurationError(f"cannot read {text!r}; a value is missing beside a comma") from error
         meant = SPELLED.fullmatch(value)
@@ -129,6 +136,11 @@ def parse(text: str) -> "Override":
     if not override.key_or_group:
         raise ConfigurationError(f"cannot read {text!r}; write key=value")
     return override
+
+
+def open_brackets(text: str) -> int:
+    """Returns how many more brackets a text opens than it closes."""
+    return sum((letter in "[{(") - (letter in ")}]") for letter in text)
 
 
 def quoted(text: str) -> str:
@@ -249,6 +261,10 @@ def unknown(key: str, known: Iterable[str], folders: Sequence[Path]) -> str:
         way_out = f"did you mean {section}.{near}? It belongs to {section}={', '.join(elsewhere[near])}"
     elif there:
         way_out = f"{section} has {', '.join(there)}"
+    elif key in OF_RUNS:
+        way_out = f"use {command(f'{key}=FOLDER')}"
+    elif key in MEANT:
+        way_out = f"did you mean {MEANT[key]}?"
     elif not section and (same := [other for other in known if other.rpartition(".")[2] == name]):
         way_out = f"did you mean {' or '.join(same)}?"
     elif not section and (there := [g for g in groups(folders) if g not in OF_OTHERS and name in _names(g, folders)]):
@@ -256,11 +272,24 @@ def unknown(key: str, known: Iterable[str], folders: Sequence[Path]) -> str:
             f"{each}.{name} belongs to {each}={', '.join(_names(each, folders)[name])}" for each in there
         )
     else:
-        near = closest(key, [*groups(folders), *known])
+        near = closest(key, [*groups(folders), *known, *OF_RUNS])
         if near is None and not section and (last := closest(name, [other.rpartition(".")[2] for other in known])):
             near = next(other for other in known if other.rpartition(".")[2] == last)
         way_out = f"did you mean {near}?" if near else f"{command('--help')} lists groups and keys"
     return f"there is no key '{key}'; {way_out}"
+
+
+def where_it_belongs(name: str, folders: Sequence[Path]) -> str | None:
+    """Returns the key that a name without its section means, or a group or a dotted key itself; None if there is none.
+
+    It reads the choices' files alone: composing a configuration takes Hydra.
+    """
+    if name in OF_RUNS or name.partition(".")[0] in groups(folders):
+        return name
+    there = re.findall(r"^(\w+):", (folders[0] / "train.yaml").read_text("utf-8"), flags=re.MULTILINE)
+    sections = (group for group in groups(folders) if group not in OF_OTHERS and name in _names(group, folders))
+    section = next(sections, None)
+    return name if name in there else MEANT.get(name, f"{section}.{name}" if section else None)
 
 
 def _names(group: str, folders: Sequence[Path]) -> dict[str, list[str]]:

@@ -30,8 +30,10 @@ NOT_SET = ("choices", "experiment")
 """Entries that follow from overrides and are not set by a key."""
 GIVEN_ANEW = (*PERMISSIONS, *LABELS, "run_dir", "tuned")
 """Keys that a repeated run does not take from the first one."""
-BESIDE_RESUME = ("trainer.max_epochs", "trainer.max_steps", "accelerator", *PERMISSIONS)
-"""All keys that may be given beside `resume=`: how long and where a run continues, and what it may do."""
+OF_THE_PROCESS = (*PERMISSIONS, "quiet")
+"""What a process may do and prints, which is no reason to continue a run."""
+BESIDE_RESUME = ("trainer.max_epochs", "trainer.max_steps", "accelerator", *OF_THE_PROCESS)
+"""All keys that may be given beside `resume=`: how long and where a run continues, what it may do and prints."""
 PLACES = ("path", "root", "mirrors")
 """Keys of a data set that say where its rows come from."""
 
@@ -112,7 +114,8 @@ def to_resume(folder: Path, overrides: Sequence[str]) -> DictConfig:
             config.choices.accelerator = override.value()
             key = "trainer.accelerator"
         OmegaConf.update(config, key, override.value())
-    check("trust_checkpoint", config.trust_checkpoint, yes_no)
+    for name in ("trust_checkpoint", "quiet"):
+        check(name, config.get(name, False), yes_no)
     if config.trainer.max_epochs is None and config.trainer.max_steps is None:
         raise ConfigurationError("trainer.max_epochs and trainer.max_steps are both null, and a run must end somewhere")
     config.overrides = literal(overrides)

@@ -137,7 +137,8 @@ def resume(
 
     Args:
         folder: the run's.
-        overrides: `trainer.max_epochs`, `trainer.max_steps`, `accelerator`, `trust_checkpoint`, `allow_targets`.
+        overrides: `trainer.max_epochs`, `trainer.max_steps`, `accelerator`, `quiet`, `trust_checkpoint` and
+            `allow_targets`.
         verbose: as for `train`.
         pruner: as for `train`.
 
@@ -371,6 +372,12 @@ def _arrays(x: NDArray[Any], y: NDArray[Any]) -> dict[str, Any]:
     for name, values in arrays.items():
         if values.dtype.kind not in "biuf":
             raise ConfigurationError(f"{name} holds {values.dtype}, not numbers; give texts in a pandas DataFrame")
+        if not np.isfinite(values).all():
+            index = tuple(np.argwhere(~np.isfinite(values))[0])
+            where = f"{values[index]} in row {index[0]}"
+            raise ConfigurationError(
+                f"{name} has {where}, but every value must be finite; drop the row, or replace the value"
+            )
     digest = hashlib.sha256(repr([(values.dtype, values.shape) for values in arrays.values()]).encode())
     for values in arrays.values():
         digest.update(np.ascontiguousarray(values).data)

@@ -98,7 +98,7 @@ def resume(
         cause = f" ({before['error']})" if before.get("error") else ""
         raise ValueError(f"{folder} diverged{cause} and would again; use {command(f'rerun={folder}')} with changes")
     is_whole = before.get("state") == "completed" and not before.get("missing_figures")
-    goes_on = any(not word.startswith(recorded.PERMISSIONS) for word in overrides)
+    goes_on = any(not word.startswith(recorded.OF_THE_PROCESS) for word in overrides)
     stopped_by = before.get("stopped_by", "patience") if before.get("stopped_early") else None
     if is_whole and (stopped_by == "patience" or not goes_on):
         why, another = {

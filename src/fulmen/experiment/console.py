@@ -204,10 +204,12 @@ def print_final_metrics(
 
 def print_outlook(history: History, score: str, plan: Plan, folder: Path) -> None:
     """Prints what to try if a run's score was still improving when it ended, or had become worse long before."""
-    rows = [(step, row[score]) for step, row in history.rows() if score in row]
-    scores = [value for _, value in rows]
-    if mode(score) == "min" and score.startswith("val/") and (best := overfits_from(scores)) is not None:
-        stopped = command(f"rerun={folder}", f"trainer.patience={max(2, plan.epochs // 10)}")
+    rows = [(step, row) for step, row in history.rows() if score in row]
+    scores, losses = [row[score] for _, row in rows], [row["train/loss"] for _, row in rows]
+    is_error = mode(score) == "min" and score.startswith("val/")
+    if is_error and (best := overfits_from(scores, losses)) is not None:
+        passes = -(-rows[best][0] // plan.steps_per_epoch)  # with as much patience, the run reaches that step again
+        stopped = command(f"rerun={folder}", f"trainer.patience={max(5, passes)}")
         said = (
             f"{score} was best at step {rows[best][0]}, {scores[best]:.4g}, and rose to {scores[-1]:.4g}: the network "
         )

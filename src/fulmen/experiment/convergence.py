@@ -44,11 +44,12 @@ def is_improving(scores: Sequence[float], mode: Literal["min", "max"]) -> bool:
     return bool(gain > enough and last.min() == errors.min())
 
 
-def overfits_from(errors: Sequence[float]) -> int | None:
+def overfits_from(errors: Sequence[float], losses: Sequence[float]) -> int | None:
     """Returns where a validation error was lowest, if that was in the first half and it has clearly risen since.
 
     Args:
         errors: of all intervals, in order; at least 0.
+        losses: the training losses of the same intervals. Where they rise as well, training is unstable.
     """
     if len(errors) < FEWEST_TO_RISE:
         return None
@@ -58,4 +59,5 @@ def overfits_from(errors: Sequence[float]) -> int | None:
     deviation = np.median(np.abs(np.diff(values))) / 0.954  # of normal noise: sqrt(2) times 0.6745
     rise = means[-1] - means.min()
     is_clear = rise > NOISE * deviation * (2 / fifth) ** 0.5 and rise > RISE * means.min()
-    return best if is_clear and best < len(values) / 2 and values[-1] > (1 + RISE) * values[best] else None
+    is_clear = is_clear and best < len(values) / 2 and values[-1] > (1 + RISE) * values[best]
+    return best if is_clear and losses[-1] < losses[best] else None

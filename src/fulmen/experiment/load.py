@@ -121,7 +121,8 @@ class Run:
         """Predicts new rows, which are scaled and encoded as the training rows were.
 
         Args:
-            rows: a pandas DataFrame, matched by the names of the features, or an array or lists, [N, *in_shape].
+            rows: a pandas DataFrame, matched by the names of the features; an array or lists, [N, *in_shape]; or, of
+                images, paths of files or of a folder.
 
         Returns:
             Values [N, T] in the targets' units, or classes [N], of the type that they have in the training rows.

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from torch import Tensor, nn
 
 from fulmen.errors import ConfigurationError
-from fulmen.rules import listed
+from fulmen.rules import did_you_mean, listed
 
 Groups = list[dict[str, Any]]
 """Parameters as torch's optimizers take them where not all have the same settings."""
@@ -26,9 +26,10 @@ def matching(named: Mapping[str, AnyTensor], pattern: str, key: str) -> dict[str
     """
     found = {name: p for name, p in named.items() if any(fnmatchcase(name, f"{pattern}{end}") for end in ("", ".*"))}
     if not found:
+        layers = {name.rsplit(".", depth)[0]: None for name in named for depth in range(1, name.count(".") + 1)}
         raise ConfigurationError(
-            f"{key} has {pattern}, but the network has no such parameter or layer; its parameters are "
-            f"{listed([*named])}"
+            f"{key} has {pattern}, but the network has no such parameter or layer"
+            f"{did_you_mean(pattern, [*layers, *named]) or ';'} its parameters are {listed([*named])}"
         )
     return found
 

@@ -13,6 +13,7 @@ import pytest
 import torch
 from PIL import Image, ImageOps
 
+import fulmen
 from fulmen.cli.main import main
 from fulmen.data.sets.images import Images
 from fulmen.data.tensors import Batch
@@ -217,6 +218,12 @@ def test_a_folder_trains_resumes_evaluates_and_predicts(
     assert found["file"].tolist() == [f"new/{name}/{index:02}.png" for name in ("dark", "light") for index in range(3)]
     assert main(["predict", "plain", "input=new/dark/01.png"]) == 0
     assert capsys.readouterr().out.splitlines()[1].startswith("new/dark/01.png,")
+    run = fulmen.load("plain")
+    by_path = [run.predict_proba(each) for each in ("new", Path("new"), [Path(name) for name in found["file"]])]
+    for scores in (*by_path, run.predict_proba([*found["file"]])):
+        np.testing.assert_allclose(scores, found[["probability_dark", "probability_light"]], rtol=1e-6)
+    with pytest.raises(ValueError, match=r"there is no file new/dark/9\.png"):
+        run.predict(["new/dark/01.png", "new/dark/9.png"])
 
 
 def test_wrong_images_are_refused(

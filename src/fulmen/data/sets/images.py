@@ -113,7 +113,13 @@ class Images(Source):
         self.spec = DataSpec.of(state)
 
     def encode(self, rows: "pd.DataFrame | NDArray[Any]") -> NDArray[np.floating]:
-        """Encodes new images, given as numbers, as [N, C, S, S]; integers are from 0 to 255, others from 0 to 1."""
+        """Encodes new images as [N, C, S, S]: numbers (integers from 0 to 255, others from 0 to 1), or paths.
+
+        Raises:
+            ValueError: numbers have another shape or range; or as `read`, for a path.
+        """
+        if isinstance(rows, np.ndarray) and rows.size and all(isinstance(each, (str, Path)) for each in rows.flat):
+            return np.concatenate([self.read(str(path))[1] for path in rows.flat])
         return pixels(rows, self._shape)
 
     def read(self, path: str) -> tuple[list[str], NDArray[np.float32]]:
