@@ -21,7 +21,7 @@ from fulmen.rules import split_override
 from fulmen.runs import folder as folders
 from fulmen.runs.files import expand_home, explain
 from fulmen.runs.names import readable, stamp
-from fulmen.runs.signals import Interrupted
+from fulmen.runs.signals import Interrupted, deferred
 
 if TYPE_CHECKING:
     from fulmen.experiment.experiment import Experiment, Session
@@ -135,9 +135,9 @@ def _train(
     if (earlier := folder if resume else facts.get("rerun")) is not None:
         recorded.warn_if_code_changed(config, Path(earlier))
     source = validate.check(config)
-    with importing.at_once():
+    with importing.at_once(), deferred() as stop:  # an exception in the middle of torch's own code ends in an abort
         from fulmen.experiment import run  # and with it torch and Lightning: seconds
-
+    stop.raise_if_noted()
     session = _session(config, source, folder, facts, name, own)
     session = replace(session, verbose=verbose, resume=resume, threads=threads, pruner=pruner)
     return run.train(build(config, source), session)
