@@ -172,6 +172,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(folder / "photos" / "cat", folder / "new_photos")
     (folder / "mine" / "changes.py").write_text(NOISE)
     (folder / "new.csv").write_text("x1,x2\n0.2,-0.7\n")
+    np.save(folder / "new.npy", [[0.2, -0.7]])
     (folder / "measurements").mkdir()
     for split in ("train", "val"):
         np.save(folder / "measurements" / f"{split}_x.npy", random.randn(20, 3))
