@@ -233,11 +233,13 @@ def test_an_early_stopping_of_ones_own_is_a_callback(made: str, own: Path, capsy
     (own / "stopping.py").write_text(STOPPING)
     (own / "callbacks").mkdir()
     (own / "callbacks" / "stopping.yaml").write_text(
-        f"# Stops\n_target_: stopping.{made}\n_partial_: true\npatience: 2\n"
+        f"# Stops\n_target_: stopping.{made}\n_partial_: true\nmode: max\npatience: 2\n"
     )
     given = [*SMALL, "--config-dir=.", "allow_targets=[stopping]", "trainer.max_epochs=9", "callbacks=stopping"]
     assert main([*given, "run_dir=one"]) == 0
-    assert "stopped:    at step 6 of 18, ended by a callback; to train longer: " in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "stopped:    at step 6 of 18, ended by a callback; to train longer: " in said
+    assert said.endswith(", with another callbacks.mode or callbacks.patience\n")
     assert json.loads(Path("one/status.json").read_text())["stopped_by"] == "callbacks"
     assert main(["--config-dir=.", "resume=one", "callbacks.patience=5", "allow_targets=[stopping]"]) == 0
     assert main([*given, "callbacks.patience=5", "run_dir=whole"]) == 0
@@ -268,12 +270,12 @@ from lightning.pytorch.callbacks import EarlyStopping
 
 
 class Subclass(EarlyStopping):
-    def __init__(self, patience):
-        super().__init__("train/loss", mode="max", patience=patience)
+    def __init__(self, mode, patience):
+        super().__init__("train/loss", mode=mode, patience=patience)
 
 
-def function(patience):
-    return [EarlyStopping("train/loss", mode="max", patience=patience)]
+def function(mode, patience):
+    return [EarlyStopping("train/loss", mode=mode, patience=patience)]
 """
 
 TWO = """\

@@ -449,6 +449,11 @@ def test_runs_that_repeat_each_other_are_counted() -> None:
     assert said[0] == "2 runs repeat another's configuration and seed, and count as one with it"
     said = remarks(Board("val/loss", ["optimizer.lr", "seed"], rows[:3]), [])
     assert said[0] == "1 run repeats another's configuration and seed, and counts as one with it"
+    drawn = [
+        Row(row.job, row.state, {**row.settings, "data.seed": str(job % 2)}, row.metrics, row.folder)
+        for job, row in enumerate(rows)
+    ]
+    assert not remarks(Board("val/loss", ["optimizer.lr", "seed", "data.seed"], drawn), [])[0].count("repeat")
 
 
 def test_a_narrow_table_has_its_title_on_one_line() -> None:

@@ -131,7 +131,8 @@ def _files(name: str, project: Project, *, is_named: bool) -> Iterator[Path]:
     if is_named and not (places and all(place.resolve().is_relative_to(project.folder) for place in places)):
         found = listed(places) or "none of its files"
         raise ConfigurationError(
-            f"{project.folder / FILE} trusts {name}, which Python finds elsewhere ({found}); give yours another name"
+            f"{project.folder / FILE} trusts {name}, which Python finds elsewhere ({found}); if it is yours, give it "
+            "another name; else take it out, and name a function of yours that returns what is in it"
         )
     for place in places:
         yield from [place.resolve()] if place not in folders else _below(place.resolve())

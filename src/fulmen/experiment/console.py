@@ -237,8 +237,10 @@ def print_stopped(
         folder: the run's.
     """
     if stopping is None:
-        words = [command(f"resume={folder}", f"{key}=...") for key in callback_keys(config)[:1]]
-        why = "ended by a callback" + "".join(f"; to train longer: {typed}" for typed in words)
+        keys = callback_keys(config)
+        typed = command(f"resume={folder}", *(f"{key}=..." for key in keys if len(keys) == 1))
+        which = f", with another {' or '.join(keys)}" if len(keys) > 1 else ""
+        why = "ended by a callback" + (f"; to train longer: {typed}{which}" if keys else "")
     else:
         intervals = f"{stopping.patience} interval{'' if stopping.patience == 1 else 's'}"
         why = f"{stopping.monitor} was not better than {float(stopping.best_score):.4g} in {intervals}"

@@ -115,8 +115,10 @@ def _left_out(board: Board) -> list[str]:
 
 
 def _repeated(board: Board) -> list[str]:
-    """Returns how many runs have the configuration and the seed of another, as after a typo in a list of values."""
-    count = sum(len(runs) - 1 for group in board.groups for runs in group.by_seed.values())
+    """Returns how many runs have the configuration and the seeds of another, as after a typo in a list of values."""
+    count = sum(
+        len(group.rows) - len({tuple(map(row.settings.get, SEEDS)) for row in group.rows}) for group in board.groups
+    )
     which, count_as = ("1 run repeats", "counts as") if count == 1 else (f"{count} runs repeat", "count as")
     return [f"{which} another's configuration and seed, and {count_as} one with it"] if count else []
 
