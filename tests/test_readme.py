@@ -221,6 +221,22 @@ def _as_tried(command: str) -> list[str]:
 PAGES = ["README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
 
 
+@pytest.mark.usefixtures("unpainted")
+def test_the_first_run_is_the_one_that_the_readme_shows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Typed as it is printed: with no argument at all."""
+    monkeypatch.chdir(tmp_path)
+    assert main([]) == 0
+    printed, shown = capsys.readouterr().out, (ROOT / "README.md").read_text(encoding="utf-8")
+    for name in ("loss", "accuracy", "f1", "auroc"):
+        ours, theirs = (
+            re.findall(rf"│ {name} +│ ([\d.]+) +│ ([\d.]+) +│ ([\d.]+)", text)[0] for text in (printed, shown)
+        )
+        assert list(map(float, ours)) == pytest.approx(list(map(float, theirs)), abs=0.01), name
+    assert list(tmp_path.glob("logs/runs/*/figures/*.png"))
+
+
 @pytest.mark.usefixtures("unpainted", "own_imported_anew")
 @pytest.mark.parametrize("page", PAGES)
 def test_every_command_works(page: str, folder: Path, tried: set[str], monkeypatch: pytest.MonkeyPatch) -> None:

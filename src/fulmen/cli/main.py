@@ -4,6 +4,7 @@ import atexit
 import functools
 import gc
 import importlib
+import itertools
 import os
 import re
 import shlex
@@ -91,7 +92,7 @@ def _dispatch(arguments: list[str]) -> int:
     multirun = _take_flag(arguments, "--multirun", "-m")
     _take_flag(arguments, "--run", "-r")
     folders = search_path(config_dir)
-    for argument, after in zip(arguments, [*arguments[1:], ""], strict=True):
+    for argument, after in itertools.pairwise([*arguments, ""]):
         _check_flag(argument, after, folders)
         _check_word(argument, after, folders)
     if multirun or any(argument.startswith("sweep=") for argument in arguments):
