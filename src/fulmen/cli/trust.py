@@ -7,8 +7,8 @@ FOLDER is the project's, or one below it; by default the working directory.
 Look at the code first: it can do whatever you can. The record is yours and not the project's: it is kept in
 `~/.config/fulmen/trusted.json`, with a hash of `fulmen.toml` and of every file of these modules. When one of them
 changes, the next command asks you, or, where nobody can answer, says so and goes on without the project. With
-`edits=true`, for a project that you write yourself, nobody is asked: whatever the folder becomes, by a `git pull` for
-one, may run. `fulmen trust` without it takes that back.
+`edits=true`, for a project that you write yourself, nobody is asked: whatever the folder becomes, for example by
+a `git pull`, may run. `fulmen trust` without it takes that back.
 """
 
 from collections.abc import Sequence

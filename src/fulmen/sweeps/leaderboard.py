@@ -154,7 +154,7 @@ class Importance:
         shares = "".join(f", {key} for {share:.0%}" for key, share in others)
         lost = " and ".join(f"{count} {state}" for state, count in self.left_out.items())
         of = f"fANOVA of {self.runs} completed runs"
-        of += f"; {lost} are left out, and a key behind that matters more" if lost else ""
+        of += f"; {lost} are left out, so a key that ended them matters more than this" if lost else ""
         return f"{first} accounts for {most:.0%} of the variance of {self.score}{shares} ({of})"
 
 

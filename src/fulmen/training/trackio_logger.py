@@ -76,4 +76,5 @@ class TrackioLogger(Logger):
             run = self.experiment
             if failed:
                 run.alert("failed", level=trackio.AlertLevel.ERROR)
-            trackio.finish()  # type: ignore[no-untyped-call]  # not only the run: Trackio would end it again when the process exits, and print so
+            # not only the run: Trackio would end it again when the process exits, and print so
+            trackio.finish()  # type: ignore[no-untyped-call]
