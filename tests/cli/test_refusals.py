@@ -214,6 +214,14 @@ def test_experiment_files_are_checked(content: str, tmp_path: Path, refused: Ref
     assert re.search(BAD_EXPERIMENTS[content], refused("--config-dir", ".", "experiment=mine"))
 
 
+@pytest.mark.parametrize("sweep", [[], ["-m", "seed=0,1"]])
+def test_a_choice_of_a_part_needs_a_target(sweep: list[str], tmp_path: Path, refused: Refused) -> None:
+    for group in ("data", "model", "logger", "backprop", "figures", "callbacks"):
+        (tmp_path / group).mkdir()
+        (tmp_path / group / "mine.yaml").write_text("# Mine\nwidth: 3\n")
+        assert f"{group}=mine has no '_target_'" in refused(*sweep, "--config-dir", ".", f"{group}=mine")
+
+
 def test_an_experiment_needs_its_first_line(tmp_path: Path, refused: Refused) -> None:
     (tmp_path / "experiment").mkdir()
     (tmp_path / "experiment" / "mine.yaml").write_text("# mine\noptimizer:\n  lr: 1\n")

@@ -22,10 +22,12 @@ from fulmen.config.groups import conf_dir, groups, search_path
 from fulmen.config.hydra_private import beside_host, set_values
 from fulmen.config.overrides import COLUMNS, check_choice, check_keys, parse, quoted, read, several, unknown
 from fulmen.errors import ConfigurationError, advice
-from fulmen.rules import alternatives, did_you_mean, split_override
+from fulmen.rules import SIGNATURES, alternatives, did_you_mean, split_override
 from fulmen.runs.settings import MAPPINGS
 
 TABLE = "fulmen.data.sets.table.Table"
+MADE = (*SIGNATURES, "backprop", "baseline", "figures")
+"""Groups, among other kinds of parts, whose choice names what it makes."""
 GLOBAL = re.compile(r"^# *@package +_global_\s*$", re.MULTILINE)
 ADDS = re.compile(r"^# *@package\s+(\w+)|^defaults:", re.MULTILINE)
 HYDRAS = re.compile(r"((override|optional)\s+)*/?hydra\b")
@@ -63,6 +65,7 @@ def compose(overrides: Iterable[str] = (), config_dir: str | Path | None = None)
     for section, key in ((config, "metrics"), (config.figures, "own")):
         _spell_out(section, key)
     allowlist.check(config, typed=overrides)
+    _check_made(config)
     try:
         config = _finish(config, overrides)
         tuned.check(config)
@@ -70,6 +73,15 @@ def compose(overrides: Iterable[str] = (), config_dir: str | Path | None = None)
     except OmegaConfBaseException as error:  # a value that is missing, or refers to what is not there
         raise ConfigurationError(_sentence(error, folders)) from error
     return config
+
+
+def _check_made(config: DictConfig) -> None:
+    """Checks that each choice of a part names what it makes."""
+    for group, choice in config.hydra.runtime.choices.items():
+        section: Any = config.get(group) if group in MADE else None
+        if OmegaConf.is_dict(section) and "_target_" not in section:
+            must = f"; it must be {SIGNATURES[group]}" if group in SIGNATURES else ""
+            raise ConfigurationError(f"{group}={choice} has no '_target_' that names what it makes{must}")
 
 
 def _spell_out(section: DictConfig, key: str) -> None:

@@ -70,8 +70,6 @@ def make(part: str, section: DictConfig) -> Any:
         ConfigurationError: it is the user's own, and cannot be made, or not be called as it will be.
     """
     target = str(section.get("_target_"))
-    if "_target_" not in section:
-        raise wrong_part(part, "without a '_target_'", "names nothing to import")
     if target in allowlist.shipped():
         return allowlist.make(section)
     found = called(part, target, lambda: allowlist.make(section))

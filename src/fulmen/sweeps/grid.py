@@ -184,7 +184,7 @@ def _check_own_parts(job: Mapping[str, Any], checked: set[str]) -> None:
     sections += [("metric", each) for each in job.get("metrics", ()) if isinstance(each, dict)]
     sections += [("figure", each) for each in job["figures"].get("own") or ()]
     for part, section in sections:
-        if section.get("_target_") not in allowlist.shipped() and repr(section) not in checked:
+        if section["_target_"] not in allowlist.shipped() and repr(section) not in checked:
             with importing.at_once():
                 from fulmen.experiment import own_parts  # and with it torch and Lightning, which jobs alone may need
 
